@@ -1,0 +1,1 @@
+//! Figures of the host beside bare wasmtime.

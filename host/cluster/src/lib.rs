@@ -1,0 +1,1 @@
+//! Speaks to the cluster: server-side apply, inventory, journal, waiting, probes.

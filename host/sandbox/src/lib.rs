@@ -1,0 +1,1 @@
+//! Runs plugins: engine, limits, compiled-component cache, calls.

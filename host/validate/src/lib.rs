@@ -1,0 +1,1 @@
+//! Judges settings and plans with no cluster: schemas, CEL expectations.

@@ -1,0 +1,1 @@
+//! DevPI, a private Python package index, as a thinkube plugin.

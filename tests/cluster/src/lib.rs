@@ -1,0 +1,1 @@
+//! Starts and stops a whole Kubernetes on one Linux machine.
