@@ -1,0 +1,156 @@
+use crate::{Digest, TypeMeta};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Descriptor {
+    /// A DNS label; the default name of a release.
+    pub name: String,
+    /// A semantic version.
+    pub version: String,
+    /// For people.
+    pub title: String,
+    /// One sentence.
+    pub summary: String,
+    /// An SPDX expression.
+    pub license: String,
+    /// Where the source is.
+    pub source: String,
+    /// JSON Schema 2020-12 of the settings.
+    pub settings_schema: Value,
+    /// The setting that names the release's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace_setting: Option<String>,
+    /// Secrets that the operator supplies.
+    pub secret_inputs: Vec<SecretInput>,
+    /// Services that must be there first.
+    pub dependencies: Vec<Dependency>,
+    /// The place in the platform's order of services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_order: Option<u32>,
+    /// What it asks to be allowed.
+    pub permissions: Vec<Permission>,
+}
+
+/// Which plugin made a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    /// The descriptor's name.
+    pub name: String,
+    /// The descriptor's version.
+    pub version: String,
+    /// The digest of the component's bytes: what a plugin is known by.
+    pub digest: Digest,
+}
+
+/// A secret that the operator supplies; only its name is ever in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretInput {
+    /// The name that secret entries refer to.
+    pub name: String,
+    /// The environment variable it is read from.
+    pub env: String,
+    /// What it is for.
+    pub summary: String,
+    /// Whether a plan that uses it can be applied without it.
+    pub required: bool,
+}
+
+/// Another service that must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dependency {
+    /// Its name.
+    pub service: String,
+    /// Its place in the platform's order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_order: Option<u32>,
+    /// Whether the plugin can do without it.
+    pub optional: bool,
+}
+
+/// Something a plugin asks for and an operator grants.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Permission {
+    /// Objects of this kind may be applied.
+    Emit(KindPermission),
+    /// Objects of this kind may be read.
+    Read(KindPermission),
+    /// A Secret, as NAMESPACE/NAME, may be copied from.
+    CopySecret(String),
+    /// An HTTP origin may be spoken to.
+    Connect(String),
+    /// Images may be pushed below this prefix.
+    PushImage(String),
+    /// Files may be written into pods of this namespace.
+    WritePodFiles(String),
+    /// Files may be written below this path of the operator's home.
+    WriteHome(String),
+}
+
+/// Objects of a kind, somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KindPermission {
+    /// Group and version.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// Where.
+    pub scope: Scope,
+}
+
+impl KindPermission {
+    /// The kind alone.
+    pub fn type_meta(&self) -> TypeMeta {
+        TypeMeta { api_version: self.api_version.clone(), kind: self.kind.clone() }
+    }
+}
+
+/// Where objects of a kind may be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    /// Cluster-scoped objects and every namespace.
+    Cluster,
+    /// These namespaces, and the Namespace objects of these names.
+    Namespaces(Vec<String>),
+    /// The release's namespace, and that Namespace itself.
+    OwnNamespace,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Emit(kind) => write!(f, "apply {kind}"),
+            Self::Read(kind) => write!(f, "read {kind}"),
+            Self::CopySecret(name) => write!(f, "copy from Secret {name}"),
+            Self::Connect(origin) => write!(f, "connect to {origin}"),
+            Self::PushImage(prefix) => write!(f, "push images to {prefix}"),
+            Self::WritePodFiles(namespace) => write!(f, "write files in pods of {namespace}"),
+            Self::WriteHome(path) => write!(f, "write ~/{path}"),
+        }
+    }
+}
+
+impl fmt::Display for KindPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}) in ", self.kind, self.api_version)?;
+        match &self.scope {
+            Scope::Cluster => f.write_str("the whole cluster"),
+            Scope::Namespaces(names) => f.write_str(&names.join(", ")),
+            Scope::OwnNamespace => f.write_str("its own namespace"),
+        }
+    }
+}
+
+/// The permissions of `wanted` that `held` does not have, in the order of `wanted`: what an upgrade must ask about.
+pub fn widened<'a>(held: &[Permission], wanted: &'a [Permission]) -> Vec<&'a Permission> {
+    wanted.iter().filter(|permission| !held.contains(permission)).collect()
+}

@@ -1,0 +1,391 @@
+use crate::{
+    Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, Scope, SecretContent,
+};
+use crate::{SecretSource, Step, TypeMeta};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What the operator allows one plugin. The default allows nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grants {
+    /// What is allowed; everything else is refused.
+    pub permissions: Vec<Permission>,
+}
+
+/// Something that a plan holds and nobody granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    /// The stage, or `preflight`, `health`, `tests`.
+    pub stage: String,
+    /// The step or check.
+    pub what: String,
+    /// What would have to be granted, in words.
+    pub needs: String,
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stage {}: {} needs the permission to {}", self.stage, self.what, self.needs)
+    }
+}
+
+impl Grants {
+    /// Reads a grants file that has been parsed to JSON.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is not `{"permissions": [...]}` with known permissions.
+    pub fn from_value(value: serde_json::Value) -> Result<Self, Error> {
+        serde_json::from_value(value).map_err(|source| Error::Malformed { what: "grants file", source })
+    }
+
+    /// The one gate: everything in `plan` that these grants do not cover. Empty means that it may run.
+    pub fn gate(&self, plan: &Plan) -> Vec<Denial> {
+        let gate = Gate { granted: &self.permissions, namespace: &plan.namespace };
+        let mut denials = Vec::new();
+        for stage in &plan.outline.stages {
+            for step in &stage.steps {
+                for needs in gate.step(step) {
+                    denials.push(Denial { stage: stage.name.clone(), what: step.title(), needs });
+                }
+            }
+        }
+        let outline = &plan.outline;
+        let staged = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.gates));
+        let skipping = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.done_when));
+        let named =
+            [("preflight", &outline.preflight), ("health", &outline.health), ("tests", &outline.tests)];
+        for (stage, checks) in named.into_iter().chain(staged).chain(skipping) {
+            for check in checks {
+                if let Some(needs) = gate.probe(&check.probe, &check.expect) {
+                    denials.push(Denial {
+                        stage: stage.to_owned(),
+                        what: format!("check {}", check.name),
+                        needs,
+                    });
+                }
+            }
+        }
+        denials
+    }
+}
+
+/// Whether `query` may be answered under `granted` for a release in `namespace`.
+pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> bool {
+    let gate = Gate { granted, namespace };
+    match query {
+        Query::Object(object) => gate.reads(&object.type_meta(), Place::of(object)),
+        Query::Objects(selection) => {
+            let kind = TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() };
+            gate.reads(&kind, Place::within(selection.namespace.as_deref()))
+        }
+        Query::Served(kind) => granted
+            .iter()
+            .any(|permission| matches!(permission, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind)),
+    }
+}
+
+struct Gate<'a> {
+    granted: &'a [Permission],
+    namespace: &'a str,
+}
+
+/// Where an object is, as far as scopes are concerned.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Everywhere,
+    Namespace(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn of(object: &'a ObjectRef) -> Self {
+        // A Namespace is in itself: who may fill a namespace may make it, and no other one.
+        let is_namespace = object.kind == "Namespace" && object.api_version == "v1";
+        let name = if is_namespace { Some(object.name.as_str()) } else { object.namespace.as_deref() };
+        Self::within(name)
+    }
+
+    fn within(namespace: Option<&'a str>) -> Self {
+        namespace.map_or(Self::Everywhere, Self::Namespace)
+    }
+}
+
+impl Gate<'_> {
+    fn covers(&self, scope: &Scope, place: Place<'_>) -> bool {
+        match (scope, place) {
+            (Scope::Cluster, _) => true,
+            (_, Place::Everywhere) => false,
+            (Scope::Namespaces(names), Place::Namespace(name)) => names.iter().any(|granted| granted == name),
+            (Scope::OwnNamespace, Place::Namespace(name)) => name == self.namespace,
+        }
+    }
+
+    fn emits(&self, kind: &TypeMeta, place: Place<'_>) -> bool {
+        self.granted.iter().any(|permission| {
+            matches!(permission, Permission::Emit(held) if held.type_meta() == *kind && self.covers(&held.scope, place))
+        })
+    }
+
+    fn reads(&self, kind: &TypeMeta, place: Place<'_>) -> bool {
+        self.granted.iter().any(|permission| {
+            matches!(permission, Permission::Read(held) if held.type_meta() == *kind && self.covers(&held.scope, place))
+        })
+    }
+
+    fn holds(&self, wanted: &Permission) -> bool {
+        self.granted.contains(wanted)
+    }
+
+    /// What `step` needs and does not have.
+    fn step(&self, step: &Step) -> Vec<String> {
+        let mut needs = Vec::new();
+        if let Some(target) = step.target()
+            && !self.emits(&target.type_meta(), Place::of(&target))
+        {
+            let place = target
+                .namespace
+                .as_ref()
+                .map_or("the whole cluster".to_owned(), |name| format!("namespace {name}"));
+            needs.push(format!("apply {} ({}) in {place}", target.kind, target.api_version));
+        }
+        let wanted = match step {
+            Step::Object(_) => Vec::new(),
+            Step::Secret(secret) => match &secret.content {
+                SecretContent::Mirror(source) => {
+                    vec![Permission::CopySecret(format!(
+                        "{}/{}",
+                        source.namespace.as_deref().unwrap_or(""),
+                        source.name
+                    ))]
+                }
+                SecretContent::Entries(entries) => entries
+                    .iter()
+                    .filter_map(|entry| match &entry.source {
+                        SecretSource::Copy(key) => {
+                            Some(Permission::CopySecret(format!("{}/{}", key.namespace, key.name)))
+                        }
+                        _ => None,
+                    })
+                    .collect(),
+            },
+            Step::Image(image) => vec![Permission::PushImage(repository(&image.destination).to_owned())],
+            Step::External(external) => vec![Permission::Connect(origin(&external.base_url))],
+            Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
+        };
+        needs.extend(wanted.iter().filter(|wanted| !self.holds(wanted)).map(ToString::to_string));
+        needs
+    }
+
+    /// What `probe` needs and does not have. A plugin may look at whatever it may apply.
+    fn probe(&self, probe: &Probe, expect: &Expectation) -> Option<String> {
+        let looks = |kind: TypeMeta, place: Place<'_>| {
+            // `evaluate` hands what was seen to the plugin, so it takes a permission to read.
+            let by_emitting = *expect != Expectation::Evaluate && self.emits(&kind, place);
+            (!by_emitting && !self.reads(&kind, place))
+                .then(|| format!("read {} ({})", kind.kind, kind.api_version))
+        };
+        match probe {
+            Probe::Ready(object) | Probe::Object(object) => looks(object.type_meta(), Place::of(object)),
+            Probe::Objects(selection) => looks(
+                TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() },
+                Place::within(selection.namespace.as_deref()),
+            ),
+            Probe::Http(http) => match &http.target {
+                HttpTarget::Service(service) => {
+                    let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
+                    looks(kind, Place::Namespace(&service.namespace))
+                }
+                HttpTarget::Url(url) => {
+                    let wanted = Permission::Connect(origin(url));
+                    (!self.holds(&wanted)).then(|| wanted.to_string())
+                }
+            },
+        }
+    }
+}
+
+/// `https://host:8443/a?b` → `https://host:8443`. User information stays in, so `https://granted@evil` matches
+/// no grant.
+fn origin(url: &str) -> String {
+    let authority_at = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority_at..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| authority_at + at);
+    url[..end].to_ascii_lowercase()
+}
+
+/// `registry/library/devpi:1` → `registry/library/devpi`.
+fn repository(destination: &str) -> &str {
+    let name = destination.split('@').next().unwrap_or_default();
+    match name.rfind(':') {
+        Some(at) if !name[at..].contains('/') => &name[..at],
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Check, Digest, HttpMethod, HttpProbe, Identity, KindPermission, ObjectStep, OnChange, OnUninstall,
+        Outline, Severity, Stage,
+    };
+    use serde_json::{Value, json};
+
+    fn emit(api_version: &str, kind: &str, scope: Scope) -> Permission {
+        Permission::Emit(KindPermission { api_version: api_version.into(), kind: kind.into(), scope })
+    }
+
+    fn plan(manifests: Vec<Value>, health: Vec<Check>) -> Plan {
+        let steps = manifests
+            .into_iter()
+            .map(|manifest| {
+                Step::Object(ObjectStep {
+                    manifest,
+                    on_change: OnChange::Update,
+                    on_uninstall: OnUninstall::Delete,
+                    bindings: vec![],
+                })
+            })
+            .collect();
+        Plan {
+            api_version: Plan::API_VERSION.into(),
+            kind: "Plan".into(),
+            release: "demo".into(),
+            namespace: "demo".into(),
+            plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"") },
+            settings: json!({}),
+            requested: vec![],
+            granted: vec![],
+            outline: Outline {
+                preflight: vec![],
+                stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],
+                health,
+                tests: vec![],
+                notes: None,
+            },
+        }
+    }
+
+    fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Value {
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}})
+    }
+
+    fn denied(permissions: Vec<Permission>, plan: &Plan) -> Vec<String> {
+        Grants { permissions }.gate(plan).into_iter().map(|denial| denial.to_string()).collect()
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_default() {
+        let plan = plan(vec![object("v1", "ConfigMap", Some("demo"), "a")], vec![]);
+        assert_eq!(
+            denied(vec![], &plan),
+            ["stage all: ConfigMap demo/a needs the permission to apply ConfigMap (v1) in namespace demo"]
+        );
+    }
+
+    #[test]
+    fn own_namespace_covers_that_namespace_and_no_other() {
+        let own = |kind| emit("v1", kind, Scope::OwnNamespace);
+        let inside = plan(
+            vec![object("v1", "Namespace", None, "demo"), object("v1", "ConfigMap", Some("demo"), "a")],
+            vec![],
+        );
+        assert_eq!(denied(vec![own("Namespace"), own("ConfigMap")], &inside), Vec::<String>::new());
+        let outside = plan(
+            vec![
+                object("v1", "Namespace", None, "kube-system"),
+                object("v1", "ConfigMap", Some("kube-system"), "a"),
+            ],
+            vec![],
+        );
+        assert_eq!(denied(vec![own("Namespace"), own("ConfigMap")], &outside).len(), 2);
+    }
+
+    #[test]
+    fn an_object_without_a_namespace_needs_the_cluster_scope() {
+        let plan = plan(vec![object("rbac.authorization.k8s.io/v1", "ClusterRole", None, "a")], vec![]);
+        let group = "rbac.authorization.k8s.io/v1";
+        assert_eq!(denied(vec![emit(group, "ClusterRole", Scope::OwnNamespace)], &plan).len(), 1);
+        assert_eq!(denied(vec![emit(group, "ClusterRole", Scope::Cluster)], &plan).len(), 0);
+    }
+
+    #[test]
+    fn a_grant_for_one_group_is_none_for_the_same_kind_of_another() {
+        let plan = plan(vec![object("example.org/v1", "ConfigMap", Some("demo"), "a")], vec![]);
+        assert_eq!(denied(vec![emit("v1", "ConfigMap", Scope::Cluster)], &plan).len(), 1);
+    }
+
+    fn http_check(target: HttpTarget) -> Check {
+        let probe = Probe::Http(HttpProbe {
+            target,
+            method: HttpMethod::Get,
+            headers: vec![],
+            body: None,
+            follow_redirects: false,
+        });
+        Check {
+            name: "answers".into(),
+            title: "It answers".into(),
+            probe,
+            expect: Expectation::Holds,
+            timeout_seconds: 1,
+            severity: Severity::Error,
+            remedy: None,
+        }
+    }
+
+    #[test]
+    fn a_url_with_user_information_does_not_pass_as_the_granted_origin() {
+        let granted = vec![Permission::Connect("https://pypi.example.org".into())];
+        let fine =
+            plan(vec![], vec![http_check(HttpTarget::Url("https://PyPI.example.org/simple?x=1".into()))]);
+        assert_eq!(denied(granted.clone(), &fine).len(), 0);
+        for url in [
+            "https://pypi.example.org@evil.org/",
+            "https://pypi.example.org.evil.org",
+            "http://pypi.example.org/",
+            "https://evil.org\\@pypi.example.org/",
+        ] {
+            let plan = plan(vec![], vec![http_check(HttpTarget::Url(url.into()))]);
+            assert_eq!(denied(granted.clone(), &plan).len(), 1, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_a_plugin_may_apply_it_may_also_probe_but_not_be_told() {
+        let object = ObjectRef {
+            api_version: "v1".into(),
+            kind: "Service".into(),
+            namespace: Some("demo".into()),
+            name: "a".into(),
+        };
+        let mut check = http_check(HttpTarget::Url(String::new()));
+        check.probe = Probe::Object(object);
+        let granted = vec![emit("v1", "Service", Scope::OwnNamespace)];
+        assert_eq!(denied(granted.clone(), &plan(vec![], vec![check.clone()])).len(), 0);
+        check.expect = Expectation::Evaluate;
+        assert_eq!(denied(granted, &plan(vec![], vec![check])).len(), 1);
+    }
+
+    #[test]
+    fn a_query_for_all_namespaces_needs_the_cluster_scope() {
+        let query = Query::Objects(crate::Selection {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: None,
+            label_selector: String::new(),
+        });
+        let read = |scope| {
+            [Permission::Read(KindPermission { api_version: "v1".into(), kind: "Pod".into(), scope })]
+        };
+        assert!(!permits_query(&read(Scope::OwnNamespace), "demo", &query));
+        assert!(permits_query(&read(Scope::Cluster), "demo", &query));
+    }
+
+    #[test]
+    fn a_port_in_a_registry_is_not_taken_for_a_tag() {
+        assert_eq!(repository("registry:5000/library/devpi"), "registry:5000/library/devpi");
+        assert_eq!(repository("registry:5000/library/devpi:1"), "registry:5000/library/devpi");
+        assert_eq!(repository("registry/library/devpi@sha256:00"), "registry/library/devpi");
+    }
+}

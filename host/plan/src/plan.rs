@@ -1,0 +1,423 @@
+use crate::{Check, Digest, Encoding, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a plugin returned: the part of a plan that is the plugin's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outline {
+    /// Asked before anything is changed.
+    pub preflight: Vec<Check>,
+    /// In order.
+    pub stages: Vec<Stage>,
+    /// Asked after the last stage, and whenever someone wants to know.
+    pub health: Vec<Check>,
+    /// Asked when the operator says so.
+    pub tests: Vec<Check>,
+    /// For the person who installed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// A plan: everything an apply depends on, but for the secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Plan {
+    /// Always [`Plan::API_VERSION`].
+    pub api_version: String,
+    /// Always `Plan`.
+    pub kind: String,
+    /// The release's name.
+    pub release: String,
+    /// The release's own namespace.
+    pub namespace: String,
+    /// Who made it.
+    pub plugin: Identity,
+    /// The settings it was made from, defaults filled in.
+    pub settings: Value,
+    /// What the plugin asked for.
+    pub requested: Vec<Permission>,
+    /// What the operator granted.
+    pub granted: Vec<Permission>,
+    /// What the plugin wants.
+    #[serde(flatten)]
+    pub outline: Outline,
+}
+
+impl Plan {
+    /// The format of the plan file.
+    pub const API_VERSION: &str = "thinkube.org/v1alpha1";
+
+    /// The canonical bytes: compact JSON, keys sorted. The same plan has the same bytes on every machine.
+    pub fn bytes(&self) -> Vec<u8> {
+        canonical_bytes(self)
+    }
+
+    /// SHA-256 of [`Plan::bytes`].
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes())
+    }
+
+    /// Every object and composed Secret, with the stage it is in.
+    pub fn targets(&self) -> impl Iterator<Item = (&Stage, ObjectRef)> {
+        self.outline
+            .stages
+            .iter()
+            .flat_map(|stage| stage.steps.iter().filter_map(move |step| Some((stage, step.target()?))))
+    }
+}
+
+/// Steps that may run together, and what must hold before the next ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stage {
+    /// A DNS label, unique in the plan.
+    pub name: String,
+    /// What to make.
+    pub steps: Vec<Step>,
+    /// What must hold afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Check>,
+    /// When all of these hold the stage is skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done_when: Vec<Check>,
+}
+
+/// One desired thing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// A Kubernetes object.
+    Object(ObjectStep),
+    /// A Secret that the host composes.
+    Secret(SecretStep),
+    /// An image, built and pushed.
+    Image(ImageStep),
+    /// A resource behind an HTTP API.
+    External(ExternalStep),
+    /// Files in running pods.
+    PodFiles(PodFilesStep),
+}
+
+impl Step {
+    /// The Kubernetes object that this step makes, if it makes one.
+    pub fn target(&self) -> Option<ObjectRef> {
+        match self {
+            Self::Object(step) => ObjectRef::of(&step.manifest),
+            Self::Secret(step) => Some(step.target.clone()),
+            Self::Image(_) | Self::External(_) | Self::PodFiles(_) => None,
+        }
+    }
+
+    /// What happens to it at uninstall.
+    pub fn on_uninstall(&self) -> OnUninstall {
+        match self {
+            Self::Object(ObjectStep { on_uninstall, .. })
+            | Self::Secret(SecretStep { on_uninstall, .. })
+            | Self::External(ExternalStep { on_uninstall, .. }) => *on_uninstall,
+            Self::Image(_) | Self::PodFiles(_) => OnUninstall::Retain,
+        }
+    }
+
+    /// How messages name it.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Object(_) | Self::Secret(_) => self
+                .target()
+                .map_or_else(|| "an object without a name".to_owned(), |target| target.to_string()),
+            Self::Image(step) => format!("image {}", step.name),
+            Self::External(step) => format!("external resource {}", step.name),
+            Self::PodFiles(step) => format!("pod files {}", step.name),
+        }
+    }
+}
+
+/// A Kubernetes object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectStep {
+    /// As the plugin wrote it.
+    pub manifest: Value,
+    /// How a change is made.
+    pub on_change: OnChange,
+    /// What happens at uninstall.
+    pub on_uninstall: OnUninstall,
+    /// What the host fills in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<Binding>,
+}
+
+/// How an object is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnChange {
+    /// Server-side apply.
+    Update,
+    /// Delete and create.
+    Recreate,
+    /// Create if absent, never touch again.
+    Keep,
+}
+
+/// What happens to an object at uninstall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnUninstall {
+    /// It goes.
+    Delete,
+    /// It stays unless the operator says otherwise.
+    Retain,
+}
+
+/// A place in a manifest that the host fills in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Binding {
+    /// JSON Pointer into the manifest.
+    pub pointer: String,
+    /// Where the value comes from.
+    pub source: OutputRef,
+}
+
+/// An output of another step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutputRef {
+    /// The step's name.
+    pub step: String,
+    /// The output's name.
+    pub output: String,
+}
+
+/// A Secret that the host composes when it applies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretStep {
+    /// Unique among the steps.
+    pub name: String,
+    /// The Secret.
+    pub target: ObjectRef,
+    /// The Secret's `type`.
+    pub secret_type: String,
+    /// Where its values come from.
+    pub content: SecretContent,
+    /// What happens at uninstall.
+    pub on_uninstall: OnUninstall,
+}
+
+/// Where a Secret's values come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretContent {
+    /// Key by key.
+    Entries(Vec<SecretEntry>),
+    /// From another Secret, whole.
+    Mirror(ObjectRef),
+}
+
+/// One key of a composed Secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretEntry {
+    /// The key.
+    pub key: String,
+    /// Where its value comes from.
+    pub source: SecretSource,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SecretSource {
+    /// A secret input, by name.
+    Input(String),
+    /// Made once and kept.
+    Random(RandomText),
+    /// A key of another Secret.
+    Copy(SecretKey),
+    /// An output of another step.
+    Output(OutputRef),
+    /// Text with `${key}` for other entries.
+    Template(String),
+    /// Text that is no secret.
+    Plain(String),
+}
+
+/// Random text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RandomText {
+    /// Bytes of randomness before encoding.
+    pub bytes: u32,
+    /// How they are written.
+    pub encoding: Encoding,
+}
+
+/// One key of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKey {
+    /// The Secret's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub name: String,
+    /// The key.
+    pub key: String,
+}
+
+/// An image, built from source and pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageStep {
+    /// Unique among the steps.
+    pub name: String,
+    /// The source.
+    pub source: GitSource,
+    /// Path of the Dockerfile in the source.
+    pub dockerfile: String,
+    /// Path of the build context in the source.
+    pub context: String,
+    /// Registry, repository and tag.
+    pub destination: String,
+    /// A Secret of type kubernetes.io/dockerconfigjson.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_credentials: Option<ObjectRef>,
+}
+
+/// A revision of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitSource {
+    /// The repository.
+    pub url: String,
+    /// A commit, tag or branch.
+    pub revision: String,
+}
+
+/// A resource behind an HTTP API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExternalStep {
+    /// Unique among the steps.
+    pub name: String,
+    /// The API's origin and path.
+    pub base_url: String,
+    /// How the host shows who it is.
+    pub auth: Auth,
+    /// Finds the resource.
+    pub find: HttpRequest,
+    /// CEL over the answer of `find`.
+    pub select: String,
+    /// Makes the resource.
+    pub create: HttpRequest,
+    /// Changes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<HttpRequest>,
+    /// Takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<HttpRequest>,
+    /// What it must hold.
+    pub desired: Value,
+    /// What other steps may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<ExternalOutput>,
+    /// What happens at uninstall.
+    pub on_uninstall: OnUninstall,
+}
+
+/// How the host shows an HTTP API who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Auth {
+    /// Not at all.
+    Anonymous,
+    /// OAuth 2.0 password grant.
+    #[serde(rename_all = "camelCase")]
+    PasswordGrant {
+        /// Where tokens are made.
+        token_url: String,
+        /// The OAuth client.
+        client_id: String,
+        /// Who.
+        username: String,
+        /// The secret input that holds the password.
+        password_input: String,
+    },
+    /// RFC 7617.
+    #[serde(rename_all = "camelCase")]
+    Basic {
+        /// Who.
+        username: String,
+        /// The secret input that holds the password.
+        password_input: String,
+    },
+}
+
+/// A request to an HTTP API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: HttpMethod,
+    /// May hold `${name}`.
+    pub path: String,
+    /// May hold `${name}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+}
+
+/// A value that an external resource yields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExternalOutput {
+    /// Its name.
+    pub name: String,
+    /// None: from what `select` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<HttpRequest>,
+    /// CEL.
+    pub select: String,
+    /// Whether it may only go into a Secret.
+    pub secret: bool,
+}
+
+/// Files in running pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodFilesStep {
+    /// Unique among the steps.
+    pub name: String,
+    /// The pods' namespace.
+    pub namespace: String,
+    /// Which pods.
+    pub label_selector: String,
+    /// None: the first container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Whole files.
+    pub files: Vec<PodFile>,
+    /// Lines that files must hold.
+    pub lines: Vec<PodLine>,
+}
+
+/// A whole file in a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodFile {
+    /// Absolute path.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Text.
+    pub content: String,
+}
+
+/// A line that a file in a pod must hold once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodLine {
+    /// Absolute path.
+    pub path: String,
+    /// The line, without its end.
+    pub text: String,
+}

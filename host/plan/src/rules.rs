@@ -1,0 +1,314 @@
+use crate::{Check, Expectation, ObjectRef, Outline, SecretContent, SecretSource, Step};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::fmt;
+
+/// Something in an outline that no cluster could make good.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// The stage, or `preflight`, `health`, `tests`.
+    pub stage: String,
+    /// The step or check; empty when the stage itself is at fault.
+    pub what: String,
+    /// JSON Pointer into the manifest, where there is one.
+    pub path: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stage {}", self.stage)?;
+        for part in [&self.what, &self.path].into_iter().filter(|part| !part.is_empty()) {
+            write!(f, ", {part}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Labels and annotations of these prefixes are the host's own: who could set them could claim another release's
+/// objects (KEP-3659).
+const RESERVED_PREFIXES: [&str; 2] = ["applyset.kubernetes.io/", "thinkube.org/"];
+
+/// The rules that every outline must keep before anything else is asked of it. `secret_inputs` are the names that
+/// the descriptor states; `evaluates` says whether the plugin exports `checks`.
+pub fn check_outline(outline: &Outline, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
+    let mut rules = Rules { faults: Vec::new(), secret_inputs, evaluates, ..Rules::default() };
+    rules.checks("preflight", &outline.preflight);
+    for stage in &outline.stages {
+        if !is_dns_label(&stage.name) {
+            rules.fault(
+                &stage.name,
+                "",
+                "",
+                "its name is no DNS label (RFC 1123): a-z, 0-9 and `-`, at most 63".into(),
+            );
+        }
+        if !rules.stages.insert(stage.name.clone()) {
+            rules.fault(
+                &stage.name,
+                "",
+                "",
+                "another stage has this name; names are unique in a plan".into(),
+            );
+        }
+        for step in &stage.steps {
+            rules.step(&stage.name, step);
+        }
+        rules.checks(&stage.name, &stage.gates);
+        rules.checks(&stage.name, &stage.done_when);
+    }
+    rules.checks("health", &outline.health);
+    rules.checks("tests", &outline.tests);
+    rules.faults
+}
+
+#[derive(Default)]
+struct Rules<'a> {
+    faults: Vec<Fault>,
+    secret_inputs: &'a [&'a str],
+    evaluates: bool,
+    stages: HashSet<String>,
+    step_names: HashSet<String>,
+    check_names: HashSet<String>,
+    objects: HashSet<(String, String, String)>,
+}
+
+impl Rules<'_> {
+    fn fault(&mut self, stage: &str, what: &str, path: &str, message: String) {
+        self.faults.push(Fault { stage: stage.into(), what: what.into(), path: path.into(), message });
+    }
+
+    fn checks(&mut self, stage: &str, checks: &[Check]) {
+        for check in checks {
+            let what = format!("check {}", check.name);
+            if !is_dns_label(&check.name) {
+                self.fault(
+                    stage,
+                    &what,
+                    "",
+                    "its name is no DNS label (RFC 1123): a-z, 0-9 and `-`, at most 63".into(),
+                );
+            }
+            if !self.check_names.insert(check.name.clone()) {
+                self.fault(
+                    stage,
+                    &what,
+                    "",
+                    "another check has this name; names are unique in a plan".into(),
+                );
+            }
+            if check.expect == Expectation::Evaluate && !self.evaluates {
+                self.fault(
+                    stage,
+                    &what,
+                    "",
+                    "it expects `evaluate`, but the plugin does not export `checks`".into(),
+                );
+            }
+        }
+    }
+
+    fn step(&mut self, stage: &str, step: &Step) {
+        let title = step.title();
+        match step {
+            Step::Object(object) => self.manifest(stage, &title, &object.manifest),
+            Step::Secret(secret) => {
+                if let SecretContent::Entries(entries) = &secret.content {
+                    let keys: HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+                    if keys.len() < entries.len() {
+                        self.fault(stage, &title, "", "a key is there twice".into());
+                    }
+                    for entry in entries {
+                        if let SecretSource::Input(name) = &entry.source
+                            && !self.secret_inputs.contains(&name.as_str())
+                        {
+                            let known = self.secret_inputs.join(", ");
+                            let message = format!("`{name}` is none of the plugin's secret inputs: {known}");
+                            self.fault(stage, &title, &format!("/{}", entry.key), message);
+                        }
+                    }
+                }
+                if secret.target.namespace.is_none() || secret.target.kind != "Secret" {
+                    self.fault(stage, &title, "", "its target must be a Secret in a namespace".into());
+                }
+            }
+            Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {}
+        }
+        let name = match step {
+            Step::Object(_) => None,
+            Step::Secret(secret) => Some(&secret.name),
+            Step::Image(image) => Some(&image.name),
+            Step::External(external) => Some(&external.name),
+            Step::PodFiles(files) => Some(&files.name),
+        };
+        if let Some(name) = name
+            && !self.step_names.insert(name.clone())
+        {
+            self.fault(stage, &title, "", "another step has this name; names are unique in a plan".into());
+        }
+        if let Some(target) = step.target() {
+            let (kind, namespace, name) = target.identity();
+            if !self.objects.insert((kind, namespace.to_owned(), name.to_owned())) {
+                self.fault(stage, &title, "", "the plan has this object twice".into());
+            }
+        }
+    }
+
+    fn manifest(&mut self, stage: &str, title: &str, manifest: &Value) {
+        let Some(object) = ObjectRef::of(manifest) else {
+            let missing = ["/apiVersion", "/kind", "/metadata/name"]
+                .into_iter()
+                .find(|pointer| manifest.pointer(pointer).and_then(Value::as_str).is_none())
+                .unwrap_or_default();
+            self.fault(stage, title, missing, "every object needs this as text".into());
+            return;
+        };
+        if object.kind == "Secret" && object.api_version == "v1" {
+            for field in ["/data", "/stringData"] {
+                if manifest.pointer(field).is_some() {
+                    let message =
+                        "a Secret's values must not be in a plan: compose it with a secret step".to_owned();
+                    self.fault(stage, title, field, message);
+                }
+            }
+        }
+        for field in ["/status", "/metadata/managedFields", "/metadata/uid", "/metadata/resourceVersion"] {
+            if manifest.pointer(field).is_some_and(|value| !value.is_null()) {
+                self.fault(stage, title, field, "the server sets this; leave it out".into());
+            }
+        }
+        if manifest.pointer("/metadata/generateName").is_some() {
+            self.fault(
+                stage,
+                title,
+                "/metadata/generateName",
+                "a desired object has a name of its own".into(),
+            );
+        }
+        for field in ["/metadata/labels", "/metadata/annotations"] {
+            let Some(Value::Object(map)) = manifest.pointer(field) else { continue };
+            for key in map.keys().filter(|key| RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
+            {
+                self.fault(stage, title, field, format!("`{key}` is the host's own; leave it out"));
+            }
+        }
+    }
+}
+
+/// RFC 1123 as Kubernetes reads it for names of namespaces.
+fn is_dns_label(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && bytes[0] != b'-'
+        && bytes[bytes.len() - 1] != b'-'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObjectStep, OnChange, OnUninstall, SecretEntry, SecretStep, Stage};
+    use serde_json::json;
+
+    fn outline(steps: Vec<Step>) -> Outline {
+        Outline {
+            preflight: vec![],
+            stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],
+            health: vec![],
+            tests: vec![],
+            notes: None,
+        }
+    }
+
+    fn object(manifest: Value) -> Step {
+        let (on_change, on_uninstall) = (OnChange::Update, OnUninstall::Delete);
+        Step::Object(ObjectStep { manifest, on_change, on_uninstall, bindings: vec![] })
+    }
+
+    fn messages(outline: &Outline) -> Vec<String> {
+        check_outline(outline, &["admin-password"], false).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_secret_with_values_is_refused() {
+        let manifest = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "b"},
+            "stringData": {"password": "x"}});
+        assert_eq!(
+            messages(&outline(vec![object(manifest)])),
+            [
+                "stage all, Secret b/a, /stringData: a Secret's values must not be in a plan: compose it with a secret step"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_object_without_a_name_is_refused_with_the_field() {
+        let faults = messages(&outline(vec![object(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
+        )]));
+        assert_eq!(
+            faults,
+            ["stage all, an object without a name, /metadata/name: every object needs this as text"]
+        );
+    }
+
+    #[test]
+    fn the_same_object_in_two_versions_is_the_same_object() {
+        let one = |version: &str| {
+            object(json!({"apiVersion": format!("apps/{version}"), "kind": "Deployment",
+                "metadata": {"name": "a", "namespace": "b"}}))
+        };
+        assert_eq!(messages(&outline(vec![one("v1"), one("v1beta1")])).len(), 1);
+    }
+
+    #[test]
+    fn a_plugin_cannot_claim_objects_for_another_release() {
+        let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b",
+            "labels": {"applyset.kubernetes.io/part-of": "applyset-x"}}});
+        assert_eq!(messages(&outline(vec![object(manifest)])).len(), 1);
+    }
+
+    #[test]
+    fn what_the_server_sets_is_refused() {
+        let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "status": {},
+            "metadata": {"name": "a", "namespace": "b", "uid": "1", "managedFields": []}});
+        assert_eq!(messages(&outline(vec![object(manifest)])).len(), 3);
+    }
+
+    #[test]
+    fn a_secret_input_that_the_descriptor_does_not_state_is_refused() {
+        let step = Step::Secret(SecretStep {
+            name: "root".into(),
+            target: ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("b".into()),
+                name: "root".into(),
+            },
+            secret_type: "Opaque".into(),
+            content: SecretContent::Entries(vec![SecretEntry {
+                key: "password".into(),
+                source: SecretSource::Input("root-password".into()),
+            }]),
+            on_uninstall: OnUninstall::Delete,
+        });
+        assert_eq!(
+            messages(&outline(vec![step])),
+            [
+                "stage all, Secret b/root, /password: `root-password` is none of the plugin's secret inputs: admin-password"
+            ]
+        );
+    }
+
+    #[test]
+    fn stage_names_are_dns_labels() {
+        for (name, valid) in
+            [("a", true), ("stage-1", true), ("", false), ("-a", false), ("A", false), ("a.b", false)]
+        {
+            assert_eq!(is_dns_label(name), valid, "{name}");
+        }
+        assert!(!is_dns_label(&"a".repeat(64)));
+    }
+}
