@@ -1,1 +1,21 @@
-//! Judges settings and plans with no cluster: schemas, CEL expectations.
+//! Judges what people and plugins wrote, with no cluster: settings against the plugin's schema, and expectations
+//! against what a probe saw. Pure: no I/O, no clock.
+
+mod expectation;
+mod settings;
+
+pub use expectation::{check_expressions, judge};
+pub use settings::{SettingFault, SettingsSchema, Unused, nearest};
+
+/// Why something could not be judged at all. A judgement that something is wrong is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The plugin's settings schema is no JSON Schema 2020-12. The plugin's author must mend it.
+    #[error("the plugin's settings schema is no valid JSON Schema 2020-12: at {path}: {message}")]
+    Schema {
+        /// JSON Pointer into the schema.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+}

@@ -1,0 +1,289 @@
+use crate::Error;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, Validator};
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt;
+
+/// The annotation by which a plugin says that it accepts a setting and does nothing with it; its text is the reason.
+const UNUSED_KEYWORD: &str = "x-thinkube-unused";
+
+/// A plugin's settings schema, compiled.
+#[derive(Debug)]
+pub struct SettingsSchema {
+    schema: Value,
+    validator: Validator,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettingFault {
+    /// JSON Pointer into the settings.
+    pub path: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+impl fmt::Display for SettingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+/// A setting that was given and has no effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unused {
+    /// The setting's name.
+    pub name: String,
+    /// Why it has none.
+    pub reason: String,
+}
+
+impl SettingsSchema {
+    /// Compiles `schema`. References to other documents are refused: nothing is ever fetched.
+    ///
+    /// # Errors
+    /// [`Error::Schema`] if it is no JSON Schema 2020-12 or does not describe an object.
+    pub fn new(schema: Value) -> Result<Self, Error> {
+        let faulty = |path: String, message: String| Error::Schema { path, message };
+        jsonschema::draft202012::meta::validate(&schema)
+            .map_err(|error| faulty(error.instance_path().to_string(), error.to_string()))?;
+        if schema.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(faulty("/type".into(), "settings are an object, so this must be \"object\"".into()));
+        }
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            // The linear-time engine: a plugin's pattern must not be able to hang the host.
+            .with_pattern_options(jsonschema::PatternOptions::regex())
+            .build(&schema)
+            .map_err(|error| faulty(error.instance_path().to_string(), error.to_string()))?;
+        Ok(Self { schema, validator })
+    }
+
+    /// The schema's text, as the plugin stated it.
+    pub fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// `given` with the defaults of the schema filled in, at the top level and in objects that are there.
+    ///
+    /// # Errors
+    /// Every fault that the schema finds in the result.
+    pub fn settle(&self, given: Value) -> Result<Value, Vec<SettingFault>> {
+        let mut settled = given;
+        fill_defaults(&self.schema, &mut settled);
+        let mut faults: Vec<SettingFault> =
+            self.validator.iter_errors(&settled).flat_map(|error| self.explain(&error)).collect();
+        faults.sort_by(|a, b| a.path.cmp(&b.path));
+        if faults.is_empty() { Ok(settled) } else { Err(faults) }
+    }
+
+    /// The settings of `given` that the schema marks as accepted without effect.
+    pub fn unused(&self, given: &Value) -> Vec<Unused> {
+        let Some(given) = given.as_object() else { return Vec::new() };
+        given
+            .keys()
+            .filter_map(|name| {
+                let reason = self.schema.get("properties")?.get(name)?.get(UNUSED_KEYWORD)?.as_str()?;
+                Some(Unused { name: name.clone(), reason: reason.to_owned() })
+            })
+            .collect()
+    }
+
+    fn explain(&self, error: &jsonschema::ValidationError<'_>) -> Vec<SettingFault> {
+        let path = error.instance_path().to_string();
+        let fault = |path: String, message: String| SettingFault { path, message };
+        match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+                let known = self.known_settings(&path);
+                unexpected
+                    .iter()
+                    .map(|name| {
+                        let hint = match nearest(name, known.iter().map(String::as_str)) {
+                            Some(near) => format!("; did you mean `{near}`?"),
+                            None => "; `thinkube-host inspect` lists the settings".to_owned(),
+                        };
+                        fault(format!("{path}/{}", escape(name)), format!("there is no such setting{hint}"))
+                    })
+                    .collect()
+            }
+            ValidationErrorKind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                let described = self
+                    .schema
+                    .pointer(&format!("/properties/{}/description", escape(name)))
+                    .and_then(Value::as_str)
+                    .map(|text| {
+                        format!(" ({})", text.lines().next().unwrap_or_default().trim_end_matches('.'))
+                    })
+                    .unwrap_or_default();
+                vec![fault(
+                    format!("{path}/{}", escape(name)),
+                    format!("this setting is required{described}"),
+                )]
+            }
+            ValidationErrorKind::Enum { options } => {
+                let near = error.instance().as_str().and_then(|text| {
+                    nearest(text, options.as_array().into_iter().flatten().filter_map(Value::as_str))
+                        .map(|near| format!("; did you mean \"{near}\"?"))
+                });
+                vec![fault(
+                    path,
+                    format!("{} is none of {options}{}", error.instance(), near.unwrap_or_default()),
+                )]
+            }
+            _ => vec![fault(path, error.to_string())],
+        }
+    }
+
+    /// The names that the schema knows at the object at `path`, where the schema says so directly.
+    fn known_settings(&self, path: &str) -> Vec<String> {
+        let mut schema = &self.schema;
+        for token in path.split('/').skip(1) {
+            match schema.get("properties").and_then(|properties| properties.get(token)) {
+                Some(inner) => schema = inner,
+                None => return Vec::new(),
+            }
+        }
+        schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .map_or_else(Vec::new, |map| map.keys().cloned().collect())
+    }
+}
+
+/// RFC 6901.
+fn escape(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+fn fill_defaults(schema: &Value, value: &mut Value) {
+    let (Some(Value::Object(properties)), Value::Object(object)) = (schema.get("properties"), value) else {
+        return;
+    };
+    for (name, property) in properties {
+        if let Some(default) = property.get("default").filter(|default| !default.is_null()) {
+            object.entry(name).or_insert_with(|| default.clone());
+        }
+        if let Some(inner) = object.get_mut(name) {
+            fill_defaults(property, inner);
+        }
+    }
+}
+
+/// The one of `names` that `wrong` was most likely meant to be, if any is near enough (Jaro-Winkler of at least 0.8,
+/// what cargo and clap use for the same purpose).
+pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|(score, _)| *score >= 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn schema() -> SettingsSchema {
+        SettingsSchema::new(json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": {
+                "domain_name": {"type": "string", "description": "The platform's domain.\nMore."},
+                "devpi_index_name": {"type": "string", "default": "stable", "pattern": "^[a-z]+$"},
+                "routing": {"enum": ["ingress", "gateway"], "default": "ingress"},
+                "helm_bin": {"type": "string", "x-thinkube-unused": "the host needs no helm"},
+                "oauth2_proxy_enabled": {"type": "boolean", "default": true},
+                "nested": {"type": "object", "properties": {"size": {"type": "integer", "default": 1}},
+                    "additionalProperties": false}
+            },
+            "required": ["domain_name"],
+            "additionalProperties": false
+        }))
+        .unwrap()
+    }
+
+    fn faults(given: Value) -> Vec<String> {
+        schema().settle(given).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn defaults_are_filled_in_and_given_values_stay() {
+        let settled =
+            schema().settle(json!({"domain_name": "a.org", "nested": {}, "routing": "gateway"})).unwrap();
+        assert_eq!(
+            settled,
+            json!({"domain_name": "a.org", "devpi_index_name": "stable", "routing": "gateway",
+                "oauth2_proxy_enabled": true, "nested": {"size": 1}})
+        );
+    }
+
+    #[test]
+    fn an_unknown_setting_is_named_with_the_nearest_right_name() {
+        assert_eq!(
+            faults(json!({"domain_name": "a.org", "devpi_index_nmae": "x"})),
+            ["/devpi_index_nmae: there is no such setting; did you mean `devpi_index_name`?"]
+        );
+        assert_eq!(
+            faults(json!({"domain_name": "a.org", "nested": {"sise": 2}})),
+            ["/nested/sise: there is no such setting; did you mean `size`?"]
+        );
+    }
+
+    #[test]
+    fn a_setting_unlike_all_others_gets_no_guess() {
+        assert_eq!(
+            faults(json!({"domain_name": "a.org", "zzz": 1})),
+            ["/zzz: there is no such setting; `thinkube-host inspect` lists the settings"]
+        );
+    }
+
+    #[test]
+    fn a_setting_of_the_wrong_type_is_named_with_its_path_and_what_is_expected() {
+        assert_eq!(
+            faults(json!({"domain_name": 5, "oauth2_proxy_enabled": "yes"})),
+            [
+                "/domain_name: 5 is not of type \"string\"",
+                "/oauth2_proxy_enabled: \"yes\" is not of type \"boolean\""
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_setting_is_named_with_what_it_is() {
+        assert_eq!(faults(json!({})), ["/domain_name: this setting is required (The platform's domain)"]);
+    }
+
+    #[test]
+    fn a_value_that_is_none_of_the_choices_gets_the_choices() {
+        assert_eq!(
+            faults(json!({"domain_name": "a.org", "routing": "gatway"})),
+            ["/routing: \"gatway\" is none of [\"ingress\",\"gateway\"]; did you mean \"gateway\"?"]
+        );
+    }
+
+    #[test]
+    fn settings_without_effect_are_said() {
+        let unused = schema().unused(&json!({"domain_name": "a.org", "helm_bin": "/bin/helm"}));
+        assert_eq!(unused, [Unused { name: "helm_bin".into(), reason: "the host needs no helm".into() }]);
+    }
+
+    #[test]
+    fn a_schema_that_is_none_is_the_plugins_fault() {
+        assert!(SettingsSchema::new(json!({"type": "objekt"})).is_err());
+        assert!(SettingsSchema::new(json!({"type": "string"})).is_err());
+        assert!(
+            SettingsSchema::new(json!({"type": "object", "$ref": "https://example.org/schema"})).is_err()
+        );
+    }
+}
