@@ -1,0 +1,344 @@
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+use thinkube_plan::ObjectRef;
+
+/// Why the cluster could not do what was asked. Every message says what, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no kubeconfig.
+    #[error("there is no kubeconfig at {path}: name one with --kubeconfig or KUBECONFIG")]
+    NoKubeconfig {
+        /// Where it was looked for.
+        path: String,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("the kubeconfig {path} cannot be used: {message}")]
+    Kubeconfig {
+        /// Which one.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The API server does not answer.
+    #[error(
+        "the API server {server} does not answer: {message}; check that it runs, and that the kubeconfig's \
+         context is the one that you mean"
+    )]
+    Unreachable {
+        /// Its URL.
+        server: String,
+        /// What the connection said.
+        message: String,
+    },
+    /// The API server does not know who is asking.
+    #[error("the API server {server} does not accept the credentials of the kubeconfig: {message}")]
+    Unauthorized {
+        /// Its URL.
+        server: String,
+        /// What it said.
+        message: String,
+    },
+    /// RBAC forbids it.
+    #[error(fmt = forbidden)]
+    Forbidden {
+        /// The verb: `create`, `patch`, …
+        verb: String,
+        /// The resource: `deployments.apps`.
+        resource: String,
+        /// None for cluster-scoped resources and for all namespaces.
+        namespace: Option<String>,
+        /// Who was refused, if the server said so.
+        user: Option<String>,
+    },
+    /// The cluster does not have such a kind.
+    #[error(
+        "{object}: the cluster does not serve {api_version} {kind}; install what brings it, or choose a version \
+         that `kubectl api-resources` lists"
+    )]
+    NotServed {
+        /// What wants it.
+        object: String,
+        /// Group and version.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+    /// A plan that cannot be applied, found before anything was asked of the server.
+    #[error("stage {stage}, {object}: {message}")]
+    Invalid {
+        /// The stage.
+        stage: String,
+        /// The object or step.
+        object: String,
+        /// What is wrong and what is expected.
+        message: String,
+    },
+    /// The server refuses an object for what it says.
+    #[error("{object}: the server refuses it ({status}): {message}")]
+    Rejected {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// The HTTP status.
+        status: u16,
+        /// The fields that the server names.
+        fields: Vec<String>,
+        /// What the server said. Never of a Secret: it could quote a value.
+        message: String,
+    },
+    /// An admission policy refuses an object.
+    #[error("{object}: an admission policy of the cluster refuses it: {message}")]
+    Denied {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// What the policy said.
+        message: String,
+    },
+    /// A field of the object cannot be changed.
+    #[error(
+        "{object}: {} cannot be changed once it is set; delete the object by hand, or have the plugin declare it \
+         `on-change: recreate`", fields.join(", ")
+    )]
+    Immutable {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Which fields.
+        fields: Vec<String>,
+    },
+    /// Other managers hold fields that the plan sets.
+    #[error(fmt = conflict)]
+    Conflict {
+        /// The object.
+        object: Box<ObjectRef>,
+        /// Which fields, and who holds them.
+        fields: Vec<FieldConflict>,
+    },
+    /// Objects are there that the release does not own.
+    #[error(fmt = not_owned)]
+    NotOwned {
+        /// The release.
+        release: String,
+        /// Each with what is known of its owner.
+        objects: Vec<(ObjectRef, String)>,
+    },
+    /// A namespace goes away.
+    #[error(
+        "namespace {namespace} is being deleted; nothing was changed. Wait until it is gone and run this again; if it \
+         stays, `kubectl get namespace {namespace} -o yaml` names in its conditions what holds it"
+    )]
+    Terminating {
+        /// Which one.
+        namespace: String,
+    },
+    /// A namespace is neither there nor made by the plan.
+    #[error("namespace {namespace} does not exist and the plan does not make it, but {object} goes there")]
+    NoNamespace {
+        /// Which one.
+        namespace: String,
+        /// The first object that needs it.
+        object: Box<ObjectRef>,
+    },
+    /// Another host works on the release.
+    #[error(
+        "release {release} is being worked on by {holder} since {since}; nothing was changed. Wait for it; if it \
+         died, its claim ends by itself within a minute"
+    )]
+    Busy {
+        /// The release.
+        release: String,
+        /// Who.
+        holder: String,
+        /// RFC 3339.
+        since: String,
+    },
+    /// Somebody changed what this host was about to change.
+    #[error("{what} was changed by somebody else in the meantime; run this again")]
+    LostRace {
+        /// What.
+        what: String,
+    },
+    /// There is no such release.
+    #[error(fmt = no_release)]
+    NoRelease {
+        /// The name that was given.
+        release: String,
+        /// Where releases are kept.
+        home: String,
+        /// Names that are there, the nearest first.
+        near: Vec<String>,
+    },
+    /// Objects of a stage do not become ready.
+    #[error(fmt = not_ready)]
+    NotReady {
+        /// The stage.
+        stage: String,
+        /// How long was waited.
+        after: Duration,
+        /// Whether one has failed for good.
+        failed: bool,
+        /// Each with the reasons, the most telling first.
+        objects: Vec<(ObjectRef, Vec<String>)>,
+    },
+    /// Objects do not go away.
+    #[error(fmt = not_gone)]
+    NotGone {
+        /// How long was waited.
+        after: Duration,
+        /// Each with what holds it.
+        objects: Vec<(ObjectRef, String)>,
+    },
+    /// A secret input was not supplied.
+    #[error(
+        "stage {stage}, {object}: the secret input `{input}` was not supplied, and its key `{key}` is made from it"
+    )]
+    MissingInput {
+        /// The stage.
+        stage: String,
+        /// The Secret.
+        object: Box<ObjectRef>,
+        /// The key in it.
+        key: String,
+        /// The input.
+        input: String,
+    },
+    /// A plan asks for something that this host cannot do.
+    #[error("{what}: this host cannot {cannot} yet; nothing was changed")]
+    Unsupported {
+        /// Where: stage and step, or check.
+        what: String,
+        /// What it cannot do.
+        cannot: String,
+    },
+    /// The release's record cannot be read.
+    #[error("the record of release {release} ({what}) cannot be read: {message}")]
+    Corrupt {
+        /// The release.
+        release: String,
+        /// Which part.
+        what: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Any other refusal of the server.
+    #[error("{what}: the server answers {status}{}: {message}", reason.as_deref().map(|r| format!(" {r}")).unwrap_or_default())]
+    Api {
+        /// What was asked.
+        what: String,
+        /// The HTTP status.
+        status: u16,
+        /// The reason of the `Status`, if there was one.
+        reason: Option<String>,
+        /// What the server said.
+        message: String,
+    },
+    /// Several things failed at once.
+    #[error(fmt = several)]
+    Several(Vec<Error>),
+}
+
+/// A field that somebody else holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldConflict {
+    /// The field, as the server writes it: `.spec.replicas`.
+    pub field: String,
+    /// Who holds it: `kubectl (subresource scale)`.
+    pub manager: String,
+}
+
+impl Error {
+    /// One error for many; the one itself if there is only one.
+    pub(crate) fn several(mut errors: Vec<Error>) -> Result<(), Error> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Error::Several(errors)),
+        }
+    }
+}
+
+fn forbidden(
+    verb: &str,
+    resource: &str,
+    namespace: &Option<String>,
+    user: &Option<String>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let who = user.as_deref().unwrap_or("the kubeconfig's user");
+    let scope =
+        namespace.as_deref().map_or("in the whole cluster".to_owned(), |ns| format!("in namespace {ns}"));
+    let role = if namespace.is_some() { "Role" } else { "ClusterRole" };
+    let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+    write!(
+        f,
+        "{who} may not {verb} {resource} {scope}: have a {role} grant it the verb `{verb}` on `{plural}` in API \
+         group `{group}`"
+    )
+}
+
+fn conflict(object: &ObjectRef, fields: &[FieldConflict], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{object}: others hold fields that the plan sets, and nothing is forced:")?;
+    let width = fields.iter().map(|conflict| conflict.field.len()).max().unwrap_or(0);
+    for conflict in fields {
+        write!(f, "\n  {:width$}  held by {}", conflict.field, conflict.manager)?;
+    }
+    f.write_str("\nHave the other manager give the field up, or leave it out of the plan.")
+}
+
+fn not_owned(release: &str, objects: &[(ObjectRef, String)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "objects are there that release {release} does not own; nothing was changed:")?;
+    for (object, owner) in objects {
+        write!(f, "\n  {object} ({owner})")?;
+    }
+    f.write_str("\nDelete or rename them, or take one over with --adopt")?;
+    if let Some((object, _)) = objects.first() {
+        let namespace = object.namespace.as_deref().map(|ns| format!("{ns}/")).unwrap_or_default();
+        write!(f, " {}/{namespace}{}", object.kind, object.name)?;
+    }
+    f.write_str(".")
+}
+
+fn no_release(release: &str, home: &str, near: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "there is no release `{release}` in namespace {home}")?;
+    if near.is_empty() {
+        f.write_str("; there is none at all")
+    } else {
+        write!(f, "; there is {}", near.join(", "))
+    }
+}
+
+fn not_ready(
+    stage: &str,
+    after: &Duration,
+    failed: &bool,
+    objects: &[(ObjectRef, Vec<String>)],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let how = if *failed { "failed" } else { "is not ready" };
+    write!(f, "stage {stage} {how} after {} s:", after.as_secs())?;
+    for (object, reasons) in objects {
+        write!(f, "\n  {object}")?;
+        for (index, reason) in reasons.iter().enumerate() {
+            if index == 0 { write!(f, ": {reason}")? } else { write!(f, "\n    {reason}")? }
+        }
+    }
+    Ok(())
+}
+
+fn not_gone(after: &Duration, objects: &[(ObjectRef, String)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "still there {} s after its deletion was asked for:", after.as_secs())?;
+    for (object, why) in objects {
+        write!(f, "\n  {object}: {why}")?;
+    }
+    f.write_str("\nThe release's record is kept: run the same command again to go on.")
+}
+
+fn several(errors: &[Error], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} things failed:", errors.len())?;
+    for error in errors {
+        let mut text = String::new();
+        write!(text, "{error}")?;
+        write!(f, "\n- {}", text.replace('\n', "\n  "))?;
+    }
+    Ok(())
+}

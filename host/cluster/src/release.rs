@@ -1,0 +1,142 @@
+use serde::{Deserialize, Serialize};
+use thinkube_plan::{Digest, FieldChange, ObjectRef, OnUninstall, Plan};
+
+/// A release as the cluster records it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// Its own namespace.
+    pub namespace: String,
+    /// Counted from 1.
+    pub revision: u32,
+    /// How far it is.
+    pub phase: Phase,
+    /// Why it is not further, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The plan of the revision.
+    pub plan: Plan,
+    /// The plan's digest.
+    pub digest: Digest,
+    /// Every object that may exist.
+    pub inventory: Vec<Entry>,
+    /// What its objects carry in the label `applyset.kubernetes.io/part-of`.
+    pub applyset_id: String,
+    /// When the record was written last, RFC 3339.
+    pub updated: String,
+}
+
+/// How far a release is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// An apply began and has not ended.
+    Applying,
+    /// Everything is in place.
+    Deployed,
+    /// An apply gave up.
+    Failed,
+    /// An apply was stopped by its user.
+    Interrupted,
+    /// An uninstall began and has not ended.
+    Uninstalling,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Applying => "applying",
+            Self::Deployed => "deployed",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Uninstalling => "uninstalling",
+        })
+    }
+}
+
+/// An object in the inventory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Which one.
+    pub object: ObjectRef,
+    /// None until the server has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The stage that makes it.
+    pub stage: String,
+    /// How far it is.
+    pub phase: EntryPhase,
+    /// What happens to it at uninstall.
+    pub on_uninstall: OnUninstall,
+    /// What was applied and what the server made of it. None for Secrets: a hash of a value can be guessed at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// How far an object of the inventory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EntryPhase {
+    /// It may exist.
+    Pending,
+    /// The server has taken it.
+    Applied,
+    /// It was ready.
+    Ready,
+    /// Its stage was found done, so it was not applied.
+    Skipped,
+    /// Somebody else's object, used as it is and never deleted.
+    Used,
+    /// It is deleted to be made anew.
+    Recreating,
+    /// The plan no longer has it, and it is kept.
+    Retained,
+}
+
+/// Two hashes that tell whether an object has to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fingerprint {
+    /// Of the object as it was sent.
+    pub desired: String,
+    /// Of the fields that the host holds, as the server answered them.
+    pub live: String,
+}
+
+/// What an apply would do, or did, to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is changed.
+    Update,
+    /// It is deleted and made anew.
+    Recreate,
+    /// It goes.
+    Delete,
+    /// It is there and is left alone, as the plan says.
+    Keep,
+    /// It is as the plan wants it.
+    Unchanged,
+}
+
+/// What an apply would do to one object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectChange {
+    /// Which one.
+    pub object: ObjectRef,
+    /// The stage.
+    pub stage: String,
+    /// What would be done.
+    pub action: Action,
+    /// The fields that would differ. A Secret's values are masked.
+    pub fields: Vec<FieldChange>,
+    /// What else a person should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
