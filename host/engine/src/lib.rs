@@ -1,1 +1,48 @@
-//! The path from a plugin to a running release, one function a stage.
+//! The path from a plugin to a running release, one function a stage:
+//!
+//! ```text
+//! source::read ─► load ─► plan ─────────────────────────► preview ─► apply ─► check
+//!                         settings, facts, rules, grants   (diff)     stages, gates, health
+//! ```
+//!
+//! Everything up to [`plan`] runs with no cluster. The command line and the controller are fronts over these
+//! functions and have no logic of their own.
+
+mod apply;
+mod check;
+mod error;
+mod load;
+mod planning;
+mod source;
+
+pub use apply::{Applied, ApplyRequest, apply, preview};
+pub use check::{CheckOutcome, Patience, check, failed, run_checks};
+pub use error::{Class, Error};
+pub use load::{Loaded, load};
+pub use planning::{FactSource, PlanRequest, Planned, plan};
+pub use source::read as read_plugin;
+
+pub use thinkube_cluster::{
+    Action, Adopt, Cluster, Connect, Event as ClusterEvent, ObjectChange, Phase, Release, SecretInputs,
+    SecretText, UninstallOptions, Uninstalled,
+};
+pub use thinkube_plan as model;
+pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Sandbox};
+pub use thinkube_validate::{SettingFault, SettingsSchema, Unused};
+
+/// What happens while something runs, for whoever shows it.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The cluster side has done something.
+    Cluster(ClusterEvent),
+    /// A check has ended.
+    Checked(CheckOutcome),
+    /// A stage is skipped because it is done already.
+    StageSkipped {
+        /// The stage's name.
+        stage: String,
+    },
+}
+
+/// Receives events. Must not block: it is called between requests.
+pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);

@@ -1,0 +1,149 @@
+use crate::check::{CheckOutcome, Patience, failed, run_checks};
+use crate::load::Loaded;
+use crate::{Error, Event, Events, Planned};
+use std::future::Future;
+use std::time::Duration;
+use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, SecretInputs};
+use thinkube_plan::{Check, Plan};
+use thinkube_sandbox::Plugin;
+
+/// How to apply.
+pub struct ApplyRequest {
+    /// The longest time that one stage may take to become ready.
+    pub timeout: Duration,
+    /// Objects of nobody that the release may take over.
+    pub adopt: Vec<Adopt>,
+    /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
+    pub wait: bool,
+}
+
+/// How an apply ended.
+#[derive(Debug)]
+pub struct Applied {
+    /// The release as it is recorded now.
+    pub release: Release,
+    /// Whether anything was written.
+    pub changed: bool,
+    /// The health checks; empty when nothing was waited for.
+    pub health: Vec<CheckOutcome>,
+}
+
+/// What an apply of `plan` would do, object by object and field by field. Writes nothing.
+///
+/// # Errors
+/// [`Error::Cluster`].
+pub async fn preview(
+    cluster: &Cluster,
+    plan: &Plan,
+    secrets: &SecretInputs,
+) -> Result<Vec<ObjectChange>, Error> {
+    Ok(cluster.dry_run(plan, secrets).await?)
+}
+
+/// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
+/// differs nothing is written. Ends early, with the record saying how far it came, when `cancelled` is ready.
+///
+/// # Errors
+/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Interrupted`]. The same call finishes what was begun.
+pub async fn apply(
+    loaded: &Loaded,
+    cluster: &Cluster,
+    planned: &Planned,
+    secrets: &SecretInputs,
+    request: &ApplyRequest,
+    cancelled: impl Future<Output = ()>,
+    events: Events<'_>,
+) -> Result<Applied, Error> {
+    let plan = &planned.plan;
+    let asking = Asking { cluster, plugin: &loaded.plugin, events };
+    asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
+
+    let comparison = cluster.compare(plan, secrets).await?;
+    let unchanged = if comparison.up_to_date() { cluster.release(&plan.release).await? } else { None };
+    let (release, changed) = match unchanged {
+        Some(release) => (release, false),
+        None => {
+            let options = ApplyOptions { adopt: request.adopt.clone() };
+            let pass_on = |event| events(Event::Cluster(event));
+            let mut run = cluster.begin(plan, secrets, comparison, &options, &pass_on).await?;
+            let outcome = tokio::select! {
+                outcome = stages(&mut run, plan, request, &asking) => outcome,
+                () = cancelled => Err(Error::Interrupted),
+            };
+            match outcome {
+                Ok(()) => (run.finish().await?, true),
+                Err(Error::Interrupted) => {
+                    run.interrupt().await;
+                    return Err(Error::Interrupted);
+                }
+                Err(error) => {
+                    run.abandon(&error.to_string()).await;
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let health = if request.wait {
+        asking.demand("health", &plan.outline.health, Patience::UntilTimeout).await?
+    } else {
+        Vec::new()
+    };
+    Ok(Applied { release, changed, health })
+}
+
+async fn stages(
+    run: &mut Apply<'_>,
+    plan: &Plan,
+    request: &ApplyRequest,
+    asking: &Asking<'_>,
+) -> Result<(), Error> {
+    for (index, stage) in plan.outline.stages.iter().enumerate() {
+        if asking.holds(&stage.done_when).await {
+            (asking.events)(Event::StageSkipped { stage: stage.name.clone() });
+            run.skip(index).await;
+            continue;
+        }
+        run.stage(index).await?;
+        if request.wait {
+            run.wait(index, request.timeout).await?;
+            asking
+                .demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
+                .await?;
+        }
+    }
+    Ok(run.prune().await?)
+}
+
+struct Asking<'a> {
+    cluster: &'a Cluster,
+    plugin: &'a Plugin,
+    events: Events<'a>,
+}
+
+impl Asking<'_> {
+    /// Every check that is an error must hold.
+    async fn demand(
+        &self,
+        phase: &str,
+        checks: &[Check],
+        patience: Patience,
+    ) -> Result<Vec<CheckOutcome>, Error> {
+        let outcomes = run_checks(self.cluster, Some(self.plugin), checks, patience, self.events).await;
+        let failed = failed(&outcomes);
+        if failed.is_empty() {
+            Ok(outcomes)
+        } else {
+            Err(Error::ChecksFailed { phase: phase.to_owned(), failed })
+        }
+    }
+
+    /// Whether there are checks and all of them hold.
+    async fn holds(&self, checks: &[Check]) -> bool {
+        let quiet = |_| ();
+        !checks.is_empty()
+            && run_checks(self.cluster, Some(self.plugin), checks, Patience::Once, &quiet)
+                .await
+                .iter()
+                .all(CheckOutcome::passed)
+    }
+}

@@ -1,0 +1,179 @@
+use crate::CheckOutcome;
+use std::path::PathBuf;
+use thinkube_plan::{Denial, Fault, Problem, Query};
+use thinkube_validate::SettingFault;
+
+/// Why the path ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A plugin's crate could not be built.
+    #[error("cannot build the plugin in {path}: {message}", path = .path.display())]
+    Build {
+        /// The crate's folder.
+        path: PathBuf,
+        /// What went wrong and what to do.
+        message: String,
+    },
+    /// The sandbox could not load the plugin or ended a call.
+    #[error(transparent)]
+    Plugin(#[from] thinkube_sandbox::Error),
+    /// The plugin's settings schema is no schema.
+    #[error(transparent)]
+    Schema(#[from] thinkube_validate::Error),
+    /// The descriptor breaks a rule of the contract.
+    #[error("the plugin's descriptor is not valid: {0}")]
+    Descriptor(String),
+    /// The release's name cannot be one.
+    #[error(
+        "`{0}` cannot name a release: a DNS label (RFC 1123) is expected, a-z, 0-9 and `-`, at most 40 long"
+    )]
+    ReleaseName(String),
+    /// The settings are not what the schema wants.
+    #[error("the settings are not valid:{}", list(.0))]
+    Settings(Vec<SettingFault>),
+    /// The plugin itself refuses.
+    #[error("the plugin cannot plan: {0}")]
+    Problem(Problem),
+    /// The plugin asks for facts that nobody can answer here.
+    #[error(
+        "the plugin needs facts about the cluster:{}\nask a cluster with --cluster, or give a file with --facts",
+        list(.0)
+    )]
+    FactsNeeded(Vec<Query>),
+    /// The plugin asks for facts without end.
+    #[error("the plugin still asks for facts after {rounds} rounds and {facts} facts; ask for all at once")]
+    TooManyFacts {
+        /// How often it was asked.
+        rounds: usize,
+        /// How many facts it had.
+        facts: usize,
+    },
+    /// The plan breaks rules that no cluster could make good.
+    #[error("the plan is not valid:{}", list(.0))]
+    Invalid(Vec<Fault>),
+    /// The plan holds what nobody granted.
+    #[error("refused, for nobody granted it:{}\ngrant it in the file given with --grants", list(.0))]
+    Denied(Vec<Denial>),
+    /// The plugin asks to read what nobody granted.
+    #[error("refused: the plugin asks about {0}, and has no permission to read it")]
+    QueryDenied(Query),
+    /// A secret input has no value.
+    #[error("the secret input `{name}` has no value: set the environment variable {env} ({summary})")]
+    SecretMissing {
+        /// The input's name.
+        name: String,
+        /// Where it is read from.
+        env: String,
+        /// What it is for.
+        summary: String,
+    },
+    /// The cluster side failed.
+    #[error(transparent)]
+    Cluster(#[from] thinkube_cluster::Error),
+    /// Checks failed that had to hold.
+    #[error("{phase}: {}", failures(.failed))]
+    ChecksFailed {
+        /// `preflight`, `health`, or the stage whose gates they are.
+        phase: String,
+        /// The failed ones.
+        failed: Vec<CheckOutcome>,
+    },
+    /// The plugin given is not the one that made the release.
+    #[error("release {release} was made by plugin {expected}, not by {found}; give that file")]
+    OtherPlugin {
+        /// The release.
+        release: String,
+        /// The digest on record.
+        expected: thinkube_plan::Digest,
+        /// The digest of the file given.
+        found: thinkube_plan::Digest,
+    },
+    /// The person interrupted it.
+    #[error("interrupted; the release record says how far it came, and the same command finishes it")]
+    Interrupted,
+}
+
+/// What kind of failure an error is: one exit code each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The cluster or the machine.
+    Failure,
+    /// What the person or the plugin's author wrote.
+    Input,
+    /// A rule that refuses.
+    Refused,
+    /// The plugin broke.
+    Plugin,
+    /// A check does not hold.
+    Check,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl Error {
+    /// The class of this error.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Read { .. } | Self::Build { .. } | Self::Cluster(_) => Class::Failure,
+            Self::Settings(_)
+            | Self::ReleaseName(_)
+            | Self::Problem(_)
+            | Self::FactsNeeded(_)
+            | Self::SecretMissing { .. }
+            | Self::OtherPlugin { .. } => Class::Input,
+            Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
+            Self::Plugin(_)
+            | Self::Schema(_)
+            | Self::Descriptor(_)
+            | Self::TooManyFacts { .. }
+            | Self::Invalid(_) => Class::Plugin,
+            Self::ChecksFailed { .. } => Class::Check,
+            Self::Interrupted => Class::Interrupted,
+        }
+    }
+
+    /// A stable name for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "read",
+            Self::Build { .. } => "build",
+            Self::Plugin(error) => error.kind(),
+            Self::Schema(_) => "settings-schema",
+            Self::Descriptor(_) => "descriptor",
+            Self::ReleaseName(_) => "release-name",
+            Self::Settings(_) => "settings",
+            Self::Problem(_) => "problem",
+            Self::FactsNeeded(_) => "facts-needed",
+            Self::TooManyFacts { .. } => "too-many-facts",
+            Self::Invalid(_) => "invalid-plan",
+            Self::Denied(_) => "denied",
+            Self::QueryDenied(_) => "query-denied",
+            Self::SecretMissing { .. } => "secret-missing",
+            Self::Cluster(_) => "cluster",
+            Self::ChecksFailed { .. } => "checks-failed",
+            Self::OtherPlugin { .. } => "other-plugin",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(|item| format!("\n  {}", item.to_string())).collect()
+}
+
+fn failures(failed: &[CheckOutcome]) -> String {
+    let noun = if failed.len() == 1 { "a check does not hold" } else { "checks do not hold" };
+    let lines = failed.iter().map(|outcome| {
+        let remedy = outcome.remedy().map(|remedy| format!("\n    {remedy}")).unwrap_or_default();
+        format!("\n  {}: {}{remedy}", outcome.name, outcome.verdict.message)
+    });
+    format!("{noun}{}", lines.collect::<String>())
+}

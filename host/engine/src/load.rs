@@ -1,0 +1,45 @@
+use crate::Error;
+use thinkube_plan::Descriptor;
+use thinkube_sandbox::{LogLine, Plugin, Sandbox};
+use thinkube_validate::SettingsSchema;
+
+/// A plugin that has said what it is.
+pub struct Loaded {
+    /// The compiled component.
+    pub plugin: Plugin,
+    /// What it says of itself.
+    pub descriptor: Descriptor,
+    /// The schema of its settings, compiled.
+    pub schema: SettingsSchema,
+    /// What it logged while it said so.
+    pub log: Vec<LogLine>,
+}
+
+/// Compiles the component in `bytes` (or takes it from the cache) and asks it what it is.
+///
+/// # Errors
+/// [`Error::Plugin`] if it is no plugin or fails, [`Error::Schema`] and [`Error::Descriptor`] if what it says breaks
+/// the contract.
+pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
+    let plugin = sandbox.load(bytes).await?;
+    let called = plugin.describe().await?;
+    let descriptor = called.value;
+    let schema = SettingsSchema::new(descriptor.settings_schema.clone())?;
+    if !is_dns_label(&descriptor.name) {
+        return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
+    }
+    if let Some(setting) = &descriptor.namespace_setting
+        && descriptor.settings_schema.pointer(&format!("/properties/{setting}")).is_none()
+    {
+        return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
+    }
+    Ok(Loaded { plugin, descriptor, schema, log: called.log })
+}
+
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}

@@ -1,0 +1,176 @@
+use crate::Error;
+use crate::load::{Loaded, is_dns_label};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use thinkube_cluster::Cluster;
+use thinkube_plan::{
+    Context, Descriptor, Digest, Fact, Grants, Identity, Installed, Outcome, Outline, Plan, Problem, Query,
+    check_outline, permits_query,
+};
+use thinkube_sandbox::{LogLine, Offer};
+use thinkube_validate::{SettingFault, Unused, check_expressions};
+
+/// How often a plugin is asked before the host gives up. Two are enough for a plugin that asks for what it needs;
+/// further ones are for facts that depend on facts.
+const MAX_ROUNDS: usize = 8;
+/// How many facts one plan may depend on.
+const MAX_FACTS: usize = 256;
+/// A release's name is part of other names (`release-NAME.v12.3`) and of labels, which hold 63.
+const MAX_RELEASE_NAME: usize = 40;
+
+/// What a plan is made from, beside the plugin.
+pub struct PlanRequest<'a> {
+    /// The release's name.
+    pub release: String,
+    /// As the person gave them.
+    pub settings: Value,
+    /// What the operator grants; none grants what the plugin asks for.
+    pub grants: Option<Grants>,
+    /// Who answers the plugin's questions.
+    pub facts: FactSource<'a>,
+    /// Major and minor.
+    pub kubernetes_version: String,
+    /// What is there now.
+    pub installed: Option<Installed>,
+}
+
+/// Who answers a plugin's questions about the cluster.
+#[derive(Clone, Copy)]
+pub enum FactSource<'a> {
+    /// These, and nobody else.
+    Recorded(&'a [Fact]),
+    /// A cluster.
+    Cluster(&'a Cluster),
+}
+
+/// A plan that keeps all rules and is granted.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it depends on; the same facts give the same plan.
+    pub facts: Vec<Fact>,
+    /// Settings that were given and have no effect.
+    pub unused: Vec<Unused>,
+    /// What the plugin logged.
+    pub log: Vec<LogLine>,
+}
+
+/// Makes a plan: settles the settings, answers the plugin's questions, and judges what it returns.
+///
+/// # Errors
+/// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
+pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
+    let PlanRequest { release, settings, grants, facts: source, kubernetes_version, installed } = request;
+    if !is_dns_label(&release) || release.len() > MAX_RELEASE_NAME {
+        return Err(Error::ReleaseName(release));
+    }
+    let descriptor = &loaded.descriptor;
+    let unused = loaded.schema.unused(&settings);
+    let settings = loaded.schema.settle(settings).map_err(Error::Settings)?;
+    let namespace = namespace(descriptor, &release, &settings)?;
+    let granted = grants.map_or_else(|| descriptor.permissions.clone(), |grants| grants.permissions);
+
+    let mut context =
+        Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
+    let mut log = loaded.log.clone();
+    let mut rounds = 0;
+    let outline = loop {
+        rounds += 1;
+        let called = loaded.plugin.plan(&context).await?;
+        log.extend(called.log);
+        let queries = match called.value {
+            Ok(Outcome::Plan(outline)) => break outline,
+            Ok(Outcome::Needs(queries)) => queries,
+            Err(Problem::InvalidSettings { path, message }) => {
+                return Err(Error::Settings(vec![SettingFault { path, message }]));
+            }
+            Err(problem) => return Err(Error::Problem(problem)),
+        };
+        let known: BTreeSet<&Query> = context.facts.iter().map(|fact| &fact.query).collect();
+        let missing: BTreeSet<Query> = queries.into_iter().filter(|query| !known.contains(query)).collect();
+        if missing.is_empty() || rounds == MAX_ROUNDS || context.facts.len() + missing.len() > MAX_FACTS {
+            return Err(Error::TooManyFacts { rounds, facts: context.facts.len() });
+        }
+        if let Some(query) = missing.iter().find(|query| !permits_query(&granted, &context.namespace, query))
+        {
+            return Err(Error::QueryDenied(query.clone()));
+        }
+        context.facts.extend(answer(source, missing).await?);
+        // The order in which facts were asked for must not change what the plugin sees.
+        context.facts.sort_by(|a, b| a.query.cmp(&b.query));
+    };
+
+    let Context { release, namespace, settings, facts, .. } = context;
+    let identity = Identity {
+        name: descriptor.name.clone(),
+        version: descriptor.version.clone(),
+        digest: loaded.plugin.digest().clone(),
+    };
+    let plan = Plan {
+        api_version: Plan::API_VERSION.to_owned(),
+        kind: "Plan".to_owned(),
+        release,
+        namespace,
+        plugin: identity,
+        settings,
+        requested: descriptor.permissions.clone(),
+        granted,
+        outline,
+    };
+    judge(loaded, &plan.outline)?;
+    let denials = Grants { permissions: plan.granted.clone() }.gate(&plan);
+    if !denials.is_empty() {
+        return Err(Error::Denied(denials));
+    }
+    Ok(Planned { digest: plan.digest(), plan, facts, unused, log })
+}
+
+fn judge(loaded: &Loaded, outline: &Outline) -> Result<(), Error> {
+    let secret_inputs: Vec<&str> =
+        loaded.descriptor.secret_inputs.iter().map(|input| input.name.as_str()).collect();
+    let evaluates = loaded.plugin.offers().contains(&Offer::Checks);
+    let mut faults = check_outline(outline, &secret_inputs, evaluates);
+    faults.extend(check_expressions(outline));
+    if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
+}
+
+async fn answer(source: FactSource<'_>, queries: BTreeSet<Query>) -> Result<Vec<Fact>, Error> {
+    let mut facts = Vec::with_capacity(queries.len());
+    match source {
+        FactSource::Cluster(cluster) => {
+            for query in queries {
+                let answer = cluster.answer(&query).await?;
+                facts.push(Fact { query, answer });
+            }
+        }
+        FactSource::Recorded(recorded) => {
+            let mut unknown = Vec::new();
+            for query in queries {
+                match recorded.iter().find(|fact| fact.query == query) {
+                    Some(fact) => facts.push(fact.clone()),
+                    None => unknown.push(query),
+                }
+            }
+            if !unknown.is_empty() {
+                return Err(Error::FactsNeeded(unknown));
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn namespace(descriptor: &Descriptor, release: &str, settings: &Value) -> Result<String, Error> {
+    let Some(setting) = &descriptor.namespace_setting else { return Ok(release.to_owned()) };
+    let given = settings.get(setting).and_then(Value::as_str);
+    let fault =
+        |message: String| Error::Settings(vec![SettingFault { path: format!("/{setting}"), message }]);
+    let name = given.ok_or_else(|| fault("this setting names the namespace and must be given".to_owned()))?;
+    if is_dns_label(name) {
+        Ok(name.to_owned())
+    } else {
+        Err(fault(format!("`{name}` is no name of a namespace: a DNS label (RFC 1123) is expected")))
+    }
+}
