@@ -1,0 +1,132 @@
+//! YAML text that people read in a ConfigMap. Mappings keep the order they are written in; every text is quoted, so
+//! that no value (`no`, `1.0`, `a: b`) is read as something else.
+
+pub(crate) enum Yaml {
+    Text(String),
+    Number(u32),
+    Bool(bool),
+    List(Vec<Yaml>),
+    Map(Vec<(&'static str, Yaml)>),
+}
+
+impl From<&str> for Yaml {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Yaml {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl Yaml {
+    /// The document, ending in a newline.
+    pub(crate) fn document(&self) -> String {
+        let mut out = String::new();
+        self.block(0, &mut out);
+        out
+    }
+
+    /// Writes the value as lines of its own, each indented by `depth`.
+    fn block(&self, depth: usize, out: &mut String) {
+        match self {
+            Self::Map(entries) if !entries.is_empty() => {
+                for (key, value) in entries {
+                    indent(depth, out);
+                    out.push_str(key);
+                    out.push(':');
+                    value.after_key(depth, out);
+                }
+            }
+            Self::List(items) if !items.is_empty() => {
+                for item in items {
+                    let start = out.len();
+                    item.block(depth + 1, out);
+                    // An item's first line is two columns deep already; the dash takes the first of them.
+                    out.replace_range(start + depth * 2..start + depth * 2 + 1, "-");
+                }
+            }
+            scalar => {
+                indent(depth, out);
+                scalar.scalar(out);
+            }
+        }
+    }
+
+    fn after_key(&self, depth: usize, out: &mut String) {
+        match self {
+            Self::Map(entries) if !entries.is_empty() => {
+                out.push('\n');
+                self.block(depth + 1, out);
+            }
+            Self::List(items) if !items.is_empty() => {
+                out.push('\n');
+                self.block(depth + 1, out);
+            }
+            scalar => {
+                out.push(' ');
+                scalar.scalar(out);
+            }
+        }
+    }
+
+    fn scalar(&self, out: &mut String) {
+        match self {
+            // A JSON string is a double-quoted YAML scalar.
+            Self::Text(text) => out.push_str(&serde_json::Value::from(text.as_str()).to_string()),
+            Self::Number(number) => out.push_str(&number.to_string()),
+            Self::Bool(bool) => out.push_str(if *bool { "true" } else { "false" }),
+            Self::List(_) => out.push_str("[]"),
+            Self::Map(_) => out.push_str("{}"),
+        }
+        out.push('\n');
+    }
+}
+
+fn indent(depth: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Yaml;
+    use serde_json::{Value, json};
+
+    fn parsed(yaml: &Yaml) -> Value {
+        serde_norway::from_str(&yaml.document()).expect("it is YAML")
+    }
+
+    #[test]
+    fn texts_that_look_like_something_else_stay_texts() {
+        for text in
+            ["no", "1.0", "a: b # c", "", " x ", "\"'\\", "line\nline", "- a", "ä\u{7}", "{{ x }}", "null"]
+        {
+            assert_eq!(parsed(&Yaml::Map(vec![("key", text.into())])), json!({"key": text}), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lists_and_mappings_nest() {
+        let inner =
+            || Yaml::Map(vec![("a", Yaml::Number(1)), ("b", Yaml::List(vec![Yaml::Bool(true), "x".into()]))]);
+        let yaml = Yaml::Map(vec![
+            ("list", Yaml::List(vec![inner(), inner(), Yaml::List(vec!["deep".into()])])),
+            ("map", Yaml::Map(vec![("in", inner())])),
+            ("none", Yaml::List(vec![])),
+            ("empty", Yaml::Map(vec![])),
+        ]);
+        let inner = json!({"a": 1, "b": [true, "x"]});
+        assert_eq!(
+            parsed(&yaml),
+            json!({"list": [inner, inner, ["deep"]], "map": {"in": inner}, "none": [], "empty": {}})
+        );
+    }
+
+    #[test]
+    fn the_order_is_the_one_that_was_written() {
+        let yaml = Yaml::Map(vec![("z", Yaml::Number(1)), ("a", Yaml::Number(2))]);
+        assert_eq!(yaml.document(), "z: 1\na: 2\n");
+    }
+}

@@ -1,0 +1,50 @@
+//! From the contract's functions to the author's. Only the export macro names this.
+
+use crate::bindings::checks::exports::thinkube::plugin::checks;
+use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
+use crate::{Context, Descriptor, Evaluate, Observation, Outcome, Plugin, Problem, Verdict};
+use std::marker::PhantomData;
+
+/// Stands between the generated exports and a plugin.
+#[derive(Debug)]
+pub struct Adapter<P>(PhantomData<P>);
+
+impl<P: Plugin> lifecycle::Guest for Adapter<P> {
+    fn describe() -> Descriptor {
+        let mut descriptor = P::describe();
+        descriptor.settings_schema = P::settings_schema();
+        descriptor
+    }
+
+    fn plan_release(context: lifecycle::Context) -> Result<Outcome, Problem> {
+        P::plan(&Context::parse(context)?)
+    }
+}
+
+impl<P: Evaluate> checks::Guest for Adapter<P> {
+    fn evaluate(observation: Observation) -> Verdict {
+        P::evaluate(observation)
+    }
+}
+
+/// Makes a component of a type that implements [`Plugin`](crate::Plugin). `export_plugin!(X, checks)` also exports
+/// its [`Evaluate`](crate::Evaluate). On a target other than WebAssembly it does nothing.
+#[macro_export]
+macro_rules! export_plugin {
+    ($plugin:ty) => {
+        // Not natively: the names of the exports are none that a native linker takes.
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+    $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
+        };
+    };
+    ($plugin:ty, checks) => {
+        $crate::export_plugin!($plugin);
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+    $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
+        };
+    };
+}
