@@ -1,2 +1,10 @@
 //! The commands of a developer of this project.
-fn main() {}
+
+mod cli;
+mod cluster;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,81 @@
+//! The harness's own requests, by the kubectl that was built with the cluster.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::process::{Answer, run};
+
+/// kubectl with a kubeconfig.
+#[derive(Debug, Clone)]
+pub(crate) struct Kubectl {
+    pub(crate) binary: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+}
+
+impl Kubectl {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        // A server that is just starting may leave a request unanswered; a new one is better than a long wait.
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=5s");
+        // kubectl caches what it discovers below HOME, which would outlive the cluster.
+        if let Some(folder) = self.kubeconfig.parent() {
+            command.env("KUBECACHEDIR", folder.join("kubectl-cache"));
+        }
+        for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(proxy);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<String> {
+        run(self.command().args(arguments))
+    }
+
+    pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = run(self.command().args(arguments).args(["-o", "json"]))?;
+        serde_json::from_str(&text).map_err(|source| Error::Json {
+            what: format!("answer to kubectl {}", arguments.join(" ")),
+            source,
+        })
+    }
+
+    /// Asks whether a command succeeds.
+    pub(crate) fn asks(&self, arguments: &[&str]) -> Answer {
+        match self.run(arguments) {
+            Ok(_) => Answer::Yes,
+            Err(Error::Command { stderr, .. }) => Answer::NotYet(stderr),
+            Err(other) => Answer::NotYet(other.to_string()),
+        }
+    }
+
+    /// Applies an object.
+    pub(crate) fn apply(&self, object: &Value) -> Result<()> {
+        let mut command = self.command();
+        command.args(["apply", "--server-side", "--field-manager=thinkube-test-cluster", "-f", "-"]);
+        let spawn = |source| Error::Spawn { program: "kubectl apply".to_owned(), source };
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .env("PATH", paths::search_path())
+            .spawn()
+            .map_err(spawn)?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(object.to_string().as_bytes()).map_err(spawn)?;
+        }
+        let output = child.wait_with_output().map_err(spawn)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Command {
+            command: "kubectl apply".to_owned(),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}

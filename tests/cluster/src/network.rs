@@ -1,0 +1,118 @@
+//! The network namespace that everything of a cluster with a node runs in, and the one link into it.
+//!
+//! Its default route is `unreachable`: no packet of a pod can leave the machine, whatever a test does. All ports are
+//! free in it, and every iptables rule goes with it.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+
+use crate::apiserver::SERVICES;
+use crate::error::Result;
+use crate::hash;
+use crate::paths::{Layout, search_path};
+use crate::process::run;
+
+/// Pods get their addresses from here.
+pub(crate) const PODS: &str = "10.244.0.0/24";
+/// The bridge's address.
+const PODS_GATEWAY: &str = "10.244.0.1/24";
+/// The bridge that the CNI plugin puts pods on.
+pub(crate) const BRIDGE: &str = "cni0";
+
+/// The name under /run/netns.
+pub(crate) fn netns(layout: &Layout) -> String {
+    format!("thinkube-{}", layout.id())
+}
+
+/// The host's end of the link. The kernel allows 15 characters.
+pub(crate) fn link(layout: &Layout) -> String {
+    format!("tk{}", &hash(&[layout.root.as_os_str().as_encoded_bytes()])[..8])
+}
+
+/// Two neighbouring addresses of 10.200.0.0/16 that this machine does not use: the host's and the cluster's.
+pub(crate) fn free_addresses(name: &str) -> Result<(Ipv4Addr, Ipv4Addr)> {
+    let used = ip(&["-o", "-4", "addr", "show"])?;
+    let used: BTreeSet<&str> =
+        used.split_whitespace().filter_map(|word| word.split_once('/').map(|(address, _)| address)).collect();
+    // The usual cluster has the first pair, so that people learn one address; another name starts at a place of its own.
+    let first = if name == "default" {
+        0
+    } else {
+        u16::from_str_radix(&hash(&[name.as_bytes()])[..3], 16).unwrap_or(1)
+    };
+    let pairs = (0..=0x3fff_u16).map(|n| (first + n) & 0x3fff).map(pair);
+    let free = pairs.into_iter().find(|(host, inside)| {
+        !used.contains(host.to_string().as_str()) && !used.contains(inside.to_string().as_str())
+    });
+    Ok(free.unwrap_or_else(|| pair(0)))
+}
+
+/// The n-th network of four addresses.
+fn pair(n: u16) -> (Ipv4Addr, Ipv4Addr) {
+    let base = u32::from(Ipv4Addr::new(10, 200, 0, 0)) + 4 * u32::from(n);
+    (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2))
+}
+
+pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<()> {
+    let (netns, link) = (netns(layout), link(layout));
+    let (host, inside) = (format!("{host}/30"), inside.to_string());
+    ip(&["netns", "add", &netns])?;
+    ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
+    ip(&["addr", "add", &host, "dev", &link])?;
+    ip(&["link", "set", &link, "up"])?;
+    let within = |arguments: &[&str]| ip(&[&["-n", &netns], arguments].concat());
+    within(&["link", "set", "lo", "up"])?;
+    within(&["addr", "add", &format!("{inside}/30"), "dev", "eth0"])?;
+    within(&["link", "set", "eth0", "up"])?;
+    within(&["route", "add", "unreachable", "default"])?;
+    // A kernel without IPv6 has no way out by it either.
+    let _ = within(&["-6", "route", "add", "unreachable", "default"]);
+    // Before the first pod, because the route to the Services leads over the bridge: without a route the node's own
+    // processes never get as far as the rule that turns a Service's address into a pod's.
+    within(&["link", "add", BRIDGE, "type", "bridge"])?;
+    within(&["addr", "add", PODS_GATEWAY, "dev", BRIDGE])?;
+    within(&["link", "set", BRIDGE, "up"])?;
+    within(&["route", "add", SERVICES, "dev", BRIDGE, "src", &inside])?;
+    // Traffic between two pods of the bridge must pass iptables, or a pod can't reach a Service that is on its own node.
+    for setting in ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] {
+        let write = format!("echo 1 > /proc/sys/{setting}");
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
+        run(command.env("PATH", search_path()))?;
+    }
+    Ok(())
+}
+
+/// Removes link and namespace; says nothing when there are none. What is left is found by `left`.
+pub(crate) fn remove(layout: &Layout) {
+    // The link first: with the namespace it would go too, but some time later.
+    let _ = ip(&["link", "del", &link(layout)]);
+    if Path::new("/run/netns").join(netns(layout)).exists() {
+        let _ = ip(&["netns", "del", &netns(layout)]);
+    }
+}
+
+/// What is there of link and namespace.
+pub(crate) fn left(layout: &Layout) -> Vec<String> {
+    let link = Path::new("/sys/class/net").join(link(layout));
+    let netns = Path::new("/run/netns").join(netns(layout));
+    [link, netns].iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
+}
+
+fn ip(arguments: &[&str]) -> Result<String> {
+    run(Command::new("ip").args(arguments).env("PATH", search_path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_networks_do_not_overlap() {
+        assert_eq!(pair(0), (Ipv4Addr::new(10, 200, 0, 1), Ipv4Addr::new(10, 200, 0, 2)));
+        assert_eq!(pair(1), (Ipv4Addr::new(10, 200, 0, 5), Ipv4Addr::new(10, 200, 0, 6)));
+        assert_eq!(pair(0x3fff).1, Ipv4Addr::new(10, 200, 255, 254));
+    }
+}

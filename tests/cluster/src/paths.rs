@@ -1,0 +1,130 @@
+//! Where things lie: what is kept goes to the user's cache folder, a running cluster to the user's state folder.
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{At, Error, Result};
+use crate::needs::Need;
+
+/// The folder of built programs and images; survives `down`.
+pub(crate) fn cache() -> Result<PathBuf> {
+    base("XDG_CACHE_HOME", ".cache")
+}
+
+/// The folder that holds one folder a cluster.
+pub(crate) fn state() -> Result<PathBuf> {
+    base("XDG_STATE_HOME", ".local/state")
+}
+
+fn base(variable: &str, under_home: &str) -> Result<PathBuf> {
+    // The XDG specification: a relative path is to be ignored.
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = match absolute(variable) {
+        Some(base) => base,
+        None => absolute("HOME").map(|home| home.join(under_home)).ok_or_else(|| {
+            Error::Needs(vec![Need::new(
+                format!("neither {variable} nor HOME names a folder to work in"),
+                "export HOME=/path/to/your/home",
+            )])
+        })?,
+    };
+    Ok(base.join("thinkube-host/cluster"))
+}
+
+/// The files of one cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) name: String,
+    pub(crate) root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn of(name: &str) -> Result<Self> {
+        let mut characters = name.chars();
+        let good = characters.next().is_some_and(|first| first.is_ascii_lowercase())
+            && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            && name.len() <= 20;
+        if !good {
+            return Err(Error::Name(name.to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), root: state()?.join(name) })
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// Lies beside the folder, not in it: `down` removes the folder while it holds the lock.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.with_extension("lock")
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.path("state.json")
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.path("audit.log")
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.path("logs")
+    }
+
+    pub(crate) fn log(&self, program: &str) -> PathBuf {
+        self.path(&format!("logs/{program}.log"))
+    }
+
+    pub(crate) fn pki(&self, file: &str) -> PathBuf {
+        self.path(&format!("pki/{file}"))
+    }
+
+    pub(crate) fn containerd_socket(&self) -> PathBuf {
+        self.path("containerd.sock")
+    }
+
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.path("volumes")
+    }
+
+    /// A short name that no other cluster of this machine has, whoever started it: for what is global to the machine.
+    pub(crate) fn id(&self) -> String {
+        format!("{}-{}", self.name, &crate::hash(&[self.root.as_os_str().as_encoded_bytes()])[..4])
+    }
+}
+
+/// Writes a file that only its owner may read, under a temporary name first: a reader sees all of it or nothing.
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).at(folder)?;
+    }
+    let partial = path.with_added_extension("partial");
+    // A left-over may have another mode.
+    let _ = fs::remove_file(&partial);
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).at(&partial)?;
+    file.write_all(content.as_ref()).at(&partial)?;
+    fs::rename(&partial, path).at(path)
+}
+
+/// Finds a program the way a shell does, and in the folders that a user's PATH often lacks.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&search_path()).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// PATH and the folders of administrators' programs.
+pub(crate) fn search_path() -> std::ffi::OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    path
+}

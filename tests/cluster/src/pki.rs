@@ -1,0 +1,158 @@
+//! Keys and certificates: one authority for the cluster and one for etcd, made anew for every cluster.
+//!
+//! They live as long as the cluster and are removed with it, so nothing here expires or renews.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
+};
+
+use crate::error::{At, Result};
+use crate::paths::{self, Layout};
+
+/// The first address of the service range: the apiserver's own Service.
+const KUBERNETES_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
+
+/// A signing authority whose key lies in the cluster's folder.
+pub(crate) struct Authority {
+    certificate: PathBuf,
+    key: KeyPair,
+    common_name: &'static str,
+}
+
+/// The file of a certificate and the file of its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Pair {
+    fn of(layout: &Layout, name: &str) -> Self {
+        Self { certificate: layout.pki(&format!("{name}.crt")), key: layout.pki(&format!("{name}.key")) }
+    }
+}
+
+const CLUSTER: (&str, &str) = ("ca", "thinkube-test-cluster");
+const ETCD: (&str, &str) = ("etcd-ca", "thinkube-test-cluster-etcd");
+
+/// Makes everything that the servers read at their start.
+pub(crate) fn make(layout: &Layout, address: IpAddr, node: Option<&str>) -> Result<()> {
+    let cluster = Authority::create(layout, CLUSTER)?;
+    cluster.server(
+        layout,
+        "apiserver",
+        &[
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ],
+        &[address, IpAddr::V4(Ipv4Addr::LOCALHOST), KUBERNETES_SERVICE],
+    )?;
+    cluster.client(layout, "admin", "thinkube-admin", &["system:masters"])?;
+    cluster.client(layout, "controller-manager", "system:kube-controller-manager", &[])?;
+    cluster.client(layout, "scheduler", "system:kube-scheduler", &[])?;
+    cluster.client(layout, "apiserver-kubelet-client", "thinkube-apiserver", &["system:masters"])?;
+    if let Some(node) = node {
+        cluster.client(layout, "kube-proxy", "system:kube-proxy", &[])?;
+        cluster.client(layout, "kubelet", &format!("system:node:{node}"), &["system:nodes"])?;
+        cluster.server(layout, "kubelet-server", &[node], &[address])?;
+    }
+
+    // An authority of its own: else every client certificate of the cluster would open its database.
+    let etcd = Authority::create(layout, ETCD)?;
+    etcd.server(layout, "etcd", &["localhost"], &[IpAddr::V4(Ipv4Addr::LOCALHOST)])?;
+    etcd.client(layout, "apiserver-etcd-client", "kube-apiserver", &[])?;
+
+    let tokens = KeyPair::generate()?;
+    paths::write(&layout.pki("service-account.key"), tokens.serialize_pem())?;
+    paths::write(&layout.pki("service-account.pub"), tokens.public_key_pem())
+}
+
+/// The pair of files that `make` has written under this name.
+pub(crate) fn pair(layout: &Layout, name: &str) -> Pair {
+    Pair::of(layout, name)
+}
+
+/// The cluster's authority, to sign further clients.
+pub(crate) fn authority(layout: &Layout) -> Result<Authority> {
+    let path = layout.pki("ca.key");
+    let pem = fs::read_to_string(&path).at(path)?;
+    Ok(Authority { certificate: layout.pki("ca.crt"), key: KeyPair::from_pem(&pem)?, common_name: CLUSTER.1 })
+}
+
+impl Authority {
+    fn create(layout: &Layout, (file, common_name): (&str, &'static str)) -> Result<Self> {
+        let key = KeyPair::generate()?;
+        let pair = Pair::of(layout, file);
+        paths::write(&pair.certificate, Self::parameters(common_name).self_signed(&key)?.pem())?;
+        paths::write(&pair.key, key.serialize_pem())?;
+        Ok(Self { certificate: pair.certificate, key, common_name })
+    }
+
+    pub(crate) fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    fn parameters(common_name: &str) -> CertificateParams {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = subject(common_name, &[]);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        parameters.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        parameters
+    }
+
+    /// A certificate that says who a client is: the user's name and groups as Kubernetes reads them from a certificate.
+    pub(crate) fn client(&self, layout: &Layout, file: &str, user: &str, groups: &[&str]) -> Result<Pair> {
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name = subject(user, groups);
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(parameters, &Pair::of(layout, file))
+    }
+
+    fn server(&self, layout: &Layout, file: &str, names: &[&str], addresses: &[IpAddr]) -> Result<Pair> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = CertificateParams::new(names)?;
+        parameters.subject_alt_names.extend(addresses.iter().copied().map(SanType::IpAddress));
+        parameters.distinguished_name = subject(file, &[]);
+        // etcd's server opens connections to itself with the same certificate.
+        parameters.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(parameters, &Pair::of(layout, file))
+    }
+
+    fn sign(&self, mut parameters: CertificateParams, pair: &Pair) -> Result<Pair> {
+        parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        parameters.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let issuer = Issuer::new(Self::parameters(self.common_name), &self.key);
+        let certificate = parameters.signed_by(&key, &issuer)?;
+        paths::write(&pair.certificate, certificate.pem())?;
+        paths::write(&pair.key, key.serialize_pem())?;
+        Ok(pair.clone())
+    }
+}
+
+fn subject(common_name: &str, organizations: &[&str]) -> DistinguishedName {
+    // rcgen holds one value a type; the same attribute under its number is a second type to it.
+    let types = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION.to_vec())];
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    for (kind, organization) in types.into_iter().zip(organizations) {
+        name.push(kind, *organization);
+    }
+    name
+}
+
+/// The attribute organizationName of X.520.
+const ORGANIZATION: [u64; 4] = [2, 5, 4, 10];
+
+/// How many groups a client certificate can name.
+pub(crate) const GROUPS: usize = 2;

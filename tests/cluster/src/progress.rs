@@ -1,0 +1,52 @@
+//! What the harness tells while it works.
+
+use std::fmt;
+use std::time::Duration;
+
+/// One thing worth telling the person who waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// A step has begun.
+    Step(String),
+    /// A program or an image is being built. Repeated every ten seconds.
+    Building {
+        /// What is built.
+        what: String,
+        /// Its place among what must be built now, from 1.
+        number: usize,
+        /// How many must be built now.
+        of: usize,
+        /// How long this one has been building.
+        elapsed: Duration,
+    },
+    /// Something is other than the person may expect.
+    Note(String),
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(text) => out.write_str(text),
+            Self::Note(text) => write!(out, "note: {text}"),
+            Self::Building { what, number, of, elapsed } => {
+                write!(out, "building {what} ({number} of {of})")?;
+                match elapsed.as_secs() {
+                    0 => Ok(()),
+                    seconds => write!(out, ", {seconds} s so far"),
+                }
+            }
+        }
+    }
+}
+
+/// Where progress goes.
+pub type Report<'a> = dyn FnMut(Progress) + 'a;
+
+pub(crate) fn step(report: &mut Report<'_>, text: impl Into<String>) {
+    report(Progress::Step(text.into()));
+}
+
+pub(crate) fn note(report: &mut Report<'_>, text: impl Into<String>) {
+    report(Progress::Note(text.into()));
+}

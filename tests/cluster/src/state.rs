@@ -1,0 +1,114 @@
+//! What is on record of a cluster. It is written before the first process starts and read by every later command.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{At, Error, Result};
+use crate::paths::{self, Layout};
+
+/// The one node's name.
+pub(crate) const NODE: &str = "thinkube-node";
+
+/// The record of a cluster.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// It has been up and healthy.
+    pub(crate) ready: bool,
+    /// Where the apiserver listens.
+    pub(crate) address: IpAddr,
+    pub(crate) ports: Ports,
+    pub(crate) node: Option<NodeRecord>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) apiserver: u16,
+    pub(crate) etcd: u16,
+    pub(crate) etcd_peer: u16,
+}
+
+/// What a node has changed on the machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeRecord {
+    pub(crate) netns: String,
+    pub(crate) link: String,
+    /// The host's end of the link; the record's address is the other end.
+    pub(crate) host_address: Ipv4Addr,
+    /// Settings of the kernel that kubelet changes, as they were.
+    pub(crate) kernel_settings: BTreeMap<PathBuf, String>,
+    /// Folders outside the cluster's own that its servers make and that were not there before.
+    pub(crate) folders: Vec<PathBuf>,
+    /// The DevPI image's reference, once it is in the node.
+    pub(crate) devpi_image: Option<String>,
+    /// The same image by digest.
+    pub(crate) devpi_image_digest: Option<String>,
+}
+
+impl Record {
+    /// A control plane on loopback.
+    pub(crate) fn loopback() -> Result<Self> {
+        let [apiserver, etcd, etcd_peer] = free_ports()?;
+        Ok(Self {
+            ready: false,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ports: Ports { apiserver, etcd, etcd_peer },
+            node: None,
+        })
+    }
+
+    /// Everything in a network namespace, where all ports are free.
+    pub(crate) fn in_namespace(address: Ipv4Addr, node: NodeRecord) -> Self {
+        let ports = Ports { apiserver: 6443, etcd: 2379, etcd_peer: 2380 };
+        Self { ready: false, address: IpAddr::V4(address), ports, node: Some(node) }
+    }
+
+    pub(crate) fn read(layout: &Layout) -> Result<Option<Self>> {
+        let path = layout.record();
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|source| Error::Json { what: path.display().to_string(), source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).at(path),
+        }
+    }
+
+    pub(crate) fn write(&self, layout: &Layout) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|source| Error::Json { what: layout.record().display().to_string(), source })?;
+        paths::write(&layout.record(), text)
+    }
+
+    pub(crate) fn server(&self) -> String {
+        format!("https://{}:{}", self.address, self.ports.apiserver)
+    }
+
+    pub(crate) fn netns_file(&self) -> Option<PathBuf> {
+        self.node.as_ref().map(|node| Path::new("/run/netns").join(&node.netns))
+    }
+
+    /// The servers that must be running.
+    pub(crate) fn servers(&self) -> Vec<&'static str> {
+        let mut servers = vec!["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+        if self.node.is_some() {
+            servers.extend(["containerd", "kubelet", "kube-proxy"]);
+        }
+        servers
+    }
+}
+
+/// Ports that nobody listens on now. Held all at once, so that they differ.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).at("127.0.0.1:0")?;
+        *port = listener.local_addr().at("127.0.0.1:0")?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
