@@ -1,2 +1,7 @@
 //! The command line of the host.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thinkube_host::main("thinkube-host")
+}

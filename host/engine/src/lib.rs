@@ -14,6 +14,7 @@ mod error;
 mod load;
 mod planning;
 mod source;
+mod status;
 
 pub use apply::{Applied, ApplyRequest, apply, preview};
 pub use check::{CheckOutcome, Patience, check, failed, run_checks};
@@ -21,10 +22,11 @@ pub use error::{Class, Error};
 pub use load::{Loaded, load};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
+pub use status::{ObjectStatus, release, status};
 
 pub use thinkube_cluster::{
-    Action, Adopt, Cluster, Connect, Event as ClusterEvent, ObjectChange, Phase, Release, SecretInputs,
-    SecretText, UninstallOptions, Uninstalled,
+    Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,
+    SecretInputs, SecretText, UninstallOptions, Uninstalled,
 };
 pub use thinkube_plan as model;
 pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Sandbox};

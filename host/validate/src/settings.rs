@@ -97,6 +97,19 @@ impl SettingsSchema {
             .collect()
     }
 
+    /// The value that `text`, given on a command line, means for the setting `name`: the text itself where the schema
+    /// wants text, otherwise what it is as JSON, if it is JSON.
+    pub fn read_argument(&self, name: &str, text: &str) -> Value {
+        let as_text = || Value::String(text.to_owned());
+        let wanted = self.schema.get("properties").and_then(|properties| properties.get(name)?.get("type"));
+        let takes_text = match wanted {
+            Some(Value::String(wanted)) => wanted == "string",
+            Some(Value::Array(wanted)) => wanted.iter().any(|wanted| wanted == "string"),
+            _ => false,
+        };
+        if takes_text { as_text() } else { serde_json::from_str(text).unwrap_or_else(|_| as_text()) }
+    }
+
     fn explain(&self, error: &jsonschema::ValidationError<'_>) -> Vec<SettingFault> {
         let path = error.instance_path().to_string();
         let fault = |path: String, message: String| SettingFault { path, message };
@@ -276,6 +289,14 @@ mod tests {
     fn settings_without_effect_are_said() {
         let unused = schema().unused(&json!({"domain_name": "a.org", "helm_bin": "/bin/helm"}));
         assert_eq!(unused, [Unused { name: "helm_bin".into(), reason: "the host needs no helm".into() }]);
+    }
+
+    #[test]
+    fn an_argument_is_read_as_the_schema_wants_it() {
+        let schema = schema();
+        assert_eq!(schema.read_argument("domain_name", "25"), json!("25"));
+        assert_eq!(schema.read_argument("oauth2_proxy_enabled", "false"), json!(false));
+        assert_eq!(schema.read_argument("routing", "ingress"), json!("ingress"));
     }
 
     #[test]

@@ -1,0 +1,291 @@
+use crate::exit;
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Installs a service on Kubernetes from a plugin: a sandboxed WebAssembly component that only says what should
+/// exist. The host judges it, shows it, applies it, watches it and takes it back.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, after_help = exit::HELP, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
+    /// Show no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    pub(crate) fn write_global(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a plugin is, takes, needs and asks to be allowed
+    Inspect(Inspect),
+    /// Print the objects that a plugin would apply; needs no cluster
+    Render(Render),
+    /// Show what a plugin would do; needs no cluster unless told to compare with one
+    Plan(PlanArgs),
+    /// Install or change a release
+    Apply(ApplyArgs),
+    /// Ask whether a release works
+    Check(CheckArgs),
+    /// Show what is installed
+    Status(StatusArgs),
+    /// Take a release away; data is kept unless asked
+    Uninstall(UninstallArgs),
+    /// Print a completion script for a shell
+    Completion(Completion),
+}
+
+/// Which plugin.
+#[derive(Debug, Args)]
+pub(crate) struct PluginArgs {
+    /// A .wasm component, or the folder of a plugin's crate, which is then built
+    pub plugin: PathBuf,
+    /// Compile the component anew instead of using the cache
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// Which cluster.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClusterArgs {
+    /// Kubeconfig file [default: $KUBECONFIG, then ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace in which the host keeps its releases
+    #[arg(long, value_name = "NAME", default_value = "thinkube-system", env = "THINKUBE_HOME_NAMESPACE")]
+    pub home_namespace: String,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Args)]
+pub(crate) struct PlanInputs {
+    #[command(flatten)]
+    pub plugin: PluginArgs,
+    /// Settings, YAML or JSON; `-` is stdin; later files win
+    #[arg(short = 'f', long = "settings", value_name = "FILE")]
+    pub settings: Vec<PathBuf>,
+    /// One setting; wins over files
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub set: Vec<(String, String)>,
+    /// Name of the release [default: the plugin's name]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub release: Option<String>,
+    /// What the plugin is allowed, YAML or JSON [default: what it asks for]
+    #[arg(long, value_name = "FILE")]
+    pub grants: Option<PathBuf>,
+}
+
+/// What a plan without a cluster depends on.
+#[derive(Debug, Args)]
+pub(crate) struct OfflineInputs {
+    /// Facts that the plugin may ask for, as --record-facts wrote them
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+    /// Version of Kubernetes to plan for
+    #[arg(long, value_name = "MAJOR.MINOR", default_value = "1.34")]
+    pub kubernetes_version: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub plugin: PluginArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Render {
+    #[command(flatten)]
+    pub inputs: PlanInputs,
+    #[command(flatten)]
+    pub offline: OfflineInputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub inputs: PlanInputs,
+    #[command(flatten)]
+    pub offline: OfflineInputs,
+    /// Compare with a cluster: answer the plugin's questions, dry-run on the server, show each field that differs
+    #[arg(long)]
+    pub cluster: bool,
+    #[command(flatten)]
+    pub connection: ClusterArgs,
+    /// Write the facts that the plan depends on to a file, for --facts
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    pub record_facts: Option<PathBuf>,
+    /// Answer with exit code 7 when an apply would change something
+    #[arg(long, requires = "cluster")]
+    pub exit_code: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub inputs: PlanInputs,
+    #[command(flatten)]
+    pub connection: ClusterArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Longest time for one stage to become ready, for example 90s or 10m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
+    pub timeout: Duration,
+    /// Apply the objects of all stages and wait for nothing: no readiness, no gates, no health checks
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Take over an object that is there already and belongs to no release
+    #[arg(long, value_name = "KIND/[NAMESPACE/]NAME", value_parser = parse_adopt)]
+    pub adopt: Vec<thinkube_engine::Adopt>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Name of the release
+    pub release: String,
+    #[command(flatten)]
+    pub connection: ClusterArgs,
+    /// Ask the tests too; they may write to the service
+    #[arg(long)]
+    pub tests: bool,
+    /// Ask again until each check holds or its time is over
+    #[arg(long)]
+    pub wait: bool,
+    /// The plugin that made the release, for checks that it judges itself
+    #[arg(long, value_name = "PLUGIN")]
+    pub plugin: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Name of the release [default: all]
+    pub release: Option<String>,
+    #[command(flatten)]
+    pub connection: ClusterArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UninstallArgs {
+    /// Name of the release
+    pub release: String,
+    #[command(flatten)]
+    pub connection: ClusterArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Delete what the plan retains too: volumes and their data
+    #[arg(long)]
+    pub delete_data: bool,
+    /// Longest time for the objects to be gone
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is expected".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let expected = || "a number with s, m or h is expected, for example 90s".to_owned();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let seconds = match unit {
+        "" | "s" => Some(number),
+        "m" => number.checked_mul(60),
+        "h" => number.checked_mul(3600),
+        _ => None,
+    };
+    seconds.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(expected)
+}
+
+fn parse_adopt(text: &str) -> Result<thinkube_engine::Adopt, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let owned = |text: &str| text.to_owned();
+    match parts[..] {
+        [kind, name] if !kind.is_empty() && !name.is_empty() => {
+            Ok(thinkube_engine::Adopt { kind: owned(kind), namespace: None, name: owned(name) })
+        }
+        [kind, namespace, name] if !kind.is_empty() && !namespace.is_empty() && !name.is_empty() => {
+            Ok(thinkube_engine::Adopt {
+                kind: owned(kind),
+                namespace: Some(owned(namespace)),
+                name: owned(name),
+            })
+        }
+        _ => Err("KIND/NAME or KIND/NAMESPACE/NAME is expected".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "0s", "-1s", "5d", "1000h", "99999999999999999999s"] {
+            assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_object_to_adopt_is_named_with_or_without_a_namespace() {
+        assert_eq!(parse_adopt("Namespace/devpi").map(|adopt| adopt.namespace), Ok(None));
+        assert_eq!(parse_adopt("ConfigMap/devpi/a").map(|adopt| adopt.namespace), Ok(Some("devpi".into())));
+        for wrong in ["", "devpi", "ConfigMap//a", "a/b/c/d"] {
+            assert!(parse_adopt(wrong).is_err(), "{wrong}");
+        }
+    }
+}

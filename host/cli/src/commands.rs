@@ -1,0 +1,332 @@
+//! One function a command: read, call the engine, show.
+
+use crate::args::{
+    ApplyArgs, Arguments, CheckArgs, ClusterArgs, Command, Completion, Inspect, Output, PlanArgs, PluginArgs,
+    Render, StatusArgs, UninstallArgs,
+};
+use crate::failure::Failure;
+use crate::show::{self, Progress};
+use crate::{args, exit, inputs, out};
+use clap::CommandFactory;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use thinkube_engine::model::{Installed, widened};
+use thinkube_engine::{
+    Action, ApplyRequest, Cluster, Connect, Error, FactSource, Loaded, Patience, PlanRequest, Planned,
+    Release, UninstallOptions,
+};
+
+/// How results and progress are shown.
+#[derive(Clone, Copy)]
+struct Style {
+    output: Output,
+    quiet: bool,
+}
+
+impl Style {
+    fn progress(self) -> Progress {
+        Progress::new(!self.quiet)
+    }
+}
+
+pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { command, output, quiet, color: _ } = arguments;
+    let style = Style { output, quiet };
+    let working = async {
+        match command {
+            Command::Inspect(args) => inspect(style, args).await,
+            Command::Render(args) => render(style, args).await,
+            Command::Plan(args) => plan(style, args).await,
+            // These two end by themselves, so that the record says how far they came.
+            Command::Apply(args) => apply(style, args).await,
+            Command::Uninstall(args) => uninstall(style, args).await,
+            Command::Check(args) => check(style, args).await,
+            Command::Status(args) => status(style, args).await,
+            Command::Completion(args) => Ok(completion(name, &args)),
+        }
+    };
+    working.await
+}
+
+/// Ready at the first Ctrl-C or SIGTERM. A second one ends the process at once.
+async fn interrupted() {
+    let signal = async || {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending::<()>().await },
+            _ = terminated.recv() => {}
+        }
+    };
+    signal().await;
+    tokio::spawn(async move {
+        signal().await;
+        std::process::exit(130);
+    });
+}
+
+/// For what writes nothing and can be dropped wherever it is.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        outcome = work => outcome,
+        () = interrupted() => Err(Error::Interrupted.into()),
+    }
+}
+
+async fn inspect(style: Style, args: Inspect) -> Result<ExitCode, Failure> {
+    let Inspect { plugin } = args;
+    let loaded = unless_interrupted(inputs::load(&plugin)).await?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::descriptor(&loaded)),
+        Output::Json => out::json(&show::descriptor_json(&loaded)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
+    let Render { inputs, offline } = args;
+    let facts = inputs::facts(&offline)?;
+    let source = FactSource::Recorded(&facts);
+    let (_, planned) =
+        unless_interrupted(make_plan(style, &inputs, source, offline.kubernetes_version, None)).await?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::manifests(&planned.plan)),
+        Output::Json => out::json(&show::manifest_list(&planned.plan)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
+    let PlanArgs { inputs, offline, cluster, connection, record_facts, exit_code } = args;
+    if !cluster {
+        let facts = inputs::facts(&offline)?;
+        let source = FactSource::Recorded(&facts);
+        let (loaded, planned) =
+            unless_interrupted(make_plan(style, &inputs, source, offline.kubernetes_version, None)).await?;
+        match style.output {
+            Output::Text => out::to_stdout(&show::plan(&loaded, &planned)),
+            Output::Json => out::json(&show::plan_json(&planned, None)),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    unless_interrupted(async {
+        let cluster = connect(&connection).await?;
+        let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
+        if let Some(path) = record_facts {
+            let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
+            std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
+        }
+        let secrets = inputs::secrets(&loaded, &planned, false)?;
+        let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
+        match style.output {
+            Output::Text => {
+                out::to_stdout(&show::plan(&loaded, &planned));
+                out::to_stdout(&show::changes(&changes, release.as_ref()));
+            }
+            Output::Json => out::json(&show::plan_json(&planned, Some(&changes))),
+        }
+        let changed = changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep));
+        Ok(if changed && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
+    })
+    .await
+}
+
+async fn apply(style: Style, args: ApplyArgs) -> Result<ExitCode, Failure> {
+    let ApplyArgs { inputs, connection, yes, timeout, no_wait, adopt } = args;
+    let progress = style.progress();
+    let (loaded, cluster, planned, secrets) = unless_interrupted(async {
+        let cluster = connect(&connection).await?;
+        let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
+        let secrets = inputs::secrets(&loaded, &planned, true)?;
+        if !yes {
+            let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
+            out::to_stderr(&show::plan(&loaded, &planned));
+            out::to_stderr(&show::changes(&changes, release.as_ref()));
+            if changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep)) {
+                confirm(&format!("Apply this to {}?", cluster.server()))?;
+            }
+        }
+        Ok((loaded, cluster, planned, secrets))
+    })
+    .await?;
+    let request = ApplyRequest { timeout, adopt, wait: !no_wait };
+    let events = |event| progress.show(&event);
+    let applied =
+        thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted(), &events)
+            .await?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::applied(&applied)),
+        Output::Json => out::json(&show::applied_json(&applied)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
+    let CheckArgs { release, connection, tests, wait, plugin } = args;
+    let outcomes = unless_interrupted(async {
+        let cluster = connect(&connection).await?;
+        let release = known_release(&cluster, &release).await?;
+        let loaded = match plugin {
+            Some(plugin) => Some(inputs::load(&PluginArgs { plugin, no_cache: false }).await?),
+            None => None,
+        };
+        let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
+        let patience = if wait { Patience::UntilTimeout } else { Patience::Once };
+        Ok(thinkube_engine::check(&cluster, &release, plugin, tests, patience, &|_| ()).await?)
+    })
+    .await?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::checks(&outcomes)),
+        Output::Json => out::json(&outcomes),
+    }
+    let failed = thinkube_engine::failed(&outcomes);
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { exit::code(thinkube_engine::Class::Check) })
+}
+
+async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
+    let StatusArgs { release, connection } = args;
+    unless_interrupted(async {
+        let cluster = connect(&connection).await?;
+        if let Some(name) = release {
+            let release = known_release(&cluster, &name).await?;
+            let objects = thinkube_engine::status(&cluster, &release).await;
+            match style.output {
+                Output::Text => out::to_stdout(&show::release(&release, &objects)),
+                Output::Json => out::json(&show::release_json(&release, &objects)),
+            }
+        } else {
+            let releases = cluster.releases().await.map_err(Error::from)?;
+            match style.output {
+                Output::Text => out::to_stdout(&show::releases(&releases)),
+                Output::Json => out::json(&releases.iter().map(show::release_summary).collect::<Vec<_>>()),
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
+    let UninstallArgs { release, connection, yes, delete_data, timeout } = args;
+    let progress = style.progress();
+    unless_interrupted(async {
+        let cluster = connect(&connection).await?;
+        if !yes {
+            let release = known_release(&cluster, &release).await?;
+            out::to_stderr(&show::uninstalling(&release, delete_data));
+            confirm(&format!("Uninstall it from {}?", cluster.server()))?;
+        }
+        let options = UninstallOptions { delete_data, timeout };
+        let events = |event| progress.show(&thinkube_engine::Event::Cluster(event));
+        let uninstalled = cluster.uninstall(&release, &options, &events).await.map_err(Error::from)?;
+        match style.output {
+            Output::Text => {
+                out::to_stdout(&show::uninstalled(&release, &connection.home_namespace, &uninstalled))
+            }
+            Output::Json => out::json(&uninstalled),
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+    .await
+}
+
+fn completion(name: &str, args: &Completion) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut args::Arguments::command(), name, &mut script);
+    out::to_stdout(&String::from_utf8_lossy(&script));
+    ExitCode::SUCCESS
+}
+
+async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
+    let ClusterArgs { kubeconfig, context, home_namespace } = args;
+    let options =
+        Connect { kubeconfig: kubeconfig.clone(), context: context.clone(), home: home_namespace.clone() };
+    Ok(Cluster::connect(&options).await.map_err(Error::from)?)
+}
+
+/// The release that must be there.
+async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
+    Ok(thinkube_engine::release(cluster, name).await?)
+}
+
+async fn make_plan(
+    style: Style,
+    inputs: &args::PlanInputs,
+    facts: FactSource<'_>,
+    kubernetes_version: String,
+    installed: Option<Installed>,
+) -> Result<(Loaded, Planned), Failure> {
+    let loaded = inputs::load(&inputs.plugin).await?;
+    let planned = plan_with(style, &loaded, inputs, facts, kubernetes_version, installed).await?;
+    Ok((loaded, planned))
+}
+
+async fn plan_on(
+    style: Style,
+    inputs: &args::PlanInputs,
+    cluster: &Cluster,
+) -> Result<(Loaded, Planned, Option<Release>), Failure> {
+    let loaded = inputs::load(&inputs.plugin).await?;
+    let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
+    let release = cluster.release(name).await.map_err(Error::from)?;
+    let installed = release.as_ref().map(|release| Installed {
+        version: release.plan.plugin.version.clone(),
+        settings: release.plan.settings.clone(),
+        revision: release.revision,
+    });
+    if let Some(release) = &release {
+        let wider = widened(&release.plan.granted, &loaded.descriptor.permissions);
+        if !wider.is_empty() && inputs.grants.is_none() {
+            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
+            out::warn(&format!("the plugin asks for more than release {name} was granted:{wider}"));
+        }
+    }
+    let facts = FactSource::Cluster(cluster);
+    let planned = plan_with(style, &loaded, inputs, facts, cluster.version().to_owned(), installed).await?;
+    Ok((loaded, planned, release))
+}
+
+async fn plan_with(
+    style: Style,
+    loaded: &Loaded,
+    inputs: &args::PlanInputs,
+    facts: FactSource<'_>,
+    kubernetes_version: String,
+    installed: Option<Installed>,
+) -> Result<Planned, Failure> {
+    let request = PlanRequest {
+        release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
+        settings: inputs::settings(inputs, &loaded.schema)?,
+        grants: inputs::grants(inputs)?,
+        facts,
+        kubernetes_version,
+        installed,
+    };
+    let planned = thinkube_engine::plan(loaded, request).await?;
+    if !style.quiet {
+        for line in &planned.log {
+            out::to_stderr(&show::log_line(line));
+        }
+        for unused in &planned.unused {
+            out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+        }
+    }
+    Ok(planned)
+}
+
+/// Asks on the terminal. Where there is none, only `--yes` can say yes.
+fn confirm(question: &str) -> Result<(), Failure> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::input("there is no terminal to ask on; say --yes to go on without a question"));
+    }
+    out::to_stderr(&format!("{question} [y/N] "));
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    stdin.read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") {
+        Ok(())
+    } else {
+        Err(Failure::input("not confirmed; nothing was changed"))
+    }
+}

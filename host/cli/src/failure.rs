@@ -1,0 +1,52 @@
+use crate::args::Output;
+use crate::{exit, out};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+use thinkube_engine::{Class, Error};
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    class: Class,
+    kind: &'static str,
+    message: String,
+}
+
+impl Failure {
+    /// Something the person wrote is wrong.
+    pub(crate) fn input(message: impl Into<String>) -> Self {
+        Self { class: Class::Input, kind: "input", message: message.into() }
+    }
+
+    /// A file the person named cannot be used.
+    pub(crate) fn file(path: &Path, problem: impl std::fmt::Display) -> Self {
+        Self::input(format!("{}: {problem}", path.display()))
+    }
+
+    /// Says it on stderr: a sentence, or JSON when JSON was asked for.
+    pub(crate) fn report(self, output: Output) -> ExitCode {
+        match output {
+            Output::Text => out::error(&self.message),
+            Output::Json => {
+                out::to_stderr(&format!(
+                    "{}\n",
+                    json!({"error": {"kind": self.kind, "message": self.message}})
+                ));
+            }
+        }
+        exit::code(self.class)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { class: error.class(), kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { class: Class::Failure, kind: "io", message: error.to_string() }
+    }
+}

@@ -1,0 +1,589 @@
+//! How things look: text for people, JSON for programs.
+
+use crate::out;
+use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, styled, table};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::Instant;
+use thinkube_engine::model::{
+    Change, FieldChange, ObjectRef, OnUninstall, Plan, SecretContent, SecretSource, SecretStep, Severity,
+    Status, Step,
+};
+use thinkube_engine::{
+    Action, Applied, CheckOutcome, ClusterEvent, Event, Level, Loaded, LogLine, ObjectChange, ObjectStatus,
+    Phase, Planned, Release, Uninstalled,
+};
+
+/// Values longer than this are cut in text; JSON has them whole.
+const MAX_VALUE: usize = 120;
+
+/// Appends a line. Writing to a String cannot fail.
+macro_rules! line {
+    ($text:expr, $($format:tt)*) => {{ let _: std::fmt::Result = writeln!($text, $($format)*); }};
+}
+
+fn heading(text: &mut String, title: &str) {
+    line!(text, "\n{}", styled(STRONG, title));
+}
+
+fn yaml(value: &Value) -> String {
+    serde_norway::to_string(value).unwrap_or_else(|_| value.to_string())
+}
+
+pub(crate) fn descriptor(loaded: &Loaded) -> String {
+    let (descriptor, plugin) = (&loaded.descriptor, &loaded.plugin);
+    let mut text = String::new();
+    line!(text, "{} {}: {}", styled(STRONG, &descriptor.title), descriptor.version, descriptor.summary);
+    let order = descriptor.deployment_order.map_or("none".to_owned(), |order| order.to_string());
+    let offers: Vec<String> = plugin.offers().iter().map(ToString::to_string).collect();
+    let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+    text.push_str(&table(&[
+        row("name", &descriptor.name),
+        row("digest", &plugin.digest().to_string()),
+        row("contract", &format!("thinkube:plugin@{}", plugin.contract_version())),
+        row(
+            "offers",
+            if offers.is_empty() { "plans".to_owned() } else { format!("plans, {}", offers.join(", ")) }
+                .as_str(),
+        ),
+        row("deployment order", &order),
+        row("license", &descriptor.license),
+        row("source", &descriptor.source),
+    ]));
+    heading(&mut text, "Settings");
+    text.push_str(&settings_table(&descriptor.settings_schema));
+    if !descriptor.secret_inputs.is_empty() {
+        heading(&mut text, "Secrets");
+        let rows: Vec<Vec<String>> = descriptor
+            .secret_inputs
+            .iter()
+            .map(|input| {
+                let required = if input.required { "required" } else { "" };
+                vec![
+                    input.name.clone(),
+                    format!("from ${}", input.env),
+                    required.to_owned(),
+                    input.summary.clone(),
+                ]
+            })
+            .collect();
+        text.push_str(&table(&rows));
+    }
+    if !descriptor.dependencies.is_empty() {
+        heading(&mut text, "Needs");
+        let rows: Vec<Vec<String>> = descriptor
+            .dependencies
+            .iter()
+            .map(|needed| {
+                let order = needed.deployment_order.map_or(String::new(), |order| format!("order {order}"));
+                vec![needed.service.clone(), order, if needed.optional { "optional" } else { "" }.to_owned()]
+            })
+            .collect();
+        text.push_str(&table(&rows));
+    }
+    heading(&mut text, "Asks to be allowed to");
+    for permission in &descriptor.permissions {
+        line!(text, "  {permission}");
+    }
+    heading(&mut text, "Imports");
+    let imports = plugin.imports();
+    let foreign: Vec<&String> = imports.iter().filter(|import| !import.starts_with("wasi:")).collect();
+    for import in &foreign {
+        line!(text, "  {import}");
+    }
+    let wasi = imports.len() - foreign.len();
+    line!(
+        text,
+        "  {wasi} interfaces of WASI, all without effect: no files, network, environment or real clock"
+    );
+    text
+}
+
+fn settings_table(schema: &Value) -> String {
+    let empty = serde_json::Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let rows: Vec<Vec<String>> = properties
+        .iter()
+        .map(|(name, property)| {
+            let default = match property.get("default") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
+                Some(Value::Null) | None => String::new(),
+                Some(other) => other.to_string(),
+            };
+            let unused = property.get("x-thinkube-unused").and_then(Value::as_str);
+            let described = property.get("description").and_then(Value::as_str).unwrap_or_default();
+            let about = match unused {
+                Some(reason) => styled(FAINT, format!("no effect: {reason}")),
+                None => described.lines().next().unwrap_or_default().to_owned(),
+            };
+            vec![name.clone(), kind_of(property), default, about]
+        })
+        .collect();
+    table(&rows)
+}
+
+fn kind_of(property: &Value) -> String {
+    match property.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|kind| *kind != "null")
+            .collect::<Vec<_>>()
+            .join(" or "),
+        _ => String::new(),
+    }
+}
+
+pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
+    json!({
+        "digest": loaded.plugin.digest(),
+        "contract": format!("thinkube:plugin@{}", loaded.plugin.contract_version()),
+        "offers": loaded.plugin.offers().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "imports": loaded.plugin.imports(),
+        "descriptor": loaded.descriptor,
+    })
+}
+
+/// The objects as a YAML stream that `kubectl diff -f -` takes. A composed Secret is there without its values.
+pub(crate) fn manifests(plan: &Plan) -> String {
+    let mut text = String::new();
+    for stage in &plan.outline.stages {
+        for step in &stage.steps {
+            line!(text, "---\n# stage: {}", stage.name);
+            match step {
+                Step::Object(object) => text.push_str(&yaml(&object.manifest)),
+                Step::Secret(secret) => {
+                    for (key, source) in sources(secret) {
+                        line!(text, "# {key}: {source}");
+                    }
+                    text.push_str(&yaml(&secret_manifest(secret)));
+                }
+                other => line!(text, "# {}", other.title()),
+            }
+        }
+    }
+    text
+}
+
+pub(crate) fn manifest_list(plan: &Plan) -> Value {
+    let items: Vec<Value> = plan
+        .outline
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.steps)
+        .filter_map(|step| match step {
+            Step::Object(object) => Some(object.manifest.clone()),
+            Step::Secret(secret) => Some(secret_manifest(secret)),
+            _ => None,
+        })
+        .collect();
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
+fn secret_manifest(secret: &SecretStep) -> Value {
+    let SecretStep { target, secret_type, .. } = secret;
+    json!({
+        "apiVersion": target.api_version, "kind": target.kind, "type": secret_type,
+        "metadata": {"name": target.name, "namespace": target.namespace},
+    })
+}
+
+/// Where each key's value comes from, in words.
+fn sources(secret: &SecretStep) -> Vec<(String, String)> {
+    match &secret.content {
+        SecretContent::Mirror(source) => vec![("all keys".to_owned(), format!("mirror of {source}"))],
+        SecretContent::Entries(entries) => entries
+            .iter()
+            .map(|entry| {
+                let source = match &entry.source {
+                    SecretSource::Input(name) => format!("secret input {name}"),
+                    SecretSource::Random(random) => format!("{} random bytes, made once", random.bytes),
+                    SecretSource::Copy(key) => {
+                        format!("copy of {}/{} key {}", key.namespace, key.name, key.key)
+                    }
+                    SecretSource::Output(output) => format!("output {} of {}", output.output, output.step),
+                    SecretSource::Template(_) => "composed of other keys".to_owned(),
+                    SecretSource::Plain(text) => format!("{text:?}"),
+                };
+                (entry.key.clone(), source)
+            })
+            .collect(),
+    }
+}
+
+pub(crate) fn plan(loaded: &Loaded, planned: &Planned) -> String {
+    let plan = &planned.plan;
+    let mut text = String::new();
+    line!(
+        text,
+        "Plan of release {} in namespace {}, by {} {} ({})",
+        styled(STRONG, &plan.release),
+        styled(STRONG, &plan.namespace),
+        loaded.descriptor.title,
+        plan.plugin.version,
+        plan.plugin.digest.short(),
+    );
+    for stage in &plan.outline.stages {
+        line!(text, "\nstage {}", styled(STRONG, &stage.name));
+        let rows: Vec<Vec<String>> =
+            stage.steps.iter().map(|step| vec![step.title(), remarks(step)]).collect();
+        text.push_str(&table(&rows));
+        for gate in &stage.gates {
+            line!(text, "  then: {}", gate.title);
+        }
+        for done in &stage.done_when {
+            line!(text, "  skipped when: {}", done.title);
+        }
+    }
+    let outline = &plan.outline;
+    let counted = [("preflight", &outline.preflight), ("health", &outline.health), ("test", &outline.tests)]
+        .map(|(name, checks)| format!("{} {name}", checks.len()))
+        .join(", ");
+    let permissions = plan.granted.len();
+    let source = if plan.granted == plan.requested { "as the plugin asks" } else { "by the grants file" };
+    line!(text, "\nchecks       {counted}");
+    line!(text, "permissions  {permissions} granted, {source}");
+    line!(text, "facts        {}", planned.facts.len());
+    line!(text, "digest       {}", planned.digest);
+    text
+}
+
+fn remarks(step: &Step) -> String {
+    let mut remarks = Vec::new();
+    if let Step::Secret(secret) = step {
+        remarks.extend(sources(secret).into_iter().map(|(key, source)| format!("{key} from {source}")));
+    }
+    if step.on_uninstall() == OnUninstall::Retain {
+        remarks.push("kept at uninstall".to_owned());
+    }
+    styled(FAINT, remarks.join("; "))
+}
+
+pub(crate) fn plan_json(planned: &Planned, changes: Option<&[ObjectChange]>) -> Value {
+    let mut value = json!({
+        "digest": planned.digest,
+        "plan": planned.plan,
+        "facts": planned.facts,
+        "unusedSettings": planned.unused,
+    });
+    if let Some(changes) = changes {
+        value["changes"] = json!(changes);
+    }
+    value
+}
+
+fn mark(action: Action) -> (anstyle::Style, char, &'static str) {
+    match action {
+        Action::Create => (GOOD, '+', "created"),
+        Action::Update => (CARE, '~', "changed"),
+        Action::Recreate => (CARE, '±', "recreated"),
+        Action::Delete => (BAD, '-', "deleted"),
+        Action::Keep => (FAINT, '=', "left as it is"),
+        Action::Unchanged => (FAINT, '=', "unchanged"),
+    }
+}
+
+pub(crate) fn changes(changes: &[ObjectChange], release: Option<&Release>) -> String {
+    let mut text = String::new();
+    let now = release.map_or("not installed".to_owned(), |release| format!("revision {}", release.revision));
+    line!(text, "\nagainst the cluster ({now})");
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for change in changes {
+        let (style, sign, word) = mark(change.action);
+        *counts.entry(word).or_default() += 1;
+        if change.action == Action::Unchanged {
+            continue;
+        }
+        let note = change.note.as_ref().map(|note| styled(FAINT, format!("  {note}"))).unwrap_or_default();
+        line!(text, "  {}{note}", styled(style, format!("{sign} {}", change.object)));
+        if matches!(change.action, Action::Update | Action::Recreate) {
+            for field in &change.fields {
+                line!(text, "      {}", field_change(field));
+            }
+        }
+    }
+    let counted: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    line!(text, "  {}", if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") });
+    text
+}
+
+fn field_change(field: &FieldChange) -> String {
+    let path = &field.path;
+    match &field.change {
+        Change::Add { after } => styled(GOOD, format!("+ {path}: {}", short(after))),
+        Change::Remove { before } => styled(BAD, format!("- {path}: {}", short(before))),
+        Change::Replace { before, after } => {
+            styled(CARE, format!("~ {path}: {} → {}", short(before), short(after)))
+        }
+    }
+}
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= MAX_VALUE {
+        return text;
+    }
+    let cut: String = text.chars().take(MAX_VALUE).collect();
+    format!("{cut}…")
+}
+
+/// A line that the plugin logged. It is the plugin's text, so it says whose it is.
+pub(crate) fn log_line(line: &LogLine) -> String {
+    let style = match line.level {
+        Level::Error => BAD,
+        Level::Warn => CARE,
+        Level::Trace | Level::Debug | Level::Info => FAINT,
+    };
+    format!("{}\n", styled(style, format!("plugin: {}", line.message)))
+}
+
+/// Shows events as they come, each once.
+pub(crate) struct Progress {
+    shown: bool,
+    started: Instant,
+    /// What is being waited for, so that the same reasons are not said again.
+    waiting: Mutex<Vec<(ObjectRef, String)>>,
+}
+
+impl Progress {
+    pub(crate) fn new(shown: bool) -> Self {
+        Self { shown, started: Instant::now(), waiting: Mutex::default() }
+    }
+
+    pub(crate) fn show(&self, event: &Event) {
+        if !self.shown {
+            return;
+        }
+        let text = match event {
+            Event::Checked(outcome) => Some(check_line(outcome)),
+            Event::StageSkipped { stage } => Some(format!("stage {stage}: done already, skipped")),
+            Event::Cluster(event) => self.cluster_event(event),
+        };
+        if let Some(text) = text {
+            let seconds = self.started.elapsed().as_secs();
+            out::to_stderr(&format!(
+                "{} {text}\n",
+                styled(FAINT, format!("{:>3}:{:02}", seconds / 60, seconds % 60))
+            ));
+        }
+    }
+
+    fn cluster_event(&self, event: &ClusterEvent) -> Option<String> {
+        Some(match event {
+            ClusterEvent::Recorded { release, revision, objects } => {
+                format!(
+                    "release {release} recorded as revision {revision}, with all of its {objects} objects"
+                )
+            }
+            ClusterEvent::StageStarted { stage, objects, writes } => {
+                format!("stage {}: {objects} objects, {writes} to write", styled(STRONG, stage))
+            }
+            ClusterEvent::Applied { object, action } => {
+                let (style, sign, word) = mark(*action);
+                format!("  {} {word}", styled(style, format!("{sign} {object}")))
+            }
+            ClusterEvent::Used { object, why } => format!("  {object} is used as it is: {why}"),
+            ClusterEvent::Waiting { objects } => return self.still_waiting(objects),
+            ClusterEvent::Ready { object, after } => {
+                format!("  {} ready after {:.1} s", styled(GOOD, format!("✓ {object}")), after.as_secs_f64())
+            }
+            ClusterEvent::Deleting { object } => format!("  deleting {object}"),
+            ClusterEvent::Deleted { object } => format!("  {} gone", styled(GOOD, format!("✓ {object}"))),
+            ClusterEvent::Kept { object, why } => format!("  {} kept: {why}", styled(CARE, object)),
+            ClusterEvent::Retrying { what, why, after } => {
+                styled(CARE, format!("  {what}: {why}; again in {:.1} s", after.as_secs_f64()))
+            }
+            ClusterEvent::Warning(warning) => styled(CARE, format!("  the server warns: {warning}")),
+            _ => return None,
+        })
+    }
+
+    fn still_waiting(&self, objects: &[(ObjectRef, String)]) -> Option<String> {
+        let mut said = self.waiting.lock().ok()?;
+        let news: Vec<String> = objects
+            .iter()
+            .filter(|waiting| !said.contains(waiting))
+            .map(|(object, why)| format!("  … waiting for {object}: {why}"))
+            .collect();
+        *said = objects.to_vec();
+        if news.is_empty() { None } else { Some(news.join("\n       ")) }
+    }
+}
+
+fn check_line(outcome: &CheckOutcome) -> String {
+    let (style, sign) = match (outcome.verdict.status, outcome.severity) {
+        (Status::Passed, _) => (GOOD, '✓'),
+        (_, Severity::Warning) => (CARE, '!'),
+        (Status::Failed, Severity::Error) => (BAD, '✗'),
+        (Status::Unknown, Severity::Error) => (BAD, '?'),
+    };
+    let mut text = format!("  {}", styled(style, format!("{sign} {}", outcome.title)));
+    if !outcome.passed() {
+        let _: std::fmt::Result = write!(text, "\n      seen: {}", outcome.verdict.message);
+    }
+    if let Some(remedy) = outcome.remedy() {
+        let _: std::fmt::Result = write!(text, "\n      do:   {remedy}");
+    }
+    text
+}
+
+pub(crate) fn checks(outcomes: &[CheckOutcome]) -> String {
+    let mut text: String = outcomes.iter().map(|outcome| check_line(outcome) + "\n").collect();
+    let passed = outcomes.iter().filter(|outcome| outcome.passed()).count();
+    line!(text, "  {passed} of {} checks hold", outcomes.len());
+    text
+}
+
+pub(crate) fn applied(applied: &Applied) -> String {
+    let Release { name, revision, plan, digest, .. } = &applied.release;
+    let mut text = String::new();
+    if applied.changed {
+        line!(text, "{} {name} is at revision {revision}, plan {digest}", styled(GOOD, "applied:"));
+    } else {
+        line!(
+            text,
+            "{} {name} is at revision {revision} already, plan {digest}",
+            styled(GOOD, "nothing to do:")
+        );
+    }
+    if !applied.health.is_empty() {
+        let passed = applied.health.iter().filter(|outcome| outcome.passed()).count();
+        line!(text, "{passed} of {} health checks hold", applied.health.len());
+    }
+    if let Some(notes) = &plan.outline.notes {
+        line!(text, "\n{}", notes.trim_end());
+    }
+    text
+}
+
+pub(crate) fn applied_json(applied: &Applied) -> Value {
+    json!({
+        "changed": applied.changed,
+        "release": release_summary(&applied.release),
+        "health": applied.health,
+        "notes": applied.release.plan.outline.notes,
+    })
+}
+
+pub(crate) fn release_summary(release: &Release) -> Value {
+    let Release { name, namespace, revision, phase, message, plan, digest, inventory, applyset_id, updated } =
+        release;
+    json!({
+        "name": name,
+        "namespace": namespace,
+        "revision": revision,
+        "phase": phase,
+        "message": message,
+        "plugin": plan.plugin,
+        "digest": digest,
+        "objects": inventory.len(),
+        "applysetId": applyset_id,
+        "updated": updated,
+    })
+}
+
+pub(crate) fn releases(releases: &[Release]) -> String {
+    if releases.is_empty() {
+        return "nothing is installed\n".to_owned();
+    }
+    let mut rows =
+        vec![["release", "namespace", "plugin", "revision", "phase", "updated"].map(str::to_owned).to_vec()];
+    rows.extend(releases.iter().map(|release| {
+        let plugin = &release.plan.plugin;
+        vec![
+            release.name.clone(),
+            release.namespace.clone(),
+            format!("{} {}", plugin.name, plugin.version),
+            release.revision.to_string(),
+            phase(release.phase),
+            release.updated.clone(),
+        ]
+    }));
+    table(&rows)
+}
+
+fn phase(phase: Phase) -> String {
+    let style = match phase {
+        Phase::Deployed => GOOD,
+        Phase::Failed | Phase::Interrupted => BAD,
+        Phase::Applying | Phase::Uninstalling => CARE,
+    };
+    styled(style, phase)
+}
+
+pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
+    let plugin = &release.plan.plugin;
+    let mut text = String::new();
+    line!(
+        text,
+        "{} in namespace {}: {}",
+        styled(STRONG, &release.name),
+        release.namespace,
+        phase(release.phase)
+    );
+    if let Some(message) = &release.message {
+        line!(text, "  {message}");
+    }
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    text.push_str(&table(&[
+        row("revision", format!("{} of {}", release.revision, release.updated)),
+        row("plugin", format!("{} {} ({})", plugin.name, plugin.version, plugin.digest)),
+        row("plan", release.digest.to_string()),
+        row(
+            "objects",
+            format!("kubectl get KIND -A -l applyset.kubernetes.io/part-of={}", release.applyset_id),
+        ),
+    ]));
+    let mut stage = "";
+    for object in objects {
+        if object.entry.stage != stage {
+            stage = &object.entry.stage;
+            line!(text, "\nstage {}", styled(STRONG, stage));
+        }
+        let (style, sign) = if object.ready { (GOOD, '✓') } else { (BAD, '✗') };
+        line!(text, "  {}  {}", styled(style, format!("{sign} {}", object.entry.object)), object.message);
+    }
+    text
+}
+
+pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value {
+    let mut value = release_summary(release);
+    value["inventory"] = json!(objects);
+    value["settings"] = release.plan.settings.clone();
+    value["granted"] = json!(release.plan.granted);
+    value
+}
+
+pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
+    let mut text = String::new();
+    line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
+    for entry in release.inventory.iter().rev() {
+        if entry.on_uninstall == OnUninstall::Retain && !delete_data {
+            line!(text, "  {}", styled(FAINT, format!("= {} is kept", entry.object)));
+        } else {
+            line!(text, "  {}", styled(BAD, format!("- {}", entry.object)));
+        }
+    }
+    text
+}
+
+pub(crate) fn uninstalled(name: &str, home: &str, uninstalled: &Uninstalled) -> String {
+    let mut text = String::new();
+    line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), uninstalled.deleted.len());
+    for (object, why) in &uninstalled.kept {
+        line!(text, "  {} stays: {why}", styled(CARE, object));
+    }
+    line!(text, "  namespace {home} stays: it is the host's own, for all releases");
+    text
+}

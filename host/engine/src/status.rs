@@ -1,0 +1,48 @@
+use crate::Error;
+use futures::StreamExt;
+use serde::Serialize;
+use thinkube_cluster::{Cluster, Entry, Release};
+use thinkube_plan::Probe;
+
+/// Objects that are asked about at the same time.
+const AT_ONCE: usize = 16;
+
+/// An object of a release, as it is now.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStatus {
+    /// The object as the inventory has it.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// Whether it is ready by the rules of kstatus.
+    pub ready: bool,
+    /// In words.
+    pub message: String,
+}
+
+/// The release of this name.
+///
+/// # Errors
+/// [`Error::Cluster`]; among others when there is none.
+pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
+    match cluster.release(name).await? {
+        Some(release) => Ok(release),
+        None => Err(cluster.no_release(name).await?.into()),
+    }
+}
+
+/// Every object of the inventory, in its order, as it is now. An object that cannot be read is not ready, with the
+/// reason.
+pub async fn status(cluster: &Cluster, release: &Release) -> Vec<ObjectStatus> {
+    futures::stream::iter(&release.inventory)
+        .map(async |entry| {
+            let (ready, message) = match cluster.observe(&Probe::Ready(entry.object.clone())).await {
+                Ok(observation) => (observation.holds, observation.summary),
+                Err(error) => (false, error.to_string()),
+            };
+            ObjectStatus { entry: entry.clone(), ready, message }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
