@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::cluster;
+use crate::{bench, check, cluster, demo, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -17,12 +17,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Installs DevPI on a cluster of its own, from nothing to a pod that answers.
+    Demo,
+    /// Runs every test, against a real cluster where one can run.
+    Test(test::Args),
+    /// Judges format, lints, documentation and licences.
+    Check,
+    /// Measures the host beside bare wasmtime.
+    Bench,
     /// Starts, stops and looks at a Kubernetes cluster on this machine.
     Cluster(cluster::Args),
 }
 
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo => demo::demo(),
+        Command::Test(args) => test::test(args),
+        Command::Check => check::check(),
+        Command::Bench => bench::bench(),
         Command::Cluster(args) => cluster::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -1,7 +1,14 @@
 //! The commands of a developer of this project.
 
+mod bench;
+mod check;
 mod cli;
 mod cluster;
+mod command;
+mod demo;
+mod progress;
+mod rows;
+mod test;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,48 @@
+//! `cargo xtask test`: every test, against a real cluster where one can run.
+
+use crate::command::{cargo, run, say};
+use crate::progress;
+use std::process::ExitCode;
+use thinkube_test_cluster::{Cluster, KUBECONFIG_VARIABLE, Node, Options, down};
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Start no cluster; the tests that need one say that they are skipped
+    #[arg(long)]
+    no_cluster: bool,
+    /// Leave the cluster running afterwards
+    #[arg(long)]
+    keep_cluster: bool,
+    /// Passed on to `cargo test`, for example `-p thinkube-plan` or the name of a test
+    #[arg(last = true)]
+    cargo: Vec<String>,
+}
+
+pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { no_cluster, keep_cluster, cargo: passed_on } = args;
+    let mut tests = cargo(["test", "--workspace"]);
+    tests.args(&passed_on);
+    if no_cluster {
+        say("tests, without a cluster");
+        run(&mut tests)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    say("the programs and tests are built");
+    run(cargo(["test", "--workspace", "--no-run"])
+        .args(passed_on.iter().take_while(|argument| *argument != "--")))?;
+    say("the cluster; its first start builds it, which takes about ten minutes");
+    let options = Options { name: "default".to_owned(), node: Node::Auto };
+    let running = Cluster::attach(&options.name)?.is_some();
+    let mut report = progress::on_stderr();
+    let cluster = Cluster::up(&options, &mut report)?;
+    say("tests, against the cluster");
+    let outcome = run(tests.env(KUBECONFIG_VARIABLE, cluster.kubeconfig()));
+    if running || keep_cluster {
+        say("the cluster keeps running; `cargo xtask cluster down` ends it");
+    } else {
+        down(&options.name, &mut report)?;
+    }
+    outcome?;
+    Ok(ExitCode::SUCCESS)
+}
