@@ -1,1 +1,145 @@
-//! Tests of the host against a real cluster.
+//! What the tests of the whole host share: the program, the plugins, the cluster.
+//!
+//! Everything here panics instead of failing: a test that cannot be set up has failed.
+
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use thinkube_test_cluster::Cluster;
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("tests/e2e is two below the root")
+        .to_owned()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+fn cargo(arguments: &[&str]) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).current_dir(root()).args(arguments).status().expect("cargo runs");
+    assert!(status.success(), "cargo {arguments:?} failed");
+}
+
+/// The host's program, built once a test run.
+pub fn host() -> &'static Path {
+    static HOST: OnceLock<PathBuf> = OnceLock::new();
+    HOST.get_or_init(|| {
+        cargo(&["build", "--quiet", "--package", "thinkube-host"]);
+        target().join("debug/thinkube-host")
+    })
+}
+
+/// The DevPI plugin's component, built by the host itself from the folder of its crate.
+pub fn devpi() -> &'static Path {
+    static DEVPI: OnceLock<PathBuf> = OnceLock::new();
+    DEVPI.get_or_init(|| {
+        let run = run(&["inspect", "plugin-devpi"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        target().join("plugins/wasm32-wasip2/plugin/plugin_devpi.wasm")
+    })
+}
+
+/// The component that misbehaves as its settings say.
+pub fn hostile() -> &'static Path {
+    static HOSTILE: OnceLock<PathBuf> = OnceLock::new();
+    HOSTILE.get_or_init(|| {
+        let folder = target().join("plugins");
+        let folder = folder.to_str().expect("the target folder's path is text");
+        let arguments =
+            ["build", "--quiet", "--package", "hostile-plugin", "--profile", "plugin", "--target"];
+        cargo(&[&arguments[..], &["wasm32-wasip2", "--target-dir", folder]].concat());
+        target().join("plugins/wasm32-wasip2/plugin/hostile_plugin.wasm")
+    })
+}
+
+/// The Python plugin's component; made with componentize-py, which takes a while the first time.
+pub fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let component = target().join("plugins/python_plugin.wasm");
+        let status = Command::new("sh")
+            .arg(root().join("tests/python-plugin/build.sh"))
+            .arg(&component)
+            .status()
+            .expect("sh runs");
+        assert!(status.success(), "the Python plugin cannot be built");
+        component
+    })
+}
+
+/// How a run of the host ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code; 128 and the signal's number where a signal ended it.
+    pub code: i32,
+    /// What it printed.
+    pub stdout: String,
+    /// What it said meanwhile.
+    pub stderr: String,
+}
+
+impl Run {
+    /// Its output as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.stdout, self.stderr))
+    }
+
+    /// The error that it reported as JSON on its last line of stderr.
+    pub fn error(&self) -> Value {
+        let line = self.stderr.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", self.stderr))
+    }
+
+    /// The run itself if it ended with `code`.
+    pub fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// A command of the host that sees no cluster and no secret, in the root of the workspace.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(host());
+    command
+        .current_dir(root())
+        .args(arguments)
+        .env("KUBECONFIG", "/nonexistent/kubeconfig")
+        .env_remove("ADMIN_PASSWORD")
+        .env_remove("THINKUBE_HOME_NAMESPACE")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs the host with no cluster.
+pub fn run(arguments: &[&str]) -> Run {
+    finish(&mut command(arguments))
+}
+
+/// Runs a command to its end.
+pub fn finish(command: &mut Command) -> Run {
+    use std::os::unix::process::ExitStatusExt;
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
+    Run { code: code.expect("it ended"), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// The cluster that `cargo xtask cluster up` started. None, said on stderr, where there is none.
+pub fn cluster() -> Option<Cluster> {
+    let cluster = Cluster::attach("default").expect("the cluster's state can be read");
+    if cluster.is_none() {
+        // When standard error is closed there is nobody to tell.
+        let _ =
+            writeln!(std::io::stderr(), "skipped: no cluster runs; start one with `cargo xtask cluster up`");
+    }
+    cluster
+}

@@ -1,0 +1,281 @@
+//! The host's command line with no cluster at all.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use thinkube_e2e::{command, devpi, finish, hostile, python, run};
+
+const SETTINGS: &str = "plugin-devpi/examples/inventory.yaml";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of the workspace is text")
+}
+
+fn plan_devpi(more: &[&str]) -> Value {
+    let arguments = ["plan", text(devpi()), "-f", SETTINGS, "-o", "json"];
+    run(&[&arguments[..], more].concat()).ends_with(0).json()
+}
+
+#[test]
+fn the_same_settings_give_the_same_plan_bytes_on_every_run() {
+    let first = plan_devpi(&[]);
+    assert_eq!(first, plan_devpi(&[]));
+    assert_eq!(first, plan_devpi(&["--no-cache"]));
+    assert_ne!(first["digest"], plan_devpi(&["--set", "devpi_index_name=other"])["digest"]);
+}
+
+#[test]
+fn the_folder_of_a_plugins_crate_gives_the_same_plugin_as_its_component() {
+    let folder = run(&["inspect", "plugin-devpi", "-o", "json"]).ends_with(0).json();
+    assert_eq!(folder, run(&["inspect", text(devpi()), "-o", "json"]).ends_with(0).json());
+}
+
+#[test]
+fn the_devpi_component_is_under_400_kilobytes() {
+    let bytes = fs::metadata(devpi()).expect("it is built").len();
+    assert!(bytes < 400_000, "{bytes} bytes");
+}
+
+#[test]
+fn the_devpi_component_holds_no_path_of_the_machine_that_built_it() {
+    let bytes = fs::read(devpi()).expect("it is built");
+    let home = std::env::home_dir().expect("there is a home");
+    for path in [home, thinkube_e2e::root()] {
+        let path = text(&path).as_bytes();
+        assert!(!bytes.windows(path.len()).any(|window| window == path), "{}", String::from_utf8_lossy(path));
+    }
+}
+
+#[test]
+fn inspect_shows_order_dependencies_settings_and_permissions() {
+    let shown = run(&["inspect", text(devpi())]).ends_with(0).stdout;
+    for expected in
+        ["deployment order  25", "keycloak", "domain_name", "ADMIN_PASSWORD", "apply Deployment (apps/v1)"]
+    {
+        assert!(shown.contains(expected), "{expected} is not in {shown}");
+    }
+}
+
+#[test]
+fn render_prints_objects_that_any_tool_reads_and_no_secret() {
+    let mut render = command(&["render", text(devpi()), "-f", SETTINGS]);
+    let shown = finish(render.env("ADMIN_PASSWORD", "canary-7f3a")).ends_with(0).stdout;
+    assert!(!shown.contains("canary-7f3a"));
+    let kinds: Vec<String> = shown
+        .split("---\n")
+        .filter(|document| !document.trim().is_empty())
+        .map(|document| {
+            let object: Value = serde_norway::from_str(document).expect("it is YAML");
+            object["kind"].as_str().expect("it has a kind").to_owned()
+        })
+        .collect();
+    let expected = [
+        "Namespace",
+        "Secret",
+        "PersistentVolumeClaim",
+        "ConfigMap",
+        "Deployment",
+        "Service",
+        "Ingress",
+        "Ingress",
+        "ConfigMap",
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn the_secret_never_reaches_the_plan() {
+    let mut plan = command(&["plan", text(devpi()), "-f", SETTINGS, "-o", "json"]);
+    let run = finish(plan.env("ADMIN_PASSWORD", "canary-7f3a")).ends_with(0);
+    assert!(!run.stdout.contains("canary-7f3a") && !run.stderr.contains("canary-7f3a"));
+    assert!(run.stdout.contains("admin-password"));
+}
+
+fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) {
+    let run = run(&[arguments, &["-o", "json"]].concat()).ends_with(code);
+    let error = run.error();
+    assert_eq!(error["error"]["kind"], kind, "{error}");
+    let message = error["error"]["message"].as_str().expect("it has a message");
+    for said in said {
+        assert!(message.contains(said), "{said} is not in {message}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_component_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("notes.wasm");
+    fs::write(&file, "just some notes").expect("writable");
+    refused(&["inspect", text(&file)], 5, "not-a-component", &["component"]);
+    fs::write(&file, b"\0asm\x01\0\0\0").expect("writable");
+    refused(&["inspect", text(&file)], 5, "not-a-component", &["core module"]);
+}
+
+#[test]
+fn a_component_of_another_world_is_told_what_it_lacks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("empty.wasm");
+    fs::write(&file, b"\0asm\x0d\0\x01\0").expect("writable");
+    refused(&["inspect", text(&file)], 5, "wrong-world", &["thinkube:plugin/lifecycle"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_its_path() {
+    refused(&["inspect", "/nonexistent/plugin.wasm"], 1, "read", &["/nonexistent/plugin.wasm"]);
+    refused(&["inspect", "docs"], 1, "build", &["Cargo.toml"]);
+}
+
+#[test]
+fn an_endless_file_is_not_read_to_its_end() {
+    refused(&["inspect", "/dev/zero"], 5, "too-large", &[]);
+}
+
+#[test]
+fn an_unknown_setting_is_told_with_the_nearest_right_name() {
+    let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--set", "devpi_index_nmae=x"];
+    refused(&arguments, 3, "settings", &["/devpi_index_nmae", "devpi_index_name"]);
+}
+
+#[test]
+fn a_mistyped_setting_is_told_with_its_path() {
+    let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--set", "oauth2_proxy_enabled=maybe"];
+    refused(&arguments, 3, "settings", &["/oauth2_proxy_enabled", "boolean"]);
+}
+
+#[test]
+fn a_missing_setting_is_told() {
+    refused(&["plan", text(devpi())], 3, "settings", &["/domain_name", "required"]);
+}
+
+#[test]
+fn settings_that_are_no_yaml_are_told_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("broken.yaml");
+    fs::write(&file, "domain_name: [\n").expect("writable");
+    refused(&["plan", text(devpi()), "-f", text(&file)], 3, "input", &["broken.yaml", "line"]);
+}
+
+#[test]
+fn a_setting_without_effect_is_said() {
+    let run = run(&["plan", text(devpi()), "-f", SETTINGS, "--set", "helm_bin=/bin/helm"]).ends_with(0);
+    assert!(run.stderr.contains("helm_bin"), "{}", run.stderr);
+}
+
+#[test]
+fn what_the_grants_file_does_not_allow_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("grants.yaml");
+    let grants = json!({"permissions": [{"emit": {"apiVersion": "v1", "kind": "Namespace", "scope": "ownNamespace"}}]});
+    fs::write(&file, grants.to_string()).expect("writable");
+    let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--grants", text(&file)];
+    refused(&arguments, 4, "denied", &["Deployment", "apps/v1"]);
+    fs::write(&file, json!({"permission": []}).to_string()).expect("writable");
+    refused(&arguments, 3, "input", &["grants.yaml", "permission"]);
+}
+
+#[test]
+fn a_missing_kubeconfig_is_told_with_its_path() {
+    refused(&["status"], 1, "no-kubeconfig", &["/nonexistent/kubeconfig"]);
+}
+
+#[test]
+fn an_unreachable_server_is_told_with_its_address() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("kubeconfig");
+    let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
+        "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}]});
+    fs::write(&file, kubeconfig.to_string()).expect("writable");
+    refused(&["status", "--kubeconfig", text(&file)], 1, "unreachable", &["https://127.0.0.1:1"]);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_two() {
+    let run = run(&["aply"]).ends_with(2);
+    assert!(run.stderr.contains("apply"), "{}", run.stderr);
+}
+
+#[test]
+fn help_names_the_exit_codes_and_completion_is_there() {
+    assert!(run(&["--help"]).ends_with(0).stdout.contains("Exit codes"));
+    assert!(run(&["completion", "bash"]).ends_with(0).stdout.contains("uninstall"));
+}
+
+#[test]
+fn output_that_nobody_reads_ends_quietly() {
+    let mut shell = command(&[]);
+    let host = shell.get_program().to_owned();
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("{} completion bash | true", host.display());
+    let run = finish(shell.arg("-c").arg(script));
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+}
+
+/// What every plugin must keep, in whatever language it is written.
+fn conforms(component: &Path, settings: &[&str]) {
+    let described = run(&["inspect", text(component), "-o", "json"]).ends_with(0).json();
+    assert_eq!(described["contract"], "thinkube:plugin@0.1.0");
+    let permitted = described["imports"].as_array().expect("a list").iter().all(|import| {
+        let import = import.as_str().expect("text");
+        import.starts_with("wasi:") || import.starts_with("thinkube:plugin/")
+    });
+    assert!(permitted, "{}", described["imports"]);
+    let arguments = [&["plan", text(component), "-o", "json", "--no-cache"][..], settings].concat();
+    let first = run(&arguments).ends_with(0);
+    assert_eq!(first.stdout, run(&arguments).ends_with(0).stdout, "the same input must give the same plan");
+    let plan = first.json();
+    assert_eq!(plan["plan"]["plugin"]["digest"], described["digest"]);
+    assert!(!plan["plan"]["stages"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn the_devpi_plugin_conforms() {
+    conforms(devpi(), &["-f", SETTINGS]);
+}
+
+#[test]
+fn a_plugin_in_python_conforms_and_is_given_the_fact_that_it_asks_for() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let refused = run(&["plan", text(python()), "-o", "json"]).ends_with(3).error();
+    assert_eq!(refused["error"]["kind"], "facts-needed");
+    let file = folder.path().join("facts.json");
+    let query = json!({"served": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"}});
+    fs::write(&file, json!([{"query": query, "answer": {"served": true}}]).to_string()).expect("writable");
+    conforms(python(), &["--facts", text(&file)]);
+}
+
+/// `inspect` works on a plugin that only misbehaves when it plans.
+fn misbehaves(behaviour: &str, kind: &str) -> String {
+    let arguments = ["plan", text(hostile()), "--set", &format!("do={behaviour}"), "-o", "json"];
+    let run = run(&arguments).ends_with(5);
+    let error = run.error();
+    assert_eq!(error["error"]["kind"], kind, "{error}");
+    error["error"]["message"].as_str().expect("it has a message").to_owned()
+}
+
+#[test]
+fn a_plugin_that_traps_is_told_with_its_last_words() {
+    let message = misbehaves("panic", "trap");
+    assert!(message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn a_plugin_that_spins_is_ended() {
+    misbehaves("spin", "cpu-time");
+}
+
+#[test]
+fn a_plugin_that_allocates_without_end_is_ended() {
+    misbehaves("allocate", "memory");
+}
+
+#[test]
+fn a_plugin_that_returns_a_hundred_megabytes_is_refused() {
+    misbehaves("huge-result", "quota");
+}
+
+#[test]
+fn a_plugin_that_returns_no_json_is_told_where() {
+    let message = misbehaves("bad-manifest", "malformed");
+    assert!(message.contains("stage"), "{message}");
+}
