@@ -1,0 +1,393 @@
+//! From the contract's types to the plan's and back, field by field: a field that one side gains does not compile
+//! until it is dealt with here.
+
+use crate::error::Quota;
+use crate::limits::Limits;
+use crate::wit::checks::exports::thinkube::plugin::checks;
+use crate::wit::{lifecycle, plan as wire, types};
+use serde::Serialize;
+use serde_json::Value;
+use std::io;
+use thinkube_plan as plan;
+
+/// Why a result is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Quota(Quota),
+    Malformed { place: String, message: String },
+}
+
+type Read<T> = Result<T, Fault>;
+
+/// Reads one result, counting what it holds.
+struct Reader<'a> {
+    limits: &'a Limits,
+    json: usize,
+    steps: usize,
+    checks: usize,
+}
+
+pub(crate) fn descriptor(from: lifecycle::Descriptor, limits: &Limits) -> Read<plan::Descriptor> {
+    let lifecycle::Descriptor {
+        name,
+        version,
+        title,
+        summary,
+        license,
+        source,
+        settings_schema,
+        namespace_setting,
+        secret_inputs,
+        dependencies,
+        deployment_order,
+        permissions,
+    } = from;
+    let descriptor = plan::Descriptor {
+        name,
+        version,
+        title,
+        summary,
+        license,
+        source,
+        settings_schema: Reader::new(limits).json(&settings_schema, || "settings schema".into())?,
+        namespace_setting,
+        secret_inputs: all(secret_inputs),
+        dependencies: all(dependencies),
+        deployment_order,
+        permissions: all(permissions),
+    };
+    bounded(descriptor, limits)
+}
+
+pub(crate) fn outcome(
+    from: Result<lifecycle::Outcome, types::Problem>,
+    limits: &Limits,
+) -> Read<Result<plan::Outcome, plan::Problem>> {
+    Ok(match from {
+        Ok(lifecycle::Outcome::Needs(queries)) => {
+            within(queries.len(), limits.queries, Quota::Queries)?;
+            Ok(plan::Outcome::Needs(bounded(all(queries), limits)?))
+        }
+        Ok(lifecycle::Outcome::Plan(plan)) => {
+            let outline = Reader::new(limits).outline(plan)?;
+            Ok(plan::Outcome::Plan(bounded(outline, limits)?))
+        }
+        Err(problem) => {
+            let problem = plan::Problem::from(problem);
+            within(problem.to_string().len(), limits.result_bytes, Quota::ResultBytes)?;
+            Err(problem)
+        }
+    })
+}
+
+pub(crate) fn verdict(from: checks::Verdict, limits: &Limits) -> Read<plan::Verdict> {
+    let checks::Verdict { status, message, remedy } = from;
+    let status = match status {
+        checks::Status::Passed => plan::Status::Passed,
+        checks::Status::Failed => plan::Status::Failed,
+        checks::Status::Unknown => plan::Status::Unknown,
+    };
+    bounded(plan::Verdict { status, message, remedy }, limits)
+}
+
+impl<'a> Reader<'a> {
+    fn new(limits: &'a Limits) -> Self {
+        Self { limits, json: 0, steps: 0, checks: 0 }
+    }
+
+    /// Parses a JSON text. Its size is bounded before: a value takes several times the memory of its text. Its depth
+    /// is bounded by serde_json, which stops at 128.
+    fn json(&mut self, text: &str, place: impl Fn() -> String) -> Read<Value> {
+        within(text.len(), self.limits.manifest_bytes, Quota::ManifestBytes)?;
+        self.json += text.len();
+        within(self.json, self.limits.result_bytes, Quota::ResultBytes)?;
+        serde_json::from_str(text)
+            .map_err(|error| Fault::Malformed { place: place(), message: format!("not JSON: {error}") })
+    }
+
+    fn outline(&mut self, from: wire::Plan) -> Read<plan::Outline> {
+        let wire::Plan { preflight, stages, health, tests, notes } = from;
+        within(stages.len(), self.limits.stages, Quota::Stages)?;
+        Ok(plan::Outline {
+            preflight: self.checks(preflight)?,
+            stages: stages.into_iter().map(|stage| self.stage(stage)).collect::<Read<_>>()?,
+            health: self.checks(health)?,
+            tests: self.checks(tests)?,
+            notes,
+        })
+    }
+
+    fn stage(&mut self, from: wire::Stage) -> Read<plan::Stage> {
+        let wire::Stage { name, steps, gates, done_when } = from;
+        self.steps += steps.len();
+        within(self.steps, self.limits.steps, Quota::Steps)?;
+        let steps = steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, step)| self.step(&name, index + 1, step))
+            .collect::<Read<_>>()?;
+        Ok(plan::Stage { steps, gates: self.checks(gates)?, done_when: self.checks(done_when)?, name })
+    }
+
+    fn checks(&mut self, from: Vec<wire::Check>) -> Read<Vec<plan::Check>> {
+        self.checks += from.len();
+        within(self.checks, self.limits.checks, Quota::Checks)?;
+        Ok(all(from))
+    }
+
+    fn step(&mut self, stage: &str, number: usize, from: wire::Step) -> Read<plan::Step> {
+        Ok(match from {
+            wire::Step::Object(from) => {
+                let wire::ObjectStep { manifest, on_change, on_uninstall, bindings } = from;
+                plan::Step::Object(plan::ObjectStep {
+                    manifest: self.json(&manifest, || format!("stage {stage}, step {number}, manifest"))?,
+                    on_change: match on_change {
+                        wire::OnChange::Update => plan::OnChange::Update,
+                        wire::OnChange::Recreate => plan::OnChange::Recreate,
+                        wire::OnChange::Keep => plan::OnChange::Keep,
+                    },
+                    on_uninstall: on_uninstall.into(),
+                    bindings: all(bindings),
+                })
+            }
+            wire::Step::Secret(from) => plan::Step::Secret(from.into()),
+            wire::Step::Image(from) => plan::Step::Image(from.into()),
+            wire::Step::External(from) => {
+                let wire::ExternalStep {
+                    name,
+                    base_url,
+                    auth,
+                    find,
+                    select,
+                    create,
+                    update,
+                    delete,
+                    desired,
+                    outputs,
+                    on_uninstall,
+                } = from;
+                plan::Step::External(plan::ExternalStep {
+                    desired: self.json(&desired, || {
+                        format!("stage {stage}, step {number} (external resource {name}), desired")
+                    })?,
+                    name,
+                    base_url,
+                    auth: auth.into(),
+                    find: find.into(),
+                    select,
+                    create: create.into(),
+                    update: update.map(Into::into),
+                    delete: delete.map(Into::into),
+                    outputs: all(outputs),
+                    on_uninstall: on_uninstall.into(),
+                })
+            }
+            wire::Step::PodFiles(from) => plan::Step::PodFiles(from.into()),
+        })
+    }
+}
+
+fn all<T, U: From<T>>(from: Vec<T>) -> Vec<U> {
+    from.into_iter().map(U::from).collect()
+}
+
+fn within(count: usize, limit: usize, quota: Quota) -> Read<()> {
+    if count > limit { Err(Fault::Quota(quota)) } else { Ok(()) }
+}
+
+/// Bounds the whole of a result by the size it would have in a plan file: no text in it can be forgotten.
+fn bounded<T: Serialize>(value: T, limits: &Limits) -> Read<T> {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, &value)
+        .expect("the plan's types have string keys and counting cannot fail");
+    within(count.0, limits.result_bytes, Quota::ResultBytes)?;
+    Ok(value)
+}
+
+impl From<types::Problem> for plan::Problem {
+    fn from(from: types::Problem) -> Self {
+        match from {
+            types::Problem::InvalidSettings(types::Located { path, message }) => {
+                Self::InvalidSettings { path, message }
+            }
+            types::Problem::Unmet(message) => Self::Unmet(message),
+            types::Problem::Other(message) => Self::Other(message),
+        }
+    }
+}
+
+fn into<T, U: From<T>>(from: T) -> U {
+    from.into()
+}
+
+fn maybe<T, U: From<T>>(from: Option<T>) -> Option<U> {
+    from.map(U::from)
+}
+
+/// Records of the same fields on both sides. Both patterns are whole, so neither side can have a field more.
+macro_rules! records {
+    ($($from:path => $to:path { $($field:ident $(: $via:ident)?),* $(,)? })*) => {$(
+        impl From<$from> for $to {
+            fn from(from: $from) -> Self {
+                use $from as From;
+                use $to as To;
+                let From { $($field),* } = from;
+                To { $($field: records!(@ $field $($via)?)),* }
+            }
+        }
+    )*};
+    (@ $field:ident) => { $field };
+    (@ $field:ident $via:ident) => { $via($field) };
+}
+
+records! {
+    types::ObjectRef => plan::ObjectRef { api_version, kind, namespace, name }
+    types::TypeMeta => plan::TypeMeta { api_version, kind }
+    types::Selection => plan::Selection { api_version, kind, namespace, label_selector }
+    types::SecretKey => plan::SecretKey { namespace, name, key }
+
+    lifecycle::SecretInput => plan::SecretInput { name, env, summary, required }
+    lifecycle::Dependency => plan::Dependency { service, deployment_order, optional }
+    lifecycle::KindPermission => plan::KindPermission { api_version, kind, scope: into }
+
+    wire::Binding => plan::Binding { pointer, source: into }
+    wire::OutputRef => plan::OutputRef { step, output }
+    wire::SecretStep => plan::SecretStep { name, target: into, secret_type, content: into, on_uninstall: into }
+    wire::SecretEntry => plan::SecretEntry { key, source: into }
+    wire::RandomText => plan::RandomText { bytes, encoding: into }
+    wire::ImageStep => plan::ImageStep {
+        name, source: into, dockerfile, context, destination, push_credentials: maybe,
+    }
+    wire::GitSource => plan::GitSource { url, revision }
+    wire::Request => plan::HttpRequest { method: into, path, body }
+    wire::ExternalOutput => plan::ExternalOutput { name, request: maybe, select, secret }
+    wire::PodFilesStep => plan::PodFilesStep {
+        name, namespace, label_selector, container, files: all, lines: all,
+    }
+    wire::PodFile => plan::PodFile { path, mode, content }
+    wire::PodLine => plan::PodLine { path, text }
+    wire::Check => plan::Check {
+        name, title, probe: into, expect: into, timeout_seconds, severity: into, remedy,
+    }
+    wire::HttpProbe => plan::HttpProbe { target: into, method: into, headers, body, follow_redirects }
+    wire::ServiceTarget => plan::ServiceTarget { namespace, name, port, path }
+
+    plan::ObjectRef => types::ObjectRef { api_version, kind, namespace, name }
+    plan::TypeMeta => types::TypeMeta { api_version, kind }
+    plan::Selection => types::Selection { api_version, kind, namespace, label_selector }
+}
+
+/// Variants of the same cases on both sides, with at most one value each.
+macro_rules! variants {
+    ($($from:path => $to:path {
+        $($case:ident $(= $as:ident)? $(($value:ident $(: $via:ident)?))?),* $(,)?
+    })*) => {$(
+        impl From<$from> for $to {
+            fn from(from: $from) -> Self {
+                use $from as From;
+                use $to as To;
+                match from {
+                    $(From::$case $(($value))? =>
+                        variants!(@ To $case $($as)?) $((records!(@ $value $($via)?)))?,)*
+                }
+            }
+        }
+    )*};
+    (@ $to:ident $case:ident) => { $to::$case };
+    (@ $to:ident $case:ident $as:ident) => { $to::$as };
+}
+
+variants! {
+    types::Query => plan::Query { Object(query: into), Objects(query: into), Served(query: into) }
+    lifecycle::Scope => plan::Scope { Cluster, Namespaces(names), OwnNamespace }
+    lifecycle::Permission => plan::Permission {
+        Emit(kind: into), Read(kind: into), CopySecret(name), Connect(origin), PushImage(prefix),
+        WritePodFiles(namespace), WriteHome(path),
+    }
+    wire::OnUninstall => plan::OnUninstall { Delete, Retain }
+    wire::SecretContent => plan::SecretContent { Entries(entries: all), Mirror(source: into) }
+    wire::SecretSource => plan::SecretSource {
+        Input(name), Random(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
+    }
+    wire::Encoding => plan::Encoding { Hex, Base64, Base64url = Base64Url }
+    wire::Severity => plan::Severity { Error, Warning }
+    wire::Probe => plan::Probe { Ready(object: into), Object(object: into), Objects(selection: into), Http(probe: into) }
+    wire::HttpMethod => plan::HttpMethod { Get, Head, Post, Put, Patch, Delete }
+    wire::HttpTarget => plan::HttpTarget { Service(target: into), Url(url) }
+    wire::Expectation => plan::Expectation { Holds, Cel(expression), Evaluate }
+
+    plan::Query => types::Query { Object(query: into), Objects(query: into), Served(query: into) }
+}
+
+impl From<wire::Auth> for plan::Auth {
+    fn from(from: wire::Auth) -> Self {
+        match from {
+            wire::Auth::Anonymous => Self::Anonymous,
+            wire::Auth::PasswordGrant(wire::PasswordGrant {
+                token_url,
+                client_id,
+                username,
+                password_input,
+            }) => Self::PasswordGrant { token_url, client_id, username, password_input },
+            wire::Auth::Basic(wire::BasicAuth { username, password_input }) => {
+                Self::Basic { username, password_input }
+            }
+        }
+    }
+}
+
+/// What a plugin is told.
+pub(crate) fn context(from: &plan::Context) -> lifecycle::Context {
+    let plan::Context { release, namespace, settings, facts, kubernetes_version, installed } = from;
+    lifecycle::Context {
+        release: release.clone(),
+        namespace: namespace.clone(),
+        settings: settings.to_string(),
+        facts: facts.iter().map(fact).collect(),
+        kubernetes_version: kubernetes_version.clone(),
+        installed: installed.as_ref().map(|plan::Installed { version, settings, revision }| {
+            lifecycle::Installed {
+                version: version.clone(),
+                settings: settings.to_string(),
+                revision: *revision,
+            }
+        }),
+    }
+}
+
+fn fact(from: &plan::Fact) -> types::Fact {
+    let plan::Fact { query, answer } = from;
+    types::Fact {
+        query: query.clone().into(),
+        answer: match answer {
+            plan::Answer::Absent => types::Answer::Absent,
+            plan::Answer::Object(object) => types::Answer::Object(object.to_string()),
+            plan::Answer::Objects(objects) => {
+                types::Answer::Objects(objects.iter().map(Value::to_string).collect())
+            }
+            plan::Answer::Served(served) => types::Answer::Served(*served),
+        },
+    }
+}
+
+/// What a plugin is told, as the bytes that its randomness depends on.
+pub(crate) fn context_bytes(from: &plan::Context) -> Vec<u8> {
+    let plan::Context { release, namespace, settings, facts, kubernetes_version, installed } = from;
+    plan::canonical_bytes(&(release, namespace, settings, facts, kubernetes_version, installed))
+}
+
+/// What a plugin is told about an observation: the CEL variables, as the contract says.
+pub(crate) fn observation(check: &str, from: &plan::Observation) -> checks::Observation {
+    let plan::Observation { holds: _, summary: _, variables } = from;
+    checks::Observation { check: check.to_owned(), json: Value::Object(variables.clone()).to_string() }
+}

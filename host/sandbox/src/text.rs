@@ -1,0 +1,106 @@
+//! Text that came from a plugin, made safe to print.
+
+use std::collections::VecDeque;
+
+/// Longest line of a plugin that is shown, in characters.
+const LINE: usize = 400;
+
+/// Escapes what could move the cursor, colour the screen, break a line or reverse the reading order: a plugin must
+/// not be able to forge the host's own output.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => safe.push_str("\\t"),
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            // Bidirectional and line separators (Unicode TR36 section 3.3), byte order mark, zero width.
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
+                safe.extend(character.escape_unicode());
+            }
+            control if control.is_control() => safe.extend(control.escape_unicode()),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// One line, escaped and cut.
+pub(crate) fn line(text: &str) -> String {
+    let cut: String = text.chars().take(LINE).collect();
+    let mut safe = escaped(&cut);
+    if cut.len() < text.len() {
+        safe.push('…');
+    }
+    safe
+}
+
+/// The last bytes of a stream.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    kept: VecDeque<u8>,
+    limit: usize,
+    cut: bool,
+}
+
+impl Tail {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { kept: VecDeque::new(), limit, cut: false }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let new = &bytes[bytes.len().saturating_sub(self.limit)..];
+        let surplus = (self.kept.len() + new.len()).saturating_sub(self.limit);
+        self.cut |= surplus > 0 || new.len() < bytes.len();
+        self.kept.drain(..surplus);
+        self.kept.extend(new);
+    }
+
+    /// The last `count` lines, escaped.
+    pub(crate) fn lines(&self, count: usize) -> Vec<String> {
+        let bytes: Vec<u8> = self.kept.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines: Vec<&str> = text.lines().collect();
+        // A cut stream begins in the middle of a line, and perhaps of a character.
+        if self.cut && lines.len() > 1 {
+            lines.remove(0);
+        }
+        let from = lines.len().saturating_sub(count);
+        lines[from..].iter().map(|text| line(text)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_cannot_send_control_characters_to_the_terminal() {
+        assert_eq!(escaped("a\u{1b}[31mb\r\nc\u{202e}d\u{7}é"), "a\\u{1b}[31mb\\r\\nc\\u{202e}d\\u{7}é");
+    }
+
+    #[test]
+    fn the_tail_keeps_the_last_whole_lines_and_no_more_than_its_limit() {
+        let mut tail = Tail::new(16);
+        tail.push(b"first line\nsecond");
+        tail.push(b" line\nthird\n");
+        assert_eq!(tail.lines(5), ["third"]);
+        assert!(tail.kept.len() <= 16);
+        tail.push(&[b'x'; 1000]);
+        assert_eq!(tail.lines(5), ["x".repeat(16)]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        let shown = line(&"y".repeat(5000));
+        assert_eq!(shown.chars().count(), LINE + 1);
+        assert!(shown.ends_with('…'));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_replacement_characters() {
+        let mut tail = Tail::new(64);
+        tail.push(b"ab\xff\xfecd\n");
+        assert_eq!(tail.lines(1), ["ab\u{fffd}\u{fffd}cd"]);
+    }
+}
