@@ -25,6 +25,8 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
         .arg("--use-service-account-credentials=true")
         // With the usual 20 requests a second its forty controllers take 5 s to start.
         .args(["--kube-api-qps=1000", "--kube-api-burst=2000"])
+        // Else it makes a folder in /usr/libexec.
+        .file("--flex-volume-plugin-dir=", layout.path("volume-plugins"))
         // There is one; an election costs seconds at the start and writes in the audit log for ever.
         .arg("--leader-elect=false")
         // Nobody reads its metrics, and a fixed port would keep a second cluster from starting.

@@ -71,10 +71,8 @@ pub(crate) fn ensure(programs: &Programs, report: &mut Report<'_>) -> Result<Ima
     );
     let base = cache.join(format!("base-{base_key}.tar"));
     let all = [(Image::Pause, &images.pause), (Image::Base, &base), (Image::Devpi, &images.devpi)];
-    let missing: Vec<_> = all
-        .into_iter()
-        .filter(|(image, file)| !file.is_file() && !(*image == Image::Base && images.devpi.is_file()))
-        .collect();
+    let needed = |image| image != Image::Base || !images.devpi.is_file();
+    let missing: Vec<_> = all.into_iter().filter(|(image, file)| needed(*image) && !file.is_file()).collect();
     let of = missing.len();
     for (index, (image, file)) in missing.into_iter().enumerate() {
         let work = Work::new(&cache.join("work"))?;
@@ -133,7 +131,12 @@ impl fmt::Display for Image {
 /// A folder for one build, removed with all that buildah leaves mounted in it.
 struct Work {
     folder: PathBuf,
+    /// buildah keeps a cache in a place that can't be configured; where there was none, none is left.
+    had_cache: bool,
 }
+
+/// buildah's cache of what registries hold.
+const BLOB_CACHE: &str = "/var/lib/containers/cache/blob-info-cache-v1.boltdb";
 
 impl Work {
     fn new(folder: &Path) -> Result<Self> {
@@ -141,7 +144,11 @@ impl Work {
         discard(folder);
         let context = folder.join("context");
         fs::create_dir_all(&context).at(&context)?;
-        Ok(Self { folder: folder.to_owned() })
+        // Else buildah makes /etc/cni.
+        let settings = folder.join("containers.conf");
+        let networks = serde_json::Value::from(folder.join("networks").to_string_lossy().as_ref());
+        fs::write(&settings, format!("[network]\nnetwork_config_dir = {networks}\n")).at(settings)?;
+        Ok(Self { folder: folder.to_owned(), had_cache: Path::new(BLOB_CACHE).exists() })
     }
 
     fn add(&self, file: &Path, name: &str) -> Result<()> {
@@ -201,6 +208,7 @@ impl Work {
             .arg(self.folder.join("run"))
             .args(["--storage-driver", "overlay", subcommand])
             .env("PATH", paths::search_path())
+            .env("CONTAINERS_CONF", self.folder.join("containers.conf"))
             .env("TMPDIR", &self.folder);
         command
     }
@@ -209,6 +217,13 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         discard(&self.folder);
+        if !self.had_cache {
+            let _ = fs::remove_file(BLOB_CACHE);
+            // The two folders above it, unless somebody else keeps things there.
+            for folder in Path::new(BLOB_CACHE).ancestors().skip(1).take(2) {
+                let _ = fs::remove_dir(folder);
+            }
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::error::{At, Error, Result};
 use crate::paths::Layout;
 use crate::process;
 use crate::state::Record;
-use crate::{cgroup, network};
+use crate::{cgroup, cni, network};
 
 /// How long processes may take to die. One that waits for a disk can't be killed faster.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -48,6 +48,7 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
             }
         }
         pod_log_links(layout);
+        network_results(layout);
         for folder in &node.folders {
             remove_if_idle(folder);
         }
@@ -147,6 +148,21 @@ fn pod_log_links(layout: &Layout) {
     }
 }
 
+/// CNI keeps what its plugins have answered in a folder that can't be configured: a file for the pod's network, and one
+/// for its loopback, whose name says nothing of the cluster but the same sandbox.
+fn network_results(layout: &Layout) {
+    let ours = format!("{}-", cni::name(layout));
+    let Ok(entries) = fs::read_dir("/var/lib/cni/results") else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(&ours)) else { continue };
+        if let Some((sandbox, _)) = rest.rsplit_once('-') {
+            let _ = fs::remove_file(entry.path().with_file_name(format!("cni-loopback-{sandbox}-lo")));
+        }
+        let _ = fs::remove_file(entry.path());
+    }
+}
+
 /// Removes a folder of folders and dead sockets. One that has come to hold files belongs to somebody by now.
 fn remove_if_idle(folder: &Path) {
     use std::os::unix::fs::FileTypeExt;
@@ -160,7 +176,13 @@ fn remove_if_idle(folder: &Path) {
             _ => {}
         }
     }
-    let _ = fs::remove_dir(folder);
+    if fs::remove_dir(folder).is_err()
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+    {
+        // `ip netns add` mounts its folder on itself.
+        let _ = unmount(folder, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(folder);
+    }
 }
 
 /// Settings of the kernel that kubelet changes for the whole machine.
