@@ -44,10 +44,12 @@ pub(crate) fn answers(site: &Site) -> Check {
 pub(crate) fn namespace(namespace: &Object) -> Check {
     Check::object("namespace", "The namespace is there and not on its way out", namespace)
         .cel("object.status.phase == 'Active'")
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn root_password(secret: impl Into<ObjectRef>) -> Check {
     Check::object("root-password", "The Secret with root's password is there", secret)
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn volume_bound(claim: &Object) -> Check {
@@ -57,7 +59,7 @@ pub(crate) fn volume_bound(claim: &Object) -> Check {
 }
 
 pub(crate) fn nginx_headers(headers: &Object) -> Check {
-    Check::object("nginx-headers", "The header settings are there", headers)
+    Check::object("nginx-headers", "The header settings are there", headers).timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn server(deployment: &Object) -> Check {
@@ -67,15 +69,19 @@ pub(crate) fn server(deployment: &Object) -> Check {
 pub(crate) fn service(service: &Object) -> Check {
     Check::object("service", "The Service leads to the server", service)
         .cel(format!("object.spec.ports.exists(port, port.port == {PORT})"))
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn ingress(name: &str, title: &str, ingress: &Object, host: &str) -> Check {
-    Check::object(name, title, ingress).cel(format!("object.spec.rules.exists(rule, rule.host == '{host}')"))
+    Check::object(name, title, ingress)
+        .cel(format!("object.spec.rules.exists(rule, rule.host == '{host}')"))
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn discovery(config: &Object) -> Check {
     Check::object("discovery", format!("Control finds DevPI by {DISCOVERY}"), config)
         .cel("object.metadata.labels['thinkube.io/managed'] == 'true' && 'service.yaml' in object.data")
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 /// Links that the server writes lead to where clients can follow them.
@@ -116,6 +122,7 @@ pub(crate) fn empty_password_refused(site: &Site) -> Check {
     let login = request(site, HttpMethod::Post, "/+login").json(&json!({"user": "root", "password": ""}));
     Check::http("empty-password-refused", "Root cannot log in with an empty password", login)
         .cel(format!("status == 401 && {ANSWERED_BY_DEVPI}"))
+        .timeout_seconds(AT_ONCE_SECONDS)
         .remedy("Set one in the pod with `devpi-passwd root`.")
 }
 
@@ -124,6 +131,7 @@ pub(crate) fn anonymous_users_refused(site: &Site) -> Check {
     let create = request(site, HttpMethod::Put, "/thinkube-check").json(&json!({}));
     Check::http("anonymous-users-refused", "Nobody can make a user without logging in", create)
         .cel(format!("status == 403 && {ANSWERED_BY_DEVPI}"))
+        .timeout_seconds(AT_ONCE_SECONDS)
         .remedy("The server runs without --restrict-modify=root; look at DEVPI_EXTRA_ARGS of the Deployment.")
 }
 

@@ -12,7 +12,11 @@ const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 const INDEX: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 const REGISTRY: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$";
 const PROJECT: &str = r"^[a-z0-9]+([._-][a-z0-9]+)*$";
-const IMAGE: &str = r"^[a-z0-9][-A-Za-z0-9._:/@]*$";
+/// With its registry: what a short name means is another thing on every node.
+const IMAGE: &str = concat!(
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+",
+    r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
+);
 const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
 
 /// The settings of the DevPI plugin.

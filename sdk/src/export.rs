@@ -28,11 +28,14 @@ impl<P: Evaluate> checks::Guest for Adapter<P> {
 }
 
 /// Makes a component of a type that implements [`Plugin`](crate::Plugin). `export_plugin!(X, checks)` also exports
-/// its [`Evaluate`](crate::Evaluate). On a target other than WebAssembly it does nothing.
+/// its [`Evaluate`](crate::Evaluate). On a target other than WebAssembly it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ty) => {
-        // Not natively: the names of the exports are none that a native linker takes.
+        // Natively the linker would not take the names of the exports. The type is used all the same, so that a
+        // private one is not reported as dead code.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Descriptor = <$plugin as $crate::Plugin>::describe;
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
@@ -41,6 +44,8 @@ macro_rules! export_plugin {
     };
     ($plugin:ty, checks) => {
         $crate::export_plugin!($plugin);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;

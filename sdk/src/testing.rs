@@ -117,7 +117,12 @@ impl<P: Plugin> Case<P> {
         crate::log::native::take();
         let schema = schema::<P>();
         fill_defaults(&schema, &mut self.settings);
-        let validator = jsonschema::draft202012::new(&schema)
+        // The engine that the host uses: a pattern that it cannot match must fail here too.
+        let validator = jsonschema::options()
+            .with_draft(jsonschema::Draft::Draft202012)
+            .should_validate_formats(true)
+            .with_pattern_options(jsonschema::PatternOptions::regex())
+            .build(&schema)
             .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
         let faults: Vec<String> = validator
             .iter_errors(&self.settings)

@@ -1,0 +1,60 @@
+use crate::plan;
+use plugin_devpi::DevPi;
+use thinkube_sdk::testing::describe;
+use thinkube_sdk::{Permission, Scope, Step};
+
+#[test]
+fn it_comes_25th_after_the_five_services_it_needs() {
+    let descriptor = describe::<DevPi>();
+    assert_eq!((descriptor.name.as_str(), descriptor.deployment_order), ("devpi", Some(25)));
+    assert_eq!(descriptor.namespace_setting.as_deref(), Some("devpi_namespace"));
+    let needed: Vec<_> = descriptor
+        .dependencies
+        .iter()
+        .map(|dependency| (dependency.service.as_str(), dependency.deployment_order, dependency.optional))
+        .collect();
+    assert_eq!(
+        needed,
+        [
+            ("k8s", Some(6), false),
+            ("acme-certificates", Some(12), false),
+            ("ingress", Some(13), false),
+            ("keycloak", Some(15), false),
+            ("harbor", Some(16), false),
+        ]
+    );
+    assert!(
+        descriptor.dependencies.iter().all(|needed| needed.deployment_order < descriptor.deployment_order)
+    );
+}
+
+#[test]
+fn roots_password_is_its_only_secret_input() {
+    let inputs = describe::<DevPi>().secret_inputs;
+    let inputs: Vec<_> =
+        inputs.iter().map(|input| (input.name.as_str(), input.env.as_str(), input.required)).collect();
+    assert_eq!(inputs, [("admin-password", "ADMIN_PASSWORD", true)]);
+}
+
+#[test]
+fn it_asks_to_emit_exactly_the_kinds_of_its_plan_in_its_own_namespace() {
+    let mut emitted: Vec<String> = plan().objects().iter().map(|object| object["kind"].to_string()).collect();
+    emitted.extend(
+        plan().steps().filter(|step| matches!(step, Step::Secret(_))).map(|_| "\"Secret\"".to_owned()),
+    );
+    emitted.sort();
+    emitted.dedup();
+    let mut asked = Vec::new();
+    for permission in describe::<DevPi>().permissions {
+        match permission {
+            Permission::Emit(kind) => {
+                assert_eq!(kind.scope, Scope::OwnNamespace, "{}", kind.kind);
+                asked.push(format!("{:?}", kind.kind));
+            }
+            Permission::Read(kind) => assert!(["IngressClass", "StorageClass"].contains(&kind.kind.as_str())),
+            other => panic!("more than it needs: {other:?}"),
+        }
+    }
+    asked.sort();
+    assert_eq!(asked, emitted);
+}

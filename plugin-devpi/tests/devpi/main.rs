@@ -1,0 +1,37 @@
+//! What the plugin promises, each as a sentence. Expected values are those of the Ansible component, written out.
+
+mod checks;
+mod descriptor;
+mod objects;
+mod settings;
+
+use plugin_devpi::DevPi;
+use serde_json::{Map, Value, json};
+use thinkube_sdk::testing::{self, Planned};
+
+/// The smallest settings there are.
+fn minimal() -> Value {
+    json!({"domain_name": "example.com"})
+}
+
+/// The plan of the smallest settings.
+fn plan() -> Planned {
+    testing::plan::<DevPi>(minimal())
+}
+
+/// The plan with one more setting.
+fn plan_with(name: &str, value: impl Into<Value>) -> Planned {
+    testing::plan::<DevPi>(with(name, value))
+}
+
+fn with(name: &str, value: impl Into<Value>) -> Value {
+    let mut settings = minimal();
+    settings[name] = value.into();
+    settings
+}
+
+/// The settings of the schema, by name.
+fn properties() -> Map<String, Value> {
+    let schema = testing::schema::<DevPi>();
+    schema["properties"].as_object().expect("a schema of settings has properties").clone()
+}

@@ -1,0 +1,332 @@
+use crate::{minimal, plan, plan_with};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service};
+use k8s_openapi::api::networking::v1::Ingress;
+use plugin_devpi::DevPi;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use thinkube_sdk::testing::plan as plan_of;
+use thinkube_sdk::{OnUninstall, Step};
+
+#[test]
+fn the_namespace_is_bare() {
+    let expected = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "devpi"}});
+    assert_eq!(plan().object("Namespace", "devpi"), expected);
+}
+
+#[test]
+fn the_claim_asks_for_5gi_of_the_default_class() {
+    assert_eq!(
+        plan().object("PersistentVolumeClaim", "devpi-data-pvc"),
+        json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "devpi-data-pvc", "namespace": "devpi"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}},
+        })
+    );
+}
+
+#[test]
+fn the_deployment_is_the_second_stage_of_the_original_without_root() {
+    let image = "harbor.example.com/library/devpi:6.20.1";
+    let mounts = json!([{"name": "devpi-data", "mountPath": "/devpi"}]);
+    let confined = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    let http = json!({"path": "/", "port": 3141});
+    assert_eq!(
+        plan().object("Deployment", "devpi"),
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "devpi", "namespace": "devpi"},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "devpi"}},
+                "strategy": {"type": "Recreate"},
+                "template": {
+                    "metadata": {"labels": {"app": "devpi"}},
+                    "spec": {
+                        "imagePullSecrets": [{"name": "harbor-pull-secret"}],
+                        "automountServiceAccountToken": false,
+                        "securityContext": {
+                            "runAsNonRoot": true,
+                            "runAsUser": 1000,
+                            "runAsGroup": 1000,
+                            "fsGroup": 1000,
+                            "fsGroupChangePolicy": "OnRootMismatch",
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "initContainers": [{
+                            "name": "prepare-volume",
+                            "image": image,
+                            "imagePullPolicy": "IfNotPresent",
+                            "command": [
+                                "sh",
+                                "-c",
+                                "mkdir -p /devpi/server && chmod 700 /devpi/server && \
+                                 if [ -e /devpi/server/secret ]; then chmod 600 /devpi/server/secret; fi",
+                            ],
+                            "securityContext": confined,
+                            "resources": {
+                                "requests": {"cpu": "10m", "memory": "16Mi"},
+                                "limits": {"cpu": "100m", "memory": "64Mi"},
+                            },
+                            "volumeMounts": mounts,
+                        }],
+                        "containers": [{
+                            "name": "devpi",
+                            "image": image,
+                            "imagePullPolicy": "IfNotPresent",
+                            "ports": [{"containerPort": 3141}],
+                            "env": [
+                                {"name": "DEVPISERVER_SERVERDIR", "value": "/devpi/server"},
+                                {"name": "DEVPI_OUTSIDE_URL", "value": "https://devpi-api.example.com"},
+                                {"name": "DEVPI_EXTRA_ARGS", "value": "--restrict-modify=root"},
+                                {
+                                    "name": "DEVPISERVER_ROOT_PASSWD",
+                                    "valueFrom": {"secretKeyRef": {"name": "devpi-root", "key": "password"}},
+                                },
+                            ],
+                            "volumeMounts": mounts,
+                            "startupProbe": {"httpGet": http, "periodSeconds": 5, "failureThreshold": 60},
+                            "livenessProbe": {"httpGet": http, "initialDelaySeconds": 30, "periodSeconds": 10},
+                            "readinessProbe": {"httpGet": http, "initialDelaySeconds": 10, "periodSeconds": 5},
+                            "resources": {
+                                "requests": {"cpu": "200m", "memory": "1Gi"},
+                                "limits": {"cpu": "2", "memory": "4Gi"},
+                            },
+                            "securityContext": confined,
+                        }],
+                        "volumes": [{
+                            "name": "devpi-data",
+                            "persistentVolumeClaim": {"claimName": "devpi-data-pvc"},
+                        }],
+                    },
+                },
+            },
+        })
+    );
+}
+
+#[test]
+fn the_service_leads_port_3141_to_the_server() {
+    assert_eq!(
+        plan().object("Service", "devpi"),
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "devpi", "namespace": "devpi"},
+            "spec": {
+                "selector": {"app": "devpi"},
+                "ports": [{"port": 3141, "targetPort": 3141, "protocol": "TCP"}],
+            },
+        })
+    );
+}
+
+#[test]
+fn the_header_settings_keep_nginx_variables_as_they_are() {
+    assert_eq!(
+        plan().object("ConfigMap", "nginx-headers"),
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "nginx-headers", "namespace": "devpi"},
+            "data": {
+                "X-Real-IP": "$remote_addr",
+                "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+                "X-Forwarded-Proto": "$scheme",
+                "X-Forwarded-Host": "$host",
+                "X-Outside-URL": "https://$host",
+            },
+        })
+    );
+}
+
+fn ingress(name: &str, host: &str, annotations: Value) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name, "namespace": "devpi", "annotations": annotations},
+        "spec": {
+            "ingressClassName": "nginx",
+            "tls": [{"hosts": [host], "secretName": "devpi-tls-secret"}],
+            "rules": [{
+                "host": host,
+                "http": {"paths": [{
+                    "path": "/",
+                    "pathType": "Prefix",
+                    "backend": {"service": {"name": "devpi", "port": {"number": 3141}}},
+                }]},
+            }],
+        },
+    })
+}
+
+#[test]
+fn the_dashboard_asks_the_oauth2_proxy() {
+    let annotations = json!({
+        "nginx.ingress.kubernetes.io/auth-url": "http://oauth2-proxy.devpi.svc.cluster.local/oauth2/auth",
+        "nginx.ingress.kubernetes.io/auth-signin":
+            "https://devpi.example.com/oauth2/start?rd=$escaped_request_uri",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
+        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
+        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
+    });
+    let expected = ingress("devpi-http-ingress", "devpi.example.com", annotations);
+    assert_eq!(plan().object("Ingress", "devpi-http-ingress"), expected);
+}
+
+#[test]
+fn the_dashboard_asks_nobody_when_the_proxy_is_switched_off() {
+    let annotations = json!({
+        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
+        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
+        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
+    });
+    let expected = ingress("devpi-http-ingress", "devpi.example.com", annotations);
+    assert_eq!(plan_with("oauth2_proxy_enabled", false).object("Ingress", "devpi-http-ingress"), expected);
+}
+
+#[test]
+fn the_api_is_open() {
+    let annotations = json!({
+        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
+        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
+    });
+    let expected = ingress("devpi-api-ingress", "devpi-api.example.com", annotations);
+    assert_eq!(plan().object("Ingress", "devpi-api-ingress"), expected);
+}
+
+#[test]
+fn discovery_says_what_control_reads() {
+    let mut config = plan().object("ConfigMap", "thinkube-service-config");
+    let data = config.as_object_mut().and_then(|config| config.remove("data")).expect("it has data");
+    assert_eq!(
+        config,
+        json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": "thinkube-service-config",
+                "namespace": "devpi",
+                "labels": {
+                    "thinkube.io/managed": "true",
+                    "thinkube.io/service-type": "core",
+                    "thinkube.io/service-name": "devpi",
+                    "thinkube.io/component-version": "0.1.0",
+                },
+            },
+        })
+    );
+    assert_eq!(data.as_object().expect("data is a mapping").len(), 1);
+    let text = data["service.yaml"].as_str().expect("YAML is text");
+    let service: Value = serde_norway::from_str(text).expect("service.yaml is YAML");
+    assert_eq!(
+        service,
+        json!({"service": {
+            "name": "devpi",
+            "display_name": "DevPI",
+            "description": "Private Python package repository",
+            "type": "core",
+            "category": "development",
+            "icon": "/icons/tk_artifact.svg",
+            "component_version": "0.1.0",
+            "endpoints": [
+                {
+                    "name": "web",
+                    "type": "http",
+                    "url": "https://devpi.example.com",
+                    "health_url": "https://devpi.example.com/",
+                    "description": "Web interface",
+                    "primary": true,
+                },
+                {
+                    "name": "api",
+                    "type": "http",
+                    "url": "https://devpi-api.example.com",
+                    "description": "API endpoint (no auth)",
+                },
+            ],
+            "dependencies": [],
+            "scaling": {
+                "resource_type": "deployment",
+                "resource_name": "devpi",
+                "namespace": "devpi",
+                "min_replicas": 1,
+                "can_disable": false,
+            },
+            "environment_variables": [
+                {"name": "DEVPI_URL", "value": "https://devpi-api.example.com"},
+                {"name": "DEVPI_INDEX", "value": "https://devpi-api.example.com/root/stable"},
+                {"name": "DEVPI_USERNAME", "value": "root"},
+                {"name": "DEVPI_PASSWORD", "valueFrom": {
+                    "secretKeyRef": {"namespace": "devpi", "name": "devpi-root", "key": "password"},
+                }},
+            ],
+        }})
+    );
+}
+
+#[test]
+fn roots_password_comes_from_the_secret_input_and_from_nowhere_else() {
+    let plan = plan();
+    let secret = format!("{:?}", plan.secret("devpi-root"));
+    assert!(
+        secret.contains(r#"SecretEntry { key: "password", source: SecretSource::Input("admin-password")"#),
+        "{secret}"
+    );
+    assert!(plan.objects().iter().all(|object| object["kind"] != "Secret"));
+}
+
+#[test]
+fn only_the_volume_outlives_an_uninstall() {
+    let retained: Vec<Value> = plan()
+        .steps()
+        .filter_map(|step| match step {
+            Step::Object(object) if object.on_uninstall == OnUninstall::Retain => Some(
+                serde_json::from_str::<Value>(&object.manifest).expect("a manifest is JSON")["kind"].clone(),
+            ),
+            Step::Secret(secret) if secret.on_uninstall == OnUninstall::Retain => Some(json!("Secret")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(retained, ["PersistentVolumeClaim"]);
+}
+
+#[test]
+fn the_stages_go_from_the_namespace_to_discovery() {
+    let plan = plan().plan;
+    let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(stages, ["namespace", "server", "routes", "discovery"]);
+    let gates: Vec<&str> =
+        plan.stages.iter().flat_map(|stage| &stage.gates).map(|gate| gate.name.as_str()).collect();
+    assert_eq!(gates, ["api-answers"]);
+}
+
+/// A typed struct drops the fields it does not know, so what survives the way through it is spelt right.
+#[test]
+fn every_field_is_one_that_kubernetes_knows() {
+    fn through<T: Serialize + DeserializeOwned>(object: &Value) -> Value {
+        let typed: T = serde_json::from_value(object.clone()).expect("it fits its type");
+        serde_json::to_value(typed).expect("it serialises")
+    }
+    for object in plan().objects() {
+        let typed = match object["kind"].as_str().expect("a manifest has a kind") {
+            "Namespace" => through::<Namespace>(&object),
+            "PersistentVolumeClaim" => through::<PersistentVolumeClaim>(&object),
+            "ConfigMap" => through::<ConfigMap>(&object),
+            "Deployment" => through::<Deployment>(&object),
+            "Service" => through::<Service>(&object),
+            "Ingress" => through::<Ingress>(&object),
+            other => panic!("a kind that this test does not know: {other}"),
+        };
+        assert_eq!(typed, object);
+    }
+}
+
+#[test]
+fn the_same_settings_give_the_same_plan() {
+    assert_eq!(plan_of::<DevPi>(minimal()).plan, plan_of::<DevPi>(minimal()).plan);
+}

@@ -1,0 +1,73 @@
+//! A greeting that every pod of its namespace can read.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use thinkube_sdk::k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use thinkube_sdk::serde_json::json;
+use thinkube_sdk::{
+    Check, Context, Descriptor, Kind, Object, Outcome, Plan, Plugin, Problem, Scope, Stage, export_plugin,
+};
+
+/// What the operator can set. These comments are what the operator reads.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// Who is greeted.
+    name: String,
+    /// How.
+    #[serde(default = "hello")]
+    greeting: String,
+}
+
+fn hello() -> String {
+    "Hello".to_owned()
+}
+
+struct Greeting;
+
+impl Plugin for Greeting {
+    type Settings = Settings;
+
+    fn describe() -> Descriptor {
+        Descriptor::new("greeting", env!("CARGO_PKG_VERSION"))
+            .summary("A greeting for every pod of its namespace.")
+            .emits(Kind::of::<Namespace>(), Scope::OwnNamespace)
+            .emits(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
+    }
+
+    fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
+        let Settings { name, greeting } = &context.settings;
+        let namespace = Object::of(&json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": context.namespace},
+        }));
+        let text = Object::of(&json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "greeting", "namespace": context.namespace},
+            "data": {"text": format!("{greeting}, {name}!")},
+        }));
+        let greets =
+            Check::object("greets", "The greeting is not empty", &text).cel("size(object.data.text) > 3");
+        Ok(Plan::new()
+            .stage(Stage::new("namespace").object(namespace))
+            .stage(Stage::new("greeting").object(text))
+            .health(greets)
+            .into())
+    }
+}
+
+export_plugin!(Greeting);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_sdk::testing::plan;
+
+    #[test]
+    fn the_name_is_greeted() {
+        let plan = plan::<Greeting>(json!({"name": "World"}));
+        assert_eq!(plan.object("ConfigMap", "greeting")["data"]["text"], "Hello, World!");
+    }
+}
