@@ -1,1 +1,297 @@
-//! A plugin that misbehaves in every way the sandbox must survive.
+//! A plugin that misbehaves in every way the sandbox must survive. The setting `do` chooses how, `amount` how much.
+//!
+//! What it saw of the world it tells in the plan's notes.
+
+mod behaviour;
+mod bindings;
+
+use behaviour::Behaviour;
+use bindings::exports::thinkube::plugin::checks::{Guest as Checks, Observation, Status, Verdict};
+use bindings::exports::thinkube::plugin::lifecycle::{Context, Descriptor, Guest as Lifecycle, Outcome};
+use bindings::thinkube::plugin::log::{Level, log};
+use bindings::thinkube::plugin::plan::{
+    Auth, Check, Expectation, ExternalStep, HttpMethod, ObjectStep, OnChange, OnUninstall, Plan, Probe,
+    Request, Severity, Stage, Step,
+};
+use bindings::thinkube::plugin::types::{Located, ObjectRef, Problem, Query};
+use bindings::wasi::clocks::monotonic_clock;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+struct Hostile;
+
+bindings::export!(Hostile with_types_in bindings);
+
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+impl Lifecycle for Hostile {
+    fn describe() -> Descriptor {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        Descriptor {
+            name: "hostile".into(),
+            version: "1.0.0".into(),
+            title: "Hostile".into(),
+            summary: "Misbehaves.".into(),
+            license: "Apache-2.0".into(),
+            source: "https://example.com/hostile".into(),
+            settings_schema: r#"{"type":"object"}"#.into(),
+            namespace_setting: None,
+            secret_inputs: Vec::new(),
+            dependencies: Vec::new(),
+            deployment_order: None,
+            permissions: Vec::new(),
+        }
+    }
+
+    fn plan_release(context: Context) -> Result<Outcome, Problem> {
+        let wanted = text_of(&context.settings, "do");
+        let amount = amount_of(&context.settings);
+        let behaviour = Behaviour::ALL.iter().find(|behaviour| behaviour.name() == wanted);
+        match behaviour {
+            Some(behaviour) => act(*behaviour, amount, &context),
+            None => Err(Problem::Other(format!("nothing is known about `{wanted}`"))),
+        }
+    }
+}
+
+impl Checks for Hostile {
+    fn evaluate(observation: Observation) -> Verdict {
+        if observation.check == "panic" {
+            panic!("asked to");
+        }
+        Verdict { status: Status::Passed, message: observation.json, remedy: None }
+    }
+}
+
+fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome, Problem> {
+    let notes = match behaviour {
+        Behaviour::Behave => "I am good.".into(),
+        Behaviour::Refuse => {
+            return Err(Problem::InvalidSettings(Located { path: "/do".into(), message: "no".into() }));
+        }
+        Behaviour::Spin => loop {
+            black_box(());
+        },
+        Behaviour::Sleep => {
+            let before = Instant::now();
+            std::thread::sleep(Duration::from_secs(3600));
+            format!("slept {} s", before.elapsed().as_secs())
+        }
+        Behaviour::SleepForever => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+        Behaviour::NeedsForever => return Ok(Outcome::Needs(queries(context.facts.len() + 1))),
+        Behaviour::Allocate => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        Behaviour::AllocateAndRecover => {
+            let mut wanted = Vec::<u8>::new();
+            format!("refused: {}", wanted.try_reserve_exact(1 << 30).is_err())
+        }
+        Behaviour::Recurse => recurse(1).to_string(),
+        Behaviour::Panic => {
+            for line in 0..100 {
+                eprintln!("line {line}");
+            }
+            panic!("the {} is wrong", context.release)
+        }
+        Behaviour::Exit => std::process::exit(3),
+        Behaviour::OpenHandles => {
+            let mut open = Vec::new();
+            loop {
+                open.push(monotonic_clock::subscribe_duration(1));
+            }
+        }
+        Behaviour::FloodLog => loop {
+            log(Level::Info, "more and more");
+        },
+        Behaviour::TalkTooMuch => {
+            for line in 0..amount {
+                log(Level::Debug, &format!("line {line}"));
+            }
+            String::new()
+        }
+        Behaviour::FloodStderr => loop {
+            eprintln!("more and more");
+        },
+        Behaviour::FloodStdout => loop {
+            println!("more and more");
+        },
+        Behaviour::ForgeOutput => {
+            log(Level::Warn, "\u{1b}[2J\u{1b}[32mAPPLIED\r\n\u{202e}");
+            eprintln!("\u{1b}[2J\u{1b}[32mAPPLIED\u{202e}");
+            assert_eq!(amount, 0, "\u{1b}[31m");
+            String::new()
+        }
+        Behaviour::HugeResult => "x".repeat(amount),
+        Behaviour::HugeProblem => return Err(Problem::Other("x".repeat(amount))),
+        Behaviour::ManyStages => {
+            return Ok(Outcome::Plan(plan((0..amount).map(|_| stage(Vec::new())).collect(), String::new())));
+        }
+        Behaviour::ManySteps => {
+            let steps = (0..amount).map(|_| object("{}".into())).collect();
+            return Ok(Outcome::Plan(plan(vec![stage(steps)], String::new())));
+        }
+        Behaviour::ManyChecks => {
+            let mut plan = plan(Vec::new(), String::new());
+            plan.health = (0..amount).map(|_| check()).collect();
+            return Ok(Outcome::Plan(plan));
+        }
+        Behaviour::ManyQueries => return Ok(Outcome::Needs(queries(amount))),
+        Behaviour::BigManifest => return one(object(format!("\"{}\"", "x".repeat(amount)))),
+        Behaviour::InvalidJson => {
+            let good = object("{}".into());
+            let bad = object("{\"kind\": Pod}".into());
+            return Ok(Outcome::Plan(plan(vec![stage(vec![good, bad])], String::new())));
+        }
+        Behaviour::DeepJson => return one(object("[".repeat(1000) + &"]".repeat(1000))),
+        Behaviour::InvalidDesired => return one(external("{")),
+        // Safety: none. That is the point.
+        Behaviour::InvalidUtf8 => unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) },
+        Behaviour::ReadFile => {
+            saw(&["/etc/passwd", "/proc/self/environ", ".", "/", "Cargo.toml"], |path| {
+                std::fs::read(path).map(|bytes| bytes.len())
+            }) + &saw(&["/", "."], |path| std::fs::read_dir(path).map(Iterator::count))
+        }
+        Behaviour::WriteFile => {
+            saw(&["/tmp/hostile", "hostile", "/hostile"], |path| std::fs::write(path, "mine"))
+        }
+        Behaviour::ReadEnvironment => {
+            let environment: Vec<_> = std::env::vars_os().collect();
+            let arguments: Vec<_> = std::env::args_os().collect();
+            let directory = std::env::current_dir();
+            format!("environment {environment:?}, arguments {arguments:?}, directory {directory:?}")
+        }
+        Behaviour::ReadStdin => {
+            let mut input = Vec::new();
+            format!("{:?} {input:?}", std::io::stdin().read_to_end(&mut input))
+        }
+        Behaviour::OpenSocket => {
+            let denied = [
+                TcpStream::connect("127.0.0.1:22").is_err(),
+                TcpListener::bind("127.0.0.1:0").is_err(),
+                UdpSocket::bind("127.0.0.1:0").is_err(),
+                "localhost:80".to_socket_addrs().is_err(),
+            ];
+            format!("denied: {denied:?}")
+        }
+        Behaviour::ReadClock => {
+            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let first = monotonic_clock::now();
+            let second = monotonic_clock::now();
+            format!("wall {wall:?}, monotonic {first} {second}")
+        }
+        Behaviour::ReadRandom => {
+            let map: HashMap<u32, u32> = (0..20).map(|number| (number, number)).collect();
+            let order: Vec<_> = map.into_keys().collect();
+            format!("{order:?}")
+        }
+        Behaviour::Remember => format!("call {}", CALLS.fetch_add(1, Ordering::Relaxed) + 1),
+    };
+    let _ = std::io::stdout().flush();
+    Ok(Outcome::Plan(plan(
+        vec![stage(vec![object(r#"{"kind":"ConfigMap","apiVersion":"v1"}"#.into())])],
+        notes,
+    )))
+}
+
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn recurse(depth: u64) -> u64 {
+    black_box(depth) + recurse(black_box(depth + 1))
+}
+
+fn saw<T: std::fmt::Debug>(paths: &[&str], look: impl Fn(&str) -> std::io::Result<T>) -> String {
+    let mut told = String::new();
+    for path in paths {
+        match look(path) {
+            Ok(found) => write!(told, "{path}: FOUND {found:?}; "),
+            Err(error) => write!(told, "{path}: {:?}; ", error.kind()),
+        }
+        .expect("a String takes all");
+    }
+    told
+}
+
+fn one(step: Step) -> Result<Outcome, Problem> {
+    Ok(Outcome::Plan(plan(vec![stage(vec![step])], String::new())))
+}
+
+fn plan(stages: Vec<Stage>, notes: String) -> Plan {
+    Plan { preflight: Vec::new(), stages, health: Vec::new(), tests: Vec::new(), notes: Some(notes) }
+}
+
+fn stage(steps: Vec<Step>) -> Stage {
+    Stage { name: "base".into(), steps, gates: Vec::new(), done_when: Vec::new() }
+}
+
+fn object(manifest: String) -> Step {
+    Step::Object(ObjectStep {
+        manifest,
+        on_change: OnChange::Update,
+        on_uninstall: OnUninstall::Delete,
+        bindings: Vec::new(),
+    })
+}
+
+fn external(desired: &str) -> Step {
+    let request = Request { method: HttpMethod::Get, path: "/".into(), body: None };
+    Step::External(ExternalStep {
+        name: "realm".into(),
+        base_url: "https://example.com".into(),
+        auth: Auth::Anonymous,
+        find: request.clone(),
+        select: "null".into(),
+        create: request,
+        update: None,
+        delete: None,
+        desired: desired.into(),
+        outputs: Vec::new(),
+        on_uninstall: OnUninstall::Delete,
+    })
+}
+
+fn check() -> Check {
+    Check {
+        name: "c".into(),
+        title: "It is there".into(),
+        probe: Probe::Object(config_map(0)),
+        expect: Expectation::Holds,
+        timeout_seconds: 1,
+        severity: Severity::Error,
+        remedy: None,
+    }
+}
+
+fn queries(count: usize) -> Vec<Query> {
+    (0..count).map(|number| Query::Object(config_map(number))).collect()
+}
+
+fn config_map(number: usize) -> ObjectRef {
+    ObjectRef {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        namespace: Some("default".into()),
+        name: format!("c{number}"),
+    }
+}
+
+/// The text of a field of a flat JSON object that the host wrote: compact, and nothing in it needs escaping.
+fn text_of<'a>(settings: &'a str, field: &str) -> &'a str {
+    let start = format!("\"{field}\":\"");
+    let rest = settings.split_once(&start).map_or("", |(_, rest)| rest);
+    rest.split('"').next().unwrap_or_default()
+}
+
+fn amount_of(settings: &str) -> usize {
+    let rest = settings.split_once("\"amount\":").map_or("", |(_, rest)| rest);
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
