@@ -1,13 +1,39 @@
-//! Speaks to the cluster: server-side apply, inventory, journal, waiting, probes.
+//! Speaks to the cluster: reads, server-side apply, inventory, journal, waiting, probes, uninstall. The only crate
+//! that names kube.
+//!
+//! [`Cluster::compare`] says what an apply would write; [`Cluster::begin`] claims the release and records everything that
+//! may exist; [`Apply::stage`] and [`Apply::wait`] bring it about; [`Cluster::uninstall`] takes it back. Whatever request is
+//! the last one that a host makes before it dies, the record in the cluster is enough to go on from.
 
+mod apply;
+mod applyset;
+mod classify;
+mod client;
+mod compare;
+mod compose;
+mod dry_run;
 mod error;
 mod event;
+mod fields;
+mod kind;
+mod kstatus;
+mod lease;
+mod limiter;
+mod normalise;
+mod observe;
 mod release;
+mod remove;
+mod resolve;
 mod secret;
-mod skeleton;
+mod state;
+mod uninstall;
+mod wait;
 
+pub use apply::{Adopt, Apply, ApplyOptions};
+pub use client::{Cluster, Connect};
+pub use compare::Comparison;
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use release::{Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
 pub use secret::{SecretInputs, SecretText};
-pub use skeleton::{Adopt, Apply, ApplyOptions, Cluster, Comparison, Connect, UninstallOptions, Uninstalled};
+pub use uninstall::{UninstallOptions, Uninstalled};

@@ -90,8 +90,6 @@ pub enum EntryPhase {
     Skipped,
     /// Somebody else's object, used as it is and never deleted.
     Used,
-    /// It is deleted to be made anew.
-    Recreating,
     /// The plan no longer has it, and it is kept.
     Retained,
 }

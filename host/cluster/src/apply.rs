@@ -1,0 +1,602 @@
+//! Applying a plan: record first, then stage by stage.
+
+use crate::classify::Class;
+use crate::client::{Ask, Cluster};
+use crate::compare::{AT_ONCE, Comparison, Need, lack_error};
+use crate::event::{Event, Events};
+use crate::fields::fingerprint;
+use crate::kind::Kind;
+use crate::lease::{Held, claim};
+use crate::release::{Action, Entry, EntryPhase, Phase, Release};
+use crate::resolve::{Desired, Id, Target, id};
+use crate::state::{Record, Stored, ensure_home};
+use crate::{Error, SecretInputs};
+use futures::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use thinkube_plan::{ObjectRef, OnChange, OnUninstall, Plan};
+
+/// How long the server may take to serve a kind whose definition it has just accepted, and to let go of an object
+/// that is on its way out.
+const SHORTLY: Duration = Duration::from_secs(60);
+const SERVES_AFTER: Duration = Duration::from_secs(10);
+
+/// An object that the operator gives to a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopt {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; None for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl Adopt {
+    fn names(&self, object: &ObjectRef) -> bool {
+        self.kind == object.kind && self.namespace == object.namespace && self.name == object.name
+    }
+}
+
+impl std::str::FromStr for Adopt {
+    type Err = String;
+
+    /// `Kind/name` or `Kind/namespace/name`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (*kind, None, *name),
+            [kind, namespace, name] => (*kind, Some((*namespace).to_owned()), *name),
+            _ => return Err(format!("`{text}` is neither Kind/name nor Kind/namespace/name")),
+        };
+        if kind.is_empty() || name.is_empty() || namespace.as_deref() == Some("") {
+            return Err(format!("`{text}` has an empty part"));
+        }
+        Ok(Self { kind: kind.to_owned(), namespace, name: name.to_owned() })
+    }
+}
+
+/// What the operator says about an apply.
+#[derive(Debug, Clone)]
+pub struct ApplyOptions {
+    /// Objects that the release may take over although it did not make them.
+    pub adopt: Vec<Adopt>,
+    /// How long a claim on the release lasts that its holder does not renew.
+    pub claim: Duration,
+}
+
+impl Default for ApplyOptions {
+    fn default() -> Self {
+        Self { adopt: Vec::new(), claim: Duration::from_secs(30) }
+    }
+}
+
+/// An apply that has begun: the record is written and the release is claimed.
+///
+/// Dropping it is what a crash is: the record stays as it is and the claim ends by itself. Who can still speak calls
+/// [`Apply::abandon`] or [`Apply::interrupt`].
+pub struct Apply<'a> {
+    pub(crate) cluster: &'a Cluster,
+    plan: &'a Plan,
+    secrets: &'a SecretInputs,
+    pub(crate) events: Events<'a>,
+    pub(crate) targets: Vec<Target>,
+    needs: Vec<Need>,
+    /// The release's objects as they were last seen. Holds the values of Secrets: never shown.
+    pub(crate) live: HashMap<Id, Value>,
+    pub(crate) gone: Vec<Entry>,
+    pub(crate) stored: Stored,
+    claim: Held,
+    pub(crate) applyset: String,
+    new_revision: bool,
+}
+
+impl Cluster {
+    /// Begins an apply: claims the release and writes its record, with everything that may exist from now on, before
+    /// the first object.
+    ///
+    /// # Errors
+    /// [`Error::NotOwned`], [`Error::Forbidden`] or [`Error::Busy`] before anything is written; [`Error::LostRace`] if the release has
+    /// changed since the comparison.
+    pub async fn begin<'a>(
+        &'a self,
+        plan: &'a Plan,
+        secrets: &'a SecretInputs,
+        comparison: Comparison,
+        options: &ApplyOptions,
+        events: Events<'a>,
+    ) -> Result<Apply<'a>, Error> {
+        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned } = comparison;
+        let refused: Vec<(ObjectRef, String)> = not_owned
+            .into_iter()
+            .filter(|(object, _)| !options.adopt.iter().any(|adopt| adopt.names(object)))
+            .collect();
+        if !refused.is_empty() {
+            return Err(Error::NotOwned { release: plan.release.clone(), objects: refused });
+        }
+        for need in needs.iter_mut().filter(|need| **need == Need::Foreign) {
+            *need = Need::Update;
+        }
+        self.preflight(&targets, &needs, &gone).await?;
+        ensure_home(self, events).await?;
+        let claim = claim(self, &plan.release, options.claim, events).await?;
+
+        let now = self.stored(&plan.release).await?;
+        let version = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.resource_version.clone());
+        if version(&now) != version(&stored) {
+            claim.release(false).await;
+            return Err(Error::LostRace { what: format!("the record of release {}", plan.release) });
+        }
+        let new_revision = stored.as_ref().is_none_or(|stored| stored.record.digest != digest);
+        let mut record = Record {
+            name: plan.release.clone(),
+            namespace: plan.namespace.clone(),
+            revision: stored.as_ref().map_or(1, |old| old.record.revision + u32::from(new_revision)),
+            phase: Phase::Applying,
+            message: None,
+            digest,
+            chunks: stored.as_ref().map_or(0, |old| old.record.chunks),
+            updated: String::new(),
+            write: String::new(),
+        };
+        if new_revision {
+            record.chunks = self.write_revision(plan, record.revision, events).await?;
+        }
+        let old = stored.as_ref().map(|stored| stored.inventory.as_slice()).unwrap_or_default();
+        let inventory = superset(old, &targets, &needs);
+        let (resource_version, uid) =
+            stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
+        let mut stored = Stored { record, inventory, resource_version, uid };
+        self.write_parent(&mut stored, events).await?;
+        events(Event::Recorded {
+            release: plan.release.clone(),
+            revision: stored.record.revision,
+            objects: stored.inventory.len(),
+        });
+        let applyset = self.applyset_id(&plan.release);
+        Ok(Apply {
+            cluster: self,
+            plan,
+            secrets,
+            events,
+            targets,
+            needs,
+            live,
+            gone,
+            stored,
+            claim,
+            applyset,
+            new_revision,
+        })
+    }
+
+    /// Asks whether RBAC allows every write to come, so that what it forbids is found before the first.
+    async fn preflight(&self, targets: &[Target], needs: &[Need], gone: &[Entry]) -> Result<(), Error> {
+        if self.allowed("*", "*", "*", None).await? {
+            return Ok(());
+        }
+        let mut wanted: BTreeSet<(Kind, Option<String>, &str)> = BTreeSet::new();
+        let home = Some(self.home().to_owned());
+        for kind in [Kind::config_map(), Kind::lease()] {
+            for verb in ["get", "create", "update"] {
+                wanted.insert((kind.clone(), home.clone(), verb));
+            }
+        }
+        for (target, need) in targets.iter().zip(needs) {
+            if !matches!(need, Need::Create | Need::Update | Need::Skipped) {
+                continue;
+            }
+            let mut verbs = vec!["get", "list", "create", "patch"];
+            if target.on_change == OnChange::Recreate {
+                verbs.push("delete");
+            }
+            for verb in verbs {
+                wanted.insert((target.kind.clone(), target.object.namespace.clone(), verb));
+            }
+        }
+        for entry in gone.iter().filter(|entry| entry.on_uninstall == OnUninstall::Delete) {
+            if let Some(kind) = self.kind(&entry.object.type_meta()).await? {
+                wanted.insert((kind, entry.object.namespace.clone(), "delete"));
+            }
+        }
+        self.require(wanted).await
+    }
+
+    pub(crate) async fn require(&self, wanted: BTreeSet<(Kind, Option<String>, &str)>) -> Result<(), Error> {
+        let reviews = stream::iter(wanted).map(|(kind, namespace, verb)| async move {
+            match self.allowed(verb, kind.group(), &kind.plural, namespace.as_deref()).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(self.forbidden(verb, &kind, namespace.as_deref()).await),
+                Err(error) => Err(error),
+            }
+        });
+        let answers: Vec<Result<(), Error>> = reviews.buffered(AT_ONCE).collect().await;
+        Error::several(answers.into_iter().filter_map(Result::err).collect())
+    }
+}
+
+/// Everything that may exist: what was there, and what the plan wants.
+fn superset(old: &[Entry], targets: &[Target], needs: &[Need]) -> Vec<Entry> {
+    let mut rest: BTreeMap<Id, Entry> = old.iter().map(|entry| (id(&entry.object), entry.clone())).collect();
+    let mut inventory = Vec::new();
+    for (target, need) in targets.iter().zip(needs) {
+        let old = rest.remove(&target.id());
+        let phase = match need {
+            Need::Use => EntryPhase::Used,
+            Need::Nothing | Need::Keep => old.as_ref().map_or(EntryPhase::Applied, |entry| entry.phase),
+            Need::Create | Need::Update | Need::Skipped | Need::Foreign => EntryPhase::Pending,
+        };
+        inventory.push(Entry {
+            object: target.object.clone(),
+            uid: old.as_ref().and_then(|entry| entry.uid.clone()),
+            stage: target.stage_name.clone(),
+            phase,
+            on_uninstall: target.on_uninstall,
+            fingerprint: old.and_then(|entry| entry.fingerprint),
+        });
+    }
+    inventory.extend(rest.into_values());
+    inventory
+}
+
+/// What became of one object.
+struct Done {
+    index: usize,
+    live: Value,
+    action: Action,
+    fingerprint: Option<crate::release::Fingerprint>,
+}
+
+impl Apply<'_> {
+    /// The revision that is being applied.
+    pub fn revision(&self) -> u32 {
+        self.stored.record.revision
+    }
+
+    /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,
+    /// then workloads; and records what the server made of them.
+    ///
+    /// # Errors
+    /// Why an object could not be applied; those that could be are recorded.
+    pub async fn stage(&mut self, index: usize) -> Result<(), Error> {
+        self.claim.check()?;
+        let Some(stage) = self.plan.outline.stages.get(index) else {
+            return Err(Error::Invalid {
+                stage: index.to_string(),
+                object: "the plan".into(),
+                message: format!("it has {} stages", self.plan.outline.stages.len()),
+            });
+        };
+        let mine: Vec<usize> =
+            (0..self.targets.len()).filter(|target| self.targets[*target].stage == index).collect();
+        let writes = |target: &&usize| {
+            matches!(self.needs[**target], Need::Create | Need::Update | Need::Skipped | Need::Foreign)
+        };
+        let writes = mine.iter().filter(writes).count();
+        (self.events)(Event::StageStarted { stage: stage.name.clone(), objects: mine.len(), writes });
+        let rank = |target: &Target| match &target.kind {
+            kind if kind.is_namespace() || kind.is_definition() => 0,
+            kind if kind.is_workload() => 2,
+            _ => 1,
+        };
+        let mut wrote = false;
+        for wave in 0..3 {
+            let wave_targets: Vec<usize> =
+                mine.iter().copied().filter(|target| rank(&self.targets[*target]) == wave).collect();
+            let results: Vec<Result<Done, Error>> = {
+                let this = &*self;
+                let work = wave_targets.iter().map(|target| this.one(*target));
+                stream::iter(work).buffer_unordered(AT_ONCE).collect().await
+            };
+            let mut errors = Vec::new();
+            let mut founded = Vec::new();
+            for result in results {
+                match result {
+                    Ok(done) => {
+                        wrote |= self.needs[done.index] != Need::Nothing;
+                        if wave == 0 && matches!(done.action, Action::Create | Action::Update) {
+                            founded.push(done.index);
+                        }
+                        self.settle(done);
+                    }
+                    Err(error) => errors.push(error),
+                }
+            }
+            if !errors.is_empty() {
+                self.cluster.write_parent(&mut self.stored, self.events).await?;
+                return Error::several(errors);
+            }
+            if !founded.is_empty() {
+                self.wait_for(&founded, &stage.name, SHORTLY).await?;
+                if founded.iter().any(|target| self.targets[*target].kind.is_definition()) {
+                    self.cluster.refresh_kinds().await?;
+                }
+            }
+        }
+        if wrote {
+            self.cluster.write_parent(&mut self.stored, self.events).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a stage as done without applying it, because its `done_when` holds. Its objects stay in the inventory.
+    pub async fn skip(&mut self, index: usize) {
+        let Some(stage) = self.plan.outline.stages.get(index) else { return };
+        (self.events)(Event::StageSkipped { stage: stage.name.clone() });
+        for position in 0..self.targets.len() {
+            let target = &self.targets[position];
+            if target.stage != index || self.live.contains_key(&target.id()) {
+                continue;
+            }
+            let at = target.id();
+            if let Some(entry) = self.entry(&at).filter(|entry| entry.phase == EntryPhase::Pending) {
+                entry.phase = EntryPhase::Skipped;
+            }
+        }
+    }
+
+    /// Ends the apply: the inventory shrinks to what is there, old revisions go, the claim is given back.
+    ///
+    /// # Errors
+    /// [`Error::LostRace`] if somebody else has written the record.
+    pub async fn finish(mut self) -> Result<Release, Error> {
+        self.claim.check()?;
+        self.stored.record.phase = Phase::Deployed;
+        self.stored.record.message = None;
+        self.cluster.write_parent(&mut self.stored, self.events).await?;
+        if self.new_revision {
+            let revision = self.stored.record.revision;
+            self.cluster.drop_revisions(&self.plan.release, revision, false).await?;
+        }
+        self.claim.release(false).await;
+        Ok(self.cluster.released(self.stored, self.plan.clone()))
+    }
+
+    /// Gives up: records the release as failed, as far as that is possible, and gives the claim back.
+    pub async fn abandon(self, why: &str) {
+        self.stop(Phase::Failed, Some(why.to_owned())).await;
+    }
+
+    /// Stops because its user says so: records the release as interrupted, as far as that is possible, and gives the claim
+    /// back.
+    pub async fn interrupt(self) {
+        self.stop(Phase::Interrupted, None).await;
+    }
+
+    async fn stop(mut self, phase: Phase, message: Option<String>) {
+        self.stored.record.phase = phase;
+        self.stored.record.message = message.map(|text| text.chars().take(4000).collect());
+        if self.claim.check().is_ok()
+            && let Err(error) = self.cluster.write_parent(&mut self.stored, self.events).await
+        {
+            (self.events)(Event::Warning(format!("the release could not be recorded as {phase}: {error}")));
+        }
+        self.claim.release(false).await;
+    }
+
+    pub(crate) fn check_claim(&self) -> Result<(), Error> {
+        self.claim.check()
+    }
+
+    pub(crate) fn entry(&mut self, at: &Id) -> Option<&mut Entry> {
+        self.stored.inventory.iter_mut().find(|entry| id(&entry.object) == *at)
+    }
+
+    fn settle(&mut self, done: Done) {
+        let target = &self.targets[done.index];
+        let (object, at) = (target.object.clone(), target.id());
+        let used = self.needs[done.index] == Need::Use;
+        let uid = done.live["metadata"]["uid"].as_str().map(str::to_owned);
+        if let Some(entry) = self.entry(&at).filter(|_| !used) {
+            if entry.phase != EntryPhase::Ready || done.action != Action::Unchanged {
+                entry.phase = EntryPhase::Applied;
+            }
+            entry.uid = uid.or_else(|| entry.uid.take());
+            if done.fingerprint.is_some() {
+                entry.fingerprint = done.fingerprint;
+            }
+        }
+        if !done.live.is_null() {
+            self.live.insert(at, done.live);
+        }
+        if used {
+            (self.events)(Event::Used { object, why: "it was there before and is not the release's".into() });
+        } else {
+            (self.events)(Event::Applied { object, action: done.action });
+        }
+        // From now on it is as wanted: a second call of the stage does nothing.
+        if !used {
+            self.needs[done.index] = Need::Nothing;
+        }
+    }
+
+    async fn one(&self, index: usize) -> Result<Done, Error> {
+        let target = &self.targets[index];
+        let live = self.live.get(&target.id());
+        let unchanged = |action: Action| Done {
+            index,
+            live: live.cloned().unwrap_or_default(),
+            action,
+            fingerprint: None,
+        };
+        match self.needs[index] {
+            Need::Nothing => return Ok(unchanged(Action::Unchanged)),
+            Need::Keep | Need::Use => return Ok(unchanged(Action::Keep)),
+            Need::Create | Need::Update | Need::Skipped | Need::Foreign => {}
+        }
+        if live.is_some_and(|live| live["metadata"]["deletionTimestamp"].is_string()) {
+            self.cluster.gone(&target.kind, &target.object, SHORTLY).await?;
+        }
+        let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
+        let desired = self.desired(target, live.is_some()).await?;
+        let ask = Ask::apply(&target.kind, &target.object, &desired, false);
+        let started = tokio::time::Instant::now();
+        let reply = loop {
+            let reply = self.cluster.call(&ask, self.events).await?;
+            // A kind whose definition was just accepted is served a moment later.
+            let early = reply.answered.class == Class::NoSuchPath && target.own_kind;
+            if !early || started.elapsed() > SERVES_AFTER {
+                break reply;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        if reply.answered.class == Class::Done {
+            let action = if reply.status == 201 { Action::Create } else { Action::Update };
+            let live = reply.value("apply")?;
+            let fingerprint = fingerprint(&desired, &live);
+            return Ok(Done { index, live, action, fingerprint });
+        }
+        if matches!(reply.answered.class, Class::Refused(_))
+            && target.on_change == OnChange::Recreate
+            && !target.kind.is_never_recreated()
+            && let Some(live) = live
+            && self.cluster.could_be_created(&target.kind, &target.object, &desired).await?
+        {
+            return self.recreate(index, live, &desired).await;
+        }
+        Err(self.cluster.apply_error(target, &desired, live.is_some(), reply).await)
+    }
+
+    /// What is sent for a target: all of it, or for an object that is adopted to be left alone only the label.
+    async fn desired(&self, target: &Target, exists: bool) -> Result<Value, Error> {
+        match &target.desired {
+            Desired::Manifest(manifest) if exists && target.on_change == OnChange::Keep => Ok(json!({
+                "apiVersion": manifest["apiVersion"], "kind": manifest["kind"],
+                "metadata": {"name": target.object.name, "namespace": target.object.namespace,
+                    "labels": {crate::applyset::PART_OF: self.applyset}},
+            })),
+            Desired::Manifest(manifest) => Ok(manifest.clone()),
+            Desired::Secret(step) => {
+                let namespace = target.object.namespace.as_deref();
+                let live = self.cluster.get(&target.kind, namespace, &target.object.name).await?;
+                let composed =
+                    self.cluster.composed(step, &self.applyset, self.secrets, live.as_ref(), true).await?;
+                composed.map_err(|lack| lack_error(target, lack))
+            }
+        }
+    }
+
+    /// Deletes and makes anew. The new one has been proven valid by then.
+    async fn recreate(&self, index: usize, live: &Value, desired: &Value) -> Result<Done, Error> {
+        let target = &self.targets[index];
+        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+        (self.events)(Event::Deleting { object: target.object.clone() });
+        let ask = Ask::delete(&target.kind, &target.object, uid, "Foreground");
+        let reply = self.cluster.call(&ask, self.events).await?;
+        if !matches!(reply.answered.class, Class::Done | Class::Absent { .. }) {
+            return Err(self.cluster.refusal(&ask, reply).await);
+        }
+        self.cluster.gone(&target.kind, &target.object, 5 * SHORTLY).await?;
+        let ask = Ask::apply(&target.kind, &target.object, desired, false);
+        let reply = self.cluster.call(&ask, self.events).await?;
+        if reply.answered.class != Class::Done {
+            return Err(self.cluster.apply_error(target, desired, false, reply).await);
+        }
+        let live = reply.value("apply")?;
+        let fingerprint = fingerprint(desired, &live);
+        Ok(Done { index, live, action: Action::Recreate, fingerprint })
+    }
+}
+
+impl Cluster {
+    /// Whether the same object under another name would be accepted: then only its past stands against it.
+    pub(crate) async fn could_be_created(
+        &self,
+        kind: &Kind,
+        object: &ObjectRef,
+        desired: &Value,
+    ) -> Result<bool, Error> {
+        let mut probe = desired.clone();
+        if let Some(metadata) = probe["metadata"].as_object_mut() {
+            metadata.remove("name");
+            metadata.insert("generateName".into(), json!(format!("{}-", object.name)));
+        }
+        let ask = Ask::probe_create(kind, object.namespace.as_deref(), &probe);
+        let reply = self.call(&ask, &crate::event::quiet).await?;
+        match reply.answered.class {
+            Class::Done => Ok(true),
+            Class::Refused(_) | Class::Wrong | Class::Denied => Ok(false),
+            _ => Err(self.refusal(&ask, reply).await),
+        }
+    }
+
+    /// Why an apply was refused.
+    pub(crate) async fn apply_error(
+        &self,
+        target: &Target,
+        desired: &Value,
+        exists: bool,
+        reply: crate::client::Reply,
+    ) -> Error {
+        let object = Box::new(target.object.clone());
+        // A server quotes the values that it refuses.
+        let message = if target.kind.is_secret() {
+            "(what it says is not shown of a Secret)".to_owned()
+        } else {
+            reply.answered.message.clone()
+        };
+        let namespace = target.object.namespace.as_deref();
+        match reply.answered.class {
+            Class::Conflict(fields) => Error::Conflict { object, fields },
+            Class::Denied => Error::Denied { object, message },
+            Class::Refused(fields) => {
+                // A recreate of what holds data is out of the question, so asking whether it would do is, too.
+                let transition = exists
+                    && matches!(self.could_be_created(&target.kind, &target.object, desired).await, Ok(true));
+                if transition {
+                    Error::Immutable { object, fields }
+                } else {
+                    Error::Rejected { object, status: reply.status, fields, message }
+                }
+            }
+            Class::Wrong => {
+                Error::Rejected { object, status: reply.status, fields: reply.answered.fields, message }
+            }
+            Class::Terminating => Error::Terminating { namespace: namespace.unwrap_or_default().to_owned() },
+            Class::Absent { of } if of == "namespaces" => {
+                Error::NoNamespace { namespace: namespace.unwrap_or_default().to_owned(), object }
+            }
+            Class::NoSuchPath => Error::NotServed {
+                object: target.object.to_string(),
+                api_version: target.object.api_version.clone(),
+                kind: target.object.kind.clone(),
+            },
+            Class::Forbidden => {
+                // Quotas, Pod Security and webhooks answer 403 too. RBAC is asked which of them it was.
+                for verb in ["patch", "create"] {
+                    let kind = &target.kind;
+                    if let Ok(false) = self.allowed(verb, kind.group(), &kind.plural, namespace).await {
+                        return self.forbidden(verb, kind, namespace).await;
+                    }
+                }
+                Error::Denied { object, message }
+            }
+            Class::LostRace => Error::LostRace { what: target.object.to_string() },
+            _ => Error::Api {
+                what: format!("apply {}", target.object),
+                status: reply.status,
+                reason: reply.answered.reason,
+                message,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_to_adopt_is_named_by_kind_namespace_and_name() {
+        let adopt: Adopt = "Secret/devpi/root".parse().unwrap();
+        assert_eq!(
+            (adopt.kind.as_str(), adopt.namespace.as_deref(), adopt.name.as_str()),
+            ("Secret", Some("devpi"), "root")
+        );
+        assert_eq!("Namespace/devpi".parse::<Adopt>().unwrap().namespace, None);
+        for wrong in ["", "Secret", "Secret//x", "a/b/c/d", "/x"] {
+            assert!(wrong.parse::<Adopt>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! What an apply would have to write, found out without writing.
+
+use crate::applyset::PART_OF;
+use crate::client::Cluster;
+use crate::compose::{Bytes, Lack, Sources, compose, copies, value_of};
+use crate::fields::{fingerprint, hash, secret_is};
+use crate::kind::{Kind, check_name};
+use crate::release::{Action, Entry, EntryPhase, Phase};
+use crate::resolve::{Desired, Id, Target, id, resolve};
+use crate::state::{Stored, owner_of};
+use crate::{Error, SecretInputs};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretStep};
+
+/// More of one kind in one namespace than this are looked up by one LIST.
+const FEW: usize = 8;
+pub(crate) const AT_ONCE: usize = 64;
+
+/// How a plan and the cluster differ.
+pub struct Comparison {
+    pub(crate) digest: Digest,
+    pub(crate) stored: Option<Stored>,
+    pub(crate) targets: Vec<Target>,
+    /// One for each target.
+    pub(crate) needs: Vec<Need>,
+    /// The release's objects as they are. Holds the values of Secrets: never shown.
+    pub(crate) live: HashMap<Id, Value>,
+    /// What the inventory has and the plan no longer does.
+    pub(crate) gone: Vec<Entry>,
+    pub(crate) not_owned: Vec<(ObjectRef, String)>,
+}
+
+/// What a target needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Create,
+    Update,
+    /// It is there, and the plan says to leave it alone.
+    Keep,
+    Nothing,
+    /// The last apply found its stage done.
+    Skipped,
+    /// A Namespace of somebody else.
+    Use,
+    /// Somebody else's: only the operator can say what to do.
+    Foreign,
+}
+
+impl Comparison {
+    /// Whether an apply would write nothing at all.
+    pub fn up_to_date(&self) -> bool {
+        let settled = self.stored.as_ref().is_some_and(|stored| {
+            stored.record.phase == Phase::Deployed && stored.record.digest == self.digest
+        });
+        let idle = |need: &Need| matches!(need, Need::Keep | Need::Nothing | Need::Skipped | Need::Use);
+        settled && self.gone.is_empty() && self.needs.iter().all(idle)
+    }
+
+    /// Each object of the plan, in order, and those that it no longer has, with what an apply would do.
+    pub fn changes(&self) -> Vec<(ObjectRef, Action)> {
+        let wanted = self.targets.iter().zip(&self.needs).map(|(target, need)| {
+            let action = match need {
+                Need::Create => Action::Create,
+                Need::Update | Need::Foreign => Action::Update,
+                Need::Keep | Need::Use => Action::Keep,
+                Need::Nothing | Need::Skipped => Action::Unchanged,
+            };
+            (target.object.clone(), action)
+        });
+        wanted.chain(self.gone.iter().map(|entry| (entry.object.clone(), gone_action(entry)))).collect()
+    }
+
+    /// Objects that are there and that the release does not own, with what is known of their owner.
+    pub fn not_owned(&self) -> &[(ObjectRef, String)] {
+        &self.not_owned
+    }
+
+    /// Stages that the last apply found done. The comparison takes that for granted; who wants to know asks their
+    /// `done_when` again.
+    pub fn skipped_stages(&self) -> Vec<&str> {
+        let skipped = self.targets.iter().zip(&self.needs).filter(|(_, need)| **need == Need::Skipped);
+        let mut names: Vec<&str> = skipped.map(|(target, _)| target.stage_name.as_str()).collect();
+        names.dedup();
+        names
+    }
+
+    /// The installed revision; 0 if the release is not installed.
+    pub fn revision(&self) -> u32 {
+        self.stored.as_ref().map_or(0, |stored| stored.record.revision)
+    }
+
+    /// How far the installed release is.
+    pub fn phase(&self) -> Option<Phase> {
+        self.stored.as_ref().map(|stored| stored.record.phase)
+    }
+
+    pub(crate) fn entry(&self, id: &Id) -> Option<&Entry> {
+        entry(self.stored.as_ref(), id)
+    }
+}
+
+pub(crate) fn gone_action(entry: &Entry) -> Action {
+    match entry.on_uninstall {
+        thinkube_plan::OnUninstall::Delete => Action::Delete,
+        thinkube_plan::OnUninstall::Retain => Action::Keep,
+    }
+}
+
+fn entry<'a>(stored: Option<&'a Stored>, wanted: &Id) -> Option<&'a Entry> {
+    stored?.inventory.iter().find(|entry| id(&entry.object) == *wanted)
+}
+
+impl Cluster {
+    /// Finds out what an apply of `plan` would write: the parent, one LIST a kind and namespace, and a look at what is
+    /// not there by label. Nothing is written.
+    ///
+    /// # Errors
+    /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`], [`Error::Unsupported`],
+    /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
+    pub async fn compare(&self, plan: &Plan, secrets: &SecretInputs) -> Result<Comparison, Error> {
+        let comparison = self.look(plan, secrets).await?;
+        let missing = comparison.1.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect();
+        Error::several(missing)?;
+        Ok(comparison.0)
+    }
+
+    /// The comparison, and the Secrets that cannot be made.
+    pub(crate) async fn look(
+        &self,
+        plan: &Plan,
+        secrets: &SecretInputs,
+    ) -> Result<(Comparison, Vec<(Target, Lack)>), Error> {
+        check_release(&plan.release)?;
+        let applyset = self.applyset_id(&plan.release);
+        let (targets, stored) = tokio::join!(resolve(self, plan), self.stored(&plan.release));
+        let (targets, stored) = (targets?, stored?);
+        let live = self.members(&targets, stored.as_ref(), &applyset).await?;
+
+        let planned: HashSet<Id> = targets.iter().map(Target::id).collect();
+        let entries = stored.iter().flat_map(|stored| &stored.inventory);
+        let gone = entries
+            .filter(|entry| !planned.contains(&id(&entry.object)))
+            .filter(|entry| !matches!(entry.phase, EntryPhase::Retained | EntryPhase::Used))
+            .cloned()
+            .collect();
+
+        let mut needs = Vec::new();
+        let mut lacking = Vec::new();
+        for target in &targets {
+            let at = target.id();
+            let judged =
+                self.judge(target, live.get(&at), entry(stored.as_ref(), &at), secrets, &applyset, &planned);
+            needs.push(match judged.await? {
+                Ok(need) => need,
+                Err(lack) => {
+                    lacking.push((target.clone(), lack));
+                    if live.contains_key(&at) { Need::Update } else { Need::Create }
+                }
+            });
+        }
+        let digest = plan.digest();
+        let mut comparison = Comparison { digest, stored, targets, needs, live, gone, not_owned: Vec::new() };
+        self.look_around(&mut comparison, &applyset).await?;
+        Ok((comparison, lacking))
+    }
+
+    /// The release's objects by label: one LIST a kind and namespace.
+    async fn members(
+        &self,
+        targets: &[Target],
+        stored: Option<&Stored>,
+        applyset: &str,
+    ) -> Result<HashMap<Id, Value>, Error> {
+        let mut places: BTreeSet<(Kind, Option<String>)> =
+            targets.iter().map(|target| (target.kind.clone(), target.object.namespace.clone())).collect();
+        let covered: HashSet<(String, Option<String>)> = places
+            .iter()
+            .map(|(kind, namespace)| (kind.type_meta().group_kind(), namespace.clone()))
+            .collect();
+        for entry in stored.iter().flat_map(|stored| &stored.inventory) {
+            let place = (entry.object.type_meta().group_kind(), entry.object.namespace.clone());
+            if covered.contains(&place) {
+                continue;
+            }
+            // A kind that the cluster no longer has has no objects.
+            if let Some(kind) = self.kind(&entry.object.type_meta()).await? {
+                places.insert((kind, entry.object.namespace.clone()));
+            }
+        }
+        let selector = format!("{PART_OF}={applyset}");
+        let lists = stream::iter(places).map(|(kind, namespace)| {
+            let selector = &selector;
+            async move { self.list(&kind, namespace.as_deref(), &[("labelSelector", selector)], false).await }
+        });
+        let lists: Vec<Vec<Value>> = lists.buffer_unordered(AT_ONCE).try_collect().await?;
+        let found = lists.into_iter().flatten();
+        Ok(found.filter_map(|object| Some((id(&ObjectRef::of(&object)?), object))).collect())
+    }
+
+    async fn judge(
+        &self,
+        target: &Target,
+        live: Option<&Value>,
+        entry: Option<&Entry>,
+        secrets: &SecretInputs,
+        applyset: &str,
+        planned: &HashSet<Id>,
+    ) -> Result<Result<Need, Lack>, Error> {
+        let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
+        let skipped = entry.is_some_and(|entry| entry.phase == EntryPhase::Skipped);
+        let desired = match &target.desired {
+            Desired::Manifest(manifest) => manifest.clone(),
+            Desired::Secret(step) => match self.composed(step, applyset, secrets, live, false).await? {
+                Ok(desired) => desired,
+                Err(_) if live.is_none() && skipped => return Ok(Ok(Need::Skipped)),
+                Err(Lack::Random) => return Ok(Ok(missing_or(live, Need::Update))),
+                Err(Lack::Copy { source, .. }) if planned.contains(&secret_id(&source)) => {
+                    return Ok(Ok(missing_or(live, Need::Update)));
+                }
+                Err(lack) => return Ok(Err(lack)),
+            },
+        };
+        let Some(live) = live else {
+            let over = entry.is_some_and(|entry| is_over(entry, target, &desired));
+            return Ok(Ok(if skipped {
+                Need::Skipped
+            } else if over {
+                Need::Nothing
+            } else {
+                Need::Create
+            }));
+        };
+        if target.on_change == OnChange::Keep {
+            return Ok(Ok(Need::Keep));
+        }
+        let same = if target.kind.is_secret() {
+            secret_is(&desired, live)
+        } else {
+            entry.is_some_and(|entry| {
+                entry.fingerprint.is_some() && entry.fingerprint == fingerprint(&desired, live)
+            })
+        };
+        Ok(Ok(if same { Need::Nothing } else { Need::Update }))
+    }
+
+    /// The Secret of a step as it would be sent. With `make`, random values are made where there are none.
+    pub(crate) async fn composed(
+        &self,
+        step: &SecretStep,
+        applyset: &str,
+        inputs: &SecretInputs,
+        live: Option<&Value>,
+        make: bool,
+    ) -> Result<Result<Value, Lack>, Error> {
+        let mut found: BTreeMap<(String, String, String), Bytes> = BTreeMap::new();
+        let mut read: BTreeMap<(&str, &str), Option<Value>> = BTreeMap::new();
+        for source in copies(step) {
+            let at = (source.namespace.as_str(), source.name.as_str());
+            if let std::collections::btree_map::Entry::Vacant(vacant) = read.entry(at) {
+                check_name("namespace", &source.namespace)?;
+                vacant.insert(self.get(&Kind::secret(), Some(&source.namespace), &source.name).await?);
+            }
+            if let Some(Some(secret)) = read.get(&at)
+                && let Some(value) = value_of(secret, &source.key)
+            {
+                found.insert((source.namespace.clone(), source.name.clone(), source.key.clone()), value);
+            }
+        }
+        Ok(compose(step, applyset, &Sources { inputs, live, copies: &found, make }))
+    }
+
+    /// Looks at what is not there by label: whether it is somebody else's, and whether its namespace will take it.
+    async fn look_around(&self, comparison: &mut Comparison, applyset: &str) -> Result<(), Error> {
+        let writes = |need: &Need| matches!(need, Need::Create | Need::Update | Need::Skipped);
+        let wanted: Vec<usize> =
+            (0..comparison.targets.len()).filter(|index| writes(&comparison.needs[*index])).collect();
+        let made: HashSet<String> = comparison
+            .targets
+            .iter()
+            .filter(|target| target.kind.is_namespace())
+            .map(|target| target.object.name.clone())
+            .collect();
+        let namespaces: BTreeSet<String> = wanted
+            .iter()
+            .filter_map(|index| {
+                let object = &comparison.targets[*index].object;
+                object.namespace.clone()
+            })
+            .chain(
+                wanted
+                    .iter()
+                    .filter(|index| comparison.targets[**index].kind.is_namespace())
+                    .map(|index| comparison.targets[*index].object.name.clone()),
+            )
+            .collect();
+        let looks = stream::iter(namespaces).map(|name| async move {
+            let found = match self.get(&Kind::namespace(), None, &name).await {
+                // Who may not read namespaces may still work in one: the writes will tell.
+                Err(Error::Forbidden { .. }) => return Ok((name, None)),
+                found => found?,
+            };
+            Ok::<_, Error>((name, Some(found)))
+        });
+        let namespaces: BTreeMap<String, Option<Option<Value>>> =
+            looks.buffer_unordered(AT_ONCE).try_collect().await?;
+        for (name, found) in &namespaces {
+            if let Some(Some(namespace)) = found
+                && namespace["metadata"]["deletionTimestamp"].is_string()
+            {
+                return Err(Error::Terminating { namespace: name.clone() });
+            }
+        }
+        for index in &wanted {
+            let object = &comparison.targets[*index].object;
+            if let Some(namespace) = &object.namespace
+                && let Some(Some(None)) = namespaces.get(namespace)
+                && !made.contains(namespace)
+                && comparison.needs[*index] != Need::Skipped
+            {
+                let object = Box::new(object.clone());
+                return Err(Error::NoNamespace { namespace: namespace.clone(), object });
+            }
+        }
+        let absent = |index: &&usize| {
+            let target = &comparison.targets[**index];
+            let in_no_namespace = target
+                .object
+                .namespace
+                .as_ref()
+                .is_some_and(|name| matches!(namespaces.get(name), Some(Some(None))));
+            !comparison.live.contains_key(&target.id()) && !in_no_namespace && !target.kind.is_namespace()
+        };
+        let unseen: Vec<usize> = wanted.iter().filter(absent).copied().collect();
+        let mut others = self.others(comparison, &unseen).await?;
+        for index in &wanted {
+            let target = &comparison.targets[*index];
+            if target.kind.is_namespace()
+                && !comparison.live.contains_key(&target.id())
+                && let Some(Some(Some(namespace))) = namespaces.get(&target.object.name)
+            {
+                others.insert(*index, namespace.clone());
+            }
+        }
+        for (index, object) in others {
+            let target = &comparison.targets[index];
+            let uid = object["metadata"]["uid"].as_str();
+            let entry = comparison.entry(&target.id());
+            let labelled = object["metadata"]["labels"][PART_OF].as_str();
+            let ours = labelled == Some(applyset)
+                || (labelled.is_none()
+                    && uid.is_some()
+                    && entry.is_some_and(|entry| entry.uid.as_deref() == uid));
+            comparison.needs[index] = if ours && entry.is_none_or(|entry| entry.phase != EntryPhase::Used) {
+                Need::Update
+            } else if labelled.is_none() && target.is_bare_namespace() {
+                Need::Use
+            } else {
+                comparison.not_owned.push((target.object.clone(), owner_of(&object)));
+                Need::Foreign
+            };
+        }
+        Ok(())
+    }
+
+    /// Those of the targets that are there without the release's label.
+    async fn others(
+        &self,
+        comparison: &Comparison,
+        unseen: &[usize],
+    ) -> Result<BTreeMap<usize, Value>, Error> {
+        let mut places: BTreeMap<(&Kind, Option<&str>), Vec<usize>> = BTreeMap::new();
+        for index in unseen {
+            let target = &comparison.targets[*index];
+            places.entry((&target.kind, target.object.namespace.as_deref())).or_default().push(*index);
+        }
+        let looks = stream::iter(places).map(|((kind, namespace), indices)| async move {
+            let mut found: Vec<(usize, Value)> = Vec::new();
+            if indices.len() <= FEW {
+                for index in indices {
+                    let name = &comparison.targets[index].object.name;
+                    if let Some(object) = self.get(kind, namespace, name).await? {
+                        found.push((index, object));
+                    }
+                }
+            } else {
+                let all = self.list(kind, namespace, &[], true).await?;
+                let by_name: HashMap<&str, &Value> = all
+                    .iter()
+                    .filter_map(|object| Some((object["metadata"]["name"].as_str()?, object)))
+                    .collect();
+                for index in indices {
+                    if let Some(object) = by_name.get(comparison.targets[index].object.name.as_str()) {
+                        found.push((index, (*object).clone()));
+                    }
+                }
+            }
+            Ok::<_, Error>(found)
+        });
+        let found: Vec<Vec<(usize, Value)>> = looks.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+fn missing_or(live: Option<&Value>, need: Need) -> Need {
+    if live.is_some() { need } else { Need::Create }
+}
+
+fn secret_id(source: &thinkube_plan::SecretKey) -> Id {
+    ("Secret".to_owned(), source.namespace.clone(), source.name.clone())
+}
+
+/// A Job that was done and that the cluster cleaned up since.
+fn is_over(entry: &Entry, target: &Target, desired: &Value) -> bool {
+    target.kind.is("batch", "Job")
+        && entry.phase == EntryPhase::Ready
+        && desired["spec"]["ttlSecondsAfterFinished"].is_number()
+        && entry.fingerprint.as_ref().is_some_and(|print| print.desired == hash(desired))
+}
+
+pub(crate) fn check_release(name: &str) -> Result<(), Error> {
+    let bytes = name.as_bytes();
+    let plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    let good = (1..=53).contains(&bytes.len())
+        && bytes.iter().all(plain)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if good {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        stage: "-".into(),
+        object: format!("release {name}"),
+        message: "a release's name is a DNS label (RFC 1123) of at most 53 characters: a-z, 0-9 and `-`"
+            .into(),
+    })
+}
+
+pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
+    let (stage, object) = (target.stage_name.clone(), target.object.clone());
+    let invalid =
+        |message: String| Error::Invalid { stage: stage.clone(), object: object.to_string(), message };
+    match lack {
+        Lack::Input { key, input } => {
+            Error::MissingInput { stage: stage.clone(), object: Box::new(object.clone()), key, input }
+        }
+        Lack::Copy { key, source } => invalid(format!(
+            "its key `{key}` is a copy of key `{}` of Secret {}/{}, which is not there",
+            source.key, source.namespace, source.name
+        )),
+        Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
+        Lack::Random => invalid("no random value could be made".into()),
+        Lack::Unsupported => Error::Unsupported {
+            what: format!("stage {stage}, {object}"),
+            cannot: "fill outputs of other steps into a Secret".into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_name_fits_into_every_name_that_is_made_of_it() {
+        for good in ["devpi", "a", "a-1", &"a".repeat(53)] {
+            assert!(check_release(good).is_ok(), "{good}");
+        }
+        for wrong in ["", "-a", "a-", "A", "a.b", "a/b", &"a".repeat(54)] {
+            assert!(check_release(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Makes a Secret from its sources. Values are in memory only: nothing here is logged, shown or kept.
+
+use crate::SecretInputs;
+use crate::applyset::PART_OF;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use rand::TryRngCore as _;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use thinkube_plan::{Encoding, RandomText, SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep};
+use zeroize::Zeroizing;
+
+pub(crate) type Bytes = Zeroizing<Vec<u8>>;
+
+/// What keeps a Secret from being made. No variant holds a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// The operator did not supply it.
+    Input { key: String, input: String },
+    /// Another Secret, or the key in it, is not there.
+    Copy { key: String, source: SecretKey },
+    /// It has to be made, and this is only a look.
+    Random,
+    /// The template is wrong.
+    Template { key: String, message: String },
+    /// A source that this host does not have.
+    Unsupported,
+}
+
+pub(crate) struct Sources<'a> {
+    pub(crate) inputs: &'a SecretInputs,
+    /// The Secret as it is; random values are kept from it.
+    pub(crate) live: Option<&'a Value>,
+    pub(crate) copies: &'a BTreeMap<(String, String, String), Bytes>,
+    /// Whether random values may be made.
+    pub(crate) make: bool,
+}
+
+/// The Secret as it is sent to the server.
+pub(crate) fn compose(step: &SecretStep, applyset: &str, sources: &Sources<'_>) -> Result<Value, Lack> {
+    let SecretContent::Entries(entries) = &step.content else { return Err(Lack::Unsupported) };
+    let mut values: BTreeMap<&str, Bytes> = BTreeMap::new();
+    for entry in entries {
+        if let Some(value) = direct(entry, sources)? {
+            values.insert(&entry.key, value);
+        }
+    }
+    let templates: BTreeMap<&str, &str> = entries
+        .iter()
+        .filter_map(|entry| match &entry.source {
+            SecretSource::Template(text) => Some((entry.key.as_str(), text.as_str())),
+            _ => None,
+        })
+        .collect();
+    for key in templates.keys() {
+        fill(key, &templates, &mut values, &mut Vec::new())?;
+    }
+    let data: Map<String, Value> = values
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), json!(STANDARD.encode(value.as_slice()))))
+        .collect();
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": step.target.name, "namespace": step.target.namespace, "labels": {PART_OF: applyset}},
+        "type": step.secret_type,
+        "data": data,
+    }))
+}
+
+/// The keys of other Secrets that a step copies.
+pub(crate) fn copies(step: &SecretStep) -> Vec<&SecretKey> {
+    let SecretContent::Entries(entries) = &step.content else { return Vec::new() };
+    let copied = |entry: &'_ SecretEntry| matches!(entry.source, SecretSource::Copy(_));
+    entries
+        .iter()
+        .filter(|entry| copied(entry))
+        .filter_map(|entry| if let SecretSource::Copy(source) = &entry.source { Some(source) } else { None })
+        .collect()
+}
+
+/// The value of a key in a Secret as the server answers it.
+pub(crate) fn value_of(secret: &Value, key: &str) -> Option<Bytes> {
+    let encoded = secret.get("data")?.get(key)?.as_str()?;
+    STANDARD.decode(encoded).ok().map(Zeroizing::new)
+}
+
+fn direct(entry: &SecretEntry, sources: &Sources<'_>) -> Result<Option<Bytes>, Lack> {
+    let key = || entry.key.clone();
+    Ok(Some(match &entry.source {
+        SecretSource::Plain(text) => Zeroizing::new(text.clone().into_bytes()),
+        SecretSource::Input(name) => {
+            let text =
+                sources.inputs.get(name).ok_or_else(|| Lack::Input { key: key(), input: name.clone() })?;
+            Zeroizing::new(text.expose().as_bytes().to_vec())
+        }
+        SecretSource::Random(random) => {
+            let kept =
+                sources.live.and_then(|live| value_of(live, &entry.key)).filter(|value| !value.is_empty());
+            match kept {
+                Some(kept) => kept,
+                None if sources.make => make(random)?,
+                None => return Err(Lack::Random),
+            }
+        }
+        SecretSource::Copy(source) => {
+            let at = (source.namespace.clone(), source.name.clone(), source.key.clone());
+            let found = sources.copies.get(&at);
+            found.cloned().ok_or_else(|| Lack::Copy { key: key(), source: source.clone() })?
+        }
+        SecretSource::Template(_) => return Ok(None),
+        SecretSource::Output(_) => return Err(Lack::Unsupported),
+    }))
+}
+
+fn make(random: &RandomText) -> Result<Bytes, Lack> {
+    let mut bytes = Zeroizing::new(vec![0; random.bytes as usize]);
+    // The operating system's generator; it fails only where there is none.
+    rand::rngs::OsRng.try_fill_bytes(&mut bytes).map_err(|_| Lack::Random)?;
+    let text = match random.encoding {
+        Encoding::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Encoding::Base64 => STANDARD.encode(bytes.as_slice()),
+        Encoding::Base64Url => URL_SAFE.encode(bytes.as_slice()),
+    };
+    Ok(Zeroizing::new(text.into_bytes()))
+}
+
+fn fill<'a>(
+    key: &'a str,
+    templates: &BTreeMap<&'a str, &'a str>,
+    values: &mut BTreeMap<&'a str, Bytes>,
+    above: &mut Vec<&'a str>,
+) -> Result<(), Lack> {
+    if values.contains_key(key) {
+        return Ok(());
+    }
+    let wrong = |message: String| Lack::Template { key: key.to_owned(), message };
+    if above.contains(&key) {
+        return Err(wrong(format!("it refers to itself: {} → {key}", above.join(" → "))));
+    }
+    above.push(key);
+    let mut text: Bytes = Zeroizing::new(Vec::new());
+    let mut rest = templates.get(key).copied().unwrap_or_default();
+    while let Some(at) = rest.find('$') {
+        text.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            text.push(b'$');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix('{') {
+            let (name, after) = after.split_once('}').ok_or_else(|| wrong("a `${` has no `}`".into()))?;
+            if templates.contains_key(name) {
+                fill(name, templates, values, above)?;
+            }
+            let known: Vec<&str> = values.keys().copied().collect();
+            let value = values.get(name).ok_or_else(|| {
+                wrong(format!("`${{{name}}}` is no key of this Secret; it has {}", known.join(", ")))
+            })?;
+            text.extend_from_slice(value);
+            rest = after;
+        } else {
+            return Err(wrong("a `$` must be followed by `{` or another `$`".into()));
+        }
+    }
+    text.extend_from_slice(rest.as_bytes());
+    above.pop();
+    values.insert(key, text);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_plan::{ObjectRef, OnUninstall};
+
+    fn step(entries: Vec<(&str, SecretSource)>) -> SecretStep {
+        let entries =
+            entries.into_iter().map(|(key, source)| SecretEntry { key: key.into(), source }).collect();
+        SecretStep {
+            name: "s".into(),
+            target: ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("n".into()),
+                name: "s".into(),
+            },
+            secret_type: "Opaque".into(),
+            content: SecretContent::Entries(entries),
+            on_uninstall: OnUninstall::Delete,
+        }
+    }
+
+    fn composed(step: &SecretStep, live: Option<&Value>, make: bool) -> Result<Value, Lack> {
+        let inputs: SecretInputs =
+            [("admin".to_owned(), crate::SecretText::new("hunter2".into()))].into_iter().collect();
+        let copies = BTreeMap::from([(
+            ("o".to_owned(), "x".to_owned(), "k".to_owned()),
+            Zeroizing::new(b"copied".to_vec()),
+        )]);
+        compose(step, "id", &Sources { inputs: &inputs, live, copies: &copies, make })
+    }
+
+    fn text(secret: &Value, key: &str) -> String {
+        String::from_utf8(value_of(secret, key).unwrap().to_vec()).unwrap()
+    }
+
+    fn template(text: &str) -> SecretSource {
+        SecretSource::Template(text.into())
+    }
+
+    fn random(bytes: u32, encoding: Encoding) -> SecretSource {
+        SecretSource::Random(RandomText { bytes, encoding })
+    }
+
+    #[test]
+    fn every_source_ends_in_the_secret() {
+        let copy = SecretKey { namespace: "o".into(), name: "x".into(), key: "k".into() };
+        let step = step(vec![
+            ("url", template("http://${user}:${password}@host/$$${more}")),
+            ("more", template("[${copy}]")),
+            ("user", SecretSource::Plain("root".into())),
+            ("password", SecretSource::Input("admin".into())),
+            ("copy", SecretSource::Copy(copy)),
+            ("hex", random(16, Encoding::Hex)),
+            ("b64", random(3, Encoding::Base64Url)),
+        ]);
+        let secret = composed(&step, None, true).unwrap();
+        assert_eq!(text(&secret, "url"), "http://root:hunter2@host/$[copied]");
+        assert_eq!(text(&secret, "hex").len(), 32);
+        assert_eq!(text(&secret, "b64").len(), 4);
+        assert_eq!(secret["type"], "Opaque");
+    }
+
+    #[test]
+    fn random_text_is_made_once_and_kept() {
+        let step = step(vec![("cookie", random(32, Encoding::Base64))]);
+        assert_eq!(composed(&step, None, false).unwrap_err(), Lack::Random);
+        let first = composed(&step, None, true).unwrap();
+        let again = composed(&step, Some(&first), true).unwrap();
+        assert_eq!(first, again);
+        assert_ne!(first, composed(&step, None, true).unwrap());
+    }
+
+    #[test]
+    fn what_is_missing_is_named_and_no_value_is() {
+        let missing = step(vec![("p", SecretSource::Input("root".into()))]);
+        let lack = composed(&missing, None, true).unwrap_err();
+        assert_eq!(lack, Lack::Input { key: "p".into(), input: "root".into() });
+        let cycle = step(vec![
+            ("a", template("${b}")),
+            ("b", template("${a}")),
+            ("v", SecretSource::Input("admin".into())),
+        ]);
+        let Lack::Template { message, .. } = composed(&cycle, None, true).unwrap_err() else { panic!() };
+        assert!(message.contains("refers to itself") && !message.contains("hunter2"), "{message}");
+        for wrong in ["${nope}", "${open", "$x"] {
+            assert!(matches!(
+                composed(&step(vec![("a", template(wrong))]), None, true),
+                Err(Lack::Template { .. })
+            ));
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Facts and checks: one look at the cluster, no change.
+
+use crate::Error;
+use crate::classify::Class;
+use crate::client::{Ask, Cluster};
+use crate::kind::{Kind, check_name};
+use crate::kstatus::{State, status};
+use crate::normalise::redacted;
+use http::Method;
+use serde_json::{Map, Value, json};
+use thinkube_plan::{
+    Answer, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Observation, Probe, Query, Selection,
+    ServiceTarget, TypeMeta,
+};
+
+/// What a check reads of an answer at most.
+const MOST_BODY: usize = 1 << 20;
+const BODIES_SHOWN: usize = 200;
+
+impl Cluster {
+    /// Answers a plugin's query. A Secret comes without its values.
+    ///
+    /// # Errors
+    /// Why the cluster could not be read.
+    pub async fn answer(&self, query: &Query) -> Result<Answer, Error> {
+        Ok(match query {
+            Query::Object(object) => match self.look_at(object).await? {
+                Some(object) => Answer::Object(redacted(object)),
+                None => Answer::Absent,
+            },
+            Query::Objects(selection) => {
+                Answer::Objects(self.look_for(selection).await?.into_iter().map(redacted).collect())
+            }
+            Query::Served(kind) => Answer::Served(self.kind(kind).await?.is_some()),
+        })
+    }
+
+    /// Looks once at what a check asks for. A Secret comes without its values.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what this host cannot look at, or why the cluster could not be read. What is absent,
+    /// not ready or answers with an error is an observation.
+    pub async fn observe(&self, probe: &Probe) -> Result<Observation, Error> {
+        match probe {
+            Probe::Ready(object) => {
+                let Some(live) = self.look_at(object).await? else { return Ok(absent(object)) };
+                let seen = status(&live, self.now());
+                let mut summary = seen.message;
+                if seen.state != State::Current
+                    && let (reasons, _) = self.explain(&live).await
+                    && let Some(reason) = reasons.first()
+                {
+                    summary = format!("{summary}; {reason}");
+                }
+                let variables = variables([("object", redacted(live))]);
+                Ok(Observation { holds: seen.state == State::Current, summary, variables })
+            }
+            Probe::Object(object) => {
+                let Some(live) = self.look_at(object).await? else { return Ok(absent(object)) };
+                let variables = variables([("object", redacted(live))]);
+                Ok(Observation { holds: true, summary: format!("{object} exists"), variables })
+            }
+            Probe::Objects(selection) => {
+                let found: Vec<Value> = self.look_for(selection).await?.into_iter().map(redacted).collect();
+                Ok(Observation {
+                    holds: !found.is_empty(),
+                    summary: format!("{} found: {selection}", found.len()),
+                    variables: variables([("objects", Value::Array(found))]),
+                })
+            }
+            Probe::Http(http) => self.exchange_http(http).await,
+        }
+    }
+
+    async fn look_at(&self, object: &ObjectRef) -> Result<Option<Value>, Error> {
+        let Some(kind) = self.kind(&object.type_meta()).await? else { return Ok(None) };
+        let namespace = match (&object.namespace, kind.namespaced) {
+            (Some(namespace), true) => {
+                check_name("namespace", namespace)?;
+                Some(namespace.as_str())
+            }
+            (None, true) => {
+                return Err(Error::Invalid {
+                    stage: "-".into(),
+                    object: object.to_string(),
+                    message: "its kind lives in namespaces, and it has none".into(),
+                });
+            }
+            (_, false) => None,
+        };
+        self.get(&kind, namespace, &object.name).await
+    }
+
+    /// In the order of namespace and name.
+    async fn look_for(&self, selection: &Selection) -> Result<Vec<Value>, Error> {
+        let wanted = TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() };
+        let Some(kind) = self.kind(&wanted).await? else { return Ok(Vec::new()) };
+        let namespace = selection.namespace.as_deref();
+        if let Some(namespace) = namespace {
+            check_name("namespace", namespace)?;
+        }
+        let selector = [("labelSelector", selection.label_selector.as_str())];
+        let selectors = if selection.label_selector.is_empty() { &selector[..0] } else { &selector[..] };
+        let mut found = self.list(&kind, namespace, selectors, false).await?;
+        let key =
+            |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        found.sort_by_cached_key(|object| (key(object, "namespace"), key(object, "name")));
+        Ok(found)
+    }
+
+    async fn exchange_http(&self, probe: &HttpProbe) -> Result<Observation, Error> {
+        let service = match &probe.target {
+            HttpTarget::Service(service) => service,
+            HttpTarget::Url(url) => return Err(unsupported(url, "ask a URL outside the cluster's Services")),
+        };
+        let what = format!(
+            "{} http://{}.{}:{}{}",
+            probe.method.as_str(),
+            service.name,
+            service.namespace,
+            service.port,
+            service.path
+        );
+        if probe.follow_redirects {
+            return Err(unsupported(&what, "follow redirects behind the API server's proxy"));
+        }
+        let uri = proxy_path(service)?;
+        for (name, _) in &probe.headers {
+            if !may_be_sent(name) {
+                return Err(unsupported(
+                    &what,
+                    &format!("send the header `{name}` through the API server's proxy"),
+                ));
+            }
+        }
+        let method = match probe.method {
+            HttpMethod::Get => Method::GET,
+            HttpMethod::Head => Method::HEAD,
+            HttpMethod::Post => Method::POST,
+            HttpMethod::Put => Method::PUT,
+            HttpMethod::Patch => Method::PATCH,
+            HttpMethod::Delete => Method::DELETE,
+        };
+        let mut ask = Ask::proxy(method, uri, what, &service.namespace);
+        if let Some(body) = &probe.body {
+            ask = ask.with_body(body.clone().into_bytes());
+        }
+        let reply = match self.exchange(&ask, &probe.headers, MOST_BODY).await {
+            Ok(reply) => reply,
+            // It may be what is behind the proxy that does not answer; that the server does was seen before.
+            Err(Error::Unreachable { message, .. }) => {
+                return Ok(Observation { holds: false, summary: message, variables: no_exchange() });
+            }
+            Err(error) => return Err(error),
+        };
+        let refused = (reply.answered.class == Class::Forbidden
+            || reply.answered.class == Class::Unauthorized)
+            && reply.answered.reason.is_some()
+            && is_about(&reply.body, service);
+        if refused {
+            return Err(self.refusal(&ask, reply).await);
+        }
+        let text = String::from_utf8_lossy(&reply.body).into_owned();
+        let mut headers = Map::new();
+        for (name, value) in &reply.headers {
+            headers.insert(name.as_str().to_owned(), json!(String::from_utf8_lossy(value.as_bytes())));
+        }
+        let status =
+            http::StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());
+        let mut summary = format!("{} {}", reply.status, status.unwrap_or_default()).trim_end().to_owned();
+        if reply.status >= 400 && !reply.answered.message.is_empty() {
+            let message: String = reply.answered.message.chars().take(BODIES_SHOWN).collect();
+            summary = format!("{summary}: {message}");
+        }
+        let json = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+        Ok(Observation {
+            holds: (200..300).contains(&reply.status),
+            summary,
+            variables: variables([
+                ("status", json!(reply.status)),
+                ("headers", Value::Object(headers)),
+                ("body", json!(text)),
+                ("json", json),
+            ]),
+        })
+    }
+}
+
+fn variables<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn no_exchange() -> Map<String, Value> {
+    variables([("status", json!(0)), ("headers", json!({})), ("body", json!("")), ("json", Value::Null)])
+}
+
+fn absent(object: &ObjectRef) -> Observation {
+    Observation {
+        holds: false,
+        summary: format!("{object} does not exist"),
+        variables: variables([("object", Value::Null)]),
+    }
+}
+
+fn unsupported(what: &str, cannot: &str) -> Error {
+    Error::Unsupported { what: what.to_owned(), cannot: cannot.to_owned() }
+}
+
+/// Whether it was the API server that refused, and not what is behind it: its Status names the Service.
+fn is_about(body: &[u8], service: &ServiceTarget) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else { return false };
+    let name = body["details"]["name"].as_str().unwrap_or_default();
+    body["kind"] == "Status"
+        && body["details"]["kind"] == "services"
+        && name.split(':').any(|part| part == service.name)
+}
+
+/// Credentials would be read by the API server as its own, and a plugin that could impersonate would have the
+/// operator's rights; the rest belongs to the connection, which is not the probe's.
+fn may_be_sent(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let own = [
+        "authorization",
+        "cookie",
+        "host",
+        "connection",
+        "upgrade",
+        "transfer-encoding",
+        "content-length",
+        "te",
+        "trailer",
+    ];
+    !own.contains(&name.as_str())
+        && !["impersonate-", "x-remote-", "proxy-", "sec-websocket"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+/// The path under the API server's proxy. A path that climbs out of it would be a request to the API server itself,
+/// with the operator's rights.
+fn proxy_path(service: &ServiceTarget) -> Result<String, Error> {
+    let invalid = |message: &str| Error::Invalid {
+        stage: "-".into(),
+        object: format!("http://{}.{}:{}{}", service.name, service.namespace, service.port, service.path),
+        message: message.to_owned(),
+    };
+    for name in [&service.namespace, &service.name] {
+        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || !name.bytes().all(label) {
+            return Err(invalid("its Service or namespace is no DNS label"));
+        }
+    }
+    let (path, query) = match service.path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (service.path.as_str(), None),
+    };
+    if !path.starts_with('/') {
+        return Err(invalid("its path must begin with `/`"));
+    }
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\\#\"<>^`{|}".contains(&byte);
+    if !service.path.bytes().all(plain) {
+        return Err(invalid("its path has characters that must be percent-encoded"));
+    }
+    let dots = |segment: &str| {
+        let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
+        decoded == "."
+            || decoded == ".."
+            || decoded.contains("%2f")
+            || decoded.contains("%25")
+            || decoded.contains("%5c")
+    };
+    if path.split('/').any(dots) {
+        return Err(invalid("its path must not hold `.` or `..` segments or encoded slashes"));
+    }
+    let kind = Kind { plural: "services".into(), ..Kind::pod() };
+    let name = format!("{}:{}", service.name, service.port);
+    // The port is part of the name that the proxy reads, so its colon stays as it is.
+    let base = format!("{}/{name}/proxy{path}", kind.path(Some(&service.namespace), None));
+    Ok(query.map_or(base.clone(), |query| format!("{base}?{query}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(path: &str) -> ServiceTarget {
+        ServiceTarget { namespace: "devpi".into(), name: "devpi".into(), port: 3141, path: path.into() }
+    }
+
+    #[test]
+    fn a_probe_stays_under_the_proxy() {
+        assert_eq!(
+            proxy_path(&target("/+api?a=../b")).unwrap(),
+            "/api/v1/namespaces/devpi/services/devpi:3141/proxy/+api?a=../b"
+        );
+        for wrong in [
+            "",
+            "x",
+            "/..",
+            "/a/../../secrets",
+            "/%2e%2E/x",
+            "/a%2f..%2fb",
+            "/a b",
+            "/a#b",
+            "/%252e%252e",
+            "/a\\b",
+            "/./a",
+            "/\u{e9}",
+        ] {
+            assert!(proxy_path(&target(wrong)).is_err(), "{wrong}");
+        }
+        let mut climbing = target("/");
+        climbing.name = "x/../../secrets".into();
+        assert!(proxy_path(&climbing).is_err());
+    }
+
+    #[test]
+    fn a_probe_cannot_speak_for_somebody_else() {
+        for name in ["Authorization", "Impersonate-User", "cookie", "X-Remote-User", "Host"] {
+            assert!(!may_be_sent(name), "{name}");
+        }
+        assert!(may_be_sent("Accept") && may_be_sent("X-Devpi-Auth"));
+    }
+
+    #[test]
+    fn a_refusal_of_the_api_server_names_the_service() {
+        let status = json!({"kind": "Status", "details": {"kind": "services", "name": "devpi:3141"}});
+        assert!(is_about(status.to_string().as_bytes(), &target("/")));
+        let app = json!({"kind": "Status", "details": {"kind": "pods", "name": "devpi"}});
+        assert!(!is_about(app.to_string().as_bytes(), &target("/")));
+    }
+}

@@ -1,0 +1,395 @@
+//! Taking a release back.
+
+use crate::Error;
+use crate::apply::Apply;
+use crate::classify::Class;
+use crate::client::{Ask, Cluster};
+use crate::event::{Event, Events};
+use crate::kind::{Kind, array};
+use crate::lease::claim;
+use crate::release::{Entry, EntryPhase, Phase, Release};
+use crate::remove::Removed;
+use crate::resolve::id;
+use crate::state::{Stored, parent_name};
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+use thinkube_plan::{ObjectRef, OnUninstall, TypeMeta};
+use tokio::time::Instant;
+
+/// What the operator says about an uninstall.
+#[derive(Debug, Clone)]
+pub struct UninstallOptions {
+    /// Whether data, and what else the plan retains, goes too.
+    pub delete_data: bool,
+    /// For all of it.
+    pub timeout: Duration,
+}
+
+/// What an uninstall did.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uninstalled {
+    /// What is gone.
+    pub deleted: Vec<ObjectRef>,
+    /// What stays, each with the reason.
+    pub kept: Vec<(ObjectRef, String)>,
+}
+
+const CLAIM: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// The release of that name with its plan, if it is installed.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if its record cannot be read, or why the cluster could not be read.
+    pub async fn release(&self, name: &str) -> Result<Option<Release>, Error> {
+        match self.stored(name).await? {
+            Some(stored) => self.full(stored).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Every release of this host, by name.
+    ///
+    /// # Errors
+    /// As [`Cluster::release`].
+    pub async fn releases(&self) -> Result<Vec<Release>, Error> {
+        let mut releases = Vec::new();
+        for stored in self.all_stored().await? {
+            releases.push(self.full(stored).await?);
+        }
+        releases.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(releases)
+    }
+
+    /// Deletes what a release owns, in reverse order of its stages, and then its record. What is retained stays, and
+    /// so does a Namespace that holds it or anything that is not the release's. Interrupted anywhere, it is finished by
+    /// calling it again.
+    ///
+    /// # Errors
+    /// [`Error::NoRelease`], [`Error::Busy`], [`Error::NotGone`] when the time is over, or why something could not be deleted.
+    pub async fn uninstall(
+        &self,
+        name: &str,
+        options: &UninstallOptions,
+        events: Events<'_>,
+    ) -> Result<Uninstalled, Error> {
+        let Some(stored) = self.stored(name).await? else {
+            return Err(self.no_release(name).await?);
+        };
+        self.preflight_uninstall(&stored, options).await?;
+        let claim = claim(self, name, CLAIM, events).await?;
+        let outcome = self.take_back(name, options, events, &claim).await;
+        claim.release(outcome.is_ok()).await;
+        outcome
+    }
+
+    async fn no_release(&self, name: &str) -> Result<Error, Error> {
+        let mut near: Vec<String> =
+            self.all_stored().await?.into_iter().map(|stored| stored.record.name).collect();
+        near.sort_by_key(|other| (distance(name, other), other.clone()));
+        near.truncate(5);
+        Ok(Error::NoRelease { release: name.to_owned(), home: self.home().to_owned(), near })
+    }
+
+    async fn preflight_uninstall(&self, stored: &Stored, options: &UninstallOptions) -> Result<(), Error> {
+        if self.allowed("*", "*", "*", None).await? {
+            return Ok(());
+        }
+        let mut wanted: BTreeSet<(Kind, Option<String>, &str)> = BTreeSet::new();
+        for (kind, verbs) in
+            [(Kind::config_map(), ["get", "update", "delete"]), (Kind::lease(), ["get", "create", "update"])]
+        {
+            for verb in verbs {
+                wanted.insert((kind.clone(), Some(self.home().to_owned()), verb));
+            }
+        }
+        for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
+            // A Namespace may stay for other reasons; if it goes, the server says whether it may.
+            if let Some(kind) =
+                self.kind(&entry.object.type_meta()).await?.filter(|kind| !kind.is_namespace())
+            {
+                for verb in ["get", "delete"] {
+                    wanted.insert((kind.clone(), entry.object.namespace.clone(), verb));
+                }
+            }
+        }
+        self.require(wanted).await
+    }
+
+    async fn take_back(
+        &self,
+        name: &str,
+        options: &UninstallOptions,
+        events: Events<'_>,
+        claim: &crate::lease::Held,
+    ) -> Result<Uninstalled, Error> {
+        let deadline = Instant::now() + options.timeout;
+        let applyset = self.applyset_id(name);
+        let Some(mut stored) = self.stored(name).await? else {
+            return Err(Error::LostRace { what: format!("the record of release {name}") });
+        };
+        stored.record.phase = Phase::Uninstalling;
+        stored.record.message = None;
+        self.write_parent(&mut stored, events).await?;
+
+        let mut outcome = Uninstalled::default();
+        let mut kinds: HashMap<TypeMeta, Option<Kind>> = HashMap::new();
+        let mut going: Vec<(Kind, Entry)> = Vec::new();
+        for entry in &stored.inventory {
+            let wanted = entry.object.type_meta();
+            if !kinds.contains_key(&wanted) {
+                kinds.insert(wanted.clone(), self.kind(&wanted).await?);
+            }
+            let Some(Some(kind)) = kinds.get(&wanted) else { continue };
+            match goes(entry, options.delete_data) {
+                None => going.push((kind.clone(), entry.clone())),
+                Some(why) => {
+                    let object = &entry.object;
+                    if self.get(kind, object.namespace.as_deref(), &object.name).await?.is_some() {
+                        events(Event::Kept { object: object.clone(), why: why.clone() });
+                        outcome.kept.push((object.clone(), why));
+                    }
+                }
+            }
+        }
+        if options.delete_data {
+            going.extend(self.claims_of_sets(&going).await?);
+        }
+        for wave in waves(&stored, going) {
+            claim.check()?;
+            let mut wave_going = Vec::new();
+            for (kind, entry) in wave {
+                match self.stays(&kind, &entry).await? {
+                    Some(why) => {
+                        events(Event::Kept { object: entry.object.clone(), why: why.clone() });
+                        outcome.kept.push((entry.object, why));
+                    }
+                    None => wave_going.push((kind, entry)),
+                }
+            }
+            for removed in self.remove(&wave_going, &applyset, deadline, events).await? {
+                match removed {
+                    Removed::Deleted(object) => outcome.deleted.push(object),
+                    Removed::Kept(object, why) => outcome.kept.push((object, why)),
+                    Removed::Absent => {}
+                }
+            }
+        }
+        claim.check()?;
+        self.drop_revisions(name, stored.record.revision, true).await?;
+        let kind = Kind::config_map();
+        let parent = kind.object(Some(self.home()), &parent_name(name));
+        let ask = Ask::delete(&kind, &parent, &stored.uid, "Background");
+        let reply = self.call(&ask, events).await?;
+        match reply.answered.class {
+            Class::Done | Class::Absent { .. } => Ok(outcome),
+            _ => Err(self.refusal(&ask, reply).await),
+        }
+    }
+
+    /// Why a Namespace or a definition cannot go now; None for everything else.
+    async fn stays(&self, kind: &Kind, entry: &Entry) -> Result<Option<String>, Error> {
+        let name = &entry.object.name;
+        if kind.is_definition() {
+            let Some(live) = self.get(kind, None, name).await? else { return Ok(None) };
+            let of =
+                |pointer: &str| live.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let stored_version = array(&live["spec"]["versions"])
+                .iter()
+                .find(|version| version["served"] == true)
+                .and_then(|version| version["name"].as_str())
+                .unwrap_or_default();
+            let wanted = TypeMeta {
+                api_version: format!("{}/{stored_version}", of("/spec/group")),
+                kind: of("/spec/names/kind").to_owned(),
+            };
+            if let Some(kind) = self.kind(&wanted).await? {
+                let left = self.list(&kind, None, &[], true).await?;
+                if let Some(object) = left.first().and_then(ObjectRef::of) {
+                    let more = left.len() - 1;
+                    return Ok(Some(format!("{object} and {more} more objects of its kind are still there")));
+                }
+            }
+            return Ok(None);
+        }
+        if !kind.is_namespace() || self.get(kind, None, name).await?.is_none() {
+            return Ok(None);
+        }
+        let contents = self.contents(name, &[]).await?;
+        Ok(match contents.as_slice() {
+            [] => None,
+            [one] => Some(format!("it holds {one}")),
+            [one, rest @ ..] => Some(format!("it holds {one} and {} more", rest.len())),
+        })
+    }
+
+    /// The claims that StatefulSets made from their templates: data that is in no plan.
+    async fn claims_of_sets(&self, going: &[(Kind, Entry)]) -> Result<Vec<(Kind, Entry)>, Error> {
+        let mut found = Vec::new();
+        for (kind, entry) in going.iter().filter(|(kind, _)| kind.is("apps", "StatefulSet")) {
+            let object = &entry.object;
+            let namespace = object.namespace.as_deref();
+            let Some(live) = self.get(kind, namespace, &object.name).await? else { continue };
+            let templates: Vec<String> = array(&live["spec"]["volumeClaimTemplates"])
+                .iter()
+                .filter_map(|template| template["metadata"]["name"].as_str())
+                .map(|template| format!("{template}-{}-", object.name))
+                .collect();
+            if templates.is_empty() {
+                continue;
+            }
+            for claim in self.list(&Kind::claim(), namespace, &[], true).await? {
+                let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+                let ordinal = templates.iter().find_map(|template| name.strip_prefix(template.as_str()));
+                if ordinal.is_none_or(|ordinal| ordinal.parse::<u32>().is_err()) {
+                    continue;
+                }
+                let claim_entry = Entry {
+                    object: Kind::claim().object(namespace, name),
+                    uid: claim["metadata"]["uid"].as_str().map(str::to_owned),
+                    stage: entry.stage.clone(),
+                    phase: EntryPhase::Applied,
+                    on_uninstall: OnUninstall::Retain,
+                    fingerprint: None,
+                };
+                if !going.iter().any(|(_, known)| id(&known.object) == id(&claim_entry.object)) {
+                    found.push((Kind::claim(), claim_entry));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// None if it goes, else why it stays.
+fn goes(entry: &Entry, delete_data: bool) -> Option<String> {
+    let definition = entry.object.kind == "CustomResourceDefinition";
+    if entry.phase == EntryPhase::Used {
+        Some("it was there before the release and is not its own".into())
+    } else if delete_data {
+        None
+    } else if entry.on_uninstall == OnUninstall::Retain {
+        Some("the plan retains it; --delete-data deletes it".into())
+    } else if definition {
+        Some("deleting a definition deletes every object of its kind; --delete-data deletes it".into())
+    } else {
+        None
+    }
+}
+
+/// What goes together: stages in reverse, in each the workloads before what they use; then definitions, and
+/// Namespaces last.
+fn waves(stored: &Stored, going: Vec<(Kind, Entry)>) -> Vec<Vec<(Kind, Entry)>> {
+    let mut stages: Vec<&str> = Vec::new();
+    for entry in &stored.inventory {
+        if !stages.contains(&entry.stage.as_str()) {
+            stages.push(&entry.stage);
+        }
+    }
+    let rank = |(kind, entry): &(Kind, Entry)| {
+        let stage = stages.iter().position(|stage| *stage == entry.stage).unwrap_or(0);
+        let late = match kind {
+            kind if kind.is_namespace() => 2,
+            kind if kind.is_definition() => 1,
+            _ => 0,
+        };
+        let within = if late > 0 { 0 } else { stages.len() - stage };
+        (late, within, !kind.is_workload(), kind.is_claim())
+    };
+    let mut sorted = going;
+    sorted.sort_by_key(rank);
+    let mut waves: Vec<Vec<(Kind, Entry)>> = Vec::new();
+    let mut last = None;
+    for item in sorted {
+        let this = rank(&item);
+        if last == Some(this)
+            && let Some(wave) = waves.last_mut()
+        {
+            wave.push(item);
+        } else {
+            waves.push(vec![item]);
+        }
+        last = Some(this);
+    }
+    waves
+}
+
+impl Apply<'_> {
+    /// Takes away what the release had and the plan no longer has. What is retained, and definitions, stay in the
+    /// inventory.
+    ///
+    /// # Errors
+    /// As [`Cluster::uninstall`].
+    pub async fn prune(&mut self) -> Result<(), Error> {
+        self.check_claim()?;
+        let deadline = Instant::now() + Duration::from_secs(300);
+        let gone = std::mem::take(&mut self.gone);
+        let mut going = Vec::new();
+        for entry in gone {
+            let kind = self.cluster.kind(&entry.object.type_meta()).await?;
+            match (goes(&entry, false), kind) {
+                (_, None) => self.forget(&entry.object),
+                (Some(why), Some(_)) => {
+                    (self.events)(Event::Kept { object: entry.object.clone(), why });
+                    if let Some(kept) = self.entry(&id(&entry.object)) {
+                        kept.phase = EntryPhase::Retained;
+                    }
+                }
+                (None, Some(kind)) => going.push((kind, entry)),
+            }
+        }
+        for wave in waves(&self.stored, going) {
+            let mut wave_going = Vec::new();
+            for (kind, entry) in wave {
+                match self.cluster.stays(&kind, &entry).await? {
+                    Some(why) => {
+                        (self.events)(Event::Kept { object: entry.object.clone(), why });
+                        if let Some(kept) = self.entry(&id(&entry.object)) {
+                            kept.phase = EntryPhase::Retained;
+                        }
+                    }
+                    None => wave_going.push((kind, entry)),
+                }
+            }
+            self.cluster.remove(&wave_going, &self.applyset, deadline, self.events).await?;
+            for (_, entry) in wave_going {
+                self.forget(&entry.object);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, object: &ObjectRef) {
+        let at = id(object);
+        self.stored.inventory.retain(|entry| id(&entry.object) != at);
+    }
+}
+
+/// Levenshtein's.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, left) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in other.iter().enumerate() {
+            let above = row[j + 1];
+            row[j + 1] = if left == *right { diagonal } else { 1 + diagonal.min(above).min(row[j]) };
+            diagonal = above;
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_comes_first() {
+        let mut names = ["gitlab", "devpi", "devpi-2"];
+        names.sort_by_key(|name| distance("devpy", name));
+        assert_eq!(names, ["devpi", "devpi-2", "gitlab"]);
+    }
+}
