@@ -224,7 +224,7 @@ impl Cluster {
         if own.record.node.is_none() {
             return Ok(());
         }
-        volumes::free(&own.layout, &kubectl(&own.layout)?)
+        volumes::free(&own.layout, &Kubectl::of(&own.layout)?)
     }
 
     /// The kubectl that was built with the cluster; somebody else's cluster is spoken to with the one on PATH.
@@ -296,10 +296,6 @@ fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
     }
 }
 
-fn kubectl(layout: &Layout) -> Result<Kubectl> {
-    Ok(Kubectl { binary: Programs::cached()?.kube("kubectl"), kubeconfig: layout.kubeconfig() })
-}
-
 /// The way up, once programs and images are there.
 struct Start<'a> {
     layout: &'a Layout,
@@ -319,7 +315,7 @@ impl Start<'_> {
 
     fn with_node(&self, images: &images::Images, report: &mut Report<'_>) -> Result<Record> {
         let layout = self.layout;
-        let (host_address, address) = network::free_addresses(&layout.name)?;
+        let (host_address, address) = network::free_addresses(layout)?;
         let mut record = Record::in_namespace(
             address,
             NodeRecord {
@@ -355,7 +351,7 @@ impl Start<'_> {
         step(report, "starting kubelet and kube-proxy");
         servers.push(kubelet::start(layout, &record, self.programs)?);
         servers.push(kube_proxy::start(layout, &record, self.programs)?);
-        let kubectl = kubectl(layout)?;
+        let kubectl = Kubectl::of(layout)?;
         volumes::make(layout, &kubectl)?;
         step(report, "waiting for the images to be in the node");
         let references = import.join().unwrap_or_else(|_| {
@@ -396,7 +392,7 @@ impl Start<'_> {
         step(report, format!("starting etcd and kube-apiserver {}", programs::KUBERNETES));
         servers.push(etcd::start(layout, record, programs)?);
         servers.push(apiserver::start(layout, record, programs)?);
-        let kubectl = kubectl(layout)?;
+        let kubectl = Kubectl::of(layout)?;
         wait_for("a ready apiserver", PATIENCE, layout, servers, || {
             Ok(kubectl.asks(&["get", "--raw=/readyz"]))
         })?;

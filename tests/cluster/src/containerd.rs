@@ -2,13 +2,12 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::images::{Images, PAUSE_IMAGE};
 use crate::needs::{self, Need};
 use crate::paths::{self, Layout};
-use crate::process::{Answer, Running, Server, run};
+use crate::process::{Answer, Running, Server, helper, run};
 use crate::state::Record;
 
 /// An image in the node.
@@ -110,9 +109,9 @@ pub(crate) fn answers(layout: &Layout) -> Answer {
 /// Puts the images where kubelet looks for them.
 pub(crate) fn import(layout: &Layout, images: &Images) -> Result<References> {
     let ctr = |arguments: &[&str]| {
-        let mut command = Command::new("ctr");
+        let mut command = helper("ctr", layout);
         command.arg("--address").arg(layout.containerd_socket()).args(["--namespace", "k8s.io", "images"]);
-        run(command.args(arguments).env("PATH", paths::search_path()))
+        run(command.args(arguments))
     };
     for archive in [&images.pause, &images.devpi] {
         ctr(&["import", &archive.to_string_lossy()])?;

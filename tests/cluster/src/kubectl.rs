@@ -1,31 +1,33 @@
 //! The harness's own requests, by the kubectl that was built with the cluster.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::paths;
-use crate::process::{Answer, run};
+use crate::paths::Layout;
+use crate::process::{Answer, helper, run};
+use crate::programs::Programs;
 
-/// kubectl with a kubeconfig.
+/// kubectl with the administrator's kubeconfig.
 #[derive(Debug, Clone)]
 pub(crate) struct Kubectl {
-    pub(crate) binary: PathBuf,
-    pub(crate) kubeconfig: PathBuf,
+    layout: Layout,
+    programs: Programs,
 }
 
 impl Kubectl {
+    pub(crate) fn of(layout: &Layout) -> Result<Self> {
+        Ok(Self { layout: layout.clone(), programs: Programs::cached()? })
+    }
+
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = helper(self.programs.kube("kubectl"), &self.layout);
         // A server that is just starting may leave a request unanswered; a new one is better than a long wait.
-        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=5s");
+        command.arg("--kubeconfig").arg(self.layout.kubeconfig()).arg("--request-timeout=5s");
         // kubectl caches what it discovers below HOME, which would outlive the cluster.
-        if let Some(folder) = self.kubeconfig.parent() {
-            command.env("KUBECACHEDIR", folder.join("kubectl-cache"));
-        }
+        command.env("KUBECACHEDIR", self.layout.path("kubectl-cache"));
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"] {
             command.env_remove(proxy);
         }
@@ -62,7 +64,6 @@ impl Kubectl {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .env("PATH", paths::search_path())
             .spawn()
             .map_err(spawn)?;
         if let Some(mut input) = child.stdin.take() {

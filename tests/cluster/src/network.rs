@@ -6,13 +6,12 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 
 use crate::apiserver::SERVICES;
 use crate::error::Result;
 use crate::hash;
-use crate::paths::{Layout, search_path};
-use crate::process::run;
+use crate::paths::Layout;
+use crate::process::{helper, run};
 
 /// Pods get their addresses from here.
 pub(crate) const PODS: &str = "10.244.0.0/24";
@@ -32,15 +31,15 @@ pub(crate) fn link(layout: &Layout) -> String {
 }
 
 /// Two neighbouring addresses of 10.200.0.0/16 that this machine does not use: the host's and the cluster's.
-pub(crate) fn free_addresses(name: &str) -> Result<(Ipv4Addr, Ipv4Addr)> {
-    let used = ip(&["-o", "-4", "addr", "show"])?;
+pub(crate) fn free_addresses(layout: &Layout) -> Result<(Ipv4Addr, Ipv4Addr)> {
+    let used = ip(layout, &["-o", "-4", "addr", "show"])?;
     let used: BTreeSet<&str> =
         used.split_whitespace().filter_map(|word| word.split_once('/').map(|(address, _)| address)).collect();
     // The usual cluster has the first pair, so that people learn one address; another name starts at a place of its own.
-    let first = if name == "default" {
+    let first = if layout.name == "default" {
         0
     } else {
-        u16::from_str_radix(&hash(&[name.as_bytes()])[..3], 16).unwrap_or(1)
+        u16::from_str_radix(&hash(&[layout.name.as_bytes()])[..3], 16).unwrap_or(1)
     };
     let pairs = (0..=0x3fff_u16).map(|n| (first + n) & 0x3fff).map(pair);
     let free = pairs.into_iter().find(|(host, inside)| {
@@ -58,11 +57,11 @@ fn pair(n: u16) -> (Ipv4Addr, Ipv4Addr) {
 pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<()> {
     let (netns, link) = (netns(layout), link(layout));
     let (host, inside) = (format!("{host}/30"), inside.to_string());
-    ip(&["netns", "add", &netns])?;
-    ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
-    ip(&["addr", "add", &host, "dev", &link])?;
-    ip(&["link", "set", &link, "up"])?;
-    let within = |arguments: &[&str]| ip(&[&["-n", &netns], arguments].concat());
+    ip(layout, &["netns", "add", &netns])?;
+    ip(layout, &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
+    ip(layout, &["addr", "add", &host, "dev", &link])?;
+    ip(layout, &["link", "set", &link, "up"])?;
+    let within = |arguments: &[&str]| ip(layout, &[&["-n", &netns], arguments].concat());
     within(&["link", "set", "lo", "up"])?;
     within(&["addr", "add", &format!("{inside}/30"), "dev", "eth0"])?;
     within(&["link", "set", "eth0", "up"])?;
@@ -78,9 +77,9 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
     // Traffic between two pods of the bridge must pass iptables, or a pod can't reach a Service that is on its own node.
     for setting in ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] {
         let write = format!("echo 1 > /proc/sys/{setting}");
-        let mut command = Command::new("nsenter");
+        let mut command = helper("nsenter", layout);
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
-        run(command.env("PATH", search_path()))?;
+        run(&mut command)?;
     }
     Ok(())
 }
@@ -88,9 +87,9 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
 /// Removes link and namespace; says nothing when there are none. What is left is found by `left`.
 pub(crate) fn remove(layout: &Layout) {
     // The link first: with the namespace it would go too, but some time later.
-    let _ = ip(&["link", "del", &link(layout)]);
+    let _ = ip(layout, &["link", "del", &link(layout)]);
     if Path::new("/run/netns").join(netns(layout)).exists() {
-        let _ = ip(&["netns", "del", &netns(layout)]);
+        let _ = ip(layout, &["netns", "del", &netns(layout)]);
     }
 }
 
@@ -101,8 +100,8 @@ pub(crate) fn left(layout: &Layout) -> Vec<String> {
     [link, netns].iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
 }
 
-fn ip(arguments: &[&str]) -> Result<String> {
-    run(Command::new("ip").args(arguments).env("PATH", search_path()))
+fn ip(layout: &Layout, arguments: &[&str]) -> Result<String> {
+    run(helper("ip", layout).args(arguments))
 }
 
 #[cfg(test)]

@@ -198,6 +198,14 @@ pub(crate) fn kill(pid: i32, still: impl Fn(i32) -> bool) {
     }
 }
 
+/// A short command that works for a cluster. `down` ends it too: when `up` is killed, its last command runs on for a
+/// moment and could make something just after everything was removed.
+pub(crate) fn helper(program: impl AsRef<OsStr>, layout: &Layout) -> Command {
+    let mut command = Command::new(program);
+    command.env("PATH", search_path()).env(CLUSTER, &layout.root);
+    command
+}
+
 pub(crate) fn belongs(pid: i32, layout: &Layout) -> bool {
     inspect(pid, layout).is_some()
 }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kubectl::Kubectl;
 use crate::paths::Layout;
 use crate::process::{self, Answer};
-use crate::programs::{KUBERNETES, Programs};
+use crate::programs::KUBERNETES;
 use crate::state::Record;
 use crate::{kubeconfig, teardown};
 
@@ -130,8 +130,7 @@ pub(crate) fn health(layout: &Layout) -> Result<(Health, Option<Record>)> {
     if !record.ready || !missing(layout, &record).is_empty() || !reachable(&record) {
         return Ok((Health::Broken, Some(record)));
     }
-    let kubectl = Kubectl { binary: Programs::cached()?.kube("kubectl"), kubeconfig: layout.kubeconfig() };
-    let health = match kubectl.asks(&["get", "--raw=/readyz"]) {
+    let health = match Kubectl::of(layout)?.asks(&["get", "--raw=/readyz"]) {
         Answer::Yes => Health::Running,
         Answer::NotYet(_) => Health::Broken,
     };

@@ -1,0 +1,153 @@
+//! What the tests of the harness share.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use thinkube_test_cluster::{Cluster, Error, Health, Node, Options, down, status};
+
+/// A cluster that goes when the test ends, however it ends.
+pub(crate) struct Guard {
+    name: String,
+}
+
+impl Guard {
+    /// `what` tells this test's cluster from others'; the process id tells it from another run's.
+    pub(crate) fn new(what: &str) -> Self {
+        let guard = Self { name: format!("t-{what}-{}", std::process::id() % 100_000) };
+        down(&guard.name, &mut |_| ()).expect("no left-overs");
+        guard
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cluster's folder, whether it is there or not.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".local/state");
+        base.unwrap_or_else(home).join("thinkube-host/cluster").join(&self.name)
+    }
+
+    /// The cluster, or `None`, and the reason printed, where this machine can't have it.
+    pub(crate) fn up(&self, node: Node) -> Option<Cluster> {
+        if status(&self.name).expect("a status").health == Health::External {
+            println!("not tested: the environment names a cluster to use instead of the harness's");
+            return None;
+        }
+        match Cluster::up(&Options { name: self.name.clone(), node }, &mut |progress| println!("{progress}"))
+        {
+            Ok(cluster) => Some(cluster),
+            Err(Error::Needs(needs)) => {
+                needs.iter().for_each(|need| println!("not tested: {need}"));
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) fn down(&self) {
+        assert!(down(&self.name, &mut |_| ()).expect("down succeeds"), "there was a cluster to take down");
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Err(error) = down(&self.name, &mut |_| ()) {
+            println!("{error}");
+        }
+    }
+}
+
+/// kubectl with an administrator's or another kubeconfig, and what it answered.
+pub(crate) fn kubectl(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str], input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = Command::new(cluster.kubectl())
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("kubectl reads");
+    child.wait_with_output().expect("kubectl ends")
+}
+
+/// The administrator's kubectl; it must succeed.
+pub(crate) fn admin(cluster: &Cluster, arguments: &[&str], input: &str) -> String {
+    let output = kubectl(cluster, cluster.kubeconfig(), arguments, input);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "kubectl {arguments:?}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// Asks again until the answer is yes.
+pub(crate) fn eventually(what: &str, patience: Duration, mut ask: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !ask() {
+        assert!(begin.elapsed() < patience, "{what} did not come about within {patience:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What a cluster could leave on the machine that names the cluster's folder or its name.
+pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
+    let folder = guard.folder().display().to_string();
+    let mut found = BTreeSet::new();
+    let mut lines = |kind: &str, text: &str, mark: &str| {
+        found.extend(text.lines().filter(|line| line.contains(mark)).map(|line| format!("{kind}: {line}")));
+    };
+    lines("mount", &fs::read_to_string("/proc/self/mountinfo").expect("mounts"), &folder);
+    lines("link", &names("/sys/class/net"), &format!("tk{}", guard.name()));
+    lines("netns", &names("/run/netns"), guard.name());
+    for hierarchy in names("/sys/fs/cgroup").lines() {
+        lines("cgroup", &names(&format!("/sys/fs/cgroup/{hierarchy}")), guard.name());
+    }
+    lines("cgroup", &names("/sys/fs/cgroup"), guard.name());
+    lines("result of CNI", &names("/var/lib/cni/results"), guard.name());
+    for entry in fs::read_dir("/proc").expect("processes").flatten() {
+        for file in ["cmdline", "environ"] {
+            let bytes = fs::read(entry.path().join(file)).unwrap_or_default();
+            // Variables of this very process may name the folder of the state, not that of the cluster.
+            lines("process", &String::from_utf8_lossy(&bytes).replace('\0', "\n"), &folder);
+        }
+    }
+    if guard.folder().exists() {
+        lines("folder", &folder, &folder);
+    }
+    found
+}
+
+/// What is there of the machine's links, namespaces, mounts and cgroups, whoever's they are.
+pub(crate) fn machine() -> BTreeSet<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let points =
+        mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| format!("mount {point}"));
+    let links = names("/sys/class/net");
+    let namespaces = names("/run/netns");
+    let cgroups = names("/sys/fs/cgroup")
+        .lines()
+        .map(|hierarchy| names(&format!("/sys/fs/cgroup/{hierarchy}")))
+        .collect::<String>();
+    let listed =
+        |kind: &str, list: &str| list.lines().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
+    points
+        .chain(listed("link", &links))
+        .chain(listed("netns", &namespaces))
+        .chain(listed("cgroup", &cgroups))
+        .collect()
+}
+
+fn names(folder: &str) -> String {
+    let Ok(entries) = fs::read_dir(folder) else { return String::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned() + "\n").collect()
+}

@@ -1,0 +1,97 @@
+//! `up` killed in the middle, at any point: `down` finds everything.
+//!
+//! This test binary runs itself: a process that is to be killed can't be a thread of the test.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::common::{Guard, machine, traces};
+use thinkube_test_cluster::{Cluster, KUBECONFIG_VARIABLE, Node, Options};
+
+const NAME: &str = "THINKUBE_HARNESS_TEST_NAME";
+const NODE: &str = "THINKUBE_HARNESS_TEST_NODE";
+
+/// Not a test by itself: what the others start as a process of its own.
+#[test]
+fn the_process_that_the_other_tests_start() {
+    let Ok(name) = std::env::var(NAME) else { return };
+    let node = if std::env::var_os(NODE).is_some() { Node::Required } else { Node::Never };
+    let result = Cluster::up(&Options { name, node }, &mut |progress| println!("{progress}"));
+    println!("{result:?}");
+    assert!(result.is_ok());
+}
+
+fn child(name: &str, node: Node) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command
+        .args(["--exact", "interrupted::the_process_that_the_other_tests_start", "--nocapture"])
+        .env(NAME, name);
+    if node == Node::Required {
+        command.env(NODE, "1");
+    }
+    command
+}
+
+fn start(name: &str, node: Node) -> Child {
+    child(name, node).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
+}
+
+#[test]
+fn a_cluster_whose_start_was_killed_is_taken_down_completely() {
+    for node in [Node::Never, Node::Required] {
+        let guard = Guard::new("kill");
+        // Programs and images are there afterwards, so that the times below are those of the start itself.
+        let Some(cluster) = guard.up(node) else { continue };
+        drop(cluster);
+        guard.down();
+        let before = machine();
+        for after in [100, 400, 1200, 3000, 5000] {
+            let mut process = start(guard.name(), node);
+            thread::sleep(Duration::from_millis(after));
+            process.kill().expect("a signal");
+            process.wait().expect("an end");
+            guard.down();
+            assert_eq!(traces(&guard), [].into(), "{node:?}, killed after {after} ms");
+            let left: Vec<_> =
+                machine().difference(&before).filter(|name| name.contains(guard.name())).cloned().collect();
+            assert!(left.is_empty(), "{node:?}, killed after {after} ms: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn two_starts_at_once_make_one_cluster() {
+    let guard = Guard::new("race");
+    if guard.up(Node::Never).is_none() {
+        return;
+    }
+    guard.down();
+    let mut processes = [start(guard.name(), Node::Never), start(guard.name(), Node::Never)];
+    for process in &mut processes {
+        assert!(process.wait().expect("an end").success());
+    }
+    let state = thinkube_test_cluster::status(guard.name()).expect("a status");
+    assert_eq!(state.running.len(), 4, "{state:?}");
+}
+
+#[test]
+fn an_existing_kubeconfig_is_used_and_nothing_is_started() {
+    let guard = Guard::new("external");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let kubeconfig = folder.path().join("theirs");
+    std::fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\n").expect("a file");
+    let run = |path: &std::path::Path| {
+        let output =
+            child(guard.name(), Node::Never).env(KUBECONFIG_VARIABLE, path).output().expect("an end");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (good, said) = run(&kubeconfig);
+    assert!(
+        good && said.contains("nothing is started") && said.contains(&*kubeconfig.to_string_lossy()),
+        "{said}"
+    );
+    let (good, said) = run(&folder.path().join("missing"));
+    assert!(!good && said.contains("Kubeconfig"), "{said}");
+    assert_eq!(traces(&guard), [].into());
+}
