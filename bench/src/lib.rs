@@ -1,1 +1,1 @@
-//! Figures of the host beside bare wasmtime.
+//! Figures of the host beside bare wasmtime: see `benches/` and the README beside this crate.

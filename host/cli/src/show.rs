@@ -13,7 +13,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, Level, Loaded, LogLine, ObjectChange, ObjectStatus,
-    Phase, Planned, Release, Uninstalled,
+    Offer, Phase, Planned, Release, Uninstalled,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -37,7 +37,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
     let mut text = String::new();
     line!(text, "{} {}: {}", styled(STRONG, &descriptor.title), descriptor.version, descriptor.summary);
     let order = descriptor.deployment_order.map_or("none".to_owned(), |order| order.to_string());
-    let offers: Vec<String> = plugin.offers().iter().map(ToString::to_string).collect();
+    let offers: Vec<&str> = plugin.offers().into_iter().map(offer).collect();
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     text.push_str(&table(&[
         row("name", &descriptor.name),
@@ -101,6 +101,14 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
     text
 }
 
+fn offer(offer: Offer) -> &'static str {
+    match offer {
+        Offer::Checks => "checks of its own",
+        Offer::Workstation => "workstation files",
+        Offer::Operations => "operations",
+    }
+}
+
 fn settings_table(schema: &Value) -> String {
     let empty = serde_json::Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
@@ -149,7 +157,7 @@ pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
     json!({
         "digest": loaded.plugin.digest(),
         "contract": format!("thinkube:plugin@{}", loaded.plugin.contract_version()),
-        "offers": loaded.plugin.offers().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "offers": loaded.plugin.offers(),
         "imports": loaded.plugin.imports(),
         "descriptor": loaded.descriptor,
     })
@@ -267,7 +275,7 @@ fn remarks(step: &Step) -> String {
     if step.on_uninstall() == OnUninstall::Retain {
         remarks.push("kept at uninstall".to_owned());
     }
-    styled(FAINT, remarks.join("; "))
+    if remarks.is_empty() { String::new() } else { styled(FAINT, remarks.join("; ")) }
 }
 
 pub(crate) fn plan_json(planned: &Planned, changes: Option<&[ObjectChange]>) -> Value {

@@ -63,7 +63,7 @@ pub async fn apply(
     let (release, changed) = match unchanged {
         Some(release) => (release, false),
         None => {
-            let options = ApplyOptions { adopt: request.adopt.clone() };
+            let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
             let mut run = cluster.begin(plan, secrets, comparison, &options, &pass_on).await?;
             let outcome = tokio::select! {

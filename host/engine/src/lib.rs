@@ -29,7 +29,7 @@ pub use thinkube_cluster::{
     SecretInputs, SecretText, UninstallOptions, Uninstalled,
 };
 pub use thinkube_plan as model;
-pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Sandbox};
+pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};
 pub use thinkube_validate::{SettingFault, SettingsSchema, Unused};
 
 /// What happens while something runs, for whoever shows it.

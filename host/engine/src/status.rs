@@ -27,7 +27,15 @@ pub struct ObjectStatus {
 pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
     match cluster.release(name).await? {
         Some(release) => Ok(release),
-        None => Err(cluster.no_release(name).await?.into()),
+        None => {
+            let near = cluster.releases().await?.into_iter().map(|release| release.name).collect();
+            Err(thinkube_cluster::Error::NoRelease {
+                release: name.to_owned(),
+                home: cluster.home().to_owned(),
+                near,
+            }
+            .into())
+        }
     }
 }
 
