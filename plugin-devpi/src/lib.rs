@@ -33,6 +33,7 @@ impl Plugin for DevPi {
             .title("DevPI")
             .summary("A private Python package index that also caches the public one.")
             .license(env!("CARGO_PKG_LICENSE"))
+            .source(env!("CARGO_PKG_REPOSITORY"))
             .namespace_setting("devpi_namespace")
             .secret_input(
                 ADMIN_PASSWORD,

@@ -45,8 +45,9 @@ pub struct Settings {
     #[schemars(regex(pattern = INDEX), length(max = 100))]
     pub devpi_index_name: String,
 
-    /// The server's image. If not set: HARBOR_REGISTRY/HARBOR_PROJECT/devpi:6.20.1. A tag that moves is not pulled
-    /// again.
+    /// The server's image. If not set: HARBOR_REGISTRY/HARBOR_PROJECT/devpi:6.20.1.
+    ///
+    /// A tag that moves is not pulled again.
     #[schemars(regex(pattern = IMAGE), transform = derived)]
     pub devpi_image: Option<String>,
 
