@@ -105,3 +105,21 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .table_keep_resident(PAGE);
     pool
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_ticker_ends_with_the_engine() {
+        let (engine, _) = start(&Limits::default(), Allocation::OnDemand).unwrap();
+        let weak = engine.weak();
+        drop(engine);
+        let patience = Instant::now() + Duration::from_secs(60);
+        while weak.upgrade().is_some() {
+            assert!(Instant::now() < patience, "the ticker keeps the engine");
+            std::thread::sleep(TICK);
+        }
+    }
+}

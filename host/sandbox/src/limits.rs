@@ -10,9 +10,9 @@ trait Shown {
 impl Shown for usize {
     fn shown(&self, unit: &str) -> String {
         match unit {
-            "bytes" if self % (1 << 30) == 0 => format!("{} GiB", self >> 30),
-            "bytes" if self % (1 << 20) == 0 => format!("{} MiB", self >> 20),
-            "bytes" if self % (1 << 10) == 0 => format!("{} KiB", self >> 10),
+            "bytes" if self.is_multiple_of(1 << 30) => format!("{} GiB", self >> 30),
+            "bytes" if self.is_multiple_of(1 << 20) => format!("{} MiB", self >> 20),
+            "bytes" if self.is_multiple_of(1 << 10) => format!("{} KiB", self >> 10),
             _ => format!("{self} {unit}"),
         }
     }

@@ -19,7 +19,7 @@ use thinkube_plan::{Context, Descriptor, Digest, Observation, Outcome, Problem, 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
-use wasmtime::{Engine, Store, Trap};
+use wasmtime::{Engine, OutOfMemory, PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
 
 /// What a sandbox is made from.
@@ -269,19 +269,13 @@ pub struct Called<T> {
 }
 
 /// An error of a call, with where it came from: the same type means another thing while a guest starts.
-struct Failure {
-    starting: bool,
-    error: wasmtime::Error,
-}
-
-impl Failure {
-    fn starting(error: wasmtime::Error) -> Self {
-        Self { starting: true, error }
-    }
-
-    fn running(error: wasmtime::Error) -> Self {
-        Self { starting: false, error }
-    }
+enum Failure {
+    /// While its instances were made.
+    Starting(wasmtime::Error),
+    /// Its functions have other types than the contract's.
+    Unfit(wasmtime::Error),
+    /// In the function or in reading its result.
+    Running(wasmtime::Error),
 }
 
 impl Plugin {
@@ -322,7 +316,7 @@ impl Plugin {
                 async move {
                     let plugin = load(&indices, store, &instance)?;
                     let lifecycle = plugin.thinkube_plugin_lifecycle();
-                    lifecycle.call_describe(store).await.map_err(Failure::running)
+                    lifecycle.call_describe(store).await.map_err(Failure::Running)
                 }
                 .boxed()
             })
@@ -344,7 +338,7 @@ impl Plugin {
                 async move {
                     let plugin = load(&indices, store, &instance)?;
                     let lifecycle = plugin.thinkube_plugin_lifecycle();
-                    lifecycle.call_plan_release(store, &input).await.map_err(Failure::running)
+                    lifecycle.call_plan_release(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
             })
@@ -366,10 +360,9 @@ impl Plugin {
         let called = self
             .call(CALL, &seed, |store, instance| {
                 async move {
-                    let plugin: Evaluates =
-                        indices.load(&mut *store, &instance).map_err(Failure::starting)?;
+                    let plugin: Evaluates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     let checks = plugin.thinkube_plugin_checks();
-                    checks.call_evaluate(store, &input).await.map_err(Failure::running)
+                    checks.call_evaluate(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
             })
@@ -411,14 +404,12 @@ impl Plugin {
         let host = |message: String| Error::Host { call, message };
         let mut store = State::store(engine, limits, &seed).map_err(|error| host(format!("{error:#}")))?;
         let run = async {
-            let instance = self.0.pre.instantiate_async(&mut store).await.map_err(Failure::starting)?;
+            let instance = self.0.pre.instantiate_async(&mut store).await.map_err(Failure::Starting)?;
             function(&mut store, instance).await
         };
-        // A panic is a fault of the host or of wasmtime; it must not take the other plugins along.
-        let guarded = AssertUnwindSafe(timeout(limits.wall_time, run)).catch_unwind();
-        match guarded.await {
-            Ok(Ok(Ok(value))) => {
-                let left = store.get_fuel().unwrap_or_default();
+        match guarded(limits.wall_time, run).await {
+            Ok(Some(Ok(value))) => {
+                let left = store.get_fuel().expect("the engine counts fuel");
                 let output = store.data().last_words(limits);
                 let State { log, meter, .. } = store.into_data();
                 Ok(Called {
@@ -431,12 +422,23 @@ impl Plugin {
                     elapsed: started.elapsed(),
                 })
             }
-            Ok(Ok(Err(failure))) => Err(classify(call, &failure, store.data(), limits)),
-            Ok(Err(_elapsed)) => {
+            Ok(Some(Err(failure))) => Err(classify(call, &failure, store.data(), limits)),
+            Ok(None) => {
                 Err(Error::Timeout { call, limit: limits.wall_time, stderr: store.data().last_words(limits) })
             }
-            Err(panic) => Err(host(panic_text(&*panic))),
+            Err(panic) => Err(host(panic)),
         }
+    }
+}
+
+/// Runs a call to its end, to its panic (`Err`, in its words) or no longer than `limit` (`None`).
+///
+/// The epoch ends a guest that runs; this ends one that waits. A panic is a fault of the host or of wasmtime and
+/// must not take the other plugins along.
+async fn guarded<T>(limit: Duration, call: impl Future<Output = T>) -> Result<Option<T>, String> {
+    match AssertUnwindSafe(timeout(limit, call)).catch_unwind().await {
+        Ok(ended) => Ok(ended.ok()),
+        Err(panic) => Err(panic_text(&*panic)),
     }
 }
 
@@ -445,7 +447,7 @@ fn load(
     store: &mut Store<State>,
     instance: &Instance,
 ) -> Result<Lifecycle, Failure> {
-    indices.load(store, instance).map_err(Failure::starting)
+    indices.load(store, instance).map_err(Failure::Unfit)
 }
 
 /// Tells a failure from its type.
@@ -453,10 +455,14 @@ fn load(
 /// What wasmtime returns from a call is one of: a [`Trap`]; an error of a host function, which is a [`Breach`] or
 /// [`I32Exit`] here or comes from WASI; and an error of lifting, that is of reading the result out of the guest's
 /// memory. Lifting fails with a message (`bail!("invalid option discriminant")`), a standard error of decoding, or
-/// `HostcallFuelExhausted`. The last is private to wasmtime, so it is told by what is left: it is the only one that
-/// is neither. A test holds that.
+/// `HostcallFuelExhausted`. The last is a type private to wasmtime, so it is told by what is left: it is the only
+/// one that is neither. Tests hold that, for results and for arguments of the log.
 fn classify(call: &'static str, failure: &Failure, state: &State, limits: &Limits) -> Error {
-    let Failure { starting, error } = failure;
+    let (starting, error) = match failure {
+        Failure::Starting(error) => (true, error),
+        Failure::Running(error) => (false, error),
+        Failure::Unfit(error) => return world::does_not_link(error),
+    };
     let stderr = state.last_words(limits);
     let quota = |which: Quota| Error::Quota { call, which, limit: which.of(limits) };
     let message = || text::line(&error.root_cause().to_string());
@@ -493,7 +499,10 @@ fn classify(call: &'static str, failure: &Failure, state: &State, limits: &Limit
         Some(_) => return Error::Malformed { call, place: String::new(), message: message() },
         None => {}
     }
-    if *starting {
+    if error.is::<PoolConcurrencyLimitError>() || error.is::<OutOfMemory>() {
+        return Error::Host { call, message: message() };
+    }
+    if starting {
         return Error::TooComplex { message: message() };
     }
     let decoding = error.is::<String>()
@@ -532,4 +541,34 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text::line(said.unwrap_or("a panic without words"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_host_during_a_call_is_an_error_of_that_call() {
+        let limit = Duration::from_secs(60);
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("a table is {}", "broken")
+        };
+        assert_eq!(guarded::<()>(limit, panics).await, Err("a table is broken".into()));
+        assert_eq!(guarded(limit, async { 7 }).await, Ok(Some(7)));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_ever_is_ended_by_the_wall_time() {
+        assert_eq!(guarded(Duration::from_millis(1), std::future::pending::<()>()).await, Ok(None));
+    }
+
+    /// Compiles only as long as every call can be made from a task that moves between threads.
+    const _: fn(&Sandbox, &Plugin, &Context, &Observation) = |sandbox, plugin, context, observation| {
+        fn moves(_: impl Send) {}
+        moves(sandbox.load(b""));
+        moves(plugin.describe());
+        moves(plugin.plan(context));
+        moves(plugin.evaluate("", observation));
+    };
 }

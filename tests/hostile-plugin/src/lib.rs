@@ -94,7 +94,8 @@ fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome
         }
         Behaviour::AllocateAndRecover => {
             let mut wanted = Vec::<u8>::new();
-            format!("refused: {}", wanted.try_reserve_exact(1 << 30).is_err())
+            let refused = black_box(&mut wanted).try_reserve_exact(1 << 30).is_err();
+            format!("refused: {refused}")
         }
         Behaviour::Recurse => recurse(1).to_string(),
         Behaviour::Panic => {
