@@ -3,6 +3,7 @@
 //! A compiled component is machine code: loading one is running it, and wasmtime checks it only lightly. So
 //! * the directory belongs to the user who runs the host and nobody else may write or read in it (0700), or it is
 //!   not used at all;
+//! * so does every file in it, and it is looked at again when it is read;
 //! * a file is named by the component's digest and by everything of the engine that decides whether code fits;
 //! * its SHA-256 lies beside it and is compared with the very bytes that are then loaded, which are read once: no
 //!   change between the check and the use, and a file cut short by a crash or a full disk is compiled again;
@@ -180,8 +181,14 @@ fn sum_of(path: &Path) -> PathBuf {
 }
 
 fn read_checked(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    // The directory was judged once; whoever owns one above it could have put another in its place since.
+    let found = file.metadata()?;
+    if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not this user's own file"));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.read_to_end(&mut bytes)?;
+    file.read_to_end(&mut bytes)?;
     let sum = fs::read_to_string(sum_of(path)).map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidData, format!("its SHA-256 is missing: {error}"))
     })?;
@@ -236,6 +243,12 @@ mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
+    fn private() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o700)).unwrap();
+        home
+    }
+
     fn reason(error: Error) -> String {
         match error {
             Error::Cache { reason, .. } => reason,
@@ -257,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_directory_of_another_user_is_refused() {
-        let home = tempfile::tempdir().unwrap();
+        let home = private();
         let found = fs::metadata(home.path()).unwrap();
         assert_eq!(not_private(&found, found.uid()), None);
         let reason = not_private(&found, found.uid() + 1).unwrap();
@@ -285,8 +298,7 @@ mod tests {
 
     #[test]
     fn the_component_that_was_not_used_for_the_longest_time_goes_first_and_the_newest_stays() {
-        let home = tempfile::tempdir().unwrap();
-        fs::set_permissions(home.path(), Permissions::from_mode(0o700)).unwrap();
+        let home = private();
         let cache = Cache::open(home.path(), 250).unwrap();
         let put = |name: &str, age: u64| {
             let path = home.path().join(name);

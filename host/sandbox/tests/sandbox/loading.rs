@@ -81,6 +81,11 @@ async fn a_damaged_file_of_the_cache_is_compiled_again_and_never_loaded() {
     fs::remove_file(the_one(directory.path(), "sha256")).unwrap();
     assert!(!patiently(cached_in(directory.path()).load(&HOSTILE)).await.unwrap().from_cache());
 
+    // A file that others can write: it was not this host that made it so.
+    fs::set_permissions(&compiled, Permissions::from_mode(0o622)).unwrap();
+    assert!(!patiently(cached_in(directory.path()).load(&HOSTILE)).await.unwrap().from_cache());
+    assert!(patiently(cached_in(directory.path()).load(&HOSTILE)).await.unwrap().from_cache());
+
     // A sum that fits bytes which are no compiled component: wasmtime refuses them.
     fs::write(&compiled, b"no code").unwrap();
     fs::write(the_one(directory.path(), "sha256"), Digest::of(b"no code").hex()).unwrap();
