@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
-use thinkube_plan::{ObjectRef, OnChange, OnUninstall, Plan};
+use thinkube_plan::{Digest, ObjectRef, OnChange, OnUninstall, Plan};
 
 /// How long the server may take to serve a kind whose definition it has just accepted, and to let go of an object
 /// that is on its way out.
@@ -120,40 +120,15 @@ impl Cluster {
         }
         self.preflight(&targets, &needs, &gone).await?;
         ensure_home(self, events).await?;
-        let claim = claim(self, &plan.release, options.claim, events).await?;
-
-        let now = self.stored(&plan.release).await?;
-        let version = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.resource_version.clone());
-        if version(&now) != version(&stored) {
-            claim.release(false).await;
-            return Err(Error::LostRace { what: format!("the record of release {}", plan.release) });
-        }
-        let new_revision = stored.as_ref().is_none_or(|stored| stored.record.digest != digest);
-        let mut record = Record {
-            name: plan.release.clone(),
-            namespace: plan.namespace.clone(),
-            revision: stored.as_ref().map_or(1, |old| old.record.revision + u32::from(new_revision)),
-            phase: Phase::Applying,
-            message: None,
-            digest,
-            chunks: stored.as_ref().map_or(0, |old| old.record.chunks),
-            updated: String::new(),
-            write: String::new(),
+        let claim = claim(self, &plan.release, options.claim, stored.as_ref(), events).await?;
+        let recorded = self.record(plan, &digest, stored, &targets, &needs, events).await;
+        let (stored, new_revision) = match recorded {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                claim.release(false).await;
+                return Err(error);
+            }
         };
-        if new_revision {
-            record.chunks = self.write_revision(plan, record.revision, events).await?;
-        }
-        let old = stored.as_ref().map(|stored| stored.inventory.as_slice()).unwrap_or_default();
-        let inventory = superset(old, &targets, &needs);
-        let (resource_version, uid) =
-            stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
-        let mut stored = Stored { record, inventory, resource_version, uid };
-        self.write_parent(&mut stored, events).await?;
-        events(Event::Recorded {
-            release: plan.release.clone(),
-            revision: stored.record.revision,
-            objects: stored.inventory.len(),
-        });
         let applyset = self.applyset_id(&plan.release);
         Ok(Apply {
             cluster: self,
@@ -169,6 +144,51 @@ impl Cluster {
             applyset,
             new_revision,
         })
+    }
+
+    /// Writes the release's record with everything that may exist from now on, if nobody has changed it since the
+    /// comparison; and the plan, if it is not the one on record.
+    async fn record(
+        &self,
+        plan: &Plan,
+        digest: &Digest,
+        stored: Option<Stored>,
+        targets: &[Target],
+        needs: &[Need],
+        events: Events<'_>,
+    ) -> Result<(Stored, bool), Error> {
+        let now = self.stored(&plan.release).await?;
+        let version = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.resource_version.clone());
+        if version(&now) != version(&stored) {
+            return Err(Error::LostRace { what: format!("the record of release {}", plan.release) });
+        }
+        let new_revision = stored.as_ref().is_none_or(|stored| stored.record.digest != *digest);
+        let mut record = Record {
+            name: plan.release.clone(),
+            namespace: plan.namespace.clone(),
+            revision: stored.as_ref().map_or(1, |old| old.record.revision + u32::from(new_revision)),
+            phase: Phase::Applying,
+            message: None,
+            digest: digest.clone(),
+            chunks: stored.as_ref().map_or(0, |old| old.record.chunks),
+            updated: String::new(),
+            write: String::new(),
+        };
+        if new_revision {
+            record.chunks = self.write_revision(plan, record.revision, events).await?;
+        }
+        let old = stored.as_ref().map(|stored| stored.inventory.as_slice()).unwrap_or_default();
+        let inventory = superset(old, targets, needs);
+        let (resource_version, uid) =
+            stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
+        let mut stored = Stored { record, inventory, resource_version, uid };
+        self.write_parent(&mut stored, events).await?;
+        events(Event::Recorded {
+            release: plan.release.clone(),
+            revision: stored.record.revision,
+            objects: stored.inventory.len(),
+        });
+        Ok((stored, new_revision))
     }
 
     /// Asks whether RBAC allows every write to come, so that what it forbids is found before the first.
@@ -304,7 +324,9 @@ impl Apply<'_> {
                 }
             }
             if !errors.is_empty() {
-                self.cluster.write_parent(&mut self.stored, self.events).await?;
+                if let Err(error) = self.cluster.write_parent(&mut self.stored, self.events).await {
+                    errors.push(error);
+                }
                 return Error::several(errors);
             }
             if !founded.is_empty() {

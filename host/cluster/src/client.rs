@@ -189,8 +189,6 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) answered: Answered,
-    /// Whether it was sent more than once.
-    pub(crate) repeated: bool,
 }
 
 impl Reply {
@@ -281,7 +279,7 @@ impl Cluster {
                 Err(Failure::Lost(message)) => {
                     return Err(Error::Unreachable { server: self.0.server.clone(), message });
                 }
-                Ok(mut reply) => {
+                Ok(reply) => {
                     for warning in reply.warnings() {
                         events(Event::Warning(warning));
                     }
@@ -296,10 +294,10 @@ impl Cluster {
                         _ => backoff(attempt),
                     };
                     if attempt >= tries || started.elapsed() + pause > 4 * DEADLINE {
-                        reply.repeated = attempt > 1;
                         return self.checked(reply);
                     }
-                    (format!("{} {}", reply.status, reply.answered.message), pause, tries)
+                    let said = if ask.kind.is_secret() { "" } else { reply.answered.message.as_str() };
+                    (format!("{} {said}", reply.status).trim_end().to_owned(), pause, tries)
                 }
             };
             if attempt >= tries || started.elapsed() + pause > 4 * DEADLINE {
@@ -588,7 +586,7 @@ impl Shared {
             }
             let status = parts.status.as_u16();
             let answered = classify(status, &bytes);
-            Ok(Reply { status, headers: parts.headers, body: bytes, answered, repeated: false })
+            Ok(Reply { status, headers: parts.headers, body: bytes, answered })
         };
         tokio::time::timeout(DEADLINE, exchange)
             .await

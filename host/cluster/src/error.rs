@@ -247,6 +247,41 @@ pub struct FieldConflict {
 }
 
 impl Error {
+    /// A stable name for programs. Of several errors of one kind it is that kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoKubeconfig { .. } => "no-kubeconfig",
+            Self::Kubeconfig { .. } => "kubeconfig",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotServed { .. } => "not-served",
+            Self::Invalid { .. } => "invalid",
+            Self::Rejected { .. } => "rejected",
+            Self::Denied { .. } => "denied",
+            Self::Immutable { .. } => "immutable",
+            Self::Conflict { .. } => "conflict",
+            Self::NotOwned { .. } => "not-owned",
+            Self::Terminating { .. } => "terminating",
+            Self::NoNamespace { .. } => "no-namespace",
+            Self::Busy { .. } => "busy",
+            Self::LostRace { .. } => "lost-race",
+            Self::NoRelease { .. } => "no-release",
+            Self::NotReady { .. } => "not-ready",
+            Self::NotGone { .. } => "not-gone",
+            Self::MissingInput { .. } => "missing-input",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Api { .. } => "api",
+            Self::Several(errors) => match errors.split_first() {
+                Some((first, others)) if others.iter().all(|other| other.kind() == first.kind()) => {
+                    first.kind()
+                }
+                _ => "several",
+            },
+        }
+    }
+
     /// One error for many; the one itself if there is only one.
     pub(crate) fn several(mut errors: Vec<Error>) -> Result<(), Error> {
         match errors.len() {

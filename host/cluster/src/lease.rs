@@ -4,6 +4,7 @@ use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::event::quiet;
 use crate::kind::Kind;
+use crate::state::{Stored, parent_name};
 use crate::{Error, Events};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -30,11 +31,12 @@ fn name(release: &str) -> String {
     format!("release-{release}")
 }
 
-/// Claims the release, or says who has it.
+/// Claims the release, or says who has it. `owner` is its record, if there is one.
 pub(crate) async fn claim(
     cluster: &Cluster,
     release: &str,
     lasts: Duration,
+    owner: Option<&Stored>,
     events: Events<'_>,
 ) -> Result<Held, Error> {
     let (kind, home, name) = (Kind::lease(), cluster.home().to_owned(), name(release));
@@ -47,6 +49,11 @@ pub(crate) async fn claim(
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": lasts.as_secs().max(1),
             "acquireTime": micro(now), "renewTime": micro(now)},
     });
+    if let Some(owner) = owner {
+        // An uninstall that dies after it has deleted the record leaves no Lease behind either.
+        body["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap",
+            "name": parent_name(release), "uid": owner.uid}]);
+    }
     let ask = match cluster.get(&kind, Some(&home), &name).await? {
         None => Ask::create(&kind, Some(&home), &body),
         Some(live) => {

@@ -78,7 +78,7 @@ impl Cluster {
             return Err(self.no_release(name).await?);
         };
         self.preflight_uninstall(&stored, options).await?;
-        let claim = claim(self, name, CLAIM, events).await?;
+        let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
         let outcome = self.take_back(name, options, events, &claim).await;
         claim.release(outcome.is_ok()).await;
         outcome

@@ -1,0 +1,268 @@
+use crate::support::{Said, bench, on_change, plan, random, secrets, step};
+use serde_json::json;
+use thinkube_cluster::{Action, Adopt, ApplyOptions, Error, SecretInputs};
+use thinkube_plan::{OnChange, SecretKey, SecretSource, Step};
+
+#[tokio::test]
+async fn a_second_apply_sends_no_write_and_one_list_a_kind() {
+    let Some(bench) = bench().await else { return };
+    let plan = bench.usual();
+    let before = bench.audit_end();
+    let release = bench.apply(&plan).await.unwrap().expect("the first apply writes");
+    let first = bench.asked_since(before, "tester").await;
+    assert_eq!(release.revision, 1);
+    assert!(release.inventory.iter().all(|entry| entry.uid.is_some()), "{release:#?}");
+    assert_eq!(
+        bench.labelled().await,
+        [
+            "configmaps/settings".to_owned(),
+            "deployments/deployment".into(),
+            format!("namespaces/{}", bench.namespace),
+            "secrets/root".into(),
+            "services/web".into(),
+            "statefulsets/statefulset".into()
+        ]
+    );
+    // The record comes before the first object.
+    let position = |path: &str, verb: &str| {
+        first.iter().position(|asked| asked.uri.contains(path) && asked.verb == verb)
+    };
+    let home = format!("/namespaces/{}/configmaps", bench.home);
+    assert!(position(&home, "create").unwrap() < position("", "patch").unwrap(), "{first:#?}");
+
+    let before = bench.audit_end();
+    assert!(bench.apply(&plan).await.unwrap().is_none(), "the second has nothing to do");
+    let asked = bench.asked_since(before, "tester").await;
+    assert!(asked.iter().all(|asked| matches!(asked.verb.as_str(), "get" | "list")), "{asked:#?}");
+    let lists = asked.iter().filter(|asked| asked.verb == "list").count();
+    assert_eq!((lists, asked.len()), (6, 7), "one LIST a kind and the parent: {asked:#?}");
+
+    // Another process knows no more than the cluster, and sees the same.
+    let said = Said::default();
+    let again = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
+    assert!(again.iter().all(|change| change.action == Action::Unchanged), "{again:#?}{}", said.all());
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_change_is_shown_by_field_and_writes_that_object_alone() {
+    let Some(bench) = bench().await else { return };
+    let first = bench
+        .plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1"), bench.config("b", "1")])]);
+    let dry = bench.cluster.dry_run(&first, &secrets()).await.unwrap();
+    assert!(dry.iter().all(|change| change.action == Action::Create), "{dry:#?}");
+    assert!(dry[1].note.as_deref().unwrap().contains("its namespace is made by this plan"), "{dry:#?}");
+    assert!(
+        bench.get(&format!("/api/v1/namespaces/{}", bench.namespace)).await.is_none(),
+        "a dry run made it"
+    );
+    bench.apply(&first).await.unwrap();
+
+    let second = bench
+        .plan(vec![("one", vec![bench.namespace_step(), bench.config("b", "2"), bench.config("c", "1")])]);
+    let before = bench.audit_end();
+    let dry = bench.cluster.dry_run(&second, &secrets()).await.unwrap();
+    assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
+    let shown: Vec<(String, Action, usize)> =
+        dry.iter().map(|change| (change.object.name.clone(), change.action, change.fields.len())).collect();
+    assert_eq!(shown[0].1, Action::Unchanged);
+    assert_eq!(shown[1], ("b".into(), Action::Update, 1));
+    assert_eq!(dry[1].fields[0].path, "data.key");
+    assert_eq!((shown[2].0.as_str(), shown[2].1), ("c", Action::Create));
+    assert_eq!((shown[3].0.as_str(), shown[3].1), ("a", Action::Delete));
+
+    let before = bench.audit_end();
+    let release = bench.apply(&second).await.unwrap().unwrap();
+    let patched: Vec<String> = bench
+        .writes_since(before, "tester")
+        .await
+        .into_iter()
+        .filter(|asked| asked.verb == "patch")
+        .map(|asked| asked.uri)
+        .collect();
+    assert_eq!(patched.len(), 2, "{patched:#?}");
+    assert_eq!(release.revision, 2);
+    assert!(bench.get(&bench.core("configmaps", "a")).await.is_none(), "what the plan no longer has goes");
+    assert_eq!(bench.labelled().await.len(), 3);
+    assert_eq!(release.inventory.len(), 3);
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn what_somebody_changes_in_our_fields_is_seen_and_reported_with_its_holder() {
+    let Some(bench) = bench().await else { return };
+    let plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1")])]);
+    bench.apply(&plan).await.unwrap();
+    let path = bench.core("configmaps", "a");
+    // Beside our fields: none of our business.
+    bench
+        .ask("PATCH", &format!("{path}?fieldManager=someone"), Some(json!({"data": {"other": "x"}})))
+        .await
+        .unwrap();
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+    bench
+        .ask("PATCH", &format!("{path}?fieldManager=someone"), Some(json!({"data": {"key": "2"}})))
+        .await
+        .unwrap();
+    assert!(!bench.compare(&plan).await.unwrap().up_to_date());
+    let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
+    assert!(dry[1].note.as_deref().unwrap().contains(".data.key by someone"), "{dry:#?}");
+    match bench.apply(&plan).await {
+        Err(Error::Conflict { object, fields }) => {
+            assert_eq!(object.name, "a");
+            assert_eq!(fields[0].field, ".data.key");
+            assert!(fields[0].manager.starts_with("someone"), "{fields:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let release = bench.cluster.release("demo").await.unwrap().unwrap();
+    assert_eq!(release.phase, thinkube_cluster::Phase::Failed);
+    assert!(release.message.unwrap().contains("ConfigMap"), "the reason is recorded");
+    // What was deleted by hand comes back.
+    bench.ask("DELETE", &path, None).await.unwrap();
+    bench.apply(&plan).await.unwrap().unwrap();
+    assert!(bench.get(&path).await.is_some());
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn secrets_are_composed_kept_followed_and_never_recorded() {
+    let Some(bench) = bench().await else { return };
+    let copy = SecretKey { namespace: bench.namespace.clone(), name: "root".into(), key: "password".into() };
+    let mut plan = bench.usual();
+    plan.outline.stages[1]
+        .steps
+        .push(bench.secret("copied", vec![("p", SecretSource::Copy(copy)), ("own", random())]));
+    bench.apply(&plan).await.unwrap();
+    let of = |secret: &serde_json::Value, key: &str| {
+        use base64::Engine as _;
+        let text = secret["data"][key].as_str().unwrap().to_owned();
+        String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
+    };
+    let root = bench.get(&bench.core("secrets", "root")).await.unwrap();
+    assert_eq!(of(&root, "url"), "http://admin:hunter2-and-more@x");
+    assert_eq!(of(&bench.get(&bench.core("secrets", "copied")).await.unwrap(), "p"), "hunter2-and-more");
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+
+    // A new value of the input reaches the Secret and its copies; the random value stays.
+    let changed: SecretInputs =
+        [("admin-password".to_owned(), thinkube_cluster::SecretText::new("changed".into()))]
+            .into_iter()
+            .collect();
+    let dry = bench.cluster.dry_run(&plan, &changed).await.unwrap();
+    let text = format!("{dry:?}");
+    assert!(
+        text.contains("data.password") && !text.contains("hunter2") && !text.contains("changed-"),
+        "{text}"
+    );
+    let said = Said::default();
+    bench.apply_with(&plan, &changed, &ApplyOptions::default(), &said).await.unwrap().unwrap();
+    let after = bench.get(&bench.core("secrets", "root")).await.unwrap();
+    assert_eq!(of(&after, "url"), "http://admin:changed@x");
+    assert_eq!(of(&after, "cookie"), of(&root, "cookie"));
+    // The copy follows its source at the next look, if not in the same apply.
+    bench.apply_with(&plan, &changed, &ApplyOptions::default(), &said).await.unwrap();
+    assert_eq!(of(&bench.get(&bench.core("secrets", "copied")).await.unwrap(), "p"), "changed");
+
+    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
+    let kept = format!("{home}{}", said.all());
+    for value in ["hunter2", "changed@", &of(&root, "cookie")] {
+        assert!(!kept.contains(value), "{value}");
+    }
+    let missing = bench.cluster.compare(&plan, &SecretInputs::default()).await.err().unwrap();
+    assert!(matches!(&missing, Error::MissingInput { input, .. } if input == "admin-password"), "{missing}");
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn keep_and_recreate() {
+    let Some(bench) = bench().await else { return };
+    let job = |text: &str| {
+        let job = bench.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+            "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [
+                {"name": "c", "image": "none", "args": [text]}]}}}}));
+        on_change(job, OnChange::Recreate)
+    };
+    let kept = |text: &str| on_change(bench.config("kept", text), OnChange::Keep);
+    let first = bench.plan(vec![("one", vec![bench.namespace_step(), kept("1"), job("1")])]);
+    bench.apply(&first).await.unwrap();
+    let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
+    let path = format!("/apis/batch/v1/namespaces/{}/jobs/j", bench.namespace);
+    let before = bench.get(&path).await.unwrap();
+
+    let second = bench.plan(vec![("one", vec![bench.namespace_step(), kept("2"), job("2")])]);
+    let dry = bench.cluster.dry_run(&second, &secrets()).await.unwrap();
+    assert_eq!((dry[1].action, dry[2].action), (Action::Keep, Action::Recreate), "{dry:#?}");
+    bench.apply(&second).await.unwrap();
+    let after = bench.get(&path).await.unwrap();
+    assert_ne!(uid(&before), uid(&after));
+    assert_eq!(after["spec"]["template"]["spec"]["containers"][0]["args"][0], "2");
+    assert_eq!(bench.get(&bench.core("configmaps", "kept")).await.unwrap()["data"]["key"], "1");
+
+    // What is wrong in itself is never a reason to delete what is there.
+    let mut wrong = second.clone();
+    if let Step::Object(job) = &mut wrong.outline.stages[0].steps[2] {
+        job.manifest["spec"]["template"]["spec"]["restartPolicy"] = json!("Sometimes");
+    }
+    let error = bench.apply(&wrong).await.unwrap_err();
+    assert!(matches!(error, Error::Rejected { .. }), "{error}");
+    assert_eq!(uid(&bench.get(&path).await.unwrap()), uid(&after));
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn what_is_there_is_adopted_only_by_name() {
+    let Some(bench) = bench().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    let body =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"mine": "x"}});
+    bench.make(&bench.core("configmaps", ""), body).await;
+    let plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1")])]);
+    let before = bench.audit_end();
+    let error = bench.apply(&plan).await.unwrap_err();
+    assert!(matches!(&error, Error::NotOwned { objects, .. } if objects.len() == 1), "{error}");
+    assert!(error.to_string().contains(&format!("--adopt ConfigMap/{}/a", bench.namespace)), "{error}");
+    assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
+
+    let adopt: Adopt = format!("ConfigMap/{}/a", bench.namespace).parse().unwrap();
+    let said = Said::default();
+    let options = ApplyOptions { adopt: vec![adopt], ..Default::default() };
+    bench.apply_with(&plan, &secrets(), &options, &said).await.unwrap().unwrap();
+    assert!(said.all().contains("Used { object"), "the Namespace is used: {}", said.all());
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+    assert_eq!(bench.labelled().await, ["configmaps/a"]);
+    let gone = bench.uninstall(true).await.unwrap();
+    assert_eq!(gone.deleted.len(), 1);
+    assert!(gone.kept[0].1.contains("was there before"), "{gone:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_definition_and_its_objects_go_together() {
+    let Some(bench) = bench().await else { return };
+    let group = format!("g{}.thinkube.test", bench.id);
+    let plan = plan(&bench.namespace, vec![("all", vec![
+        bench.namespace_step(),
+        step(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("things.{group}")}, "spec": {"group": group, "scope": "Namespaced",
+                "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object",
+                    "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]}})),
+        bench.object(json!({"apiVersion": format!("{group}/v1"), "kind": "Thing", "metadata": {"name": "t"}, "spec": {"size": 3}})),
+    ])]);
+    let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
+    assert!(dry.iter().all(|change| change.action == Action::Create), "{dry:#?}");
+    bench.apply(&plan).await.unwrap().unwrap();
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+    let gone = bench.uninstall(false).await.unwrap();
+    assert!(gone.kept.iter().any(|(object, _)| object.kind == "CustomResourceDefinition"), "{gone:?}");
+    bench.apply(&plan).await.unwrap().unwrap();
+    let gone = bench.uninstall(true).await.unwrap();
+    assert_eq!((gone.deleted.len(), gone.kept.len()), (3, 0), "{gone:?}");
+    bench.clean().await;
+}

@@ -1,0 +1,193 @@
+//! A host whose network goes away at its k-th request, for every k: whatever was the last request that got through, a
+//! second run ends where an undisturbed one ends, and nothing is left behind.
+
+use crate::support::{Bench, bench, secrets};
+use futures::stream::{self, StreamExt as _};
+use http::{Request, Response};
+use kube::client::Body;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, UninstallOptions};
+use thinkube_plan::Plan;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Debug, Clone, Copy)]
+enum Lost {
+    /// The last request never arrives.
+    Request,
+    /// It is done, and its answer never comes.
+    Answer,
+}
+
+/// A way to the API server that ends after `requests`.
+async fn cutting(bench: &Bench, requests: i64, lost: Lost) -> (Cluster, Arc<AtomicI64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let left = Arc::new(AtomicI64::new(i64::MAX));
+    let (client, counter) = (bench.client.clone(), left.clone());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, client.clone(), counter.clone(), lost));
+        }
+    });
+    let path = bench.folder.path().join("cut");
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{{name: x, cluster: {{server: \"http://{address}\"}}}}]\n\
+         users: [{{name: x, user: {{}}}}]\ncontexts: [{{name: x, context: {{cluster: x, user: x}}}}]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let options = Connect { kubeconfig: Some(path), context: None, home: bench.home.clone() };
+    let cluster = Cluster::connect(&options).await.unwrap();
+    left.store(requests, Ordering::SeqCst);
+    (cluster, left)
+}
+
+async fn serve(stream: TcpStream, client: kube::Client, left: Arc<AtomicI64>, lost: Lost) {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = read(&mut stream).await {
+        let number = left.fetch_sub(1, Ordering::SeqCst);
+        if number < 0 || (number == 0 && matches!(lost, Lost::Request)) {
+            return;
+        }
+        let response = client.send(request).await.unwrap();
+        if number == 0 {
+            let _ = response.into_body().collect_bytes().await;
+            return;
+        }
+        if write(&mut stream, response).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request<Body>> {
+    let mut line = String::new();
+    stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
+    let mut words = line.split_whitespace();
+    let mut request = Request::builder().method(words.next()?).uri(words.next()?);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            name @ ("accept" | "content-type" | "user-agent") => request = request.header(name, value),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    request.body(Body::from(body)).ok()
+}
+
+async fn write(stream: &mut BufReader<TcpStream>, response: Response<Body>) -> std::io::Result<()> {
+    let status = response.status();
+    let kind = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or("application/json").to_owned();
+    let body = response.into_body().collect_bytes().await.map_err(std::io::Error::other)?;
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    stream.flush().await
+}
+
+async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
+    let inputs = secrets();
+    let comparison = cluster.compare(plan, &inputs).await?;
+    let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
+    let mut apply = cluster.begin(plan, &inputs, comparison, &options, &|_| {}).await?;
+    for stage in 0..plan.outline.stages.len() {
+        apply.stage(stage).await?;
+        apply.wait(stage, Duration::from_secs(30)).await?;
+    }
+    apply.prune().await?;
+    apply.finish().await.map(drop)
+}
+
+async fn finished(bench: &Bench, plan: &Plan) {
+    for _ in 0..400 {
+        match bench.apply(plan).await {
+            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            other => return drop(other.unwrap()),
+        }
+    }
+    panic!("the claim did not end");
+}
+
+async fn taken_back(bench: &Bench) {
+    for _ in 0..400 {
+        match bench.uninstall(true).await {
+            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(Error::NoRelease { .. }) => return,
+            other => return drop(other.unwrap()),
+        }
+    }
+    panic!("the claim did not end");
+}
+
+async fn nothing_is_left(bench: &Bench, case: &str) {
+    assert_eq!(bench.labelled().await, Vec::<String>::new(), "{case}");
+    let maps = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
+    let left =
+        maps["items"].as_array().unwrap().iter().filter(|map| map["metadata"]["name"] != "kube-root-ca.crt");
+    assert_eq!(left.count(), 0, "{case}: {maps}");
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", bench.home);
+    for _ in 0..100 {
+        // The garbage collector takes a moment.
+        if bench.get(&path).await.unwrap()["items"].as_array().unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{case}: a Lease is left");
+}
+
+#[tokio::test]
+async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
+    let Some(whole) = bench().await else { return };
+    let (cluster, left) = cutting(&whole, i64::MAX / 2, Lost::Answer).await;
+    apply(&cluster, &whole.usual()).await.unwrap();
+    let requests = i64::MAX / 2 - left.load(Ordering::SeqCst);
+    taken_back(&whole).await;
+    whole.clean().await;
+    assert!(requests > 20, "{requests}");
+
+    let cases = (0..requests).flat_map(|cut| [(cut, Lost::Request), (cut, Lost::Answer)]);
+    let run = cases.map(|(cut, lost)| async move {
+        let Some(bench) = bench().await else { return };
+        let plan = bench.usual();
+        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let case = format!("request {cut} of {requests}, {lost:?} lost");
+        // The last few requests are not needed for success: the claim ends by itself.
+        let cut_short = apply(&cluster, &plan).await;
+        assert!(cut_short.is_err() || cut > requests - 6, "{case}");
+        finished(&bench, &plan).await;
+        assert_eq!(bench.labelled().await.len(), 6, "{case}");
+        assert!(bench.compare(&plan).await.unwrap().up_to_date(), "{case}");
+        taken_back(&bench).await;
+        nothing_is_left(&bench, &case).await;
+        bench.clean().await;
+    });
+    stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
+}
+
+#[tokio::test]
+async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
+    let options = UninstallOptions { delete_data: true, timeout: Duration::from_secs(60) };
+    let options = &options;
+    let cases = (0..90).step_by(3).flat_map(|cut| [(cut, Lost::Request), (cut + 1, Lost::Answer)]);
+    let run = cases.map(|(cut, lost)| async move {
+        let Some(bench) = bench().await else { return };
+        let plan = bench.usual();
+        finished(&bench, &plan).await;
+        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let _ = cluster.uninstall("demo", options, &|_| {}).await;
+        taken_back(&bench).await;
+        nothing_is_left(&bench, &format!("request {cut}, {lost:?} lost")).await;
+        bench.clean().await;
+    });
+    stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
+}

@@ -1,0 +1,11 @@
+//! Against a real cluster: `cargo xtask cluster up`, then `cargo xtask test`. Without one every test says that it is
+//! skipped.
+
+mod apply;
+mod cut;
+mod reads;
+mod recovery;
+mod refusals;
+mod support;
+mod uninstall;
+mod waiting;

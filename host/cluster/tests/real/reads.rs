@@ -1,0 +1,88 @@
+use crate::support::bench;
+use serde_json::json;
+use thinkube_cluster::Error;
+use thinkube_plan::{
+    Answer, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, Query, Selection, ServiceTarget, TypeMeta,
+};
+
+#[tokio::test]
+async fn facts_are_answered_and_a_secret_without_its_values() {
+    let Some(bench) = bench().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"a": "b"}},
+        "stringData": {"password": "hunter2"}});
+    bench.make(&bench.core("secrets", ""), secret).await;
+    let reference = |kind: &str, name: &str| ObjectRef {
+        api_version: "v1".into(),
+        kind: kind.into(),
+        namespace: Some(bench.namespace.clone()),
+        name: name.into(),
+    };
+    let answer = bench.cluster.answer(&Query::Object(reference("Secret", "s"))).await.unwrap();
+    let expected = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "keys": ["password"],
+        "metadata": {"name": "s", "namespace": bench.namespace, "labels": {"a": "b"}}});
+    assert_eq!(answer, Answer::Object(expected));
+    assert_eq!(bench.cluster.answer(&Query::Object(reference("Secret", "t"))).await.unwrap(), Answer::Absent);
+    let selection = |selector: &str| Selection {
+        api_version: "v1".into(),
+        kind: "Secret".into(),
+        namespace: Some(bench.namespace.clone()),
+        label_selector: selector.into(),
+    };
+    let found = bench.cluster.answer(&Query::Objects(selection("a=b"))).await.unwrap();
+    assert!(
+        matches!(&found, Answer::Objects(found) if found.len() == 1)
+            && !format!("{found:?}").contains("aHVudGVyMg")
+    );
+    let served =
+        |api: &str, kind: &str| Query::Served(TypeMeta { api_version: api.into(), kind: kind.into() });
+    assert_eq!(bench.cluster.answer(&served("apps/v1", "Deployment")).await.unwrap(), Answer::Served(true));
+    assert_eq!(bench.cluster.answer(&served("x.io/v1", "X")).await.unwrap(), Answer::Served(false));
+
+    let seen = bench.cluster.observe(&Probe::Objects(selection(""))).await.unwrap();
+    assert!(seen.holds && !format!("{seen:?}").contains("aHVudGVyMg"), "{seen:?}");
+    let seen = bench.cluster.observe(&Probe::Ready(reference("ConfigMap", "none"))).await.unwrap();
+    assert!(!seen.holds && seen.summary.contains("does not exist"), "{seen:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_service_without_endpoints_is_seen_and_a_url_is_refused() {
+    let Some(bench) = bench().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    let http = |target: HttpTarget| {
+        Probe::Http(HttpProbe {
+            target,
+            method: HttpMethod::Get,
+            headers: vec![],
+            body: None,
+            follow_redirects: false,
+        })
+    };
+    let service = |name: &str| {
+        HttpTarget::Service(ServiceTarget {
+            namespace: bench.namespace.clone(),
+            name: name.into(),
+            port: 80,
+            path: "/".into(),
+        })
+    };
+    let none = bench.cluster.observe(&http(service("nowhere"))).await.unwrap();
+    assert!(!none.holds && none.variables["status"] == 404, "{none:?}");
+    let body = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "empty"}, "spec": {"selector": {"a": "b"}, "ports": [{"port": 80}]}});
+    bench.make(&bench.core("services", ""), body).await;
+    let empty = bench.cluster.observe(&http(service("empty"))).await.unwrap();
+    assert!(!empty.holds && empty.variables["status"] == 503, "{empty:?}");
+    let refused = bench.cluster.observe(&http(HttpTarget::Url("https://x.test/".into()))).await.unwrap_err();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+    let limited = bench.make_namespace(&bench.home);
+    limited.await;
+    let limited =
+        bench.limited(json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}])).await;
+    let refused = limited.observe(&http(service("empty"))).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Forbidden { resource, .. } if resource == "services/proxy"),
+        "{refused}"
+    );
+    bench.clean().await;
+}

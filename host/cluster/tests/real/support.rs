@@ -1,0 +1,374 @@
+use http::Request;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use thinkube_cluster::{
+    ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, SecretInputs, SecretText,
+    UninstallOptions, Uninstalled,
+};
+use thinkube_plan::{
+    Digest, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Plan, SecretContent,
+    SecretEntry, SecretSource, SecretStep, Stage, Step,
+};
+
+pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
+
+/// A corner of the cluster for one test: names of its own, and a user name of its own by which the audit log tells its
+/// requests from everybody else's.
+pub(crate) struct Bench {
+    pub(crate) cluster: Cluster,
+    pub(crate) client: kube::Client,
+    pub(crate) id: String,
+    /// The release's namespace. Nobody has made it yet.
+    pub(crate) namespace: String,
+    pub(crate) home: String,
+    admin: PathBuf,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// None, and a word about it, where there is no cluster.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+pub(crate) async fn bench() -> Option<Bench> {
+    let Some(admin) = std::env::var_os("THINKUBE_TEST_KUBECONFIG").map(PathBuf::from) else {
+        eprintln!("skipped: no cluster (cargo xtask cluster up)");
+        return None;
+    };
+    let id = format!("{:08x}", rand::random::<u32>());
+    let folder = tempfile::tempdir().unwrap();
+    let home = format!("home-{id}");
+    let (file, options) = (kube::config::Kubeconfig::read_from(&admin).unwrap(), Default::default());
+    let config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let cluster = connect_as(&admin, folder.path(), &home, &format!("tester-{id}"), true).await;
+    Some(Bench { cluster, client, namespace: format!("ns-{id}"), home, admin, folder, id })
+}
+
+async fn connect_as(admin: &Path, folder: &Path, home: &str, user: &str, all_rights: bool) -> Cluster {
+    let mut text = std::fs::read_to_string(admin).unwrap();
+    let groups = if all_rights { "\n    as-groups: [\"system:masters\"]" } else { "" };
+    let at = text.find("    client-certificate-data:").expect("a client certificate in the kubeconfig");
+    text.insert_str(at, &format!("    as: {user}{groups}\n"));
+    let path = folder.join(format!("{user}.kubeconfig"));
+    std::fs::write(&path, text).unwrap();
+    let options = Connect { kubeconfig: Some(path), context: None, home: home.to_owned() };
+    Cluster::connect(&options).await.unwrap()
+}
+
+#[derive(Debug, Clone)]
+#[expect(dead_code, reason = "shown when an assertion fails")]
+pub(crate) struct Asked {
+    pub(crate) verb: String,
+    pub(crate) uri: String,
+    pub(crate) code: u64,
+}
+
+impl Bench {
+    pub(crate) fn id(&self) -> String {
+        self.cluster.applyset_id("demo")
+    }
+
+    /// A user who may do nothing but what `rules` say, in the release's namespace and at home.
+    pub(crate) async fn limited(&self, rules: Value) -> Cluster {
+        let user = format!("limited-{}", self.id);
+        for namespace in [&self.namespace, &self.home] {
+            self.make(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"), json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "limited"}, "rules": rules}))
+                .await;
+            self.make(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"), json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "limited"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]}))
+                .await;
+        }
+        connect_as(&self.admin, self.folder.path(), &self.home, &user, false).await
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, u16> {
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header("content-type", kind);
+        let request =
+            request.body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default()).unwrap();
+        match self.client.request::<Value>(request).await {
+            Ok(value) => Ok(value),
+            Err(kube::Error::Api(status)) => Err(status.code),
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+    }
+
+    pub(crate) async fn make(&self, path: &str, body: Value) -> Value {
+        self.ask("POST", path, Some(body)).await.unwrap_or_else(|code| panic!("POST {path}: {code}"))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
+        self.ask("GET", path, None).await.ok()
+    }
+
+    pub(crate) async fn make_namespace(&self, name: &str) {
+        self.make(
+            "/api/v1/namespaces",
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+        )
+        .await;
+    }
+
+    pub(crate) fn core(&self, plural: &str, name: &str) -> String {
+        format!("/api/v1/namespaces/{}/{plural}/{name}", self.namespace)
+    }
+
+    pub(crate) async fn has_node(&self) -> bool {
+        let nodes = self.get("/api/v1/nodes").await.unwrap();
+        !nodes["items"].as_array().unwrap().is_empty()
+    }
+
+    pub(crate) fn audit_end(&self) -> u64 {
+        std::fs::metadata(self.admin.with_file_name("audit.log")).map_or(0, |log| log.len())
+    }
+
+    /// What this test's host asked since; reviews of its own rights, which change nothing, left out.
+    pub(crate) async fn asked_since(&self, since: u64, user: &str) -> Vec<Asked> {
+        // The server writes its log a moment after it has answered.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let log = std::fs::read(self.admin.with_file_name("audit.log")).unwrap();
+        let wanted = format!("{user}-{}", self.id);
+        let lines = log[since as usize..].split(|byte| *byte == b'\n');
+        lines
+            .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+            .filter(|line| line["impersonatedUser"]["username"] == wanted.as_str())
+            .map(|line| Asked {
+                verb: line["verb"].as_str().unwrap().to_owned(),
+                uri: line["requestURI"].as_str().unwrap().to_owned(),
+                code: line["responseStatus"]["code"].as_u64().unwrap_or(0),
+            })
+            .collect()
+    }
+
+    pub(crate) async fn writes_since(&self, since: u64, user: &str) -> Vec<Asked> {
+        let mut asked = self.asked_since(since, user).await;
+        asked.retain(|asked| {
+            matches!(asked.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+                && !asked.uri.contains("selfsubject")
+                && !asked.uri.contains("dryRun=All")
+        });
+        asked
+    }
+
+    /// The paths of everything that carries the release's label, of the kinds that the tests use.
+    pub(crate) async fn labelled(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let kinds = [
+            "/api/v1/namespaces",
+            "/api/v1/configmaps",
+            "/api/v1/secrets",
+            "/api/v1/services",
+            "/api/v1/pods",
+            "/api/v1/persistentvolumeclaims",
+            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/statefulsets",
+            "/apis/batch/v1/jobs",
+        ];
+        for path in kinds {
+            let list = self.get(&format!("{path}?labelSelector={PART_OF}%3D{}", self.id())).await.unwrap();
+            for item in list["items"].as_array().unwrap() {
+                let plural = path.rsplit('/').next().unwrap();
+                found.push(format!("{plural}/{}", item["metadata"]["name"].as_str().unwrap()));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    pub(crate) async fn clean(self) {
+        for namespace in [&self.namespace, &self.home] {
+            let _ = self.ask("DELETE", &format!("/api/v1/namespaces/{namespace}"), None).await;
+        }
+    }
+
+    /// All of an apply, as the engine does it. None if there was nothing to write.
+    pub(crate) async fn apply(&self, plan: &Plan) -> Result<Option<Release>, Error> {
+        let said = Said::default();
+        self.apply_with(
+            plan,
+            &secrets(),
+            &ApplyOptions { claim: Duration::from_secs(3), ..Default::default() },
+            &said,
+        )
+        .await
+    }
+
+    pub(crate) async fn apply_with(
+        &self,
+        plan: &Plan,
+        secrets: &SecretInputs,
+        options: &ApplyOptions,
+        said: &Said,
+    ) -> Result<Option<Release>, Error> {
+        let comparison = self.cluster.compare(plan, secrets).await?;
+        if comparison.up_to_date() {
+            return Ok(None);
+        }
+        let events = |event: Event| said.push(event);
+        let mut apply = self.cluster.begin(plan, secrets, comparison, options, &events).await?;
+        for stage in 0..plan.outline.stages.len() {
+            let done = match apply.stage(stage).await {
+                Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                apply.abandon(&error.to_string()).await;
+                return Err(error);
+            }
+        }
+        apply.prune().await?;
+        apply.finish().await.map(Some)
+    }
+
+    pub(crate) async fn compare(&self, plan: &Plan) -> Result<Comparison, Error> {
+        self.cluster.compare(plan, &secrets()).await
+    }
+
+    pub(crate) async fn uninstall(&self, delete_data: bool) -> Result<Uninstalled, Error> {
+        let options = UninstallOptions { delete_data, timeout: Duration::from_secs(90) };
+        self.cluster.uninstall("demo", &options, &|_| {}).await
+    }
+
+    pub(crate) fn plan(&self, stages: Vec<(&str, Vec<Step>)>) -> Plan {
+        plan(&self.namespace, stages)
+    }
+
+    pub(crate) fn object(&self, manifest: Value) -> Step {
+        object(&self.namespace, manifest)
+    }
+
+    pub(crate) fn config(&self, name: &str, value: &str) -> Step {
+        self.object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": value}}))
+    }
+
+    pub(crate) fn namespace_step(&self) -> Step {
+        step(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
+    }
+
+    pub(crate) fn claim(&self, name: &str) -> Step {
+        let mut claim = self.object(
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "nowhere",
+                "resources": {"requests": {"storage": "1Mi"}}}}),
+        );
+        if let Step::Object(claim) = &mut claim {
+            claim.on_uninstall = OnUninstall::Retain;
+        }
+        claim
+    }
+
+    /// Everything but what needs a node: a Namespace, a ConfigMap, composed Secrets, a Service, a claim, a Deployment of no
+    /// replica and a StatefulSet of none.
+    pub(crate) fn usual(&self) -> Plan {
+        let workload = |kind: &str| {
+            json!({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": kind.to_lowercase()}, "spec": {"replicas": 0,
+                "serviceName": if kind == "StatefulSet" { json!("web") } else { Value::Null },
+                "selector": {"matchLabels": {"app": kind}}, "template": {"metadata": {"labels": {"app": kind}},
+                    "spec": {"containers": [{"name": "main", "image": "none", "ports": [{"containerPort": 80}]}]}}}})
+        };
+        self.plan(vec![
+            (
+                "base",
+                vec![
+                    self.namespace_step(),
+                    self.config("settings", "one"),
+                    self.secret(
+                        "root",
+                        vec![
+                            ("user", SecretSource::Plain("admin".into())),
+                            ("password", SecretSource::Input("admin-password".into())),
+                            ("cookie", random()),
+                            ("url", SecretSource::Template("http://${user}:${password}@x".into())),
+                        ],
+                    ),
+                ],
+            ),
+            (
+                "run",
+                vec![
+                    self.object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+                    "spec": {"selector": {"app": "x"}, "ports": [{"port": 80}]}})),
+                    self.object(workload("Deployment")),
+                    self.object(workload("StatefulSet")),
+                ],
+            ),
+        ])
+    }
+
+    pub(crate) fn secret(&self, name: &str, entries: Vec<(&str, SecretSource)>) -> Step {
+        let entries =
+            entries.into_iter().map(|(key, source)| SecretEntry { key: key.into(), source }).collect();
+        Step::Secret(SecretStep {
+            name: name.to_owned(),
+            target: ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some(self.namespace.clone()),
+                name: name.to_owned(),
+            },
+            secret_type: "Opaque".into(),
+            content: SecretContent::Entries(entries),
+            on_uninstall: OnUninstall::Delete,
+        })
+    }
+}
+
+pub(crate) fn random() -> SecretSource {
+    SecretSource::Random(thinkube_plan::RandomText { bytes: 16, encoding: thinkube_plan::Encoding::Hex })
+}
+
+pub(crate) fn secrets() -> SecretInputs {
+    [("admin-password".to_owned(), SecretText::new("hunter2-and-more".into()))].into_iter().collect()
+}
+
+pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
+    let stages = stages
+        .into_iter()
+        .map(|(name, steps)| Stage { name: name.to_owned(), steps, gates: vec![], done_when: vec![] })
+        .collect();
+    Plan {
+        api_version: Plan::API_VERSION.into(),
+        kind: "Plan".into(),
+        release: "demo".into(),
+        namespace: namespace.to_owned(),
+        plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"demo") },
+        settings: json!({}),
+        requested: vec![],
+        granted: vec![],
+        outline: Outline { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
+    }
+}
+
+pub(crate) fn step(manifest: Value) -> Step {
+    let (on_change, on_uninstall) = (OnChange::Update, OnUninstall::Delete);
+    Step::Object(ObjectStep { manifest, on_change, on_uninstall, bindings: vec![] })
+}
+
+pub(crate) fn object(namespace: &str, mut manifest: Value) -> Step {
+    manifest["metadata"]["namespace"] = json!(namespace);
+    step(manifest)
+}
+
+pub(crate) fn on_change(step: Step, on_change: OnChange) -> Step {
+    match step {
+        Step::Object(object) => Step::Object(ObjectStep { on_change, ..object }),
+        other => other,
+    }
+}
+
+/// What a person who watches would have been told.
+#[derive(Default)]
+pub(crate) struct Said(Mutex<Vec<String>>);
+
+impl Said {
+    pub(crate) fn push(&self, event: Event) {
+        self.0.lock().unwrap().push(format!("{event:?}"));
+    }
+
+    pub(crate) fn all(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
