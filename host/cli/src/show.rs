@@ -375,7 +375,6 @@ impl Progress {
         }
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
-            Event::StageSkipped { stage } => Some(format!("stage {stage}: done already, skipped")),
             Event::Cluster(event) => self.cluster_event(event),
         };
         if let Some(text) = text {
@@ -396,6 +395,9 @@ impl Progress {
             }
             ClusterEvent::StageStarted { stage, objects, writes } => {
                 format!("stage {}: {objects} objects, {writes} to write", styled(STRONG, stage))
+            }
+            ClusterEvent::StageSkipped { stage } => {
+                format!("stage {}: done already, skipped", styled(STRONG, stage))
             }
             ClusterEvent::Applied { object, action } => {
                 let (style, sign, word) = mark(*action);

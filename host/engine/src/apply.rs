@@ -99,7 +99,6 @@ async fn stages(
 ) -> Result<(), Error> {
     for (index, stage) in plan.outline.stages.iter().enumerate() {
         if asking.holds(&stage.done_when).await {
-            (asking.events)(Event::StageSkipped { stage: stage.name.clone() });
             run.skip(index).await;
             continue;
         }

@@ -157,7 +157,7 @@ impl Error {
             Self::Denied(_) => "denied",
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
-            Self::Cluster(_) => "cluster",
+            Self::Cluster(error) => error.kind(),
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted => "interrupted",

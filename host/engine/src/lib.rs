@@ -39,11 +39,6 @@ pub enum Event {
     Cluster(ClusterEvent),
     /// A check has ended.
     Checked(CheckOutcome),
-    /// A stage is skipped because it is done already.
-    StageSkipped {
-        /// The stage's name.
-        stage: String,
-    },
 }
 
 /// Receives events. Must not block: it is called between requests.

@@ -236,17 +236,27 @@ fn the_devpi_plugin_conforms() {
 #[test]
 fn a_plugin_in_python_conforms_and_is_given_the_fact_that_it_asks_for() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let refused = run(&["plan", text(python()), "-o", "json"]).ends_with(3).error();
-    assert_eq!(refused["error"]["kind"], "facts-needed");
+    let image = ["--set", "image=registry.example.com/shell:1"];
+    refused(
+        &[&["plan", text(python())][..], &image].concat(),
+        3,
+        "facts-needed",
+        &["apps/v1 Deployment", "--facts"],
+    );
     let file = folder.path().join("facts.json");
-    let query = json!({"served": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress"}});
-    fs::write(&file, json!([{"query": query, "answer": {"served": true}}]).to_string()).expect("writable");
-    conforms(python(), &["--facts", text(&file)]);
+    let query = json!({"served": {"apiVersion": "apps/v1", "kind": "Deployment"}});
+    let facts = |served: bool| json!([{"query": query, "answer": {"served": served}}]).to_string();
+    fs::write(&file, facts(true)).expect("writable");
+    conforms(python(), &[&["--facts", text(&file)][..], &image].concat());
+    fs::write(&file, facts(false)).expect("writable");
+    let unmet = [&["plan", text(python()), "--facts", text(&file)][..], &image].concat();
+    refused(&unmet, 3, "problem", &["Deployments"]);
 }
 
-/// `inspect` works on a plugin that only misbehaves when it plans.
-fn misbehaves(behaviour: &str, kind: &str) -> String {
-    let arguments = ["plan", text(hostile()), "--set", &format!("do={behaviour}"), "-o", "json"];
+/// What is said when a plugin misbehaves while it plans.
+fn misbehaves(settings: &[&str], kind: &str) -> String {
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let arguments: Vec<&str> = ["plan", text(hostile()), "-o", "json"].into_iter().chain(settings).collect();
     let run = run(&arguments).ends_with(5);
     let error = run.error();
     assert_eq!(error["error"]["kind"], kind, "{error}");
@@ -255,27 +265,43 @@ fn misbehaves(behaviour: &str, kind: &str) -> String {
 
 #[test]
 fn a_plugin_that_traps_is_told_with_its_last_words() {
-    let message = misbehaves("panic", "trap");
+    let message = misbehaves(&["do=panic"], "trap");
     assert!(message.contains("panicked"), "{message}");
 }
 
 #[test]
 fn a_plugin_that_spins_is_ended() {
-    misbehaves("spin", "cpu-time");
+    misbehaves(&["do=spin"], "out-of-fuel");
+}
+
+#[test]
+fn a_plugin_that_sleeps_is_ended() {
+    misbehaves(&["do=sleep-forever"], "timeout");
+}
+
+#[test]
+fn a_plugin_that_floods_its_log_is_ended_and_its_log_is_bounded() {
+    misbehaves(&["do=flood-log"], "quota");
 }
 
 #[test]
 fn a_plugin_that_allocates_without_end_is_ended() {
-    misbehaves("allocate", "memory");
+    misbehaves(&["do=allocate"], "memory");
 }
 
 #[test]
 fn a_plugin_that_returns_a_hundred_megabytes_is_refused() {
-    misbehaves("huge-result", "quota");
+    misbehaves(&["do=huge-result", "amount=104857600"], "memory");
+    misbehaves(&["do=huge-result", "amount=20971520"], "quota");
 }
 
 #[test]
 fn a_plugin_that_returns_no_json_is_told_where() {
-    let message = misbehaves("bad-manifest", "malformed");
+    let message = misbehaves(&["do=invalid-json"], "malformed");
     assert!(message.contains("stage"), "{message}");
+}
+
+#[test]
+fn a_plugin_that_asks_for_facts_without_a_permission_is_refused() {
+    refused(&["plan", text(hostile()), "--set", "do=needs-forever"], 4, "query-denied", &["permission"]);
 }

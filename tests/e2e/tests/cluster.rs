@@ -1,0 +1,388 @@
+//! The host's command line against a real cluster. Each test has a release, a namespace and a home of its own.
+
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use thinkube_e2e::{Run, cluster, command, devpi, finish, root};
+use thinkube_test_cluster::{AuditEvent, Cluster};
+
+/// Found nowhere but in the Secret it belongs to.
+const CANARY: &str = "canary-5e1f0c";
+
+/// A corner of the cluster: a release of DevPI that collides with no other test's.
+struct Corner {
+    cluster: Cluster,
+    name: String,
+    home: String,
+    folder: TempDir,
+}
+
+impl Corner {
+    /// None where no cluster runs.
+    fn new(test: &str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let cluster = cluster()?;
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{test}-{}-{number}", std::process::id());
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Some(Self { cluster, home: format!("home-{name}"), name, folder })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command
+            .env("KUBECONFIG", self.cluster.kubeconfig())
+            .env("THINKUBE_HOME_NAMESPACE", &self.home)
+            .env("ADMIN_PASSWORD", CANARY);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        finish(&mut self.command(arguments))
+    }
+
+    /// The arguments that name the plugin, the release and its settings.
+    fn with_inputs<'a>(&'a self, before: &[&'a str], after: &[&'a str]) -> Vec<String> {
+        let component = devpi().to_str().expect("a path of the workspace is text");
+        let mut arguments: Vec<String> = before.iter().map(ToString::to_string).collect();
+        arguments.extend(
+            [component, "--release", &self.name, "--set", "domain_name=example.com"].map(str::to_owned),
+        );
+        arguments.extend(["--set".to_owned(), format!("devpi_namespace={}", self.name)]);
+        // An image that cannot be had: what is asked here needs no running pod, and a dozen of them need a machine.
+        arguments.extend(["--set", "devpi_image=registry.invalid/devpi:1"].map(str::to_owned));
+        arguments.extend(after.iter().map(ToString::to_string));
+        arguments
+    }
+
+    fn devpi(&self, before: &[&str], after: &[&str]) -> Run {
+        let arguments = self.with_inputs(before, after);
+        self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Applies everything and waits for nothing, which works without a node and starts no pod that matters.
+    fn apply(&self) -> Run {
+        self.devpi(&["apply"], &["--yes", "--no-wait", "-o", "json"])
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Run {
+        let mut kubectl = Command::new(self.cluster.kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig()).stdin(Stdio::null()))
+    }
+
+    fn create(&self, object: &Value) {
+        let file = self.folder.path().join("object.json");
+        fs::write(&file, object.to_string()).expect("writable");
+        self.kubectl(&["create", "-f", file.to_str().expect("text")]).ends_with(0);
+    }
+
+    /// Everything of this release that is in the cluster, as `kind/name`.
+    fn objects(&self) -> BTreeSet<String> {
+        let kinds = "configmaps,secrets,services,persistentvolumeclaims,deployments,ingresses,leases";
+        let mut found = BTreeSet::new();
+        for namespace in [&self.name, &self.home] {
+            let listed = self.kubectl(&["get", kinds, "-n", namespace, "-o", "name"]).ends_with(0).stdout;
+            found.extend(
+                listed
+                    .lines()
+                    .filter(|line| !line.contains("kube-root-ca.crt"))
+                    .map(|line| format!("{namespace}/{line}").replace(&self.name, "NAME")),
+            );
+        }
+        found
+    }
+
+    fn writes_since(&self, mark: u64) -> Vec<AuditEvent> {
+        // The log is written after the answer.
+        std::thread::sleep(Duration::from_millis(500));
+        let events = self.cluster.audit_events(mark).expect("the audit log can be read");
+        events.into_iter().filter(|event| event.is_write() && self.is_ours(event)).collect()
+    }
+
+    fn is_ours(&self, event: &AuditEvent) -> bool {
+        event.user_agent.starts_with("thinkube-host")
+            && [&event.uri, &event.namespace, &event.name].iter().any(|text| text.contains(&self.name))
+    }
+}
+
+impl Drop for Corner {
+    fn drop(&mut self) {
+        for namespace in [&self.name, &self.home] {
+            self.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+#[test]
+fn a_second_apply_sends_no_write() {
+    let Some(corner) = Corner::new("twice") else { return };
+    assert_eq!(corner.apply().ends_with(0).json()["changed"], true);
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let second = corner.apply().ends_with(0).json();
+    assert_eq!(second["changed"], false);
+    assert_eq!(corner.writes_since(mark), []);
+    // The test can fail: a change of one setting is seen as writes by the same means.
+    let changed = corner.devpi(&["apply"], &["--yes", "--no-wait", "--set", "devpi_index_name=other"]);
+    changed.ends_with(0);
+    assert!(!corner.writes_since(mark).is_empty());
+}
+
+#[test]
+fn the_label_of_the_applyset_lists_every_object() {
+    let Some(corner) = Corner::new("label") else { return };
+    let release = corner.apply().ends_with(0).json()["release"].clone();
+    let selector =
+        format!("applyset.kubernetes.io/part-of={}", release["applysetId"].as_str().expect("an id"));
+    let kinds = "namespaces,configmaps,secrets,services,persistentvolumeclaims,deployments,ingresses";
+    let listed = corner.kubectl(&["get", kinds, "-A", "-l", &selector, "-o", "name"]).ends_with(0).stdout;
+    assert_eq!(listed.lines().count() as u64, release["objects"].as_u64().expect("a number"), "{listed}");
+}
+
+#[test]
+fn uninstall_leaves_nothing_but_the_volume_and_says_so() {
+    let Some(corner) = Corner::new("leaves") else { return };
+    corner.apply().ends_with(0);
+    let said = corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0).stdout;
+    assert!(said.contains("devpi-data-pvc") && said.contains("stays"), "{said}");
+    let left: Vec<String> = corner.objects().into_iter().collect();
+    assert_eq!(left, ["NAME/persistentvolumeclaim/devpi-data-pvc"]);
+    let nothing = corner.run(&["uninstall", &corner.name, "--yes", "-o", "json"]).ends_with(1).error();
+    assert_eq!(nothing["error"]["kind"], "no-release");
+}
+
+#[test]
+fn a_volume_that_was_kept_is_taken_up_again() {
+    let Some(corner) = Corner::new("again") else { return };
+    corner.apply().ends_with(0);
+    let uid = |corner: &Corner| {
+        corner
+            .kubectl(&["get", "pvc", "devpi-data-pvc", "-n", &corner.name, "-o", "jsonpath={.metadata.uid}"])
+            .ends_with(0)
+            .stdout
+    };
+    let before = uid(&corner);
+    corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0);
+    corner.apply().ends_with(0);
+    assert_eq!(uid(&corner), before);
+}
+
+#[test]
+fn delete_data_takes_the_volume_and_the_namespace_too() {
+    let Some(corner) = Corner::new("data") else { return };
+    corner.apply().ends_with(0);
+    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
+    assert_eq!(corner.objects(), BTreeSet::new());
+    assert_ne!(corner.kubectl(&["get", "namespace", &corner.name]).code, 0);
+}
+
+#[test]
+fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
+    let Some(corner) = Corner::new("diff") else { return };
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let fresh = corner.devpi(&["plan"], &["--cluster", "--exit-code", "-o", "json"]).ends_with(7).json();
+    assert!(fresh["changes"].as_array().expect("a list").iter().all(|change| change["action"] == "create"));
+    let dry =
+        |event: &AuditEvent| event.uri.contains("dryRun=All") || event.resource == "selfsubjectaccessreviews";
+    assert_eq!(corner.writes_since(mark).into_iter().filter(|event| !dry(event)).collect::<Vec<_>>(), []);
+
+    corner.apply().ends_with(0);
+    corner.devpi(&["plan"], &["--cluster", "--exit-code"]).ends_with(0);
+    let other =
+        corner.devpi(&["plan"], &["--cluster", "-o", "json", "--set", "devpi_api_hostname=api.example.com"]);
+    let changes = other.ends_with(0).json()["changes"].clone();
+    let changed: Vec<&Value> =
+        changes.as_array().expect("a list").iter().filter(|change| change["action"] == "update").collect();
+    let paths: Vec<&str> = changed
+        .iter()
+        .flat_map(|change| change["fields"].as_array().expect("a list"))
+        .map(|field| field["path"].as_str().expect("text"))
+        .collect();
+    assert!(paths.iter().any(|path| path.contains("env[DEVPI_OUTSIDE_URL].value")), "{paths:?}");
+    assert!(paths.iter().any(|path| path.contains("rules") && path.contains("host")), "{paths:?}");
+}
+
+#[test]
+fn a_change_by_somebody_else_is_shown_and_taken_back() {
+    let Some(corner) = Corner::new("drift") else { return };
+    corner.apply().ends_with(0);
+    let patch = r#"{"data":{"X-Real-IP":"changed"}}"#;
+    corner.kubectl(&["patch", "configmap", "nginx-headers", "-n", &corner.name, "-p", patch]).ends_with(0);
+    let run = corner.devpi(&["apply"], &["--yes", "--no-wait", "-o", "json"]).ends_with(1).error();
+    let message = run["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("nginx-headers") && message.contains("kubectl"), "{message}");
+}
+
+#[test]
+fn the_secret_is_in_its_secret_and_nowhere_else() {
+    let Some(corner) = Corner::new("canary") else { return };
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let mut said = String::new();
+    for run in [
+        corner.devpi(&["plan"], &["--cluster"]),
+        corner.devpi(&["apply"], &["--yes", "--no-wait"]),
+        corner.devpi(&["plan"], &["--cluster", "-o", "json"]),
+        corner.run(&["status", &corner.name]),
+        corner.run(&["status", &corner.name, "-o", "json"]),
+        corner.run(&["check", &corner.name]),
+    ] {
+        said.push_str(&run.stdout);
+        said.push_str(&run.stderr);
+    }
+    let encoded = corner
+        .kubectl(&["get", "secret", "devpi-root", "-n", &corner.name, "-o", "jsonpath={.data.password}"])
+        .ends_with(0)
+        .stdout;
+    assert!(!encoded.is_empty());
+    for namespace in [&corner.name, &corner.home] {
+        let kinds = "configmaps,deployments,services,ingresses,leases,events,pods";
+        said.push_str(&corner.kubectl(&["get", kinds, "-n", namespace, "-o", "json"]).ends_with(0).stdout);
+    }
+    said.push_str(&format!("{:?}", corner.cluster.audit_events(mark).expect("there is an audit log")));
+    assert!(!said.contains(CANARY), "the secret's text was found");
+    assert!(!said.contains(&encoded), "the secret's text was found in base64");
+}
+
+#[test]
+fn a_namespace_that_is_stuck_terminating_is_told_and_nothing_is_changed() {
+    let Some(corner) = Corner::new("stuck") else { return };
+    corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);
+    corner.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "holds",
+        "namespace": corner.name, "finalizers": ["example.org/holds"]}}));
+    corner.kubectl(&["delete", "namespace", &corner.name, "--wait=false"]).ends_with(0);
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let error = corner.apply().ends_with(1).error();
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert!(message.contains(&corner.name) && message.contains("being deleted"), "{message}");
+    assert_eq!(corner.writes_since(mark), []);
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    corner.kubectl(&["patch", "configmap", "holds", "-n", &corner.name, "-p", patch]).ends_with(0);
+}
+
+#[test]
+fn rights_that_lack_one_kind_are_told_before_anything_is_written() {
+    let Some(corner) = Corner::new("rights") else { return };
+    let user = format!("user-{}", corner.name);
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["namespaces", "configmaps", "secrets", "services", "persistentvolumeclaims", "pods",
+            "events", "services/proxy"], "verbs": ["*"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["ingressclasses"], "verbs": ["get", "list"]},
+        {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["get", "list"]},
+    ]);
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": user},
+        "rules": rules});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": user}, "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user}});
+    corner.create(&role);
+    corner.create(&binding);
+    let kubeconfig = corner.cluster.client_kubeconfig(&user, &[]).expect("a certificate");
+    let arguments = corner.with_inputs(&["apply"], &["--yes", "--no-wait", "-o", "json"]);
+    let mut command = corner.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let error = finish(command.env("KUBECONFIG", kubeconfig)).ends_with(1).error();
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert_eq!(error["error"]["kind"], "forbidden", "{message}");
+    assert!(message.contains("ingresses") && message.contains(&user), "{message}");
+    let reviews = |event: &AuditEvent| event.resource == "selfsubjectaccessreviews";
+    assert_eq!(corner.writes_since(mark).into_iter().filter(|event| !reviews(event)).collect::<Vec<_>>(), []);
+    corner.kubectl(&["delete", "clusterrole,clusterrolebinding", &user]);
+}
+
+#[test]
+fn an_object_of_somebody_else_is_not_taken_over_unless_it_is_named() {
+    let Some(corner) = Corner::new("owner") else { return };
+    corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);
+    corner.create(&json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "nginx-headers", "namespace": corner.name}, "data": {"mine": "yes"}}));
+    let error = corner.apply().ends_with(1).error();
+    assert_eq!(error["error"]["kind"], "not-owned");
+    let adopt = format!("ConfigMap/{}/nginx-headers", corner.name);
+    corner.devpi(&["apply"], &["--yes", "--no-wait", "--adopt", &adopt]).ends_with(0);
+    let mine = ["get", "configmap", "nginx-headers", "-n", &corner.name, "-o", "jsonpath={.data.mine}"];
+    assert_eq!(corner.kubectl(&mine).ends_with(0).stdout, "yes");
+}
+
+#[test]
+fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
+    let Some(corner) = Corner::new("killed") else { return };
+    let arguments = corner.with_inputs(&["apply"], &["--yes", "--no-wait", "--quiet"]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    for milliseconds in [60, 120, 180, 240, 320, 420] {
+        let mut host = corner
+            .command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        host.kill().expect("it can be killed");
+        host.wait().expect("it ends");
+    }
+    let begin = Instant::now();
+    let finished = corner.apply().ends_with(0).json();
+    assert!(begin.elapsed() < Duration::from_secs(60), "the dead host's claim must end");
+    assert_eq!(finished["release"]["phase"], "deployed");
+    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
+    assert_eq!(corner.objects(), BTreeSet::new());
+}
+
+#[test]
+fn kubectl_finds_the_host_as_a_plugin() {
+    let Some(corner) = Corner::new("kubectl") else { return };
+    let folder = thinkube_e2e::host().parent().expect("it is in a folder").to_owned();
+    let path = std::env::join_paths(
+        std::iter::once(folder).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    );
+    let mut kubectl = Command::new(corner.cluster.kubectl());
+    kubectl
+        .args(["thinkube", "status"])
+        .env("PATH", path.expect("a path"))
+        .env("KUBECONFIG", corner.cluster.kubeconfig());
+    kubectl.env("THINKUBE_HOME_NAMESPACE", &corner.home).current_dir(root());
+    assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "nothing is installed\n");
+}
+
+#[test]
+fn devpi_runs_in_a_pod_and_answers() {
+    let Some(corner) = Corner::new("runs") else { return };
+    if !corner.cluster.has_node() {
+        eprintln!("skipped: the cluster has no node, so no pod can run");
+        return;
+    }
+    corner.cluster.free_volumes().expect("volumes can be freed");
+    let image = format!("devpi_image={}", corner.cluster.devpi_image().expect("a node has the image"));
+    let applied = corner.devpi(&["apply"], &["--yes", "-o", "json", "--set", &image]).ends_with(0);
+    for said in ["stage server", "Deployment", "ready after"] {
+        assert!(applied.stderr.contains(said), "{said} is not in {}", applied.stderr);
+    }
+    let applied = applied.json();
+    let health = applied["health"].as_array().expect("a list").clone();
+    let passed = |name: &str| health.iter().any(|check| check["name"] == name && check["status"] == "passed");
+    assert!(passed("outside-url"), "{health:?}");
+    let uri = format!("/api/v1/namespaces/{0}/services/devpi:3141/proxy/+api", corner.name);
+    let answer: Value =
+        serde_json::from_str(&corner.kubectl(&["get", "--raw", &uri]).ends_with(0).stdout).expect("JSON");
+    assert_eq!(answer["result"]["login"], "https://devpi-api.example.com/+login");
+
+    corner.run(&["check", &corner.name, "--tests", "--wait"]).ends_with(0);
+    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let second = corner.devpi(&["apply"], &["--yes", "-o", "json", "--set", &image]).ends_with(0);
+    assert_eq!(second.json()["changed"], false, "{}", second.stderr);
+    assert_eq!(corner.writes_since(mark), []);
+    let status = corner.run(&["status", &corner.name, "-o", "json"]).ends_with(0).json();
+    assert!(
+        status["inventory"].as_array().expect("a list").iter().all(|object| object["ready"] == true),
+        "{status}"
+    );
+    corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0);
+    assert_eq!(
+        corner.objects().into_iter().collect::<Vec<_>>(),
+        ["NAME/persistentvolumeclaim/devpi-data-pvc"]
+    );
+}
