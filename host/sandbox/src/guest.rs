@@ -102,13 +102,14 @@ impl State {
         store.set_hostcall_fuel(limits.transfer_bytes);
         store.set_fuel(limits.fuel)?;
         store.set_epoch_deadline(1);
-        let end = Instant::now() + limits.wall_time;
+        // None: so far off that no clock can tell.
+        let end = Instant::now().checked_add(limits.wall_time);
         // The first tick may come at once; one more than the limit says never cuts a guest short.
         let mut ticks = limits.cpu_time.as_nanos() / TICK.as_nanos() + 1;
         // The callback runs in the guest's own loop, at most once a tick and only while the guest runs, so a thread
         // that the system did not schedule costs the guest nothing. Yielding keeps one guest from holding a worker.
         store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= end {
+            if end.is_some_and(|end| Instant::now() >= end) {
                 return Err(Breach::WallTime.into());
             }
             ticks = ticks.saturating_sub(1);
@@ -208,9 +209,8 @@ impl Log {
 
 /// Counts memory over all memories of a store; wasmtime's own limits are per memory.
 pub(crate) struct Meter {
-    memory: usize,
-    last_growth: usize,
-    pub(crate) peak: usize,
+    /// In bytes. Memories never shrink, so it is the peak as well.
+    pub(crate) memory: usize,
     pub(crate) memory_denied: bool,
     pub(crate) table_denied: bool,
     max_memory: usize,
@@ -224,8 +224,6 @@ impl Meter {
     fn new(limits: &Limits) -> Self {
         Self {
             memory: 0,
-            last_growth: 0,
-            peak: 0,
             memory_denied: false,
             table_denied: false,
             max_memory: limits.memory_bytes,
@@ -240,22 +238,29 @@ impl Meter {
 impl ResourceLimiter for Meter {
     // A refused growth is an answer, not an end: interpreters collect garbage and go on. `memory_denied` tells the
     // cause should the guest fail after all.
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        let total = self.memory.saturating_add(growth);
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self.memory.saturating_add(desired.saturating_sub(current));
         if total > self.max_memory {
             self.memory_denied = true;
             return Ok(false);
         }
+        // Beyond the memory's own maximum: wasmtime would refuse it after it was counted.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
         self.memory = total;
-        self.last_growth = growth;
-        self.peak = self.peak.max(total);
         Ok(true)
     }
 
+    // Nothing is given back: wasmtime also calls this for a growth that it never asked about, so a guest could have
+    // memory uncounted by asking for an impossible size.
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory -= self.last_growth;
-        self.last_growth = 0;
+        self.memory_denied = true;
         Ok(())
     }
 

@@ -418,7 +418,7 @@ impl Plugin {
                     log_truncated: log.truncated,
                     output,
                     fuel: limits.fuel - left,
-                    peak_memory: meter.peak,
+                    peak_memory: meter.memory,
                     elapsed: started.elapsed(),
                 })
             }

@@ -190,6 +190,43 @@ async fn memory_is_counted_over_all_memories() {
     assert!(matches!(error, Error::Memory { .. }), "{error:?}");
 }
 
+#[tokio::test]
+async fn asking_for_an_impossible_size_does_not_make_the_host_forget_what_was_given() {
+    // Forty megabytes, then more than a memory can ever have, then forty in another memory.
+    let body = "
+        (drop (memory.grow 0 (i32.const 640)))
+        (drop (memory.grow 0 (i32.const -1)))
+        (drop (memory.grow 1 (i32.const 1000)))
+        (br_if 0 (i32.ne (memory.grow 2 (i32.const 640)) (i32.const -1)))
+        unreachable";
+    let core = format!(
+        "{USUAL} (memory 1 16) (memory 1) {DESCRIBE} {}",
+        plan_release(&format!("(block {body}) i32.const 2048"))
+    );
+    let error = failure(&component(PLUGIN, &core)).await;
+    assert!(matches!(error, Error::Memory { .. }), "{error:?}");
+
+    // What only its own maximum refuses is not counted: the rest is still there to be had.
+    let body = "
+        (drop (memory.grow 1 (i32.const 600)))
+        (drop (memory.grow 1 (i32.const 600)))
+        (br_if 0 (i32.eq (memory.grow 0 (i32.const 1000)) (i32.const -1)))
+        (return (i32.const 2048))";
+    let core =
+        format!("{USUAL} (memory 1 16) {DESCRIBE} {}", plan_release(&format!("(block {body}) unreachable")));
+    let plugin = load(&component(PLUGIN, &core)).await.unwrap();
+    let called = patiently(plugin.plan(&context("raw", 0))).await.unwrap();
+    assert_eq!(called.peak_memory, 1002 << 16);
+}
+
+#[tokio::test]
+async fn components_with_async_built_ins_as_quickjs_makes_them_are_compiled() {
+    let bytes = wat::parse_str("(component (core func (canon task.cancel)))").unwrap();
+    // It is refused for what it lacks, not for what it has.
+    let error = refusal(&bytes).await;
+    assert!(error.to_string().contains("lacks the export"), "{error}");
+}
+
 fn on_demand() -> Sandbox {
     let config = Config { limits: Limits::default(), cache: None, allocation: Allocation::OnDemand };
     Sandbox::new(config).unwrap()
