@@ -1,5 +1,6 @@
 use crate::support::{Said, bench, on_change, plan, random, secrets, step};
 use serde_json::json;
+use std::time::Duration;
 use thinkube_cluster::{Action, Adopt, ApplyOptions, Error, SecretInputs};
 use thinkube_plan::{OnChange, SecretKey, SecretSource, Step};
 
@@ -264,5 +265,95 @@ async fn a_definition_and_its_objects_go_together() {
     bench.apply(&plan).await.unwrap().unwrap();
     let gone = bench.uninstall(true).await.unwrap();
     assert_eq!((gone.deleted.len(), gone.kept.len()), (3, 0), "{gone:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_stage_that_was_found_done_is_not_applied_and_not_asked_for_again() {
+    let Some(bench) = bench().await else { return };
+    let plan = bench.plan(vec![
+        ("one", vec![bench.namespace_step(), bench.config("a", "1")]),
+        ("two", vec![bench.config("b", "1")]),
+    ]);
+    let inputs = secrets();
+    let comparison = bench.compare(&plan).await.unwrap();
+    let options = ApplyOptions::default();
+    let mut apply = bench.cluster.begin(&plan, &inputs, comparison, &options, &|_| {}).await.unwrap();
+    apply.stage(0).await.unwrap();
+    apply.wait(0, Duration::from_secs(30)).await.unwrap();
+    apply.skip(1).await;
+    apply.prune().await.unwrap();
+    let release = apply.finish().await.unwrap();
+    assert_eq!(release.inventory.len(), 3, "it may exist all the same");
+    assert!(bench.get(&bench.core("configmaps", "b")).await.is_none());
+    let comparison = bench.compare(&plan).await.unwrap();
+    assert!(comparison.up_to_date());
+    assert_eq!(comparison.skipped_stages(), ["two"]);
+    // When its `done_when` no longer holds it is applied.
+    let mut apply = bench.cluster.begin(&plan, &inputs, comparison, &options, &|_| {}).await.unwrap();
+    for stage in 0..2 {
+        apply.stage(stage).await.unwrap();
+    }
+    apply.finish().await.unwrap();
+    assert!(bench.get(&bench.core("configmaps", "b")).await.is_some());
+    assert!(bench.compare(&plan).await.unwrap().skipped_stages().is_empty());
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn what_is_retained_outlives_the_plan_that_had_it_and_goes_with_the_data() {
+    let Some(bench) = bench().await else { return };
+    let mut kept = bench.config("kept", "1");
+    if let Step::Object(object) = &mut kept {
+        object.on_uninstall = thinkube_plan::OnUninstall::Retain;
+    }
+    let first = bench.plan(vec![("one", vec![bench.namespace_step(), kept, bench.config("a", "1")])]);
+    bench.apply(&first).await.unwrap();
+    let second = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1")])]);
+    let dry = bench.cluster.dry_run(&second, &secrets()).await.unwrap();
+    assert_eq!(dry[2].action, Action::Keep, "{dry:#?}");
+    let release = bench.apply(&second).await.unwrap().unwrap();
+    assert_eq!(release.inventory.len(), 3);
+    assert!(bench.compare(&second).await.unwrap().up_to_date());
+    let gone = bench.uninstall(true).await.unwrap();
+    assert!(gone.deleted.iter().any(|object| object.name == "kept"), "{gone:?}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn warnings_of_the_server_are_passed_on() {
+    let Some(bench) = bench().await else { return };
+    let old = bench.object(json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": "web", "annotations": {"kubernetes.io/ingress.class": "none"}},
+        "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}}));
+    bench.make_namespace(&bench.namespace).await;
+    let plan = bench.plan(vec![("one", vec![old])]);
+    let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
+    assert!(dry[0].note.as_deref().unwrap().contains("ingress.class"), "{dry:#?}");
+    let said = Said::default();
+    bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap();
+    assert!(said.all().contains("Warning(\"") && said.all().contains("ingress.class"), "{}", said.all());
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+/// A figure that does not depend on the machine: requests an object.
+#[tokio::test]
+async fn many_objects_cost_one_request_each_and_none_when_they_are_there() {
+    let Some(bench) = bench().await else { return };
+    let mut steps = vec![bench.namespace_step()];
+    steps.extend((0..300).map(|number| bench.config(&format!("c{number}"), "1")));
+    let plan = bench.plan(vec![("one", steps)]);
+    let before = bench.audit_end();
+    let started = std::time::Instant::now();
+    bench.apply(&plan).await.unwrap().unwrap();
+    let first = (bench.asked_since(before, "tester").await.len(), started.elapsed());
+    assert!(first.0 < 300 * 105 / 100 + 30, "{first:?}");
+    let before = bench.audit_end();
+    assert!(bench.apply(&plan).await.unwrap().is_none());
+    let second = bench.asked_since(before, "tester").await.len();
+    assert_eq!(second, 3, "two kinds and the record");
+    bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }

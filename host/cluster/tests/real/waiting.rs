@@ -147,3 +147,43 @@ async fn a_claim_that_waits_for_its_first_user_does_not_hold_the_stage() {
     bench.ask("DELETE", &format!("/apis/storage.k8s.io/v1/storageclasses/{class}"), None).await.unwrap();
     bench.clean().await;
 }
+
+#[tokio::test]
+async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
+    let Some(bench) = bench().await else { return };
+    if !bench.has_node().await {
+        return;
+    }
+    let job = bench.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
+        "backoffLimit": 0, "ttlSecondsAfterFinished": 1, "template": {"spec": {"restartPolicy": "Never", "containers": [
+            {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["true"]}]}}}}));
+    let plan = bench.plan(vec![("one", vec![bench.namespace_step(), job])]);
+    let (waited, said) = wait(&bench, &plan, 60).await;
+    waited.unwrap_or_else(|error| panic!("{error}\n{said}"));
+    let path = format!("/apis/batch/v1/namespaces/{}/jobs/once", bench.namespace);
+    for _ in 0..100 {
+        if bench.get(&path).await.is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_container_that_crashes_again_and_again_is_said_while_it_is_waited_for() {
+    let Some(bench) = bench().await else { return };
+    if !bench.has_node().await {
+        return;
+    }
+    let crashing = server(&bench, IMAGE, "exit 7");
+    let plan = bench.plan(vec![("one", vec![bench.namespace_step(), crashing])]);
+    let (waited, said) = wait(&bench, &plan, 20).await;
+    let text = waited.unwrap_err().to_string();
+    assert!(text.contains("CrashLoopBackOff") && text.contains("exit code 7"), "{text}\n{said}");
+    assert!(said.contains("container main: "), "{said}");
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
