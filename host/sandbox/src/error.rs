@@ -139,7 +139,7 @@ pub enum Error {
         call: &'static str,
         /// Which limit.
         which: Quota,
-        /// The limit, in the unit of its row in [`Limits`](crate::Limits).
+        /// The limit, in the unit of its row in [`Limits`].
         limit: usize,
     },
     /// What it returned, or passed to the host, is no value of the contract.
@@ -253,7 +253,7 @@ impl fmt::Display for TrapKind {
     }
 }
 
-/// The limits that bound what a plugin writes, asks for and returns; each is a field of [`Limits`](crate::Limits).
+/// The limits that bound what a plugin writes, asks for and returns; each is a field of [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields of Limits of the same names are documented")]
 #[non_exhaustive]
@@ -272,7 +272,7 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// The field of [`Limits`](crate::Limits).
+    /// The field of [`Limits`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TableElements => "table_elements",
