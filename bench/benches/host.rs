@@ -17,10 +17,10 @@ mod bare {
 
     wasmtime::component::bindgen!({ path: "../wit/0.1.0", world: "thinkube:plugin/plugin" });
 
-    pub use exports::thinkube::plugin::lifecycle::Context;
+    pub(crate) use exports::thinkube::plugin::lifecycle::Context;
     use thinkube::plugin::log;
 
-    pub struct State {
+    pub(crate) struct State {
         wasi: WasiCtx,
         table: ResourceTable,
     }
@@ -35,13 +35,13 @@ mod bare {
         fn log(&mut self, _: log::Level, _: String) {}
     }
 
-    pub struct Bare {
+    pub(crate) struct Bare {
         engine: Engine,
         pre: PluginPre<State>,
     }
 
     impl Bare {
-        pub fn new(bytes: &[u8]) -> wasmtime::Result<Self> {
+        pub(crate) fn new(bytes: &[u8]) -> wasmtime::Result<Self> {
             let mut config = Config::new();
             config.allocation_strategy(InstanceAllocationStrategy::pooling());
             let engine = Engine::new(&config)?;
@@ -52,19 +52,19 @@ mod bare {
             Ok(Self { pre: PluginPre::new(linker.instantiate_pre(&component)?)?, engine })
         }
 
-        pub fn instantiate(&self) -> wasmtime::Result<(Store<State>, Plugin)> {
+        pub(crate) fn instantiate(&self) -> wasmtime::Result<(Store<State>, Plugin)> {
             let state = State { wasi: WasiCtx::builder().build(), table: ResourceTable::new() };
             let mut store = Store::new(&self.engine, state);
             let plugin = self.pre.instantiate(&mut store)?;
             Ok((store, plugin))
         }
 
-        pub fn describe(&self) -> wasmtime::Result<usize> {
+        pub(crate) fn describe(&self) -> wasmtime::Result<usize> {
             let (mut store, plugin) = self.instantiate()?;
             Ok(plugin.thinkube_plugin_lifecycle().call_describe(&mut store)?.permissions.len())
         }
 
-        pub fn plan(&self, context: &Context) -> wasmtime::Result<bool> {
+        pub(crate) fn plan(&self, context: &Context) -> wasmtime::Result<bool> {
             let (mut store, plugin) = self.instantiate()?;
             Ok(plugin.thinkube_plugin_lifecycle().call_plan_release(&mut store, context)?.is_ok())
         }

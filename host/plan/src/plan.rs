@@ -94,7 +94,7 @@ pub enum Step {
     /// An image, built and pushed.
     Image(ImageStep),
     /// A resource behind an HTTP API.
-    External(ExternalStep),
+    External(Box<ExternalStep>),
     /// Files in running pods.
     PodFiles(PodFilesStep),
 }
@@ -112,9 +112,10 @@ impl Step {
     /// What happens to it at uninstall.
     pub fn on_uninstall(&self) -> OnUninstall {
         match self {
-            Self::Object(ObjectStep { on_uninstall, .. })
-            | Self::Secret(SecretStep { on_uninstall, .. })
-            | Self::External(ExternalStep { on_uninstall, .. }) => *on_uninstall,
+            Self::Object(ObjectStep { on_uninstall, .. }) | Self::Secret(SecretStep { on_uninstall, .. }) => {
+                *on_uninstall
+            }
+            Self::External(step) => step.on_uninstall,
             Self::Image(_) | Self::PodFiles(_) => OnUninstall::Retain,
         }
     }

@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
                     outputs,
                     on_uninstall,
                 } = from;
-                plan::Step::External(plan::ExternalStep {
+                plan::Step::External(Box::new(plan::ExternalStep {
                     desired: self.json(&desired, || {
                         format!("stage {stage}, step {number} (external resource {name}), desired")
                     })?,
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
                     delete: delete.map(Into::into),
                     outputs: all(outputs),
                     on_uninstall: on_uninstall.into(),
-                })
+                }))
             }
             wire::Step::PodFiles(from) => plan::Step::PodFiles(from.into()),
         })

@@ -137,9 +137,13 @@ pub fn finish(command: &mut Command) -> Run {
 pub fn cluster() -> Option<Cluster> {
     let cluster = Cluster::attach("default").expect("the cluster's state can be read");
     if cluster.is_none() {
-        // When standard error is closed there is nobody to tell.
-        let _ =
-            writeln!(std::io::stderr(), "skipped: no cluster runs; start one with `cargo xtask cluster up`");
+        skipped("no cluster runs; start one with `cargo xtask cluster up`");
     }
     cluster
+}
+
+/// Says why a test does nothing here.
+pub fn skipped(why: &str) {
+    // When standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

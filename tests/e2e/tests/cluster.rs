@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use thinkube_e2e::{Run, cluster, command, devpi, finish, root};
+use thinkube_e2e::{Run, cluster, command, devpi, finish, root, skipped};
 use thinkube_test_cluster::{AuditEvent, Cluster};
 
 /// Found nowhere but in the Secret it belongs to.
@@ -352,8 +352,7 @@ fn kubectl_finds_the_host_as_a_plugin() {
 fn devpi_runs_in_a_pod_and_answers() {
     let Some(corner) = Corner::new("runs") else { return };
     if !corner.cluster.has_node() {
-        eprintln!("skipped: the cluster has no node, so no pod can run");
-        return;
+        return skipped("the cluster has no node, so no pod can run");
     }
     corner.cluster.free_volumes().expect("volumes can be freed");
     let image = format!("devpi_image={}", corner.cluster.devpi_image().expect("a node has the image"));
