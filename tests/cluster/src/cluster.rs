@@ -79,33 +79,42 @@ impl Cluster {
             return Ok(cluster);
         }
         let layout = Layout::of(&options.name)?;
-        let _lock = Lock::take(&layout.lock(), report)?;
+        let lock = Lock::take(&layout.lock(), report)?;
         if let Some(cluster) = Self::running(&layout)? {
             return cluster.suits(options, report);
         }
-        if layout.root.exists() || !teardown::left(&layout).is_empty() {
+        let result = Self::start(&layout, options, report);
+        // An attempt that did not get as far as a folder of its own leaves nothing.
+        if !layout.root.exists() {
+            let_go(&layout, lock)?;
+        }
+        result
+    }
+
+    fn start(layout: &Layout, options: &Options, report: &mut Report<'_>) -> Result<Self> {
+        if layout.root.exists() || !teardown::left(layout).is_empty() {
             step(report, format!("removing what is left of cluster `{}`", layout.name));
-            teardown::all(&layout)?;
+            teardown::all(layout)?;
         }
         let node = wants_node(options.node, report)?;
         if node {
-            packages::ensure(report)?;
+            packages::ensure(layout, report)?;
             needs::kernel(report)?;
         }
-        let programs = Programs::ensure(node, report)?;
-        let images = if node { Some(images::ensure(&programs, report)?) } else { None };
+        let programs = Programs::ensure(layout, node, report)?;
+        let images = if node { Some(images::ensure(layout, &programs, report)?) } else { None };
         let begin = Instant::now();
-        let start = Start { layout: &layout, programs: &programs };
+        let start = Start { layout, programs: &programs };
         let record = match &images {
             None => start.control_plane_alone(report),
             Some(images) => start.with_node(images, report),
         };
         let record = record.inspect_err(|_| {
             // The folder stays, for its logs. What could not be stopped is found by `down`.
-            let _ = teardown::stop(&layout);
+            let _ = teardown::stop(layout);
         })?;
         step(report, format!("cluster `{}` is up after {:.1} s", layout.name, begin.elapsed().as_secs_f32()));
-        Ok(Self { kubeconfig: layout.kubeconfig(), own: Some(Own { layout, record }) })
+        Ok(Self { kubeconfig: layout.kubeconfig(), own: Some(Own { layout: layout.clone(), record }) })
     }
 
     /// The cluster of this name if it runs and is healthy; the one that the environment names if it does.
@@ -135,7 +144,7 @@ impl Cluster {
     }
 
     /// A running cluster is kept even if it has more or less than was asked for, as long as it will do.
-    fn suits(self, options: &Options, report: &mut Report<'_>) -> Result<Self> {
+    fn suits(mut self, options: &Options, report: &mut Report<'_>) -> Result<Self> {
         let name = &options.name;
         match (options.node, self.has_node()) {
             (Node::Required, false) => return Err(Error::NoNode(name.clone())),
@@ -148,11 +157,29 @@ impl Cluster {
             ),
             (_, true) => {
                 self.free_volumes()?;
+                self.renew_image(report)?;
                 step(report, format!("cluster `{name}` runs already, with a node"));
             }
             (_, false) => step(report, format!("cluster `{name}` runs already, the control plane alone")),
         }
         Ok(self)
+    }
+
+    /// Puts the DevPI image of the present recipe into a node that was started with another.
+    fn renew_image(&mut self, report: &mut Report<'_>) -> Result<()> {
+        let Some(Own { layout, record }) = &mut self.own else { return Ok(()) };
+        let images = images::ensure(layout, &Programs::ensure(layout, true, report)?, report)?;
+        match &mut record.node {
+            Some(node) if node.devpi_archive != images.devpi => {
+                step(report, "the DevPI image has changed: putting it into the node");
+                let references = containerd::import(layout, &images)?;
+                node.devpi_image = Some(references.name);
+                node.devpi_image_digest = Some(references.digest);
+                node.devpi_archive = images.devpi;
+                record.write(layout)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The administrator's kubeconfig.
@@ -273,12 +300,18 @@ pub fn down(name: &str, report: &mut Report<'_>) -> Result<bool> {
     let lock = Lock::take(&layout.lock(), report)?;
     step(report, format!("taking cluster `{name}` down"));
     teardown::all(&layout)?;
+    let_go(&layout, lock)?;
+    Ok(true)
+}
+
+/// Removes the lock and the folders above it that hold no other cluster.
+fn let_go(layout: &Layout, lock: Lock) -> Result<()> {
     lock.remove()?;
-    // Ours are the last two folders of the path; whoever needs them makes them again.
+    // Ours are the last two of the path; whoever needs them makes them again.
     for folder in layout.root.ancestors().skip(1).take(2) {
         let _ = fs::remove_dir(folder);
     }
-    Ok(true)
+    Ok(())
 }
 
 fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
@@ -322,10 +355,10 @@ impl Start<'_> {
                 netns: network::netns(layout),
                 link: network::link(layout),
                 host_address,
-                kernel_settings: teardown::kernel_settings(),
-                folders: teardown::missing_folders(),
+                machine: teardown::machine(layout),
                 devpi_image: None,
                 devpi_image_digest: None,
+                devpi_archive: images.devpi.clone(),
             },
         );
         self.folder()?;

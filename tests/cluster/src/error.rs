@@ -1,4 +1,4 @@
-//! What can go wrong, each with the sentence that cures it.
+//! What can go wrong, each with the sentence that cures it. An error's text does not repeat its source's: print the chain.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -34,7 +34,7 @@ pub enum Error {
         kubeconfig: PathBuf,
     },
     /// The kubeconfig that the environment names can't be used.
-    #[error("THINKUBE_TEST_KUBECONFIG names {path}, which can't be read: {source}; correct or unset it", path = .path.display())]
+    #[error("THINKUBE_TEST_KUBECONFIG names {path}, which can't be read; correct or unset it", path = .path.display())]
     Kubeconfig {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file or folder could not be used.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{path} could not be used", path = .path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A program could not be started at all.
-    #[error("{program} could not be started: {source}")]
+    #[error("{program} could not be started")]
     Spawn {
         /// The program.
         program: String,
@@ -100,7 +100,7 @@ pub enum Error {
         left: String,
     },
     /// A key or a certificate could not be made.
-    #[error("a certificate could not be made: {0}")]
+    #[error("a certificate could not be made")]
     Pki(#[from] rcgen::Error),
     /// A client certificate for more groups than fit.
     #[error(
@@ -113,7 +113,7 @@ pub enum Error {
         max: usize,
     },
     /// A file of ours or an answer of the server is not the JSON it should be.
-    #[error("{what}: {source}")]
+    #[error("{what} is not the JSON that it should be")]
     Json {
         /// The file or answer.
         what: String,

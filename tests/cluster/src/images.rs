@@ -15,8 +15,8 @@ use crate::error::{At, Error, Result};
 use crate::hash;
 use crate::lock::Lock;
 use crate::needs::Need;
-use crate::paths;
-use crate::process::{run, run_long};
+use crate::paths::{self, Layout};
+use crate::process::{helper, run, run_long};
 use crate::programs::Programs;
 use crate::progress::{Progress, Report, note};
 use crate::teardown;
@@ -44,7 +44,7 @@ pub(crate) struct Images {
 }
 
 /// Builds what is not in the cache yet.
-pub(crate) fn ensure(programs: &Programs, report: &mut Report<'_>) -> Result<Images> {
+pub(crate) fn ensure(layout: &Layout, programs: &Programs, report: &mut Report<'_>) -> Result<Images> {
     let cache = paths::cache()?.join("images");
     let pause_program = fs::read(programs.pause()).at(programs.pause())?;
     let recipe = |parts: &[&[u8]]| hash(parts)[..12].to_owned();
@@ -75,7 +75,7 @@ pub(crate) fn ensure(programs: &Programs, report: &mut Report<'_>) -> Result<Ima
     let missing: Vec<_> = all.into_iter().filter(|(image, file)| needed(*image) && !file.is_file()).collect();
     let of = missing.len();
     for (index, (image, file)) in missing.into_iter().enumerate() {
-        let work = Work::new(&cache.join("work"))?;
+        let work = Work::new(layout, &cache.join("work"))?;
         let log = cache.join(format!("{}.build.log", image.key()));
         let mut beat = |elapsed: Duration| {
             report(Progress::Building { what: image.to_string(), number: index + 1, of, elapsed });
@@ -129,7 +129,8 @@ impl fmt::Display for Image {
 }
 
 /// A folder for one build, removed with all that buildah leaves mounted in it.
-struct Work {
+struct Work<'a> {
+    layout: &'a Layout,
     folder: PathBuf,
     /// buildah keeps a cache in a place that can't be configured; where there was none, none is left.
     had_cache: bool,
@@ -138,8 +139,8 @@ struct Work {
 /// buildah's cache of what registries hold.
 const BLOB_CACHE: &str = "/var/lib/containers/cache/blob-info-cache-v1.boltdb";
 
-impl Work {
-    fn new(folder: &Path) -> Result<Self> {
+impl<'a> Work<'a> {
+    fn new(layout: &'a Layout, folder: &Path) -> Result<Self> {
         // What an interrupted build has left.
         discard(folder);
         let context = folder.join("context");
@@ -148,7 +149,7 @@ impl Work {
         let settings = folder.join("containers.conf");
         let networks = serde_json::Value::from(folder.join("networks").to_string_lossy().as_ref());
         fs::write(&settings, format!("[network]\nnetwork_config_dir = {networks}\n")).at(settings)?;
-        Ok(Self { folder: folder.to_owned(), had_cache: Path::new(BLOB_CACHE).exists() })
+        Ok(Self { layout, folder: folder.to_owned(), had_cache: Path::new(BLOB_CACHE).exists() })
     }
 
     fn add(&self, file: &Path, name: &str) -> Result<()> {
@@ -200,21 +201,20 @@ impl Work {
     }
 
     fn buildah(&self, subcommand: &str) -> Command {
-        let mut command = Command::new("buildah");
+        let mut command = helper("buildah", self.layout);
         command
             .arg("--root")
             .arg(self.folder.join("storage"))
             .arg("--runroot")
             .arg(self.folder.join("run"))
             .args(["--storage-driver", "overlay", subcommand])
-            .env("PATH", paths::search_path())
             .env("CONTAINERS_CONF", self.folder.join("containers.conf"))
             .env("TMPDIR", &self.folder);
         command
     }
 }
 
-impl Drop for Work {
+impl Drop for Work<'_> {
     fn drop(&mut self) {
         discard(&self.folder);
         if !self.had_cache {
@@ -227,6 +227,16 @@ impl Drop for Work {
     }
 }
 
+/// Removes what a build has left that was killed. Does nothing while one is running.
+pub(crate) fn discard_interrupted() {
+    let Ok(cache) = paths::cache().map(|cache| cache.join("images")) else { return };
+    if cache.join("work").exists()
+        && let Some(_lock) = Lock::try_take(&cache.join("build.lock"))
+    {
+        discard(&cache.join("work"));
+    }
+}
+
 fn discard(folder: &Path) {
     teardown::mounts(folder);
     // With a mount still there this would empty what is mounted.
@@ -236,7 +246,7 @@ fn discard(folder: &Path) {
 }
 
 /// A minimal Debian as an archive.
-fn debian(work: &Work, archive: &Path, log: &Path, beat: &mut dyn FnMut(Duration)) -> Result<()> {
+fn debian(work: &Work<'_>, archive: &Path, log: &Path, beat: &mut dyn FnMut(Duration)) -> Result<()> {
     let targets = run(Command::new("apt-get")
         .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"])
         .env("PATH", paths::search_path()))?;
@@ -247,7 +257,7 @@ fn debian(work: &Work, archive: &Path, log: &Path, beat: &mut dyn FnMut(Duration
         )])
     })?;
     let partial = work.folder.join("base.tar");
-    let mut command = Command::new("mmdebstrap");
+    let mut command = helper("mmdebstrap", work.layout);
     command
         .args([
             "--mode=root",
@@ -258,8 +268,7 @@ fn debian(work: &Work, archive: &Path, log: &Path, beat: &mut dyn FnMut(Duration
         ])
         .arg(&partial)
         .arg(format!("deb {mirror} {SUITE} main"))
-        .env("TMPDIR", &work.folder)
-        .env("PATH", paths::search_path());
+        .env("TMPDIR", &work.folder);
     run_long(&mut command, log, beat)?;
     fs::rename(&partial, archive).at(archive)
 }

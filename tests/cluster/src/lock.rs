@@ -1,6 +1,7 @@
 //! One change to a cluster at a time.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -16,11 +17,15 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(path: &Path, report: &mut Report<'_>) -> Result<Self> {
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).at(folder)?;
-        }
         loop {
-            let file = File::options().create(true).append(true).open(path).at(path)?;
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).at(folder)?;
+            }
+            let file = match File::options().create(true).append(true).open(path) {
+                // Another cluster's `down` has removed the empty folder just now.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                opened => opened.at(path)?,
+            };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -35,6 +40,13 @@ impl Lock {
                 return Ok(Self { path: path.to_owned(), _file: file });
             }
         }
+    }
+
+    /// The lock if nobody has it. For locks that are never removed.
+    pub(crate) fn try_take(path: &Path) -> Option<Self> {
+        let file = File::options().append(true).open(path).ok()?;
+        file.try_lock().ok()?;
+        Some(Self { path: path.to_owned(), _file: file })
     }
 
     /// Lets go of the lock and leaves no file.

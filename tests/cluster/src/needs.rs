@@ -68,21 +68,18 @@ struct Tool {
     package: &'static str,
 }
 
-/// Without these no node runs. That a program is there counts, not that the package is: containerd and runc may come
-/// from elsewhere, and then Debian's packages would conflict with them.
-const NODE_TOOLS: [Tool; 7] = [
+/// Without these no node runs and no image is built. That a program is there counts, not that the package is: containerd
+/// and runc may come from elsewhere, and then Debian's packages would conflict with them.
+const TOOLS: [Tool; 8] = [
     Tool { program: "containerd", package: "containerd" },
     Tool { program: "ctr", package: "containerd" },
     Tool { program: "runc", package: "runc" },
     Tool { program: "iptables", package: "iptables" },
     Tool { program: "ip", package: "iproute2" },
     Tool { program: "nsenter", package: "util-linux" },
-    Tool { program: "modprobe", package: "kmod" },
+    Tool { program: "buildah", package: "buildah" },
+    Tool { program: "mmdebstrap", package: "mmdebstrap" },
 ];
-
-/// Without these no image is built.
-const IMAGE_TOOLS: [Tool; 2] =
-    [Tool { program: "buildah", package: "buildah" }, Tool { program: "mmdebstrap", package: "mmdebstrap" }];
 
 /// The folders in which CNI plugins are found: Debian's and everybody else's.
 const CNI: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
@@ -110,16 +107,12 @@ pub(crate) fn no_node_because() -> Option<Need> {
             "run it on a virtual machine, or in a container that is started with --privileged",
         ));
     }
-    if lacking_packages(false).is_empty()
-        || is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default())
-    {
+    let lacking = lacking_packages();
+    if lacking.is_empty() || is_debian() {
         return None;
     }
     Some(Need::new(
-        format!(
-            "a node needs {}, which are installed by themselves on Debian only",
-            lacking_packages(false).join(", ")
-        ),
+        format!("a node needs {}, which are installed by themselves on Debian only", lacking.join(", ")),
         "install them with the package manager of this system",
     ))
 }
@@ -135,19 +128,19 @@ fn lacking_capabilities(status: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-pub(crate) fn is_debian(os_release: &str) -> bool {
+/// Derivatives don't count: the images are made from this machine's mirror, which must be Debian's.
+pub(crate) fn is_debian() -> bool {
+    says_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+}
+
+fn says_debian(os_release: &str) -> bool {
     os_release.lines().any(|line| line.trim() == "ID=debian")
 }
 
 /// The Debian packages whose programs are not there.
-pub(crate) fn lacking_packages(with_images: bool) -> Vec<&'static str> {
-    let images: &[Tool] = if with_images { &IMAGE_TOOLS } else { &[] };
-    let mut packages: Vec<_> = NODE_TOOLS
-        .iter()
-        .chain(images)
-        .filter(|tool| paths::program(tool.program).is_none())
-        .map(|tool| tool.package)
-        .collect();
+pub(crate) fn lacking_packages() -> Vec<&'static str> {
+    let missing = TOOLS.iter().filter(|tool| paths::program(tool.program).is_none());
+    let mut packages: Vec<_> = missing.map(|tool| tool.package).collect();
     if cni_plugins().is_none() {
         packages.push("containernetworking-plugins");
     }
@@ -210,7 +203,7 @@ mod tests {
 
     #[test]
     fn only_debian_is_taken_for_debian() {
-        assert!(is_debian("NAME=\"Debian GNU/Linux\"\nID=debian\n"));
-        assert!(!is_debian("ID=ubuntu\nID_LIKE=debian\n"));
+        assert!(says_debian("NAME=\"Debian GNU/Linux\"\nID=debian\n"));
+        assert!(!says_debian("ID=ubuntu\nID_LIKE=debian\n"));
     }
 }

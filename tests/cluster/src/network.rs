@@ -74,9 +74,23 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
     within(&["addr", "add", PODS_GATEWAY, "dev", BRIDGE])?;
     within(&["link", "set", BRIDGE, "up"])?;
     within(&["route", "add", SERVICES, "dev", BRIDGE, "src", &inside])?;
-    // Traffic between two pods of the bridge must pass iptables, or a pod can't reach a Service that is on its own node.
-    for setting in ["net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"] {
-        let write = format!("echo 1 > /proc/sys/{setting}");
+    // An address in that range that is no Service's would be looked for on the bridge, for seconds; above all the DNS server
+    // that pods are told of where none runs. What is a Service's has another destination by the time it comes here.
+    for chain in ["FORWARD", "OUTPUT"] {
+        let reject = ["-w", "-A", chain, "-d", SERVICES, "-j", "REJECT"];
+        let mut command = helper("nsenter", layout);
+        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables"]).args(reject);
+        run(&mut command)?;
+    }
+    let settings = [
+        ("net/ipv4/ip_forward", 1),
+        // Traffic between two pods of the bridge must pass iptables, or a pod can't reach a Service on its own node.
+        ("net/bridge/bridge-nf-call-iptables", 1),
+        // Without a limit: who tries many unreachable addresses is told so at once each time, and need not wait.
+        ("net/ipv4/icmp_ratelimit", 0),
+    ];
+    for (setting, value) in settings {
+        let write = format!("echo {value} > /proc/sys/{setting}");
         let mut command = helper("nsenter", layout);
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
         run(&mut command)?;

@@ -3,31 +3,30 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use crate::error::{At, Error, Result};
 use crate::lock::Lock;
 use crate::needs::{self, Need};
-use crate::paths;
-use crate::process::run_long;
-use crate::progress::{Progress, Report, note};
+use crate::paths::{self, Layout};
+use crate::process::{helper, run_long};
+use crate::progress::{Report, note, step};
 
 /// Asked by Debian's packages before they start a service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing, without starting any of it: the cluster runs a containerd of its own.
-pub(crate) fn ensure(report: &mut Report<'_>) -> Result<()> {
-    if needs::lacking_packages(true).is_empty() {
+pub(crate) fn ensure(layout: &Layout, report: &mut Report<'_>) -> Result<()> {
+    if needs::lacking_packages().is_empty() {
         return Ok(());
     }
     let cache = paths::cache()?;
     let _lock = Lock::take(&cache.join("packages.lock"), report)?;
-    let packages = needs::lacking_packages(true);
+    let packages = needs::lacking_packages();
     if packages.is_empty() {
         return Ok(());
     }
     let cure = format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
-    if !needs::is_debian(&fs::read_to_string("/etc/os-release").unwrap_or_default()) {
+    if !needs::is_debian() {
         let what =
             format!("{} are missing, and are installed by themselves on Debian only", packages.join(", "));
         return Err(Error::Needs(vec![Need::new(
@@ -37,19 +36,18 @@ pub(crate) fn ensure(report: &mut Report<'_>) -> Result<()> {
     }
     note(report, format!("installing Debian packages, their services stay stopped: {}", packages.join(" ")));
     let _policy = Policy::refuse()?;
-    let mut apt = |number: usize, arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("PATH", paths::search_path());
+    let mut apt = |arguments: &[&str]| {
+        let mut command = helper("apt-get", layout);
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
         run_long(&mut command, &cache.join("packages.log"), |elapsed| {
-            let what = format!("apt-get {}", arguments[0]);
-            report(Progress::Building { what, number, of: 2, elapsed });
+            step(report, format!("apt-get {}, {} s so far", arguments[0], elapsed.as_secs()));
         })
     };
-    apt(1, &["update", "-q"])?;
+    apt(&["update", "-q"])?;
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(&packages);
-    apt(2, &arguments)?;
-    let left = needs::lacking_packages(true);
+    apt(&arguments)?;
+    let left = needs::lacking_packages();
     if left.is_empty() {
         return Ok(());
     }

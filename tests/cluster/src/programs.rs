@@ -6,13 +6,12 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 use crate::error::{At, Result};
 use crate::lock::Lock;
-use crate::paths;
-use crate::process::run_long;
+use crate::paths::{self, Layout};
+use crate::process::{helper, run_long};
 use crate::progress::{Progress, Report, note};
 use crate::{hash, needs};
 
@@ -97,7 +96,7 @@ impl Programs {
     }
 
     /// Builds what is not in the cache yet.
-    pub(crate) fn ensure(node: bool, report: &mut Report<'_>) -> Result<Self> {
+    pub(crate) fn ensure(layout: &Layout, node: bool, report: &mut Report<'_>) -> Result<Self> {
         let programs = Self::cached()?;
         if programs.missing(node).is_empty() {
             return Ok(programs);
@@ -120,7 +119,7 @@ impl Programs {
         );
         let of = missing.len();
         for (index, (module, program, package)) in missing.into_iter().enumerate() {
-            programs.build(module, program, package, &mut |elapsed| {
+            programs.build(layout, module, program, package, &mut |elapsed| {
                 let what = format!("{program} {}", module.version);
                 report(Progress::Building { what, number: index + 1, of, elapsed });
             })?;
@@ -153,6 +152,7 @@ impl Programs {
 
     fn build(
         &self,
+        layout: &Layout,
         module: &Module,
         program: &str,
         package: &str,
@@ -169,7 +169,7 @@ impl Programs {
         for (name, value) in module.variables {
             linker.push_str(&format!(" -X {name}={value}"));
         }
-        let mut command = Command::new("go");
+        let mut command = helper("go", layout);
         command
             .current_dir(&source)
             // Static, so that it runs wherever the cache is mounted; the rest keeps other settings of the user's out.

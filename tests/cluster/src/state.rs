@@ -38,14 +38,22 @@ pub(crate) struct NodeRecord {
     pub(crate) link: String,
     /// The host's end of the link; the record's address is the other end.
     pub(crate) host_address: Ipv4Addr,
-    /// Settings of the kernel that kubelet changes, as they were.
-    pub(crate) kernel_settings: BTreeMap<PathBuf, String>,
-    /// Folders outside the cluster's own that its servers make and that were not there before.
-    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) machine: Machine,
     /// The DevPI image's reference, once it is in the node.
     pub(crate) devpi_image: Option<String>,
     /// The same image by digest.
     pub(crate) devpi_image_digest: Option<String>,
+    /// The archive that it came from.
+    pub(crate) devpi_archive: PathBuf,
+}
+
+/// How the machine was before the first node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Settings of the kernel that kubelet changes.
+    pub(crate) kernel_settings: BTreeMap<PathBuf, String>,
+    /// Folders outside the cluster's own that its servers make and that were not there.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl Record {
@@ -75,6 +83,16 @@ impl Record {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).at(path),
         }
+    }
+
+    /// The machine as another cluster with a node has found it; `None` when there is no other.
+    pub(crate) fn machine_of_others(layout: &Layout) -> Option<Machine> {
+        let entries = fs::read_dir(layout.root.parent()?).ok()?;
+        let others = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        others
+            .filter(|name| *name != layout.name)
+            .filter_map(|name| Self::read(&Layout::of(&name).ok()?).ok()?)
+            .find_map(|record| Some(record.node?.machine))
     }
 
     pub(crate) fn write(&self, layout: &Layout) -> Result<()> {

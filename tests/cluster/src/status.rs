@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -130,15 +131,20 @@ pub(crate) fn health(layout: &Layout) -> Result<(Health, Option<Record>)> {
     if !record.ready || !missing(layout, &record).is_empty() || !reachable(&record) {
         return Ok((Health::Broken, Some(record)));
     }
-    let health = match Kubectl::of(layout)?.asks(&["get", "--raw=/readyz"]) {
-        Answer::Yes => Health::Running,
-        Answer::NotYet(_) => Health::Broken,
-    };
-    Ok((health, Some(record)))
+    let kubectl = Kubectl::of(layout)?;
+    // On a machine that is busy with something else an answer can take long; a cluster that is taken for broken is
+    // removed with all that is in it.
+    for _ in 0..4 {
+        if matches!(kubectl.asks(&["get", "--raw=/readyz"]), Answer::Yes) {
+            return Ok((Health::Running, Some(record)));
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok((Health::Broken, Some(record)))
 }
 
 /// Faster than a client that tries for a while.
 fn reachable(record: &Record) -> bool {
     let address = SocketAddr::new(record.address, record.ports.apiserver);
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+    TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
 }

@@ -5,6 +5,7 @@
 //! an apiserver that is asked to stop takes a minute when its etcd has gone.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::error::{At, Error, Result};
 use crate::paths::Layout;
 use crate::process;
-use crate::state::Record;
+use crate::state::{Machine, Record};
 use crate::{cgroup, cni, network};
 
 /// How long processes may take to die. One that waits for a disk can't be killed faster.
@@ -40,16 +41,20 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     for socket in sockets {
         let _ = fs::remove_file(socket);
     }
-    if let Some(node) = record.and_then(|record| record.node) {
-        for (path, value) in &node.kernel_settings {
+    crate::images::discard_interrupted();
+    network_results(layout);
+    pod_log_links(layout);
+    // What all nodes of this machine share goes back to how it was with the last of them.
+    if let Some(node) = record.and_then(|record| record.node)
+        && Record::machine_of_others(layout).is_none()
+    {
+        for (path, value) in &node.machine.kernel_settings {
             // Only where kubelet did change it, and so that a setting which may not be written does no harm.
             if read_setting(path).as_ref() != Some(value) {
                 let _ = fs::write(path, value);
             }
         }
-        pod_log_links(layout);
-        network_results(layout);
-        for folder in &node.folders {
+        for folder in &node.machine.folders {
             remove_if_idle(folder);
         }
     }
@@ -170,7 +175,8 @@ fn remove_if_idle(folder: &Path) {
     for entry in entries.flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => remove_if_idle(&entry.path()),
-            Ok(kind) if kind.is_socket() => {
+            // Somebody's who has come since, if it answers.
+            Ok(kind) if kind.is_socket() && UnixStream::connect(entry.path()).is_err() => {
                 let _ = fs::remove_file(entry.path());
             }
             _ => {}
@@ -202,18 +208,16 @@ fn read_setting(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok().map(|value| value.trim().to_owned())
 }
 
-/// The settings as they are now.
-pub(crate) fn kernel_settings() -> std::collections::BTreeMap<PathBuf, String> {
-    KERNEL_SETTINGS
-        .iter()
-        .map(PathBuf::from)
-        .filter_map(|path| Some((path.clone(), read_setting(&path)?)))
-        .collect()
-}
-
-/// The folders that are not there now.
-pub(crate) fn missing_folders() -> Vec<PathBuf> {
-    FOLDERS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect()
+/// The machine as it is without any node.
+pub(crate) fn machine(layout: &Layout) -> Machine {
+    Record::machine_of_others(layout).unwrap_or_else(|| Machine {
+        kernel_settings: KERNEL_SETTINGS
+            .iter()
+            .map(PathBuf::from)
+            .filter_map(|path| Some((path.clone(), read_setting(&path)?)))
+            .collect(),
+        folders: FOLDERS.iter().map(PathBuf::from).filter(|path| !path.exists()).collect(),
+    })
 }
 
 #[cfg(test)]

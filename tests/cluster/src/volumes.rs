@@ -14,7 +14,7 @@ use crate::paths::Layout;
 use crate::state::NODE;
 
 /// As many claims as can be there at once.
-const COUNT: usize = 8;
+const COUNT: usize = 32;
 
 /// Marks our volumes among others.
 const LABEL: &str = "thinkube.test/pool";

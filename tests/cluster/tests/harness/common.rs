@@ -45,7 +45,7 @@ impl Guard {
                 needs.iter().for_each(|need| println!("not tested: {need}"));
                 None
             }
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error}: {error:?}"),
         }
     }
 

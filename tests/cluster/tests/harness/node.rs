@@ -102,6 +102,14 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
     let routes = cluster.command("ip").args(["route", "get", "192.0.2.1"]).output().expect("ip");
     assert!(!routes.status.success(), "{routes:?}");
 
+    // Without a DNS server a name fails at once instead of after many seconds.
+    let name = "import socket, time\n\
+        begin = time.time()\n\
+        try: socket.getaddrinfo('pypi.thinkube.test', 443)\n\
+        except OSError: pass\n\
+        print(time.time() - begin < 2)";
+    assert_eq!(python(&cluster, "one", name).trim(), "True");
+
     // A volume can be claimed again, emptied; by digest the same image starts.
     admin(&cluster, &["delete", "namespace", "one", "--wait=true", PATIENCE], "");
     let phases = |cluster: &Cluster| {
