@@ -14,7 +14,7 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
     say("clippy, warnings are errors");
     run(&mut cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))?;
     say("rustdoc, warnings are errors");
-    let mut rustdoc = cargo(["doc", "--workspace", "--no-deps", "--document-private-items", "--quiet"]);
+    let mut rustdoc = cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
     run(rustdoc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     say("licences, bans and sources of all dependencies");
     // The database of advisories is fetched from outside, so it is CI's daily job, not everybody's every check.
