@@ -69,11 +69,12 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
         );
     }
     say(&format!(
-        "look around:\n\n  export KUBECONFIG={}\n  export PATH={}:$PATH\n  thinkube-host status devpi\n  \
+        "look around:\n\n  export KUBECONFIG={}\n  export PATH={}:{}:$PATH\n  thinkube-host status devpi\n  \
          thinkube-host check devpi\n  kubectl get all -n devpi\n  thinkube-host uninstall devpi\n\n\
          and stop with:\n\n  cargo xtask cluster down\n",
         cluster.kubeconfig().display(),
         root().join("target/debug").display(),
+        cluster.kubectl().parent().unwrap_or(Path::new("")).display(),
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -143,7 +143,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub offline: OfflineInputs,
     /// Compare with a cluster: answer the plugin's questions, dry-run on the server, show each field that differs
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["facts", "kubernetes_version"])]
     pub cluster: bool,
     #[command(flatten)]
     pub connection: ClusterArgs,

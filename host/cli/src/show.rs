@@ -291,14 +291,25 @@ pub(crate) fn plan_json(planned: &Planned, changes: Option<&[ObjectChange]>) -> 
     value
 }
 
-fn mark(action: Action) -> (anstyle::Style, char, &'static str) {
+fn mark(action: Action) -> (anstyle::Style, char) {
     match action {
-        Action::Create => (GOOD, '+', "created"),
-        Action::Update => (CARE, '~', "changed"),
-        Action::Recreate => (CARE, '±', "recreated"),
-        Action::Delete => (BAD, '-', "deleted"),
-        Action::Keep => (FAINT, '=', "left as it is"),
-        Action::Unchanged => (FAINT, '=', "unchanged"),
+        Action::Create => (GOOD, '+'),
+        Action::Update => (CARE, '~'),
+        Action::Recreate => (CARE, '±'),
+        Action::Delete => (BAD, '-'),
+        Action::Keep | Action::Unchanged => (FAINT, '='),
+    }
+}
+
+/// What was done, and what would be done.
+fn words(action: Action) -> (&'static str, &'static str) {
+    match action {
+        Action::Create => ("created", "to create"),
+        Action::Update => ("changed", "to change"),
+        Action::Recreate => ("recreated", "to recreate"),
+        Action::Delete => ("deleted", "to delete"),
+        Action::Keep => ("left as it is", "left as they are"),
+        Action::Unchanged => ("unchanged", "unchanged"),
     }
 }
 
@@ -308,8 +319,8 @@ pub(crate) fn changes(changes: &[ObjectChange], release: Option<&Release>) -> St
     line!(text, "\nagainst the cluster ({now})");
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for change in changes {
-        let (style, sign, word) = mark(change.action);
-        *counts.entry(word).or_default() += 1;
+        let (style, sign) = mark(change.action);
+        *counts.entry(words(change.action).1).or_default() += 1;
         if change.action == Action::Unchanged {
             continue;
         }
@@ -400,8 +411,8 @@ impl Progress {
                 format!("stage {}: done already, skipped", styled(STRONG, stage))
             }
             ClusterEvent::Applied { object, action } => {
-                let (style, sign, word) = mark(*action);
-                format!("  {} {word}", styled(style, format!("{sign} {object}")))
+                let (style, sign) = mark(*action);
+                format!("  {} {}", styled(style, format!("{sign} {object}")), words(*action).0)
             }
             ClusterEvent::Used { object, why } => format!("  {object} is used as it is: {why}"),
             ClusterEvent::Waiting { objects } => return self.still_waiting(objects),

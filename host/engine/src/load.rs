@@ -1,5 +1,5 @@
 use crate::Error;
-use thinkube_plan::Descriptor;
+use thinkube_plan::{Descriptor, is_dns_label};
 use thinkube_sandbox::{LogLine, Plugin, Sandbox};
 use thinkube_validate::SettingsSchema;
 
@@ -34,12 +34,4 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
         return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
     }
     Ok(Loaded { plugin, descriptor, schema, log: called.log })
-}
-
-pub(crate) fn is_dns_label(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }

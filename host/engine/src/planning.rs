@@ -1,11 +1,11 @@
 use crate::Error;
-use crate::load::{Loaded, is_dns_label};
+use crate::load::Loaded;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
     Context, Descriptor, Digest, Fact, Grants, Identity, Installed, Outcome, Outline, Plan, Problem, Query,
-    check_outline, permits_query,
+    check_outline, is_dns_label, permits_query,
 };
 use thinkube_sandbox::{LogLine, Offer};
 use thinkube_validate::{SettingFault, Unused, check_expressions};

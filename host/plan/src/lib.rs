@@ -30,7 +30,7 @@ pub use plan::{
     OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText, SecretContent,
     SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
-pub use rules::{Fault, check_outline};
+pub use rules::{Fault, check_outline, is_dns_label};
 
 /// Why a document of this crate could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -197,8 +197,8 @@ impl Rules<'_> {
     }
 }
 
-/// RFC 1123 as Kubernetes reads it for names of namespaces.
-fn is_dns_label(name: &str) -> bool {
+/// Whether `name` is a DNS label (RFC 1123) as Kubernetes reads it for names of namespaces.
+pub fn is_dns_label(name: &str) -> bool {
     let bytes = name.as_bytes();
     (1..=63).contains(&bytes.len())
         && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
