@@ -575,7 +575,7 @@ impl Shared {
             let (parts, mut body) = response.into_parts();
             let mut bytes = Vec::new();
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| Failure::Lost(chain(&error)))?;
+                let frame = frame.map_err(|error| Failure::Lost(innermost(&error)))?;
                 if let Some(data) = frame.data_ref() {
                     let room = most - bytes.len();
                     bytes.extend_from_slice(&data[..data.len().min(room)]);
@@ -595,7 +595,7 @@ impl Shared {
 }
 
 fn failure(error: kube::Error) -> Failure {
-    let text = chain(&error);
+    let text = innermost(&error);
     if matches!(error, kube::Error::Auth(_)) {
         return Failure::Auth(text);
     }
@@ -612,7 +612,16 @@ fn failure(error: kube::Error) -> Failure {
     Failure::Lost(text)
 }
 
-/// An error with its sources, each said once: the outer ones of an HTTP client say nothing.
+/// What really happened: the outer errors of an HTTP client only name its layers.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+/// An error with its sources, each said once.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut parts: Vec<String> = vec![error.to_string()];
     let mut source = error.source();

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The API server does not answer.
     #[error(
-        "the API server {server} does not answer: {message}; check that it runs, and that the kubeconfig's \
+        "the API server {server} cannot be reached: {message}; check that it runs, and that the kubeconfig's \
          context is the one that you mean"
     )]
     Unreachable {
@@ -303,11 +303,13 @@ fn forbidden(
     let scope =
         namespace.as_deref().map_or("in the whole cluster".to_owned(), |ns| format!("in namespace {ns}"));
     let role = if namespace.is_some() { "Role" } else { "ClusterRole" };
-    let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
+    let (plural, group) = match resource.split_once('.') {
+        Some((plural, group)) => (plural, format!("API group `{group}`")),
+        None => (resource, "the core API group (`\"\"`)".to_owned()),
+    };
     write!(
         f,
-        "{who} may not {verb} {resource} {scope}: have a {role} grant it the verb `{verb}` on `{plural}` in API \
-         group `{group}`"
+        "{who} may not {verb} {resource} {scope}: have a {role} grant it the verb `{verb}` on `{plural}` in {group}"
     )
 }
 

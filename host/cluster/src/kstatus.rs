@@ -262,7 +262,7 @@ fn pod(object: &Value, now: Timestamp) -> Status {
             if condition(object, "Ready").is_some_and(is_true) {
                 return current("ready");
             }
-            let reasons = waiting_containers(object);
+            let reasons = troubled_containers(object);
             let crashing = reasons.iter().find(|(reason, _)| reason == "CrashLoopBackOff");
             match (crashing, reasons.first()) {
                 (Some((_, line)), _) => failed(line.clone()),
@@ -278,7 +278,7 @@ fn pod(object: &Value, now: Timestamp) -> Status {
                 let long = since.is_some_and(|since: Timestamp| now.duration_since(since).as_secs() > 15);
                 return if long { failed(told(condition)) } else { in_progress(told(condition)) };
             }
-            let reason = waiting_containers(object).into_iter().next().map(|(_, line)| line);
+            let reason = troubled_containers(object).into_iter().next().map(|(_, line)| line);
             in_progress(reason.unwrap_or_else(|| "is pending".into()))
         }
         "" => in_progress("has no phase yet"),
@@ -286,29 +286,50 @@ fn pod(object: &Value, now: Timestamp) -> Status {
     }
 }
 
-/// The containers of a pod that wait: the reason, and a line for a person.
-pub(crate) fn waiting_containers(pod: &Value) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for list in ["initContainerStatuses", "containerStatuses"] {
-        for container in array(&pod["status"][list]) {
-            let Some(reason) = container.pointer("/state/waiting/reason").and_then(Value::as_str) else {
-                continue;
-            };
-            if matches!(reason, "PodInitializing" | "ContainerCreating") {
-                continue;
-            }
-            let name = container["name"].as_str().unwrap_or("?");
-            let mut line = format!("container {name}: {reason}");
-            if let Some(message) = container.pointer("/state/waiting/message").and_then(Value::as_str) {
-                line.push_str(&format!(": {message}"));
-            }
-            if let Some(code) = container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64) {
-                line.push_str(&format!("; it ended with exit code {code}"));
-            }
-            found.push((reason.to_owned(), line));
+/// The containers of a pod that wait for more than their start, that ended with an error, or that did and run again
+/// without being ready: the reason, and a line for a person.
+pub(crate) fn troubled_containers(pod: &Value) -> Vec<(String, String)> {
+    let statuses = ["initContainerStatuses", "containerStatuses"].map(|list| array(&pod["status"][list]));
+    statuses.into_iter().flatten().filter_map(trouble).collect()
+}
+
+fn trouble(container: &Value) -> Option<(String, String)> {
+    let name = container["name"].as_str().unwrap_or("?");
+    let text = |pointer: &str| container.pointer(pointer).and_then(Value::as_str);
+    let code = |state: &str| {
+        let code = container.pointer(&format!("/{state}/terminated/exitCode")).and_then(Value::as_i64);
+        code.filter(|code| *code != 0)
+    };
+    if let Some(reason) = text("/state/waiting/reason") {
+        if matches!(reason, "PodInitializing" | "ContainerCreating") {
+            return None;
         }
+        let mut line = format!("container {name}: {reason}");
+        if let Some(message) = text("/state/waiting/message") {
+            line.push_str(&format!(": {message}"));
+        }
+        if let Some(code) = code("lastState") {
+            line.push_str(&format!("; it ended with exit code {code}"));
+        }
+        return Some((reason.to_owned(), line));
     }
-    found
+    if let Some(code) = code("state") {
+        let reason = text("/state/terminated/reason").unwrap_or("Error");
+        return Some((
+            reason.to_owned(),
+            format!("container {name}: {reason}: it ended with exit code {code}"),
+        ));
+    }
+    let restarts = container["restartCount"].as_i64().unwrap_or(0);
+    if let Some(code) = code("lastState")
+        && container["ready"] != true
+    {
+        let line = format!(
+            "container {name}: started again {restarts} times; it ended with exit code {code} before"
+        );
+        return Some(("Restarted".to_owned(), line));
+    }
+    None
 }
 
 fn claim(object: &Value) -> Status {

@@ -196,3 +196,33 @@ fn definitions_and_api_services() {
     };
     assert_eq!((state(service("True")), state(service("False"))), (Current, InProgress));
 }
+
+#[test]
+fn a_container_in_trouble_is_told_in_every_state_of_its_crash_loop() {
+    let lines = |container: Value| -> Vec<String> {
+        let pod = json!({"status": {"containerStatuses": [container]}});
+        troubled_containers(&pod).into_iter().map(|(_, line)| line).collect()
+    };
+    let ended = json!({"terminated": {"exitCode": 7, "reason": "Error"}});
+    let waiting = json!({"name": "c", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "lastState": ended});
+    assert_eq!(lines(waiting), ["container c: CrashLoopBackOff: back-off 10s; it ended with exit code 7"]);
+    assert_eq!(
+        lines(json!({"name": "c", "state": ended})),
+        ["container c: Error: it ended with exit code 7"]
+    );
+    let again =
+        json!({"name": "c", "ready": false, "restartCount": 2, "state": {"running": {}}, "lastState": ended});
+    assert_eq!(
+        lines(again.clone()),
+        ["container c: started again 2 times; it ended with exit code 7 before"]
+    );
+    let mut ready = again;
+    ready["ready"] = json!(true);
+    for fine in [
+        ready,
+        json!({"name": "c", "state": {"waiting": {"reason": "ContainerCreating"}}}),
+        json!({"name": "c", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}),
+    ] {
+        assert_eq!(lines(fine), Vec::<String>::new());
+    }
+}

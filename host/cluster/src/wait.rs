@@ -7,7 +7,7 @@ use crate::client::Cluster;
 use crate::compare::AT_ONCE;
 use crate::event::Event;
 use crate::kind::{Kind, array};
-use crate::kstatus::{State, Status, status, told, waiting_containers};
+use crate::kstatus::{State, Status, status, told, troubled_containers};
 use crate::release::EntryPhase;
 use crate::resolve::{Id, id};
 use futures::stream::{self, StreamExt as _};
@@ -227,7 +227,7 @@ impl Cluster {
             let pods = self.list(&Kind::pod(), namespace, &[("labelSelector", &selector)], false).await;
             for pod in pods.unwrap_or_default() {
                 let name = pod["metadata"]["name"].as_str().unwrap_or("?");
-                for (reason, line) in waiting_containers(&pod) {
+                for (reason, line) in troubled_containers(&pod) {
                     let lists = ["containerStatuses", "initContainerStatuses"];
                     let restarts = lists.iter().flat_map(|list| array(&pod["status"][*list]));
                     let restarts = restarts.filter_map(|container| container["restartCount"].as_i64()).max();

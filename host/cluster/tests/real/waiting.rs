@@ -182,7 +182,7 @@ async fn a_container_that_crashes_again_and_again_is_said_while_it_is_waited_for
     let plan = bench.plan(vec![("one", vec![bench.namespace_step(), crashing])]);
     let (waited, said) = wait(&bench, &plan, 20).await;
     let text = waited.unwrap_err().to_string();
-    assert!(text.contains("CrashLoopBackOff") && text.contains("exit code 7"), "{text}\n{said}");
+    assert!(text.contains("container main: ") && text.contains("exit code 7"), "{text}\n{said}");
     assert!(said.contains("container main: "), "{said}");
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
