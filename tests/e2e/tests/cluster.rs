@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use thinkube_e2e::{Run, cluster, command, devpi, finish, root, skipped};
+use thinkube_e2e::{Run, cluster, command, devpi, finish, python, root, skipped};
 use thinkube_test_cluster::{AuditEvent, Cluster};
 
 /// Found nowhere but in the Secret it belongs to.
@@ -330,6 +331,51 @@ fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
     assert_eq!(finished["release"]["phase"], "deployed");
     corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
     assert_eq!(corner.objects(), BTreeSet::new());
+}
+
+#[test]
+fn an_interrupted_apply_says_so_and_the_record_does_too() {
+    let Some(corner) = Corner::new("ctrlc") else { return };
+    // No pod of this image starts, so the apply waits for the Deployment until it is interrupted.
+    let arguments = corner.with_inputs(&["apply"], &["--yes", "-o", "json"]);
+    let mut command = corner.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut host = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut said = String::new();
+    let mut lines = BufReader::new(host.stderr.take().expect("it is piped")).lines();
+    while !said.contains("waiting for Deployment") {
+        said.push_str(&lines.next().unwrap_or_else(|| panic!("it ended: {said}")).expect("text"));
+    }
+    finish(Command::new("kill").args(["-INT", &host.id().to_string()])).ends_with(0);
+    let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    assert_eq!(host.wait().expect("it ends").code(), Some(130));
+    assert!(rest.last().is_some_and(|line| line.contains("interrupted")), "{rest:?}");
+    let status = corner.run(&["status", &corner.name, "-o", "json"]).ends_with(0).json();
+    assert_eq!(status["phase"], "interrupted");
+    // The claim was given back, so the next one need not wait for its end.
+    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
+    assert_eq!(corner.objects(), BTreeSet::new());
+}
+
+#[test]
+fn facts_recorded_from_a_cluster_give_the_same_plan_without_it() {
+    let Some(corner) = Corner::new("facts") else { return };
+    let file = corner.folder.path().join("facts.json");
+    let (file, component) = (file.to_str().expect("text"), python().to_str().expect("text"));
+    let inputs = [
+        "plan",
+        component,
+        "--release",
+        &corner.name,
+        "--set",
+        "image=registry.invalid/shell:1",
+        "-o",
+        "json",
+    ];
+    let live =
+        corner.run(&[&inputs[..], &["--cluster", "--record-facts", file]].concat()).ends_with(0).json();
+    let replayed = corner.run(&[&inputs[..], &["--facts", file]].concat()).ends_with(0).json();
+    assert_eq!(live["digest"], replayed["digest"]);
+    assert_eq!(live["facts"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
