@@ -3,7 +3,7 @@
 use crate::command::{cargo, run, say};
 use crate::progress;
 use std::process::ExitCode;
-use thinkube_test_cluster::{Cluster, KUBECONFIG_VARIABLE, Node, Options, down};
+use thinkube_test_cluster::{Cluster, Node, Options, down};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -35,9 +35,9 @@ pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options { name: "default".to_owned(), node: Node::Auto };
     let running = Cluster::attach(&options.name)?.is_some();
     let mut report = progress::on_stderr();
-    let cluster = Cluster::up(&options, &mut report)?;
+    Cluster::up(&options, &mut report)?;
     say("tests, against the cluster");
-    let outcome = run(tests.env(KUBECONFIG_VARIABLE, cluster.kubeconfig()));
+    let outcome = run(&mut tests);
     if running || keep_cluster {
         say("the cluster keeps running; `cargo xtask cluster down` ends it");
     } else {

@@ -59,7 +59,8 @@ pub async fn apply(
     asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
 
     let comparison = cluster.compare(plan, secrets).await?;
-    let unchanged = if comparison.up_to_date() { cluster.release(&plan.release).await? } else { None };
+    let settled = comparison.up_to_date() && asking.still_skipped(plan, &comparison.skipped_stages()).await;
+    let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
     let (release, changed) = match unchanged {
         Some(release) => (release, false),
         None => {
@@ -134,6 +135,16 @@ impl Asking<'_> {
         } else {
             Err(Error::ChecksFailed { phase: phase.to_owned(), failed })
         }
+    }
+
+    /// Whether the stages that the last apply skipped would be skipped again.
+    async fn still_skipped(&self, plan: &Plan, skipped: &[&str]) -> bool {
+        for stage in plan.outline.stages.iter().filter(|stage| skipped.contains(&stage.name.as_str())) {
+            if !self.holds(&stage.done_when).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether there are checks and all of them hold.

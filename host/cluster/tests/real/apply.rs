@@ -360,22 +360,12 @@ async fn many_objects_cost_one_request_each_and_none_when_they_are_there() {
 
 /// What a release leaves in the cluster is an ApplySet to kubectl, and one that is not its own.
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 async fn kubectl_lists_the_members_and_refuses_to_take_the_set_over() {
     let Some(bench) = bench().await else { return };
-    let kubectl = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("kubectl");
-        command.arg("--kubeconfig").arg(std::env::var_os("THINKUBE_TEST_KUBECONFIG").unwrap());
-        command.env("KUBECTL_APPLYSET", "true").args(arguments).output()
-    };
-    if kubectl(&["version", "--client"]).is_err() {
-        eprintln!("skipped: no kubectl");
-        return;
-    }
     let plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1")])]);
     let release = bench.apply(&plan).await.unwrap().unwrap();
     let selector = format!("applyset.kubernetes.io/part-of={}", release.applyset_id);
-    let listed = kubectl(&["get", "configmaps,namespaces", "-A", "-o", "name", "-l", &selector]).unwrap();
+    let listed = bench.kubectl(&["get", "configmaps,namespaces", "-A", "-o", "name", "-l", &selector]);
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(listed, format!("configmap/a\nnamespace/{}\n", bench.namespace));
 
@@ -383,7 +373,7 @@ async fn kubectl_lists_the_members_and_refuses_to_take_the_set_over() {
     std::fs::write(&file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap();
     let file = file.display().to_string();
     let set = "--applyset=configmap/release-demo";
-    let taken = kubectl(&["apply", "--server-side", "-n", &bench.home, "--prune", set, "-f", &file]).unwrap();
+    let taken = bench.kubectl(&["apply", "--server-side", "-n", &bench.home, "--prune", set, "-f", &file]);
     let said = String::from_utf8(taken.stderr).unwrap();
     assert!(!taken.status.success() && said.contains("\"thinkube-host\" instead of"), "{said}");
     assert!(bench.compare(&plan).await.unwrap().up_to_date());

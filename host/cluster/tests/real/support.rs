@@ -24,16 +24,23 @@ pub(crate) struct Bench {
     pub(crate) namespace: String,
     pub(crate) home: String,
     admin: PathBuf,
+    audit_log: PathBuf,
+    kubectl: PathBuf,
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// None, and a word about it, where there is no cluster.
+/// None, and a word about it, where the harness's cluster does not run. Another one will not do: its audit log, by which
+/// requests are counted, cannot be read.
 #[expect(clippy::print_stderr, reason = "a test that skips says so")]
 pub(crate) async fn bench() -> Option<Bench> {
-    let Some(admin) = std::env::var_os("THINKUBE_TEST_KUBECONFIG").map(PathBuf::from) else {
-        eprintln!("skipped: no cluster (cargo xtask cluster up)");
+    let running = thinkube_test_cluster::Cluster::attach("default").expect("the cluster's state can be read");
+    let Some((running, audit_log)) =
+        running.and_then(|cluster| cluster.audit_log().map(|log| (cluster, log)))
+    else {
+        eprintln!("skipped: no cluster of the harness runs (cargo xtask cluster up)");
         return None;
     };
+    let (admin, kubectl) = (running.kubeconfig().to_owned(), running.kubectl());
     let id = format!("{:08x}", rand::random::<u32>());
     let folder = tempfile::tempdir().unwrap();
     let home = format!("home-{id}");
@@ -41,7 +48,17 @@ pub(crate) async fn bench() -> Option<Bench> {
     let config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
     let cluster = connect_as(&admin, folder.path(), &home, &format!("tester-{id}"), true).await;
-    Some(Bench { cluster, client, namespace: format!("ns-{id}"), home, admin, folder, id })
+    Some(Bench {
+        cluster,
+        client,
+        namespace: format!("ns-{id}"),
+        home,
+        admin,
+        audit_log,
+        kubectl,
+        folder,
+        id,
+    })
 }
 
 async fn connect_as(admin: &Path, folder: &Path, home: &str, user: &str, all_rights: bool) -> Cluster {
@@ -116,20 +133,27 @@ impl Bench {
         format!("/api/v1/namespaces/{}/{plural}/{name}", self.namespace)
     }
 
+    /// kubectl with the administrator's rights, ApplySets switched on.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = std::process::Command::new(&self.kubectl);
+        command.arg("--kubeconfig").arg(&self.admin).env("KUBECTL_APPLYSET", "true").args(arguments);
+        command.output().expect("kubectl runs")
+    }
+
     pub(crate) async fn has_node(&self) -> bool {
         let nodes = self.get("/api/v1/nodes").await.unwrap();
         !nodes["items"].as_array().unwrap().is_empty()
     }
 
     pub(crate) fn audit_end(&self) -> u64 {
-        std::fs::metadata(self.admin.with_file_name("audit.log")).map_or(0, |log| log.len())
+        std::fs::metadata(&self.audit_log).map_or(0, |log| log.len())
     }
 
     /// What this test's host asked since; reviews of its own rights, which change nothing, left out.
     pub(crate) async fn asked_since(&self, since: u64, user: &str) -> Vec<Asked> {
         // The server writes its log a moment after it has answered.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let log = std::fs::read(self.admin.with_file_name("audit.log")).unwrap();
+        let log = std::fs::read(&self.audit_log).unwrap();
         let wanted = format!("{user}-{}", self.id);
         let lines = log[since as usize..].split(|byte| *byte == b'\n');
         lines
