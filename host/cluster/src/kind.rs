@@ -1,6 +1,6 @@
 use crate::Error;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use thinkube_plan::{ObjectRef, TypeMeta};
 
 /// A kind and where the server has it.
@@ -126,25 +126,52 @@ impl Kind {
     }
 
     /// The URL's path. Names are checked where they come in; the encoding is the second lock against a name that
-    /// would reach another path.
+    /// would reach another path, or add parameters to the query.
     pub(crate) fn path(&self, namespace: Option<&str>, name: Option<&str>) -> String {
-        let mut path = if self.group().is_empty() {
-            format!("/api/{}", self.api_version)
-        } else {
-            format!("/apis/{}", self.api_version)
+        let mut path = match self.api_version.split_once('/') {
+            Some((group, version)) => format!("/apis/{}/{}", segment(group), segment(version)),
+            None => format!("/api/{}", segment(&self.api_version)),
         };
         if let Some(namespace) = namespace.filter(|_| self.namespaced) {
             path.push_str("/namespaces/");
-            path.push_str(&encode(namespace));
+            path.push_str(&segment(namespace));
         }
         path.push('/');
-        path.push_str(&self.plural);
+        path.push_str(&segment(&self.plural));
         if let Some(name) = name {
             path.push('/');
-            path.push_str(&encode(name));
+            path.push_str(&segment(name));
         }
         path
     }
+}
+
+/// One segment of a path. A server reads `%2E%2E` as a step up just like `..`; encoded twice it names nothing.
+fn segment(text: &str) -> String {
+    match text {
+        "." | ".." => text.replace('.', "%252E"),
+        _ => encode(text),
+    }
+}
+
+/// Whether it is a label of RFC 1035: a letter first, then letters, digits and hyphens, no hyphen last.
+pub(crate) fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 63
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(inner)
+        && !text.ends_with('-')
+}
+
+/// Whether it is a DNS subdomain of more than one label, as the group of a definition must be.
+pub(crate) fn is_group(text: &str) -> bool {
+    let label = |part: &str| {
+        let edge =
+            |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        part.len() <= 63 && edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(inner)
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(label)
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986.
@@ -179,6 +206,8 @@ pub(crate) struct Kinds {
     by_type: HashMap<TypeMeta, Kind>,
     /// The preferred version of each kind, in the server's order.
     preferred: Vec<Kind>,
+    /// Groups of which the server knows that it does not know all: what serves them does not answer.
+    stale: HashSet<String>,
 }
 
 impl Kinds {
@@ -189,6 +218,9 @@ impl Kinds {
             let mut seen: Vec<String> = Vec::new();
             for version in array(&group["versions"]) {
                 let version_name = version["version"].as_str().unwrap_or_default();
+                if version["freshness"] == "Stale" {
+                    self.stale.insert(group_name.to_owned());
+                }
                 let api_version = match group_name {
                     "" => version_name.to_owned(),
                     group => format!("{group}/{version_name}"),
@@ -215,6 +247,24 @@ impl Kinds {
 
     pub(crate) fn get(&self, kind: &TypeMeta) -> Option<&Kind> {
         self.by_type.get(kind)
+    }
+
+    /// The kind in whatever version the server has it; the preferred one if there are several.
+    pub(crate) fn in_any_version(&self, group: &str, kind: &str) -> Option<&Kind> {
+        self.preferred.iter().find(|known| known.is(group, kind))
+    }
+
+    /// Whether the server could not say all that a group has.
+    pub(crate) fn is_stale(&self, group: &str) -> bool {
+        self.stale.contains(group)
+    }
+
+    /// Whether the kind is served, or its path is another kind's, or nobody can say.
+    pub(crate) fn taken(&self, kind: &Kind) -> bool {
+        let same_path = |known: &Kind| known.api_version == kind.api_version && known.plural == kind.plural;
+        self.by_type.contains_key(&kind.type_meta())
+            || self.by_type.values().any(same_path)
+            || self.is_stale(kind.group())
     }
 
     pub(crate) fn namespaced(&self) -> impl Iterator<Item = &Kind> {
@@ -254,6 +304,28 @@ mod tests {
         );
         for wrong in ["", ".", "..", "a/b", "a%2fb"] {
             assert!(check_name("x", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_its_segment() {
+        let climbing = Kind::known("a.io/v1?x", "X", "deployments/victim?force=true&fieldManager=me#", true);
+        assert_eq!(
+            climbing.path(Some(".."), Some("a#?/..")),
+            "/apis/a.io/v1%3Fx/namespaces/%252E%252E/\
+             deployments%2Fvictim%3Fforce%3Dtrue%26fieldManager%3Dme%23/a%23%3F%2F.."
+        );
+    }
+
+    #[test]
+    fn labels_and_groups_are_what_the_server_takes() {
+        assert!(is_label("deployments") && is_label("v1beta1") && is_label("a-1"));
+        for wrong in ["", "1a", "a-", "A", "a.b", "a/b", "a?b", "a#", "..", &"a".repeat(64)] {
+            assert!(!is_label(wrong), "{wrong}");
+        }
+        assert!(is_group("cert-manager.io") && is_group("3scale.net"));
+        for wrong in ["", "apps", ".", "..", "a..b", "a.b/", "a.-b", "a.b?", "A.b", "a.b#"] {
+            assert!(!is_group(wrong), "{wrong}");
         }
     }
 }

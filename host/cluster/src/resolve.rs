@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::client::Cluster;
-use crate::kind::{Kind, array, check_name};
+use crate::kind::{Kind, Kinds, array, check_name, is_group, is_label};
 use crate::normalise::normalise;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -69,9 +69,11 @@ pub(crate) fn id(object: &ObjectRef) -> Id {
 /// Everything that is wrong with the plan on this cluster, before anything was asked about an object.
 pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target>, Error> {
     let applyset = cluster.applyset_id(&plan.release);
-    let own_kinds = own_kinds(plan);
+    let (mut own_kinds, mut errors) = own_kinds(plan);
+    if !own_kinds.is_empty() {
+        unserved(&mut own_kinds, &*cluster.refresh_kinds().await?);
+    }
     let mut targets = Vec::new();
-    let mut errors = Vec::new();
     for (index, stage) in plan.outline.stages.iter().enumerate() {
         for step in &stage.steps {
             let place = Place { stage: index, stage_name: &stage.name, step };
@@ -189,26 +191,150 @@ impl Place<'_> {
     }
 }
 
-/// The kinds that the plan's own definitions bring.
-fn own_kinds(plan: &Plan) -> HashMap<TypeMeta, Kind> {
-    let mut kinds = HashMap::new();
-    for step in plan.outline.stages.iter().flat_map(|stage| &stage.steps) {
-        let Step::Object(step) = step else { continue };
-        if step.manifest["kind"] != "CustomResourceDefinition" {
+/// The kinds that the plan's own definitions bring, and what is wrong with the definitions.
+///
+/// A definition says where the objects of its kind are, and comes from a plugin: what is no plain name would lead a
+/// request to another object, or give it other parameters.
+fn own_kinds(plan: &Plan) -> (HashMap<TypeMeta, Kind>, Vec<Error>) {
+    let (mut kinds, mut errors) = (HashMap::new(), Vec::new());
+    for (stage, step) in
+        plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))
+    {
+        let Step::Object(object) = step else { continue };
+        let group = object.manifest["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+        if group.is_none_or(|(group, _)| group != "apiextensions.k8s.io")
+            || object.manifest["kind"] != "CustomResourceDefinition"
+        {
             continue;
         }
-        let spec = &step.manifest["spec"];
+        let spec = &object.manifest["spec"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        for version in array(&spec["versions"]).iter().filter(|version| version["served"] == true) {
+        let (group, plural, kind) =
+            (text(&spec["group"]), text(&spec["names"]["plural"]), text(&spec["names"]["kind"]));
+        let mut wrong = Vec::new();
+        if !is_group(&group) {
+            wrong.push("spec.group is no DNS name with a dot");
+        }
+        if !is_label(&plural) {
+            wrong.push("spec.names.plural is no DNS label");
+        }
+        if !is_label(&kind.to_ascii_lowercase()) {
+            wrong.push("spec.names.kind is no name of a kind");
+        }
+        let served: Vec<String> = array(&spec["versions"])
+            .iter()
+            .filter(|version| version["served"] == true)
+            .map(|version| text(&version["name"]))
+            .collect();
+        if !served.iter().all(|version| is_label(version)) {
+            wrong.push("spec.versions has a name that is no DNS label");
+        }
+        if !wrong.is_empty() {
+            errors.push(Error::Invalid {
+                stage: stage.name.clone(),
+                object: step.title(),
+                message: wrong.join("; "),
+            });
+            continue;
+        }
+        for version in served {
             let kind = Kind {
-                api_version: format!("{}/{}", text(&spec["group"]), text(&version["name"])),
-                kind: text(&spec["names"]["kind"]),
-                plural: text(&spec["names"]["plural"]),
+                api_version: format!("{group}/{version}"),
+                kind: kind.clone(),
+                plural: plural.clone(),
                 namespaced: spec["scope"] == "Namespaced",
                 listable: true,
             };
             kinds.insert(kind.type_meta(), kind);
         }
     }
-    kinds
+    (kinds, errors)
+}
+
+/// Leaves the kinds that the server does not have yet: where those are that it has, only the server says.
+fn unserved(own_kinds: &mut HashMap<TypeMeta, Kind>, served: &Kinds) {
+    own_kinds.retain(|_, kind| !served.taken(kind));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use thinkube_plan::{Digest, Identity, ObjectStep, Outline, Stage};
+
+    fn plan(group: &str, version: &str, kind: &str, plural: &str) -> Plan {
+        let manifest = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+                "versions": [{"name": version, "served": true}]}});
+        let step = Step::Object(ObjectStep {
+            manifest,
+            on_change: OnChange::Update,
+            on_uninstall: OnUninstall::Delete,
+            bindings: vec![],
+        });
+        let stage = Stage { name: "one".into(), steps: vec![step], gates: vec![], done_when: vec![] };
+        Plan {
+            api_version: Plan::API_VERSION.into(),
+            kind: "Plan".into(),
+            release: "demo".into(),
+            namespace: "demo".into(),
+            plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"demo") },
+            settings: json!({}),
+            requested: vec![],
+            granted: vec![],
+            outline: Outline {
+                preflight: vec![],
+                stages: vec![stage],
+                health: vec![],
+                tests: vec![],
+                notes: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_definition_cannot_lead_a_request_elsewhere() {
+        let forced = "deployments/victim?fieldManager=thinkube-host&force=true#";
+        for (group, version, kind, plural) in [
+            ("apps", "v1", "Deployment", "deployments"),
+            ("a.io", "v1", "Deployment", forced),
+            ("a.io", "v1", "Widget", "widgets#"),
+            ("a.io", "v1", "Widget", "widgets?x=y"),
+            ("a.io", "v1", "Widget", "../widgets"),
+            ("a.io", "v1", "Widget", ".."),
+            ("a.io", "v1", "Widget", ""),
+            ("a.io", "v1?force=true#", "Widget", "widgets"),
+            ("a.io", "v1/namespaces/x", "Widget", "widgets"),
+            ("a.io/v1/x", "v1", "Widget", "widgets"),
+            ("a.io", "v1", "Wid/get", "widgets"),
+        ] {
+            let (kinds, errors) = own_kinds(&plan(group, version, kind, plural));
+            assert!(kinds.is_empty(), "{group} {version} {kind} {plural}");
+            assert!(matches!(errors.as_slice(), [Error::Invalid { .. }]), "{errors:?}");
+        }
+        let (kinds, errors) = own_kinds(&plan("a.io", "v1", "Widget", "widgets"));
+        assert!(kinds.len() == 1 && errors.is_empty(), "{errors:?}");
+    }
+
+    #[test]
+    fn a_definition_cannot_take_the_place_of_what_is_served() {
+        let mut served = Kinds::default();
+        served.add(&json!({"items": [
+            {"metadata": {"name": "a.io"}, "versions": [{"version": "v1", "resources": [
+                {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]}]}]},
+            {"metadata": {"name": "down.io"}, "versions": [{"version": "v1", "freshness": "Stale", "resources": []}]},
+        ]}));
+        for (group, version, kind, plural, stays) in [
+            ("a.io", "v1", "Widget", "gadgets", false),
+            ("a.io", "v1", "Gadget", "widgets", false),
+            ("down.io", "v1", "Gadget", "gadgets", false),
+            ("a.io", "v1", "Gadget", "gadgets", true),
+            ("a.io", "v2", "Widget", "widgets", true),
+        ] {
+            let (mut kinds, _) = own_kinds(&plan(group, version, kind, plural));
+            unserved(&mut kinds, &served);
+            assert_eq!(!kinds.is_empty(), stays, "{group} {version} {kind} {plural}");
+        }
+    }
 }
