@@ -369,7 +369,7 @@ impl Apply<'_> {
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
             let revision = self.stored.record.revision;
-            self.cluster.drop_revisions(&self.plan.release, revision, false).await?;
+            self.cluster.drop_old_revisions(&self.plan.release, revision).await?;
         }
         self.claim.release(false).await;
         Ok(self.cluster.released(self.stored, self.plan.clone()))

@@ -31,6 +31,13 @@ fn name(release: &str) -> String {
     format!("release-{release}")
 }
 
+/// Whether there is a Lease of this host for the release, held or not.
+pub(crate) async fn is_there(cluster: &Cluster, release: &str) -> Result<bool, Error> {
+    let found = cluster.get(&Kind::lease(), Some(cluster.home()), &name(release)).await?;
+    Ok(found
+        .is_some_and(|lease| lease["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "thinkube-host"))
+}
+
 /// Claims the release, or says who has it. `owner` is its record, if there is one.
 pub(crate) async fn claim(
     cluster: &Cluster,

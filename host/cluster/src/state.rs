@@ -72,14 +72,12 @@ impl Cluster {
         }
     }
 
-    /// Every release's record.
+    /// Every release's record that can be read: one that cannot must not hide the others. Who asks for it by name is
+    /// told.
     pub(crate) async fn all_stored(&self) -> Result<Vec<Stored>, Error> {
         let found =
             self.list(&Kind::config_map(), Some(self.home()), &[("labelSelector", RELEASE)], false).await?;
-        found
-            .iter()
-            .map(|parent| read(parent["metadata"]["labels"][RELEASE].as_str().unwrap_or("?"), parent))
-            .collect()
+        Ok(readable(&found))
     }
 
     /// The plan of a revision.
@@ -147,23 +145,32 @@ impl Cluster {
         Ok(chunks.len())
     }
 
-    /// Deletes all revisions but the newest; with `all`, every one.
-    pub(crate) async fn drop_revisions(&self, release: &str, newest: u32, all: bool) -> Result<(), Error> {
-        let kind = Kind::config_map();
-        let selector = format!("{REVISION_OF}={release}");
-        let found = self.list(&kind, Some(self.home()), &[("labelSelector", &selector)], true).await?;
-        for chunk in found {
+    /// Deletes all revisions but the newest.
+    pub(crate) async fn drop_old_revisions(&self, release: &str, newest: u32) -> Result<(), Error> {
+        let mut chunks = self.revisions(release).await?;
+        chunks.retain(|chunk| {
             let number =
                 chunk["metadata"]["labels"][REVISION].as_str().and_then(|text| text.parse::<u32>().ok());
-            let old = number.is_none_or(|number| number + KEPT_REVISIONS <= newest);
-            if !(all || old) {
-                continue;
-            }
+            number.is_none_or(|number| number + KEPT_REVISIONS <= newest)
+        });
+        self.drop_revisions(&chunks).await
+    }
+
+    /// The parts of all revisions, without their data.
+    pub(crate) async fn revisions(&self, release: &str) -> Result<Vec<Value>, Error> {
+        let selector = format!("{REVISION_OF}={release}");
+        self.list(&Kind::config_map(), Some(self.home()), &[("labelSelector", &selector)], true).await
+    }
+
+    /// Deletes these very parts; not those that another apply has put in their place since they were listed.
+    pub(crate) async fn drop_revisions(&self, chunks: &[Value]) -> Result<(), Error> {
+        let kind = Kind::config_map();
+        for chunk in chunks {
             let name = chunk["metadata"]["name"].as_str().unwrap_or_default();
             let uid = chunk["metadata"]["uid"].as_str().unwrap_or_default();
             let ask = Ask::delete(&kind, &kind.object(Some(self.home()), name), uid, "Background");
             let reply = self.call(&ask, &quiet).await?;
-            if !matches!(reply.answered.class, Class::Done | Class::Absent { .. }) {
+            if !matches!(reply.answered.class, Class::Done | Class::Absent { .. } | Class::LostRace) {
                 return Err(self.refusal(&ask, reply).await);
             }
         }
@@ -262,6 +269,16 @@ fn inflate(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn readable(parents: &[Value]) -> Vec<Stored> {
+    let read = |parent: &Value| {
+        let release = parent["metadata"]["labels"][RELEASE].as_str().unwrap_or("?");
+        read(release, parent)
+            .inspect_err(|error| tracing::debug!(%error, "a release's record is left out"))
+            .ok()
+    };
+    parents.iter().filter_map(read).collect()
+}
+
 fn read(release: &str, parent: &Value) -> Result<Stored, Error> {
     let corrupt = |what: &str, message: String| Error::Corrupt {
         release: release.to_owned(),
@@ -346,6 +363,29 @@ mod tests {
             json!({"metadata": {"name": "release-a", "annotations": {applyset::TOOLING: "kubectl/v1.36"}}});
         let error = read("a", &parent).unwrap_err().to_string();
         assert!(error.contains("belongs to another tool") && error.contains("kubectl/v1.36"), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_does_not_hide_the_others() {
+        let record = Record {
+            name: "b".into(),
+            namespace: "b".into(),
+            revision: 1,
+            phase: Phase::Deployed,
+            message: None,
+            digest: Digest::of(b""),
+            chunks: 1,
+            updated: String::new(),
+            write: String::new(),
+        };
+        let parent = |name: &str, record: String| {
+            json!({"metadata": {"name": parent_name(name), "labels": {RELEASE: name},
+                "annotations": {applyset::TOOLING: applyset::OUR_TOOLING}},
+                "data": {"release.json": record, "inventory.json": "[]"}})
+        };
+        let parents = [parent("a", "{".into()), parent("b", json!(record).to_string()), json!({})];
+        let names: Vec<String> = readable(&parents).into_iter().map(|stored| stored.record.name).collect();
+        assert_eq!(names, ["b"]);
     }
 
     #[test]

@@ -4,9 +4,10 @@ use crate::Error;
 use crate::apply::Apply;
 use crate::classify::Class;
 use crate::client::{Ask, Cluster};
+use crate::compare::check_release;
 use crate::event::{Event, Events};
 use crate::kind::{Kind, array};
-use crate::lease::claim;
+use crate::lease::{claim, is_there};
 use crate::release::{Entry, EntryPhase, Phase, Release};
 use crate::remove::Removed;
 use crate::resolve::id;
@@ -49,14 +50,21 @@ impl Cluster {
         }
     }
 
-    /// Every release of this host, by name.
+    /// Every release of this host whose record can be read, by name. One that cannot be read is left out, so that it
+    /// does not hide the others: [`Cluster::release`] says what is wrong with it.
     ///
     /// # Errors
-    /// As [`Cluster::release`].
+    /// Why the cluster could not be read.
     pub async fn releases(&self) -> Result<Vec<Release>, Error> {
         let mut releases = Vec::new();
         for stored in self.all_stored().await? {
-            releases.push(self.full(stored).await?);
+            match self.full(stored).await {
+                Ok(release) => releases.push(release),
+                Err(error @ Error::Corrupt { .. }) => {
+                    tracing::debug!(%error, "a release is left out");
+                }
+                Err(error) => return Err(error),
+            }
         }
         releases.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(releases)
@@ -64,7 +72,7 @@ impl Cluster {
 
     /// Deletes what a release owns, in reverse order of its stages, and then its record. What is retained stays, and
     /// so does a Namespace that holds it or anything that is not the release's. Interrupted anywhere, it is finished by
-    /// calling it again.
+    /// calling it again; so is what an apply left that died before its record was written.
     ///
     /// # Errors
     /// [`Error::NoRelease`], [`Error::Busy`], [`Error::NotGone`] when the time is over, or why something could not be deleted.
@@ -75,13 +83,35 @@ impl Cluster {
         events: Events<'_>,
     ) -> Result<Uninstalled, Error> {
         let Some(stored) = self.stored(name).await? else {
-            return Err(self.no_release(name).await?);
+            return self.sweep(name, events).await;
         };
         self.preflight_uninstall(&stored, options).await?;
         let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
         let outcome = self.take_back(name, options, events, &claim).await;
         claim.release(outcome.is_ok()).await;
         outcome
+    }
+
+    /// Takes away what can be left without a record: plans of revisions, and a Lease.
+    async fn sweep(&self, name: &str, events: Events<'_>) -> Result<Uninstalled, Error> {
+        // What is no name of a release could be a selector of other things.
+        let named = check_release(name).is_ok();
+        if !named || (self.revisions(name).await?.is_empty() && !is_there(self, name).await?) {
+            return Err(self.no_release(name).await?);
+        }
+        // An apply writes the plan before the record: nothing is taken from one that is at work.
+        let claim = claim(self, name, CLAIM, None, events).await?;
+        let swept = async {
+            let chunks = self.revisions(name).await?;
+            if self.stored(name).await?.is_some() {
+                return Err(Error::LostRace { what: format!("the record of release {name}") });
+            }
+            claim.check()?;
+            self.drop_revisions(&chunks).await
+        };
+        let swept = swept.await;
+        claim.release(swept.is_ok()).await;
+        swept.map(|()| Uninstalled::default())
     }
 
     async fn no_release(&self, name: &str) -> Result<Error, Error> {
@@ -177,15 +207,19 @@ impl Cluster {
             }
         }
         claim.check()?;
-        self.drop_revisions(name, stored.record.revision, true).await?;
+        // Listed before the record goes: with it goes the claim, and the next apply may write plans of its own. A record
+        // without its plan could not be shown, so the plans go last.
+        let chunks = self.revisions(name).await?;
         let kind = Kind::config_map();
         let parent = kind.object(Some(self.home()), &parent_name(name));
         let ask = Ask::delete(&kind, &parent, &stored.uid, "Background");
         let reply = self.call(&ask, events).await?;
         match reply.answered.class {
-            Class::Done | Class::Absent { .. } => Ok(outcome),
-            _ => Err(self.refusal(&ask, reply).await),
+            Class::Done | Class::Absent { .. } => {}
+            _ => return Err(self.refusal(&ask, reply).await),
         }
+        self.drop_revisions(&chunks).await?;
+        Ok(outcome)
     }
 
     /// Why a Namespace or a definition cannot go now; None for everything else.
