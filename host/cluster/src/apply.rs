@@ -216,7 +216,7 @@ impl Cluster {
             }
         }
         for entry in gone.iter().filter(|entry| entry.on_uninstall == OnUninstall::Delete) {
-            if let Some(kind) = self.kind(&entry.object.type_meta()).await? {
+            if let Some(kind) = self.kind_of(&entry.object).await? {
                 wanted.insert((kind, entry.object.namespace.clone(), "delete"));
             }
         }

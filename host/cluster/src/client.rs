@@ -1,5 +1,5 @@
 use crate::classify::{Answered, Class, classify};
-use crate::kind::{Kind, Kinds, check_name, encode};
+use crate::kind::{Found, Kind, Kinds, check_name, encode};
 use crate::limiter::Limiter;
 use crate::{Error, Event, Events, event::quiet};
 use http::{HeaderMap, Method, Request, header};
@@ -496,6 +496,23 @@ impl Cluster {
             return Ok(Some(kind.clone()));
         }
         Ok(self.refresh_kinds().await?.get(wanted).cloned())
+    }
+
+    /// The kind of an object that was made earlier, in whatever version the server has it now. None if its kind is
+    /// gone, and so the object with it.
+    ///
+    /// # Errors
+    /// [`Error::Undiscovered`] if the server cannot say: a missing answer is no proof that the object is gone.
+    pub(crate) async fn kind_of(&self, object: &ObjectRef) -> Result<Option<Kind>, Error> {
+        let wanted = object.type_meta();
+        if let Some(kind) = self.kind(&wanted).await? {
+            return Ok(Some(kind));
+        }
+        match self.kinds().await?.find(&wanted) {
+            Found::Served(kind) => Ok(Some(kind.clone())),
+            Found::Gone => Ok(None),
+            Found::Unknown => Err(Error::Undiscovered { object: Box::new(object.clone()) }),
+        }
     }
 }
 

@@ -184,9 +184,14 @@ impl Cluster {
             if covered.contains(&place) {
                 continue;
             }
-            // A kind that the cluster no longer has has no objects.
-            if let Some(kind) = self.kind(&entry.object.type_meta()).await? {
-                places.insert((kind, entry.object.namespace.clone()));
+            match self.kind_of(&entry.object).await {
+                Ok(Some(kind)) => {
+                    places.insert((kind, entry.object.namespace.clone()));
+                }
+                // A kind that the cluster no longer has has no objects. Of one that cannot be seen no object is in the
+                // plan, or the plan would have been refused; what would take it away says so.
+                Ok(None) | Err(Error::Undiscovered { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         let selector = format!("{PART_OF}={applyset}");

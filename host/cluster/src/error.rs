@@ -64,6 +64,15 @@ pub enum Error {
         /// The kind.
         kind: String,
     },
+    /// The cluster cannot say whether it has a kind, so nobody can say what became of an object.
+    #[error(
+        "{object}: what serves {} does not answer, so whether it is still there cannot be seen; `kubectl get \
+         apiservices` names what is not available. Run this again when it is", object.api_version
+    )]
+    Undiscovered {
+        /// The object.
+        object: Box<ObjectRef>,
+    },
     /// A plan that cannot be applied, found before anything was asked of the server.
     #[error("stage {stage}, {object}: {message}")]
     Invalid {
@@ -256,6 +265,7 @@ impl Error {
             Self::Unauthorized { .. } => "unauthorized",
             Self::Forbidden { .. } => "forbidden",
             Self::NotServed { .. } => "not-served",
+            Self::Undiscovered { .. } => "undiscovered",
             Self::Invalid { .. } => "invalid",
             Self::Rejected { .. } => "rejected",
             Self::Denied { .. } => "denied",

@@ -200,6 +200,16 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// What the server says of a kind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    Served(&'a Kind),
+    /// Its objects went with it.
+    Gone,
+    /// What serves its group does not answer: its objects may well be there.
+    Unknown,
+}
+
 /// The kinds that the server has, at one moment.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Kinds {
@@ -249,13 +259,21 @@ impl Kinds {
         self.by_type.get(kind)
     }
 
-    /// The kind in whatever version the server has it; the preferred one if there are several.
-    pub(crate) fn in_any_version(&self, group: &str, kind: &str) -> Option<&Kind> {
-        self.preferred.iter().find(|known| known.is(group, kind))
+    /// Where the objects of a kind are that were made under some version: a version that is no longer served leaves them
+    /// under the others.
+    pub(crate) fn find(&self, made_as: &TypeMeta) -> Found<'_> {
+        if let Some(kind) = self.by_type.get(made_as) {
+            return Found::Served(kind);
+        }
+        let group = made_as.api_version.split_once('/').map_or("", |(group, _)| group);
+        match self.preferred.iter().find(|known| known.is(group, &made_as.kind)) {
+            Some(kind) => Found::Served(kind),
+            None if self.is_stale(group) => Found::Unknown,
+            None => Found::Gone,
+        }
     }
 
-    /// Whether the server could not say all that a group has.
-    pub(crate) fn is_stale(&self, group: &str) -> bool {
+    fn is_stale(&self, group: &str) -> bool {
         self.stale.contains(group)
     }
 
@@ -294,6 +312,31 @@ mod tests {
         assert_eq!(found.path(Some("a"), Some("b")), "/apis/apps/v1/namespaces/a/deployments/b");
         assert_eq!(found.resource(), "deployments.apps");
         assert_eq!(kinds.namespaced().count(), 1);
+    }
+
+    #[test]
+    fn objects_are_found_under_another_version_and_not_given_up_in_an_outage() {
+        let mut kinds = Kinds::default();
+        kinds.add(&json!({"items": [
+            {"metadata": {"name": "a.io"}, "versions": [{"version": "v2", "resources": [
+                {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": []}]}]},
+            {"metadata": {"name": "down.io"}, "versions": [
+                {"version": "v1", "freshness": "Stale", "resources": []},
+                {"version": "v2", "freshness": "Current", "resources": [
+                    {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced"}]}]},
+        ]}));
+        let find = |api_version: &str, kind: &str| match kinds
+            .find(&TypeMeta { api_version: api_version.into(), kind: kind.into() })
+        {
+            Found::Served(kind) => kind.api_version.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(find("a.io/v2", "Widget"), "a.io/v2");
+        assert_eq!(find("a.io/v1", "Widget"), "a.io/v2", "that version is no longer served");
+        assert_eq!(find("a.io/v1", "Gadget"), "Gone");
+        assert_eq!(find("gone.io/v1", "Widget"), "Gone");
+        assert_eq!(find("down.io/v1", "Widget"), "down.io/v2");
+        assert_eq!(find("down.io/v1", "Gadget"), "Unknown");
     }
 
     #[test]

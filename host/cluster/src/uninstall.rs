@@ -136,9 +136,7 @@ impl Cluster {
         }
         for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
             // A Namespace may stay for other reasons; if it goes, the server says whether it may.
-            if let Some(kind) =
-                self.kind(&entry.object.type_meta()).await?.filter(|kind| !kind.is_namespace())
-            {
+            if let Some(kind) = self.kind_of(&entry.object).await?.filter(|kind| !kind.is_namespace()) {
                 for verb in ["get", "delete"] {
                     wanted.insert((kind.clone(), entry.object.namespace.clone(), verb));
                 }
@@ -164,19 +162,15 @@ impl Cluster {
         self.write_parent(&mut stored, events).await?;
 
         let mut outcome = Uninstalled::default();
-        let mut kinds: HashMap<TypeMeta, Option<Kind>> = HashMap::new();
         let mut going: Vec<(Kind, Entry)> = Vec::new();
-        for entry in &stored.inventory {
-            let wanted = entry.object.type_meta();
-            if !kinds.contains_key(&wanted) {
-                kinds.insert(wanted.clone(), self.kind(&wanted).await?);
-            }
-            let Some(Some(kind)) = kinds.get(&wanted) else { continue };
+        for (entry, kind) in self.with_kinds(&stored.inventory).await? {
+            // Its kind is gone, and so is it.
+            let Some(kind) = kind else { continue };
             match goes(entry, options.delete_data) {
-                None => going.push((kind.clone(), entry.clone())),
+                None => going.push((kind, entry.clone())),
                 Some(why) => {
                     let object = &entry.object;
-                    if self.get(kind, object.namespace.as_deref(), &object.name).await?.is_some() {
+                    if self.get(&kind, object.namespace.as_deref(), &object.name).await?.is_some() {
                         events(Event::Kept { object: object.clone(), why: why.clone() });
                         outcome.kept.push((object.clone(), why));
                     }
@@ -220,6 +214,31 @@ impl Cluster {
         }
         self.drop_revisions(&chunks).await?;
         Ok(outcome)
+    }
+
+    /// Each entry with its kind as the server has it; None if that is gone.
+    ///
+    /// # Errors
+    /// All entries of which the server cannot say: to go on would forget them.
+    async fn with_kinds<'e>(&self, entries: &'e [Entry]) -> Result<Vec<(&'e Entry, Option<Kind>)>, Error> {
+        let mut kinds: HashMap<TypeMeta, Option<Kind>> = HashMap::new();
+        let (mut found, mut errors) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let wanted = entry.object.type_meta();
+            if let Some(kind) = kinds.get(&wanted) {
+                found.push((entry, kind.clone()));
+                continue;
+            }
+            match self.kind_of(&entry.object).await {
+                Ok(kind) => {
+                    kinds.insert(wanted, kind.clone());
+                    found.push((entry, kind));
+                }
+                Err(error @ Error::Undiscovered { .. }) => errors.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Error::several(errors).map(|()| found)
     }
 
     /// Why a Namespace or a definition cannot go now; None for everything else.
@@ -360,9 +379,8 @@ impl Apply<'_> {
         let deadline = Instant::now() + Duration::from_secs(300);
         let gone = std::mem::take(&mut self.gone);
         let mut going = Vec::new();
-        for entry in gone {
-            let kind = self.cluster.kind(&entry.object.type_meta()).await?;
-            match (goes(&entry, false), kind) {
+        for (entry, kind) in self.cluster.with_kinds(&gone).await? {
+            match (goes(entry, false), kind) {
                 (_, None) => self.forget(&entry.object),
                 (Some(why), Some(_)) => {
                     (self.events)(Event::Kept { object: entry.object.clone(), why });
@@ -370,7 +388,7 @@ impl Apply<'_> {
                         kept.phase = EntryPhase::Retained;
                     }
                 }
-                (None, Some(kind)) => going.push((kind, entry)),
+                (None, Some(kind)) => going.push((kind, entry.clone())),
             }
         }
         for wave in waves(&self.stored, going) {
