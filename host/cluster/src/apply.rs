@@ -13,7 +13,7 @@ use crate::state::{Record, Stored, ensure_home};
 use crate::{Error, SecretInputs};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use thinkube_plan::{Digest, ObjectRef, OnChange, OnUninstall, Plan};
 
@@ -39,19 +39,21 @@ impl Adopt {
     }
 }
 
+const EXPECTED: &str = "KIND/NAME or KIND/NAMESPACE/NAME is expected";
+
 impl std::str::FromStr for Adopt {
     type Err = String;
 
-    /// `Kind/name` or `Kind/namespace/name`.
+    /// `KIND/NAME` or `KIND/NAMESPACE/NAME`.
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split('/').collect();
         let (kind, namespace, name) = match parts.as_slice() {
             [kind, name] => (*kind, None, *name),
             [kind, namespace, name] => (*kind, Some((*namespace).to_owned()), *name),
-            _ => return Err(format!("`{text}` is neither Kind/name nor Kind/namespace/name")),
+            _ => return Err(EXPECTED.into()),
         };
         if kind.is_empty() || name.is_empty() || namespace.as_deref() == Some("") {
-            return Err(format!("`{text}` has an empty part"));
+            return Err(EXPECTED.into());
         }
         Ok(Self { kind: kind.to_owned(), namespace, name: name.to_owned() })
     }
@@ -107,11 +109,8 @@ impl Cluster {
         options: &ApplyOptions,
         events: Events<'a>,
     ) -> Result<Apply<'a>, Error> {
-        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned } = comparison;
-        let refused: Vec<(ObjectRef, String)> = not_owned
-            .into_iter()
-            .filter(|(object, _)| !options.adopt.iter().any(|adopt| adopt.names(object)))
-            .collect();
+        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned, others } = comparison;
+        let refused = refused(not_owned, &others, &options.adopt);
         if !refused.is_empty() {
             return Err(Error::NotOwned { release: plan.release.clone(), objects: refused });
         }
@@ -234,6 +233,17 @@ impl Cluster {
         let answers: Vec<Result<(), Error>> = reviews.buffered(AT_ONCE).collect().await;
         Error::several(answers.into_iter().filter_map(Result::err).collect())
     }
+}
+
+/// What the operator did not give to the release, or could not: what another release has is not theirs to give here.
+fn refused(
+    not_owned: Vec<(ObjectRef, String)>,
+    others: &HashSet<Id>,
+    adopt: &[Adopt],
+) -> Vec<(ObjectRef, String)> {
+    let given =
+        |object: &ObjectRef| !others.contains(&id(object)) && adopt.iter().any(|adopt| adopt.names(object));
+    not_owned.into_iter().filter(|(object, _)| !given(object)).collect()
 }
 
 /// Everything that may exist: what was there, and what the plan wants.
@@ -618,7 +628,18 @@ mod tests {
         );
         assert_eq!("Namespace/devpi".parse::<Adopt>().unwrap().namespace, None);
         for wrong in ["", "Secret", "Secret//x", "a/b/c/d", "/x"] {
-            assert!(wrong.parse::<Adopt>().is_err(), "{wrong}");
+            assert_eq!(wrong.parse::<Adopt>().unwrap_err(), EXPECTED, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_another_release_has_cannot_be_adopted() {
+        let object = |name: &str| Kind::config_map().object(Some("n"), name);
+        let not_owned = || vec![(object("a"), "made with kubectl".to_owned()), (object("b"), "b".to_owned())];
+        let adopt: Vec<Adopt> =
+            ["ConfigMap/n/a", "ConfigMap/n/b"].iter().map(|text| text.parse().unwrap()).collect();
+        assert_eq!(refused(not_owned(), &HashSet::new(), &adopt), []);
+        let others = HashSet::from([id(&object("b"))]);
+        assert_eq!(refused(not_owned(), &others, &adopt), [(object("b"), "b".to_owned())]);
     }
 }

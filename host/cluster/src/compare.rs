@@ -3,6 +3,7 @@
 use crate::applyset::PART_OF;
 use crate::client::Cluster;
 use crate::compose::{Bytes, Lack, Sources, compose, copies, value_of};
+use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
 use crate::release::{Action, Entry, EntryPhase, Phase};
@@ -30,6 +31,8 @@ pub struct Comparison {
     /// What the inventory has and the plan no longer does.
     pub(crate) gone: Vec<Entry>,
     pub(crate) not_owned: Vec<(ObjectRef, String)>,
+    /// Those of them that another release has: no word of the operator to this release takes them from it.
+    pub(crate) others: HashSet<Id>,
 }
 
 /// What a target needs.
@@ -161,7 +164,16 @@ impl Cluster {
             });
         }
         let digest = plan.digest();
-        let mut comparison = Comparison { digest, stored, targets, needs, live, gone, not_owned: Vec::new() };
+        let mut comparison = Comparison {
+            digest,
+            stored,
+            targets,
+            needs,
+            live,
+            gone,
+            not_owned: Vec::new(),
+            others: HashSet::new(),
+        };
         self.look_around(&mut comparison, &applyset).await?;
         Ok((comparison, lacking))
     }
@@ -348,6 +360,7 @@ impl Cluster {
                 others.insert(*index, namespace.clone());
             }
         }
+        let owners = self.owners(others.values(), applyset).await;
         for (index, object) in others {
             let target = &comparison.targets[index];
             let uid = object["metadata"]["uid"].as_str();
@@ -362,11 +375,29 @@ impl Cluster {
             } else if labelled.is_none() && target.is_bare_namespace() {
                 Need::Use
             } else {
-                comparison.not_owned.push((target.object.clone(), owner_of(&object)));
+                let why = match other_release(&object, applyset) {
+                    Some(owner) => {
+                        comparison.others.insert(target.id());
+                        let owner = owners.get(owner).map_or(owner, String::as_str);
+                        format!("{OTHERS}: {owner}")
+                    }
+                    None => owner_of(&object),
+                };
+                comparison.not_owned.push((target.object.clone(), why));
                 Need::Foreign
             };
         }
         Ok(())
+    }
+
+    /// The names of the releases whose labels these objects carry, by the label; as far as they can be told.
+    async fn owners(&self, objects: impl Iterator<Item = &Value>, applyset: &str) -> HashMap<String, String> {
+        if objects.filter_map(|object| other_release(object, applyset)).next().is_none() {
+            return HashMap::new();
+        }
+        let stored = self.all_stored().await.unwrap_or_default();
+        let named = |stored: Stored| (self.applyset_id(&stored.record.name), stored.record.name);
+        stored.into_iter().map(named).collect()
     }
 
     /// Those of the targets that are there without the release's label.
@@ -406,6 +437,11 @@ impl Cluster {
         let found: Vec<Vec<(usize, Value)>> = looks.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// The id of the other release whose label an object carries.
+fn other_release<'a>(object: &'a Value, applyset: &str) -> Option<&'a str> {
+    object["metadata"]["labels"][PART_OF].as_str().filter(|id| *id != applyset)
 }
 
 fn missing_or(live: Option<&Value>, need: Need) -> Need {
@@ -466,6 +502,16 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_label_of_another_release_makes_an_object_its_own() {
+        let labelled = |labels: Value| json!({"metadata": {"labels": labels}});
+        assert_eq!(other_release(&labelled(json!({PART_OF: "other"})), "me"), Some("other"));
+        assert_eq!(other_release(&labelled(json!({PART_OF: "me"})), "me"), None);
+        assert_eq!(other_release(&labelled(json!({"a": "b"})), "me"), None);
+        assert_eq!(other_release(&json!({"metadata": {}}), "me"), None);
+    }
 
     #[test]
     fn a_release_name_fits_into_every_name_that_is_made_of_it() {

@@ -125,10 +125,12 @@ impl Cluster {
         let reply = self.call(&Ask::apply(&target.kind, &target.object, &desired, true), &quiet).await?;
         let mut notes = reply.warnings();
         if comparison.needs[index] == Need::Foreign {
-            notes.insert(
-                0,
-                "it is there and is not the release's: apply refuses unless told to --adopt it".into(),
-            );
+            let whose = if comparison.others.contains(&target.id()) {
+                "it is there and belongs to another release: apply refuses"
+            } else {
+                "it is there and is not the release's: apply refuses unless told to --adopt it"
+            };
+            notes.insert(0, whose.into());
         }
         let mut change = change(if live.is_some() { Action::Update } else { Action::Create }, None);
         match &reply.answered.class {

@@ -337,13 +337,27 @@ fn not_owned(release: &str, objects: &[(ObjectRef, String)], f: &mut fmt::Format
     for (object, owner) in objects {
         write!(f, "\n  {object} ({owner})")?;
     }
-    f.write_str("\nDelete or rename them, or take one over with --adopt")?;
-    if let Some((object, _)) = objects.first() {
-        let namespace = object.namespace.as_deref().map(|ns| format!("{ns}/")).unwrap_or_default();
-        write!(f, " {}/{namespace}{}", object.kind, object.name)?;
+    // What another release has is not to be deleted either: its release would only make it again.
+    let others = objects.iter().filter(|(_, owner)| owner.starts_with(OTHERS)).count();
+    if others > 0 {
+        f.write_str(
+            "\nWhat another release has can only be had under another name, or after that release no longer has it.",
+        )?;
     }
-    f.write_str(".")
+    let Some((object, _)) = objects.iter().find(|(_, owner)| !owner.starts_with(OTHERS)) else {
+        return Ok(());
+    };
+    let rest = if others > 0 { "the others" } else { "them" };
+    let namespace = object.namespace.as_deref().map(|ns| format!("{ns}/")).unwrap_or_default();
+    write!(
+        f,
+        "\nDelete or rename {rest}, or take one over with --adopt {}/{namespace}{}.",
+        object.kind, object.name
+    )
 }
+
+/// How the reason begins for an object that cannot be taken over.
+pub(crate) const OTHERS: &str = "it belongs to another release";
 
 fn no_release(release: &str, home: &str, near: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "there is no release `{release}` in namespace {home}")?;
@@ -388,4 +402,24 @@ fn several(errors: &[Error], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n- {}", text.replace('\n', "\n  "))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_adopted_is_proposed_for_it() {
+        let object = |name: &str| ObjectRef {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: Some("n".into()),
+            name: name.into(),
+        };
+        let objects = vec![(object("a"), format!("{OTHERS}: b"))];
+        let said = |objects| Error::NotOwned { release: "r".into(), objects }.to_string();
+        assert!(!said(objects.clone()).contains("--adopt"), "{}", said(objects));
+        let objects = vec![objects[0].clone(), (object("c"), "made with kubectl".into())];
+        assert!(said(objects.clone()).ends_with("--adopt ConfigMap/n/c."), "{}", said(objects));
+    }
 }
