@@ -209,10 +209,13 @@ fn is_noise(kind: &Kind) -> bool {
         || kind.is("apps", "ControllerRevision")
 }
 
+/// An owner that is no controller only says when an object goes, not who made it. A claim holds data, whoever made it.
 fn is_made_by_cluster(object: &Value) -> bool {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let owners = array(&object["metadata"]["ownerReferences"]);
+    let controlled = owners.iter().any(|owner| owner["controller"] == true);
     match object["kind"].as_str().unwrap_or_default() {
-        _ if !array(&object["metadata"]["ownerReferences"]).is_empty() => true,
+        kind if controlled && kind != "PersistentVolumeClaim" => true,
         "ServiceAccount" => name == "default",
         "ConfigMap" => matches!(name, "kube-root-ca.crt" | "openshift-service-ca.crt"),
         "Secret" => object["metadata"]["annotations"]["kubernetes.io/service-account.name"] == "default",
@@ -265,6 +268,17 @@ mod tests {
         assert!(not_ours(&live("2", Some("me"), "kubectl"), &entry(Some("1")), "me").is_some());
         assert!(not_ours(&live("2", None, "kubectl"), &entry(Some("1")), "me").is_some());
         assert!(not_ours(&live("2", None, "kubectl"), &entry(None), "me").is_some());
+    }
+
+    #[test]
+    fn only_a_controller_makes_an_object_nobodys() {
+        let owned = |kind: &str, owner: Value| json!({"kind": kind, "metadata": {"name": "x", "ownerReferences": [owner]}});
+        let (controller, other) = (json!({"controller": true}), json!({"controller": false}));
+        assert!(is_made_by_cluster(&owned("Pod", controller.clone())));
+        assert!(!is_made_by_cluster(&owned("Secret", other)));
+        assert!(!is_made_by_cluster(&owned("Secret", json!({"kind": "Deployment"}))));
+        assert!(!is_made_by_cluster(&owned("PersistentVolumeClaim", controller)));
+        assert!(is_made_by_cluster(&json!({"kind": "ServiceAccount", "metadata": {"name": "default"}})));
     }
 
     #[test]
