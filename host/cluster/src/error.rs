@@ -211,7 +211,7 @@ pub enum Error {
         input: String,
     },
     /// A plan asks for something that this host cannot do.
-    #[error("{what}: this host cannot {cannot} yet; nothing was changed")]
+    #[error("{what}: this host cannot {cannot} yet")]
     Unsupported {
         /// Where: stage and step, or check.
         what: String,

@@ -34,6 +34,7 @@ pub use client::{Cluster, Connect};
 pub use compare::Comparison;
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
+pub use observe::supported;
 pub use release::{Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
 pub use secret::{SecretInputs, SecretText};
 pub use uninstall::{UninstallOptions, Uninstalled};

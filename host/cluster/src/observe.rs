@@ -6,7 +6,7 @@ use crate::client::{Ask, Cluster};
 use crate::kind::{Kind, check_name};
 use crate::kstatus::{State, status};
 use crate::normalise::redacted;
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
 use thinkube_plan::{
     Answer, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Observation, Probe, Query, Selection,
@@ -38,9 +38,10 @@ impl Cluster {
     /// Looks once at what a check asks for. A Secret comes without its values.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for what this host cannot look at, or why the cluster could not be read. What is absent,
-    /// not ready or answers with an error is an observation.
+    /// Those of [`supported`], or why the cluster could not be read. What is absent, not ready or answers with an error
+    /// is an observation.
     pub async fn observe(&self, probe: &Probe) -> Result<Observation, Error> {
+        supported(probe)?;
         match probe {
             Probe::Ready(object) => {
                 let Some(live) = self.look_at(object).await? else { return Ok(absent(object)) };
@@ -109,30 +110,8 @@ impl Cluster {
     }
 
     async fn exchange_http(&self, probe: &HttpProbe) -> Result<Observation, Error> {
-        let service = match &probe.target {
-            HttpTarget::Service(service) => service,
-            HttpTarget::Url(url) => return Err(unsupported(url, "ask a URL outside the cluster's Services")),
-        };
-        let what = format!(
-            "{} http://{}.{}:{}{}",
-            probe.method.as_str(),
-            service.name,
-            service.namespace,
-            service.port,
-            service.path
-        );
-        if probe.follow_redirects {
-            return Err(unsupported(&what, "follow redirects behind the API server's proxy"));
-        }
+        let (service, what) = target_of(probe)?;
         let uri = proxy_path(service)?;
-        for (name, _) in &probe.headers {
-            if !may_be_sent(name) {
-                return Err(unsupported(
-                    &what,
-                    &format!("send the header `{name}` through the API server's proxy"),
-                ));
-            }
-        }
         let method = match probe.method {
             HttpMethod::Get => Method::GET,
             HttpMethod::Head => Method::HEAD,
@@ -184,6 +163,55 @@ impl Cluster {
             ]),
         })
     }
+}
+
+/// Whether [`Cluster::observe`] could look at this at all, whatever the cluster is: to be asked before anything is
+/// changed for whose sake it would be looked at.
+///
+/// # Errors
+/// [`Error::Unsupported`] for what this host cannot do, [`Error::Invalid`] for what nobody could.
+pub fn supported(probe: &Probe) -> Result<(), Error> {
+    match probe {
+        Probe::Ready(object) | Probe::Object(object) => {
+            if let Some(namespace) = &object.namespace {
+                check_name("namespace", namespace)?;
+            }
+            check_name(&object.kind, &object.name)
+        }
+        Probe::Objects(selection) => match &selection.namespace {
+            Some(namespace) => check_name("namespace", namespace),
+            None => Ok(()),
+        },
+        Probe::Http(probe) => {
+            let (service, what) = target_of(probe)?;
+            if probe.follow_redirects {
+                return Err(unsupported(&what, "follow redirects behind the API server's proxy"));
+            }
+            proxy_path(service)?;
+            for (name, value) in &probe.headers {
+                if !may_be_sent(name) {
+                    let cannot = format!("send the header `{name}` through the API server's proxy");
+                    return Err(unsupported(&what, &cannot));
+                }
+                // The value is not shown: it may be a credential of what is asked.
+                if name.parse::<HeaderName>().is_err() || value.parse::<HeaderValue>().is_err() {
+                    let message = format!("`{name}` or its value is no HTTP header");
+                    return Err(Error::Invalid { stage: "-".into(), object: what, message });
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The Service that is asked, and the exchange in words.
+fn target_of(probe: &HttpProbe) -> Result<(&ServiceTarget, String), Error> {
+    let service = match &probe.target {
+        HttpTarget::Service(service) => service,
+        HttpTarget::Url(url) => return Err(unsupported(url, "ask a URL outside the cluster's Services")),
+    };
+    let ServiceTarget { namespace, name, port, path } = service;
+    Ok((service, format!("{} http://{name}.{namespace}:{port}{path}", probe.method.as_str())))
 }
 
 fn variables<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
@@ -312,6 +340,35 @@ mod tests {
         let mut climbing = target("/");
         climbing.name = "x/../../secrets".into();
         assert!(proxy_path(&climbing).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_known_without_a_cluster() {
+        let http = |target: HttpTarget, headers: &[(&str, &str)], follow_redirects: bool| {
+            let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let method = HttpMethod::Get;
+            supported(&Probe::Http(HttpProbe { target, method, headers, body: None, follow_redirects }))
+        };
+        let service = |path: &str| HttpTarget::Service(target(path));
+        assert!(http(service("/"), &[("Accept", "a/b")], false).is_ok());
+        for refused in [
+            http(HttpTarget::Url("https://a.io".into()), &[], false),
+            http(service("/"), &[], true),
+            http(service("/"), &[("Authorization", "x")], false),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+            assert!(!error.to_string().contains("nothing was changed"), "a check may come after a change");
+        }
+        for refused in [http(service("/../x"), &[], false), http(service("/"), &[("a b", "secret\n")], false)]
+        {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::Invalid { .. }), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        let object =
+            |namespace: &str, name: &str| supported(&Probe::Ready(Kind::pod().object(Some(namespace), name)));
+        assert!(object("a", "b").is_ok() && object("..", "b").is_err() && object("a", "b/c").is_err());
     }
 
     #[test]
