@@ -323,12 +323,22 @@ fn goes(entry: &Entry, delete_data: bool) -> Option<String> {
     } else if delete_data {
         None
     } else if entry.on_uninstall == OnUninstall::Retain {
-        Some("the plan retains it; --delete-data deletes it".into())
+        Some(format!("the plan retains it; {} deletes it", by_hand(&entry.object)))
     } else if definition {
-        Some("deleting a definition deletes every object of its kind; --delete-data deletes it".into())
+        Some(format!(
+            "with a definition goes every object of its kind; {} deletes it",
+            by_hand(&entry.object)
+        ))
     } else {
         None
     }
+}
+
+/// How to delete it once there is no release any more that could be told to.
+fn by_hand(object: &ObjectRef) -> String {
+    let namespace = object.namespace.as_deref().map(|namespace| format!(" -n {namespace}"));
+    let kind = object.type_meta().group_kind();
+    format!("`kubectl delete {kind} {}{}`", object.name, namespace.unwrap_or_default())
 }
 
 /// What goes together: stages in reverse, in each the workloads before what they use; then definitions, and
@@ -437,6 +447,36 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_comes_with_a_command_that_needs_no_release() {
+        let entry = |object: ObjectRef, on_uninstall: OnUninstall| Entry {
+            object,
+            uid: None,
+            stage: "one".into(),
+            phase: EntryPhase::Applied,
+            on_uninstall,
+            fingerprint: None,
+        };
+        let claim = entry(Kind::claim().object(Some("n"), "data"), OnUninstall::Retain);
+        assert_eq!(
+            goes(&claim, false).as_deref(),
+            Some("the plan retains it; `kubectl delete PersistentVolumeClaim data -n n` deletes it")
+        );
+        assert_eq!(goes(&claim, true), None);
+        let definition = ObjectRef {
+            api_version: "apiextensions.k8s.io/v1".into(),
+            kind: "CustomResourceDefinition".into(),
+            namespace: None,
+            name: "widgets.a.io".into(),
+        };
+        let why = goes(&entry(definition, OnUninstall::Delete), false).unwrap();
+        assert!(
+            why.contains("`kubectl delete CustomResourceDefinition.apiextensions.k8s.io widgets.a.io`"),
+            "{why}"
+        );
+        assert_eq!(goes(&entry(Kind::claim().object(Some("n"), "a"), OnUninstall::Delete), false), None);
+    }
 
     #[test]
     fn the_nearest_name_comes_first() {
