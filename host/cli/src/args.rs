@@ -88,7 +88,7 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// Namespace in which the host keeps its releases
-    #[arg(long, value_name = "NAME", default_value = "thinkube-system", env = "THINKUBE_HOME_NAMESPACE")]
+    #[arg(long, value_name = "NAME", default_value = "thinkube-system", env = "THINKUBE_HOME_NAMESPACE", value_parser = parse_namespace)]
     pub home_namespace: String,
 }
 
@@ -106,9 +106,12 @@ pub(crate) struct PlanInputs {
     /// Name of the release [default: the plugin's name]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub release: Option<String>,
-    /// What the plugin is allowed, YAML or JSON [default: what it asks for]
+    /// What the plugin is allowed, YAML or JSON [default: what the release was granted; what it asks for on a first install]
     #[arg(long, value_name = "FILE")]
     pub grants: Option<PathBuf>,
+    /// Grant an installed release what its plugin asks for now, instead of what it was granted before
+    #[arg(long, conflicts_with = "grants")]
+    pub grant_requested: bool,
 }
 
 /// What a plan without a cluster depends on.
@@ -118,7 +121,7 @@ pub(crate) struct OfflineInputs {
     #[arg(long, value_name = "FILE")]
     pub facts: Option<PathBuf>,
     /// Version of Kubernetes to plan for
-    #[arg(long, value_name = "MAJOR.MINOR", default_value = "1.34")]
+    #[arg(long, value_name = "MAJOR.MINOR", default_value = "1.34", value_parser = parse_version)]
     pub kubernetes_version: String,
 }
 
@@ -171,7 +174,7 @@ pub(crate) struct ApplyArgs {
     #[arg(long)]
     pub no_wait: bool,
     /// Take over an object that is there already and belongs to no release
-    #[arg(long, value_name = "KIND/[NAMESPACE/]NAME", value_parser = parse_adopt)]
+    #[arg(long, value_name = "KIND/[NAMESPACE/]NAME")]
     pub adopt: Vec<thinkube_engine::Adopt>,
 }
 
@@ -243,21 +246,20 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     seconds.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(expected)
 }
 
-fn parse_adopt(text: &str) -> Result<thinkube_engine::Adopt, String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let owned = |text: &str| text.to_owned();
-    match parts[..] {
-        [kind, name] if !kind.is_empty() && !name.is_empty() => {
-            Ok(thinkube_engine::Adopt { kind: owned(kind), namespace: None, name: owned(name) })
-        }
-        [kind, namespace, name] if !kind.is_empty() && !namespace.is_empty() && !name.is_empty() => {
-            Ok(thinkube_engine::Adopt {
-                kind: owned(kind),
-                namespace: Some(owned(namespace)),
-                name: owned(name),
-            })
-        }
-        _ => Err("KIND/NAME or KIND/NAMESPACE/NAME is expected".to_owned()),
+fn parse_version(text: &str) -> Result<String, String> {
+    let number =
+        |part: &str| !part.is_empty() && part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((major, minor)) if number(major) && number(minor) => Ok(text.to_owned()),
+        _ => Err("MAJOR.MINOR is expected, for example 1.34".to_owned()),
+    }
+}
+
+fn parse_namespace(text: &str) -> Result<String, String> {
+    if thinkube_engine::model::is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a DNS label (RFC 1123) is expected: a-z, 0-9 and `-`, at most 63 long".to_owned())
     }
 }
 
@@ -281,11 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn an_object_to_adopt_is_named_with_or_without_a_namespace() {
-        assert_eq!(parse_adopt("Namespace/devpi").map(|adopt| adopt.namespace), Ok(None));
-        assert_eq!(parse_adopt("ConfigMap/devpi/a").map(|adopt| adopt.namespace), Ok(Some("devpi".into())));
-        for wrong in ["", "devpi", "ConfigMap//a", "a/b/c/d"] {
-            assert!(parse_adopt(wrong).is_err(), "{wrong}");
+    fn versions_and_namespaces_are_checked() {
+        assert_eq!(parse_version("1.34"), Ok("1.34".into()));
+        assert!(parse_namespace("a-b").is_ok() && parse_namespace("A B").is_err());
+        for wrong in ["", "1", "1.", "v1.34", "1.34.4", "banana"] {
+            assert!(parse_version(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -10,11 +10,13 @@ use crate::{args, exit, inputs, out};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Installed, widened};
+use thinkube_engine::model::{Grants, Installed, widened};
 use thinkube_engine::{
-    Action, ApplyRequest, Cluster, Connect, Error, FactSource, Loaded, Patience, PlanRequest, Planned,
-    Release, UninstallOptions,
+    Action, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest,
+    Planned, Release, UninstallOptions, unless_interrupted,
 };
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 /// How results and progress are shown.
 #[derive(Clone, Copy)]
@@ -32,50 +34,42 @@ impl Style {
 pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { command, output, quiet, color: _ } = arguments;
     let style = Style { output, quiet };
-    let working = async {
-        match command {
-            Command::Inspect(args) => inspect(style, args).await,
-            Command::Render(args) => render(style, args).await,
-            Command::Plan(args) => plan(style, args).await,
-            // These two end by themselves, so that the record says how far they came.
-            Command::Apply(args) => apply(style, args).await,
-            Command::Uninstall(args) => uninstall(style, args).await,
-            Command::Check(args) => check(style, args).await,
-            Command::Status(args) => status(style, args).await,
-            Command::Completion(args) => Ok(completion(name, &args)),
-        }
-    };
-    working.await
-}
-
-/// Ready at the first Ctrl-C or SIGTERM. A second one ends the process at once.
-async fn interrupted() {
-    let signal = async || {
-        use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending::<()>().await },
-            _ = terminated.recv() => {}
-        }
-    };
-    signal().await;
-    tokio::spawn(async move {
-        signal().await;
-        std::process::exit(130);
-    });
-}
-
-/// For what writes nothing and can be dropped wherever it is.
-async fn unless_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::select! {
-        outcome = work => outcome,
-        () = interrupted() => Err(Error::Interrupted.into()),
+    let interrupted = listen()?;
+    match command {
+        // Ends by itself, so that the record says how far it came.
+        Command::Apply(args) => apply(style, args, &interrupted).await,
+        Command::Inspect(args) => unless_interrupted(&interrupted, inspect(style, args)).await,
+        Command::Render(args) => unless_interrupted(&interrupted, render(style, args)).await,
+        Command::Plan(args) => unless_interrupted(&interrupted, plan(style, args)).await,
+        Command::Uninstall(args) => unless_interrupted(&interrupted, uninstall(style, args)).await,
+        Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
+        Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
+        Command::Completion(args) => Ok(completion(name, &args)),
     }
+}
+
+/// True after the first Ctrl-C or SIGTERM. A second one ends the process at once.
+fn listen() -> Result<Interrupted, Failure> {
+    let mut pressed = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let (interrupt, interrupted) = watch::channel(false);
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = pressed.recv() => {}
+                _ = terminated.recv() => {}
+            }
+            if interrupt.send_replace(true) {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(interrupted)
 }
 
 async fn inspect(style: Style, args: Inspect) -> Result<ExitCode, Failure> {
     let Inspect { plugin } = args;
-    let loaded = unless_interrupted(inputs::load(&plugin)).await?;
+    let loaded = inputs::load(&plugin).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::descriptor(&loaded)),
         Output::Json => out::json(&show::descriptor_json(&loaded)),
@@ -87,8 +81,7 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
     let Render { inputs, offline } = args;
     let facts = inputs::facts(&offline)?;
     let source = FactSource::Recorded(&facts);
-    let (_, planned) =
-        unless_interrupted(make_plan(style, &inputs, source, offline.kubernetes_version, None)).await?;
+    let (_, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::manifests(&planned.plan)),
         Output::Json => out::json(&show::manifest_list(&planned.plan)),
@@ -101,40 +94,36 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
     if !cluster {
         let facts = inputs::facts(&offline)?;
         let source = FactSource::Recorded(&facts);
-        let (loaded, planned) =
-            unless_interrupted(make_plan(style, &inputs, source, offline.kubernetes_version, None)).await?;
+        let (loaded, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
         match style.output {
             Output::Text => out::to_stdout(&show::plan(&loaded, &planned)),
             Output::Json => out::json(&show::plan_json(&planned, None)),
         }
         return Ok(ExitCode::SUCCESS);
     }
-    unless_interrupted(async {
-        let cluster = connect(&connection).await?;
-        let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
-        if let Some(path) = record_facts {
-            let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
-            std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
+    let cluster = connect(&connection).await?;
+    let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
+    if let Some(path) = record_facts {
+        let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
+        std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
+    }
+    let secrets = inputs::secrets(&loaded, &planned, false)?;
+    let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
+    match style.output {
+        Output::Text => {
+            out::to_stdout(&show::plan(&loaded, &planned));
+            out::to_stdout(&show::changes(&changes, release.as_ref()));
         }
-        let secrets = inputs::secrets(&loaded, &planned, false)?;
-        let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
-        match style.output {
-            Output::Text => {
-                out::to_stdout(&show::plan(&loaded, &planned));
-                out::to_stdout(&show::changes(&changes, release.as_ref()));
-            }
-            Output::Json => out::json(&show::plan_json(&planned, Some(&changes))),
-        }
-        let changed = changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep));
-        Ok(if changed && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
-    })
-    .await
+        Output::Json => out::json(&show::plan_json(&planned, Some(&changes))),
+    }
+    let changed = changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep));
+    Ok(if changed && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
 }
 
-async fn apply(style: Style, args: ApplyArgs) -> Result<ExitCode, Failure> {
+async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
     let ApplyArgs { inputs, connection, yes, timeout, no_wait, adopt } = args;
     let progress = style.progress();
-    let (loaded, cluster, planned, secrets) = unless_interrupted(async {
+    let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
         let secrets = inputs::secrets(&loaded, &planned, true)?;
@@ -143,17 +132,16 @@ async fn apply(style: Style, args: ApplyArgs) -> Result<ExitCode, Failure> {
             out::to_stderr(&show::plan(&loaded, &planned));
             out::to_stderr(&show::changes(&changes, release.as_ref()));
             if changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep)) {
-                confirm(&format!("Apply this to {}?", cluster.server()))?;
+                confirm(&format!("Apply this to {}?", cluster.server())).await?;
             }
         }
-        Ok((loaded, cluster, planned, secrets))
+        Ok::<_, Failure>((loaded, cluster, planned, secrets))
     })
     .await?;
     let request = ApplyRequest { timeout, adopt, wait: !no_wait };
     let events = |event| progress.show(&event);
     let applied =
-        thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted(), &events)
-            .await?;
+        thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::applied(&applied)),
         Output::Json => out::json(&show::applied_json(&applied)),
@@ -163,18 +151,15 @@ async fn apply(style: Style, args: ApplyArgs) -> Result<ExitCode, Failure> {
 
 async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
     let CheckArgs { release, connection, tests, wait, plugin } = args;
-    let outcomes = unless_interrupted(async {
-        let cluster = connect(&connection).await?;
-        let release = known_release(&cluster, &release).await?;
-        let loaded = match plugin {
-            Some(plugin) => Some(inputs::load(&PluginArgs { plugin, no_cache: false }).await?),
-            None => None,
-        };
-        let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
-        let patience = if wait { Patience::UntilTimeout } else { Patience::Once };
-        Ok(thinkube_engine::check(&cluster, &release, plugin, tests, patience, &|_| ()).await?)
-    })
-    .await?;
+    let cluster = connect(&connection).await?;
+    let release = known_release(&cluster, &release).await?;
+    let loaded = match plugin {
+        Some(plugin) => Some(inputs::load(&PluginArgs { plugin, no_cache: false }).await?),
+        None => None,
+    };
+    let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
+    let patience = if wait { Patience::UntilTimeout } else { Patience::Once };
+    let outcomes = thinkube_engine::check(&cluster, &release, plugin, tests, patience, &|_| ()).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::checks(&outcomes)),
         Output::Json => out::json(&outcomes),
@@ -185,49 +170,43 @@ async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
 
 async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
     let StatusArgs { release, connection } = args;
-    unless_interrupted(async {
-        let cluster = connect(&connection).await?;
-        if let Some(name) = release {
-            let release = known_release(&cluster, &name).await?;
-            let objects = thinkube_engine::status(&cluster, &release).await;
-            match style.output {
-                Output::Text => out::to_stdout(&show::release(&release, &objects)),
-                Output::Json => out::json(&show::release_json(&release, &objects)),
-            }
-        } else {
-            let releases = cluster.releases().await.map_err(Error::from)?;
-            match style.output {
-                Output::Text => out::to_stdout(&show::releases(&releases)),
-                Output::Json => out::json(&releases.iter().map(show::release_summary).collect::<Vec<_>>()),
-            }
+    let cluster = connect(&connection).await?;
+    if let Some(name) = release {
+        let release = known_release(&cluster, &name).await?;
+        let objects = thinkube_engine::status(&cluster, &release).await;
+        match style.output {
+            Output::Text => out::to_stdout(&show::release(&release, &objects)),
+            Output::Json => out::json(&show::release_json(&release, &objects)),
         }
-        Ok(ExitCode::SUCCESS)
-    })
-    .await
+    } else {
+        let releases = cluster.releases().await.map_err(Error::from)?;
+        match style.output {
+            Output::Text => out::to_stdout(&show::releases(&releases)),
+            Output::Json => out::json(&releases.iter().map(show::release_summary).collect::<Vec<_>>()),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
     let UninstallArgs { release, connection, yes, delete_data, timeout } = args;
     let progress = style.progress();
-    unless_interrupted(async {
-        let cluster = connect(&connection).await?;
-        if !yes {
-            let release = known_release(&cluster, &release).await?;
-            out::to_stderr(&show::uninstalling(&release, delete_data));
-            confirm(&format!("Uninstall it from {}?", cluster.server()))?;
+    let cluster = connect(&connection).await?;
+    if !yes {
+        let release = known_release(&cluster, &release).await?;
+        out::to_stderr(&show::uninstalling(&release, delete_data));
+        confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
+    }
+    let options = UninstallOptions { delete_data, timeout };
+    let events = |event| progress.show(&thinkube_engine::Event::Cluster(event));
+    let uninstalled = cluster.uninstall(&release, &options, &events).await.map_err(Error::from)?;
+    match style.output {
+        Output::Text => {
+            out::to_stdout(&show::uninstalled(&release, &connection.home_namespace, &uninstalled))
         }
-        let options = UninstallOptions { delete_data, timeout };
-        let events = |event| progress.show(&thinkube_engine::Event::Cluster(event));
-        let uninstalled = cluster.uninstall(&release, &options, &events).await.map_err(Error::from)?;
-        match style.output {
-            Output::Text => {
-                out::to_stdout(&show::uninstalled(&release, &connection.home_namespace, &uninstalled))
-            }
-            Output::Json => out::json(&uninstalled),
-        }
-        Ok(ExitCode::SUCCESS)
-    })
-    .await
+        Output::Json => out::json(&uninstalled),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn completion(name: &str, args: &Completion) -> ExitCode {
@@ -254,10 +233,10 @@ async fn make_plan(
     inputs: &args::PlanInputs,
     facts: FactSource<'_>,
     kubernetes_version: String,
-    installed: Option<Installed>,
 ) -> Result<(Loaded, Planned), Failure> {
     let loaded = inputs::load(&inputs.plugin).await?;
-    let planned = plan_with(style, &loaded, inputs, facts, kubernetes_version, installed).await?;
+    let grants = inputs::grants(inputs)?;
+    let planned = plan_with(style, &loaded, inputs, grants, facts, kubernetes_version, None).await?;
     Ok((loaded, planned))
 }
 
@@ -274,15 +253,23 @@ async fn plan_on(
         settings: release.plan.settings.clone(),
         revision: release.revision,
     });
-    if let Some(release) = &release {
-        let wider = widened(&release.plan.granted, &loaded.descriptor.permissions);
-        if !wider.is_empty() && inputs.grants.is_none() {
+    let mut grants = inputs::grants(inputs)?;
+    if let (None, Some(release), false) = (&grants, &release, inputs.grant_requested) {
+        // What was not granted then is not granted now because nobody says anything.
+        let granted = release.plan.granted.clone();
+        let requested = loaded.descriptor.requests();
+        let wider = widened(&granted, &requested);
+        if !wider.is_empty() && !style.quiet {
             let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-            out::warn(&format!("the plugin asks for more than release {name} was granted:{wider}"));
+            out::warn(&format!(
+                "the plugin asks for more than release {name} was granted; --grant-requested grants it:{wider}"
+            ));
         }
+        grants = Some(Grants { permissions: granted });
     }
     let facts = FactSource::Cluster(cluster);
-    let planned = plan_with(style, &loaded, inputs, facts, cluster.version().to_owned(), installed).await?;
+    let planned =
+        plan_with(style, &loaded, inputs, grants, facts, cluster.version().to_owned(), installed).await?;
     Ok((loaded, planned, release))
 }
 
@@ -290,6 +277,7 @@ async fn plan_with(
     style: Style,
     loaded: &Loaded,
     inputs: &args::PlanInputs,
+    grants: Option<Grants>,
     facts: FactSource<'_>,
     kubernetes_version: String,
     installed: Option<Installed>,
@@ -297,7 +285,7 @@ async fn plan_with(
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: inputs::settings(inputs, &loaded.schema)?,
-        grants: inputs::grants(inputs)?,
+        grants,
         facts,
         kubernetes_version,
         installed,
@@ -315,15 +303,19 @@ async fn plan_with(
 }
 
 /// Asks on the terminal. Where there is none, only `--yes` can say yes.
-fn confirm(question: &str) -> Result<(), Failure> {
+async fn confirm(question: &str) -> Result<(), Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::input("there is no terminal to ask on; say --yes to go on without a question"));
     }
     out::to_stderr(&format!("{question} [y/N] "));
     std::io::stderr().flush()?;
-    let mut answer = String::new();
-    stdin.read_line(&mut answer)?;
+    // On a thread of its own: who is asked may answer with Ctrl-C.
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut answer = String::new();
+        stdin.read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await.map_err(std::io::Error::other)??;
     if matches!(answer.trim(), "y" | "Y" | "yes") {
         Ok(())
     } else {

@@ -9,13 +9,15 @@ Exit codes:
   0    done
   1    the cluster or the machine failed
   2    the command line is wrong
-  3    the settings, secrets or facts are wrong or missing
-  4    refused: a plan holds what nobody granted
+  3    what you named is wrong or missing: a file, a setting, a secret, a fact, a release
+  4    refused: nobody granted it, or it belongs to somebody else
   5    the plugin is at fault: no component, trapped, out of time or memory, not a valid plan
   6    a check does not hold
   7    plan --cluster --exit-code: an apply would change something
   130  interrupted";
 
+/// What clap answers too.
+pub(crate) const USAGE: u8 = 2;
 /// What `plan --cluster --exit-code` answers when something would change.
 pub(crate) const CHANGES: u8 = 7;
 

@@ -8,7 +8,8 @@ use thinkube_engine::{Class, Error};
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    class: Class,
+    /// None: the command line is wrong.
+    class: Option<Class>,
     kind: &'static str,
     message: String,
 }
@@ -16,7 +17,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// Something the person wrote is wrong.
     pub(crate) fn input(message: impl Into<String>) -> Self {
-        Self { class: Class::Input, kind: "input", message: message.into() }
+        Self { class: Some(Class::Input), kind: "input", message: message.into() }
+    }
+
+    /// The command line itself is wrong.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        Self { class: None, kind: "usage", message: error.to_string().trim_end().to_owned() }
     }
 
     /// A file the person named cannot be used.
@@ -35,18 +41,18 @@ impl Failure {
                 ));
             }
         }
-        exit::code(self.class)
+        self.class.map_or(ExitCode::from(exit::USAGE), exit::code)
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { class: error.class(), kind: error.kind(), message: error.to_string() }
+        Self { class: Some(error.class()), kind: error.kind(), message: error.to_string() }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self { class: Class::Failure, kind: "io", message: error.to_string() }
+        Self { class: Some(Class::Failure), kind: "io", message: error.to_string() }
     }
 }

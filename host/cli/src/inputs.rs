@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
-use thinkube_engine::model::{Fact, Grants, SecretContent, SecretSource, Step};
+use thinkube_engine::model::{Fact, Grants, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
     Error, Loaded, Planned, Sandbox, SandboxConfig, SecretInputs, SecretText, SettingsSchema,
 };
@@ -63,6 +63,10 @@ pub(crate) fn secrets(loaded: &Loaded, planned: &Planned, demanded: bool) -> Res
             .iter()
             .flat_map(|stage| &stage.steps)
             .any(|step| uses(step, &input.name));
+        let permission = Permission::SecretInput { name: input.name.clone(), env: input.env.clone() };
+        if !planned.plan.granted.contains(&permission) {
+            continue;
+        }
         // An empty variable is a mistake in a script more often than an empty password.
         match std::env::var(&input.env).ok().filter(|value| !value.is_empty()) {
             Some(value) if used => secrets.insert(input.name.clone(), SecretText::new(value)),
@@ -94,10 +98,15 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
 fn document(path: &Path) -> Result<Value, Failure> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_FILE).read_to_string(&mut text)
+        std::io::stdin().lock().take(MAX_FILE + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text))
     };
-    read.map_err(|error| Failure::file(path, error))?;
-    serde_norway::from_str(&text).map_err(|error| Failure::file(path, error))
+    if read.map_err(|error| Failure::file(path, error))? as u64 > MAX_FILE {
+        return Err(Failure::file(path, format!("it is longer than {} MiB", MAX_FILE >> 20)));
+    }
+    // By way of YAML's own values, which refuse a key that is there twice.
+    let value: serde_norway::Value =
+        serde_norway::from_str(&text).map_err(|error| Failure::file(path, error))?;
+    serde_json::to_value(value).map_err(|error| Failure::file(path, error))
 }

@@ -19,7 +19,8 @@ pub(crate) fn styled(style: Style, text: impl Display) -> String {
 
 /// The result of a command.
 pub(crate) fn to_stdout(text: &str) {
-    ignore_closed(anstream::stdout().write_all(text.as_bytes()));
+    let mut stdout = anstream::stdout();
+    ignore_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
 }
 
 /// Progress, warnings and errors.
@@ -35,16 +36,37 @@ pub(crate) fn json(value: &impl Serialize) {
 }
 
 pub(crate) fn error(message: &str) {
-    to_stderr(&format!("{}: {message}\n", styled(BAD.bold(), "error")));
+    to_stderr(&format!("{}: {}\n", styled(BAD.bold(), "error"), clean(message)));
 }
 
 pub(crate) fn warn(message: &str) {
-    to_stderr(&format!("{}: {message}\n", styled(CARE.bold(), "warning")));
+    to_stderr(&format!("{}: {}\n", styled(CARE.bold(), "warning"), clean(message)));
 }
 
+/// A reader that has gone away has all it wants. Anything else, a full disk above all, must not pass for success.
 fn ignore_closed(written: std::io::Result<()>) {
-    // There is nobody left to tell.
-    drop(written);
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        // There is nobody left to tell, but the exit code tells.
+        std::process::exit(1);
+    }
+}
+
+/// `text` of a plugin or a server, made fit for a terminal: what could move the cursor, colour or hide is shown, not
+/// done. Ends of lines stay.
+pub(crate) fn clean(text: &str) -> String {
+    let shown = |c: char| {
+        c == '\n'
+            || !(c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    };
+    text.chars().flat_map(|c| if shown(c) { vec![c] } else { c.escape_unicode().collect() }).collect()
+}
+
+/// [`clean`] for what must stay on one line.
+pub(crate) fn clean_line(text: &str) -> String {
+    clean(&text.replace(['\n', '\r'], " "))
 }
 
 /// Rows of equally wide columns, indented by two. The last column is not padded.
@@ -76,6 +98,12 @@ fn visible(cell: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Kb\nc\u{202e}"), "a\\u{1b}[2Kb\nc\\u{202e}");
+        assert_eq!(clean_line("a\nb"), "a b");
+    }
 
     #[test]
     fn colours_do_not_count_for_the_width_of_a_column() {

@@ -1,7 +1,7 @@
 //! How things look: text for people, JSON for programs.
 
 use crate::out;
-use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, styled, table};
+use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, clean, clean_line, styled, table};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,6 +24,11 @@ macro_rules! line {
     ($text:expr, $($format:tt)*) => {{ let _: std::fmt::Result = writeln!($text, $($format)*); }};
 }
 
+/// Something of a plugin's or a server's, on one line and without effect on the terminal.
+fn foreign(text: impl std::fmt::Display) -> String {
+    clean_line(&text.to_string())
+}
+
 fn heading(text: &mut String, title: &str) {
     line!(text, "\n{}", styled(STRONG, title));
 }
@@ -35,7 +40,13 @@ fn yaml(value: &Value) -> String {
 pub(crate) fn descriptor(loaded: &Loaded) -> String {
     let (descriptor, plugin) = (&loaded.descriptor, &loaded.plugin);
     let mut text = String::new();
-    line!(text, "{} {}: {}", styled(STRONG, &descriptor.title), descriptor.version, descriptor.summary);
+    line!(
+        text,
+        "{} {}: {}",
+        styled(STRONG, foreign(&descriptor.title)),
+        foreign(&descriptor.version),
+        foreign(&descriptor.summary)
+    );
     let order = descriptor.deployment_order.map_or("none".to_owned(), |order| order.to_string());
     let offers: Vec<&str> = plugin.offers().into_iter().map(offer).collect();
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
@@ -49,8 +60,8 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
                 .as_str(),
         ),
         row("deployment order", &order),
-        row("license", &descriptor.license),
-        row("source", &descriptor.source),
+        row("license", &foreign(&descriptor.license)),
+        row("source", &foreign(&descriptor.source)),
     ]));
     heading(&mut text, "Settings");
     text.push_str(&settings_table(&descriptor.settings_schema));
@@ -78,14 +89,18 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
             .iter()
             .map(|needed| {
                 let order = needed.deployment_order.map_or(String::new(), |order| format!("order {order}"));
-                vec![needed.service.clone(), order, if needed.optional { "optional" } else { "" }.to_owned()]
+                vec![
+                    foreign(&needed.service),
+                    order,
+                    if needed.optional { "optional" } else { "" }.to_owned(),
+                ]
             })
             .collect();
         text.push_str(&table(&rows));
     }
     heading(&mut text, "Asks to be allowed to");
-    for permission in &descriptor.permissions {
-        line!(text, "  {permission}");
+    for permission in descriptor.requests() {
+        line!(text, "  {}", foreign(permission));
     }
     heading(&mut text, "Imports");
     let imports = plugin.imports();
@@ -123,7 +138,7 @@ fn settings_table(schema: &Value) -> String {
         .iter()
         .map(|(name, property)| {
             let default = match property.get("default") {
-                Some(Value::String(text)) => text.clone(),
+                Some(Value::String(text)) => foreign(text),
                 Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
                 Some(Value::Null) | None => String::new(),
                 Some(other) => other.to_string(),
@@ -131,10 +146,10 @@ fn settings_table(schema: &Value) -> String {
             let unused = property.get("x-thinkube-unused").and_then(Value::as_str);
             let described = property.get("description").and_then(Value::as_str).unwrap_or_default();
             let about = match unused {
-                Some(reason) => styled(FAINT, format!("no effect: {reason}")),
-                None => described.lines().next().unwrap_or_default().to_owned(),
+                Some(reason) => styled(FAINT, foreign(format!("no effect: {reason}"))),
+                None => foreign(described.lines().next().unwrap_or_default()),
             };
-            vec![name.clone(), kind_of(property), default, about]
+            vec![foreign(name), foreign(kind_of(property)), default, about]
         })
         .collect();
     table(&rows)
@@ -245,13 +260,13 @@ pub(crate) fn plan(loaded: &Loaded, planned: &Planned) -> String {
     for stage in &plan.outline.stages {
         line!(text, "\nstage {}", styled(STRONG, &stage.name));
         let rows: Vec<Vec<String>> =
-            stage.steps.iter().map(|step| vec![step.title(), remarks(step)]).collect();
+            stage.steps.iter().map(|step| vec![foreign(step.title()), remarks(step)]).collect();
         text.push_str(&table(&rows));
         for gate in &stage.gates {
-            line!(text, "  then: {}", gate.title);
+            line!(text, "  then: {}", foreign(&gate.title));
         }
         for done in &stage.done_when {
-            line!(text, "  skipped when: {}", done.title);
+            line!(text, "  skipped when: {}", foreign(&done.title));
         }
     }
     let outline = &plan.outline;
@@ -275,7 +290,7 @@ fn remarks(step: &Step) -> String {
     if step.on_uninstall() == OnUninstall::Retain {
         remarks.push("kept at uninstall".to_owned());
     }
-    if remarks.is_empty() { String::new() } else { styled(FAINT, remarks.join("; ")) }
+    if remarks.is_empty() { String::new() } else { styled(FAINT, foreign(remarks.join("; "))) }
 }
 
 pub(crate) fn plan_json(planned: &Planned, changes: Option<&[ObjectChange]>) -> Value {
@@ -324,8 +339,9 @@ pub(crate) fn changes(changes: &[ObjectChange], release: Option<&Release>) -> St
         if change.action == Action::Unchanged {
             continue;
         }
-        let note = change.note.as_ref().map(|note| styled(FAINT, format!("  {note}"))).unwrap_or_default();
-        line!(text, "  {}{note}", styled(style, format!("{sign} {}", change.object)));
+        let note =
+            change.note.as_ref().map(|note| styled(FAINT, foreign(format!("  {note}")))).unwrap_or_default();
+        line!(text, "  {}{note}", styled(style, foreign(format!("{sign} {}", change.object))));
         if matches!(change.action, Action::Update | Action::Recreate) {
             for field in &change.fields {
                 line!(text, "      {}", field_change(field));
@@ -412,20 +428,28 @@ impl Progress {
             }
             ClusterEvent::Applied { object, action } => {
                 let (style, sign) = mark(*action);
-                format!("  {} {}", styled(style, format!("{sign} {object}")), words(*action).0)
+                format!("  {} {}", styled(style, foreign(format!("{sign} {object}"))), words(*action).0)
             }
-            ClusterEvent::Used { object, why } => format!("  {object} is used as it is: {why}"),
+            ClusterEvent::Used { object, why } => foreign(format!("  {object} is used as it is: {why}")),
             ClusterEvent::Waiting { objects } => return self.still_waiting(objects),
             ClusterEvent::Ready { object, after } => {
-                format!("  {} ready after {:.1} s", styled(GOOD, format!("✓ {object}")), after.as_secs_f64())
+                format!(
+                    "  {} ready after {:.1} s",
+                    styled(GOOD, foreign(format!("✓ {object}"))),
+                    after.as_secs_f64()
+                )
             }
-            ClusterEvent::Deleting { object } => format!("  deleting {object}"),
-            ClusterEvent::Deleted { object } => format!("  {} gone", styled(GOOD, format!("✓ {object}"))),
-            ClusterEvent::Kept { object, why } => format!("  {} kept: {why}", styled(CARE, object)),
+            ClusterEvent::Deleting { object } => foreign(format!("  deleting {object}")),
+            ClusterEvent::Deleted { object } => {
+                format!("  {} gone", styled(GOOD, foreign(format!("✓ {object}"))))
+            }
+            ClusterEvent::Kept { object, why } => {
+                format!("  {} kept: {}", styled(CARE, foreign(object)), foreign(why))
+            }
             ClusterEvent::Retrying { what, why, after } => {
-                styled(CARE, format!("  {what}: {why}; again in {:.1} s", after.as_secs_f64()))
+                styled(CARE, foreign(format!("  {what}: {why}; again in {:.1} s", after.as_secs_f64())))
             }
-            ClusterEvent::Warning(warning) => styled(CARE, format!("  the server warns: {warning}")),
+            ClusterEvent::Warning(warning) => styled(CARE, foreign(format!("  the server warns: {warning}"))),
             _ => return None,
         })
     }
@@ -435,7 +459,7 @@ impl Progress {
         let news: Vec<String> = objects
             .iter()
             .filter(|waiting| !said.contains(waiting))
-            .map(|(object, why)| format!("  … waiting for {object}: {why}"))
+            .map(|(object, why)| foreign(format!("  … waiting for {object}: {why}")))
             .collect();
         *said = objects.to_vec();
         if news.is_empty() { None } else { Some(news.join("\n       ")) }
@@ -449,12 +473,12 @@ fn check_line(outcome: &CheckOutcome) -> String {
         (Status::Failed, Severity::Error) => (BAD, '✗'),
         (Status::Unknown, Severity::Error) => (BAD, '?'),
     };
-    let mut text = format!("  {}", styled(style, format!("{sign} {}", outcome.title)));
+    let mut text = format!("  {}", styled(style, foreign(format!("{sign} {}", outcome.title))));
     if !outcome.passed() {
-        let _: std::fmt::Result = write!(text, "\n      seen: {}", outcome.verdict.message);
+        let _: std::fmt::Result = write!(text, "\n      seen: {}", foreign(&outcome.verdict.message));
     }
     if let Some(remedy) = outcome.remedy() {
-        let _: std::fmt::Result = write!(text, "\n      do:   {remedy}");
+        let _: std::fmt::Result = write!(text, "\n      do:   {}", foreign(remedy));
     }
     text
 }
@@ -483,7 +507,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
         line!(text, "{passed} of {} health checks hold", applied.health.len());
     }
     if let Some(notes) = &plan.outline.notes {
-        line!(text, "\n{}", notes.trim_end());
+        line!(text, "\n{}", clean(notes.trim_end()));
     }
     text
 }
@@ -554,7 +578,7 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
         phase(release.phase)
     );
     if let Some(message) = &release.message {
-        line!(text, "  {message}");
+        line!(text, "  {}", clean(message));
     }
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     text.push_str(&table(&[
@@ -573,7 +597,12 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
             line!(text, "\nstage {}", styled(STRONG, stage));
         }
         let (style, sign) = if object.ready { (GOOD, '✓') } else { (BAD, '✗') };
-        line!(text, "  {}  {}", styled(style, format!("{sign} {}", object.entry.object)), object.message);
+        line!(
+            text,
+            "  {}  {}",
+            styled(style, foreign(format!("{sign} {}", object.entry.object))),
+            foreign(&object.message)
+        );
     }
     text
 }
@@ -603,7 +632,7 @@ pub(crate) fn uninstalled(name: &str, home: &str, uninstalled: &Uninstalled) -> 
     let mut text = String::new();
     line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), uninstalled.deleted.len());
     for (object, why) in &uninstalled.kept {
-        line!(text, "  {} stays: {why}", styled(CARE, object));
+        line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));
     }
     line!(text, "  namespace {home} stays: it is the host's own, for all releases");
     text

@@ -27,6 +27,8 @@ mod resolve;
 mod secret;
 mod state;
 mod uninstall;
+#[cfg(test)]
+mod uninstall_tests;
 mod wait;
 
 pub use apply::{Adopt, Apply, ApplyOptions};

@@ -1,9 +1,8 @@
 use crate::check::{CheckOutcome, Patience, failed, run_checks};
 use crate::load::Loaded;
-use crate::{Error, Event, Events, Planned};
-use std::future::Future;
+use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, SecretInputs};
+use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, SecretInputs, supported};
 use thinkube_plan::{Check, Plan};
 use thinkube_sandbox::Plugin;
 
@@ -41,7 +40,7 @@ pub async fn preview(
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
-/// differs nothing is written. Ends early, with the record saying how far it came, when `cancelled` is ready.
+/// differs nothing is written. Ends early, with the record saying how far it came, when `interrupted` says so.
 ///
 /// # Errors
 /// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Interrupted`]. The same call finishes what was begun.
@@ -51,31 +50,38 @@ pub async fn apply(
     planned: &Planned,
     secrets: &SecretInputs,
     request: &ApplyRequest,
-    cancelled: impl Future<Output = ()>,
+    interrupted: &Interrupted,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
     let asking = Asking { cluster, plugin: &loaded.plugin, events };
-    asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-
-    let comparison = cluster.compare(plan, secrets).await?;
-    let settled = comparison.up_to_date() && asking.still_skipped(plan, &comparison.skipped_stages()).await;
-    let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
+    // Before anything is written: what cannot be looked at now cannot be looked at after an hour of applying either.
+    let outline = &plan.outline;
+    let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
+    for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
+        supported(&check.probe)?;
+    }
+    let (comparison, unchanged) = unless_interrupted(interrupted, async {
+        asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
+        let comparison = cluster.compare(plan, secrets).await?;
+        let settled =
+            comparison.up_to_date() && asking.still_skipped(plan, &comparison.skipped_stages()).await;
+        let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
+        Ok::<_, Error>((comparison, unchanged))
+    })
+    .await?;
     let (release, changed) = match unchanged {
         Some(release) => (release, false),
         None => {
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
             let mut run = cluster.begin(plan, secrets, comparison, &options, &pass_on).await?;
-            let outcome = tokio::select! {
-                outcome = stages(&mut run, plan, request, &asking) => outcome,
-                () = cancelled => Err(Error::Interrupted),
-            };
+            let outcome = unless_interrupted(interrupted, stages(&mut run, plan, request, &asking)).await;
             match outcome {
                 Ok(()) => (run.finish().await?, true),
-                Err(Error::Interrupted) => {
+                Err(Error::Interrupted { .. }) => {
                     run.interrupt().await;
-                    return Err(Error::Interrupted);
+                    return Err(Error::Interrupted { recorded: true });
                 }
                 Err(error) => {
                     run.abandon(&error.to_string()).await;
@@ -85,7 +91,7 @@ pub async fn apply(
         }
     };
     let health = if request.wait {
-        asking.demand("health", &plan.outline.health, Patience::UntilTimeout).await?
+        unless_interrupted(interrupted, asking.all_is_well(plan, changed)).await?
     } else {
         Vec::new()
     };
@@ -135,6 +141,15 @@ impl Asking<'_> {
         } else {
             Err(Error::ChecksFailed { phase: phase.to_owned(), failed })
         }
+    }
+
+    /// Health; and the gates too where this apply did not ask them, for the last one may not have waited.
+    async fn all_is_well(&self, plan: &Plan, gates_held: bool) -> Result<Vec<CheckOutcome>, Error> {
+        for stage in plan.outline.stages.iter().filter(|_| !gates_held) {
+            self.demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
+                .await?;
+        }
+        self.demand("health", &plan.outline.health, Patience::UntilTimeout).await
     }
 
     /// Whether the stages that the last apply skipped would be skipped again.

@@ -1,7 +1,7 @@
 use crate::{Error, Event, Events};
 use serde::Serialize;
 use std::time::Duration;
-use thinkube_cluster::{Cluster, Release};
+use thinkube_cluster::{Cluster, Error as ClusterError, Release};
 use thinkube_plan::{Check, Expectation, Observation, Severity, Status, Verdict};
 use thinkube_sandbox::Plugin;
 use tokio::time::Instant;
@@ -122,8 +122,8 @@ async fn run_check(
     let mut looks = 0;
     let verdict = loop {
         looks += 1;
-        let verdict = look(cluster, plugin, check).await;
-        let over = patience == Patience::Once || Instant::now() + pause >= deadline;
+        let (verdict, for_good) = look(cluster, plugin, check).await;
+        let over = for_good || patience == Patience::Once || Instant::now() + pause >= deadline;
         if verdict.status == Status::Passed || over {
             break verdict;
         }
@@ -140,22 +140,32 @@ async fn run_check(
     }
 }
 
-async fn look(cluster: &Cluster, plugin: Option<&Plugin>, check: &Check) -> Verdict {
+/// One look, and whether another one could end differently.
+async fn look(cluster: &Cluster, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
     let observation = match cluster.observe(&check.probe).await {
         Ok(observation) => observation,
-        Err(error) => return unknown(error.to_string()),
+        Err(error) => {
+            let for_good = matches!(
+                error,
+                ClusterError::Unsupported { .. }
+                    | ClusterError::Invalid { .. }
+                    | ClusterError::Forbidden { .. }
+            );
+            return (unknown(error.to_string()), for_good);
+        }
     };
-    match (&check.expect, plugin) {
+    let verdict = match (&check.expect, plugin) {
         (Expectation::Evaluate, None) => {
-            unknown("the plugin judges this check itself: give it with --plugin".to_owned())
+            return (unknown("the plugin judges this check itself: give it with --plugin".to_owned()), true);
         }
         (Expectation::Evaluate, Some(plugin)) => match plugin.evaluate(&check.name, &observation).await {
             Ok(called) => called.value,
-            Err(error) => unknown(error.to_string()),
+            Err(error) => return (unknown(error.to_string()), true),
         },
         _ => judge_in_time(check, observation).await,
-    }
+    };
+    (verdict, false)
 }
 
 /// On a thread of its own, for an expression cannot be interrupted.

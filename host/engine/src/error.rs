@@ -1,5 +1,6 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
+use thinkube_cluster::Error as ClusterError;
 use thinkube_plan::{Denial, Fault, Problem, Query};
 use thinkube_validate::SettingFault;
 
@@ -60,7 +61,7 @@ pub enum Error {
     #[error("the plan is not valid:{}", list(.0))]
     Invalid(Vec<Fault>),
     /// The plan holds what nobody granted.
-    #[error("refused, for nobody granted it:{}\ngrant it in the file given with --grants", list(.0))]
+    #[error("refused, for nobody granted it:{}\ngrant it in the file given with --grants, or with --grant-requested if the plugin asks for it", list(.0))]
     Denied(Vec<Denial>),
     /// The plugin asks to read what nobody granted.
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
@@ -97,8 +98,11 @@ pub enum Error {
         found: thinkube_plan::Digest,
     },
     /// The person interrupted it.
-    #[error("interrupted; the release record says how far it came, and the same command finishes it")]
-    Interrupted,
+    #[error("interrupted{}", if *.recorded { "; the release record says how far it came, and the same command finishes it" } else { "" })]
+    Interrupted {
+        /// Whether something was begun, and the record says so.
+        recorded: bool,
+    },
 }
 
 /// What kind of failure an error is: one exit code each.
@@ -122,8 +126,11 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Read { .. } | Self::Build { .. } | Self::Cluster(_) => Class::Failure,
-            Self::Settings(_)
+            Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
+            Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
+            Self::Build { .. } | Self::Cluster(_) => Class::Failure,
+            Self::Read { .. }
+            | Self::Settings(_)
             | Self::ReleaseName(_)
             | Self::Problem(_)
             | Self::FactsNeeded(_)
@@ -136,7 +143,7 @@ impl Error {
             | Self::TooManyFacts { .. }
             | Self::Invalid(_) => Class::Plugin,
             Self::ChecksFailed { .. } => Class::Check,
-            Self::Interrupted => Class::Interrupted,
+            Self::Interrupted { .. } => Class::Interrupted,
         }
     }
 
@@ -160,7 +167,7 @@ impl Error {
             Self::Cluster(error) => error.kind(),
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted { .. } => "interrupted",
         }
     }
 }

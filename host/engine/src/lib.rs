@@ -11,6 +11,7 @@
 mod apply;
 mod check;
 mod error;
+mod interrupt;
 mod load;
 mod planning;
 mod source;
@@ -19,6 +20,7 @@ mod status;
 pub use apply::{Applied, ApplyRequest, apply, preview};
 pub use check::{CheckOutcome, Patience, check, failed, run_checks};
 pub use error::{Class, Error};
+pub use interrupt::{Interrupted, unless_interrupted};
 pub use load::{Loaded, load};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;

@@ -1,4 +1,6 @@
 use crate::Error;
+use std::sync::Arc;
+use std::time::Duration;
 use thinkube_plan::{Descriptor, is_dns_label};
 use thinkube_sandbox::{LogLine, Plugin, Sandbox};
 use thinkube_validate::SettingsSchema;
@@ -10,7 +12,7 @@ pub struct Loaded {
     /// What it says of itself.
     pub descriptor: Descriptor,
     /// The schema of its settings, compiled.
-    pub schema: SettingsSchema,
+    pub schema: Arc<SettingsSchema>,
     /// What it logged while it said so.
     pub log: Vec<LogLine>,
 }
@@ -24,7 +26,8 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
     let plugin = sandbox.load(bytes).await?;
     let called = plugin.describe().await?;
     let descriptor = called.value;
-    let schema = SettingsSchema::new(descriptor.settings_schema.clone())?;
+    let schema = descriptor.settings_schema.clone();
+    let schema = Arc::new(in_time("the settings schema", move || SettingsSchema::new(schema)).await??);
     if !is_dns_label(&descriptor.name) {
         return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
     }
@@ -34,4 +37,21 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
         return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
     }
     Ok(Loaded { plugin, descriptor, schema, log: called.log })
+}
+
+/// The time that judging settings by a schema may take. Both are other people's; most take a millisecond.
+const SCHEMA: Duration = Duration::from_secs(5);
+
+/// Runs what a plugin's schema makes long on a thread of its own: references in a schema can multiply without end, and
+/// nothing else must wait for it, least of all Ctrl-C.
+pub(crate) async fn in_time<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::time::timeout(SCHEMA, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(_)) | Err(_) => {
+            Err(Error::Descriptor(format!("{what} could not be judged within {} s", SCHEMA.as_secs())))
+        }
+    }
 }

@@ -1,7 +1,8 @@
 use crate::Error;
-use crate::load::Loaded;
+use crate::load::{Loaded, in_time};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
     Context, Descriptor, Digest, Fact, Grants, Identity, Installed, Outcome, Outline, Plan, Problem, Query,
@@ -69,9 +70,11 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
     }
     let descriptor = &loaded.descriptor;
     let unused = loaded.schema.unused(&settings);
-    let settings = loaded.schema.settle(settings).map_err(Error::Settings)?;
+    let schema = Arc::clone(&loaded.schema);
+    let settings =
+        in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
     let namespace = namespace(descriptor, &release, &settings)?;
-    let granted = grants.map_or_else(|| descriptor.permissions.clone(), |grants| grants.permissions);
+    let granted = grants.map_or_else(|| descriptor.requests(), |grants| grants.permissions);
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
@@ -116,7 +119,7 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         namespace,
         plugin: identity,
         settings,
-        requested: descriptor.permissions.clone(),
+        requested: descriptor.requests(),
         granted,
         outline,
     };

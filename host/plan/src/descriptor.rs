@@ -92,6 +92,26 @@ pub enum Permission {
     WritePodFiles(String),
     /// Files may be written below this path of the operator's home.
     WriteHome(String),
+    /// An environment variable of the operator may be composed into Secrets. The contract has no such case: the host
+    /// makes one for each secret input, because a plugin could name any variable.
+    SecretInput {
+        /// The input's name.
+        name: String,
+        /// The variable.
+        env: String,
+    },
+}
+
+impl Descriptor {
+    /// Everything the plugin asks for: what it states, and its secret inputs.
+    pub fn requests(&self) -> Vec<Permission> {
+        let inputs = self.secret_inputs.iter();
+        let inputs = inputs.map(|SecretInput { name, env, .. }| Permission::SecretInput {
+            name: name.clone(),
+            env: env.clone(),
+        });
+        self.permissions.iter().cloned().chain(inputs).collect()
+    }
 }
 
 /// Objects of a kind, somewhere.
@@ -135,6 +155,7 @@ impl fmt::Display for Permission {
             Self::PushImage(prefix) => write!(f, "push images to {prefix}"),
             Self::WritePodFiles(namespace) => write!(f, "write files in pods of {namespace}"),
             Self::WriteHome(path) => write!(f, "write ~/{path}"),
+            Self::SecretInput { name, env } => write!(f, "use ${env} as the secret input {name}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 use crate::{
     Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, Scope, SecretContent,
 };
-use crate::{SecretSource, Step, TypeMeta};
+use crate::{HttpMethod, SecretSource, SecretStep, Step, TypeMeta};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -54,11 +54,10 @@ impl Grants {
         let outline = &plan.outline;
         let staged = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.gates));
         let skipping = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.done_when));
-        let named =
-            [("preflight", &outline.preflight), ("health", &outline.health), ("tests", &outline.tests)];
+        let named = [("preflight", &outline.preflight), ("health", &outline.health), (TESTS, &outline.tests)];
         for (stage, checks) in named.into_iter().chain(staged).chain(skipping) {
             for check in checks {
-                if let Some(needs) = gate.probe(&check.probe, &check.expect) {
+                if let Some(needs) = gate.probe(stage, &check.probe, &check.expect) {
                     denials.push(Denial {
                         stage: stage.to_owned(),
                         what: format!("check {}", check.name),
@@ -85,6 +84,9 @@ pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> 
             .any(|permission| matches!(permission, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind)),
     }
 }
+
+/// The name of the phase in which checks may write. No stage can have it: see `check_outline`.
+pub(crate) const TESTS: &str = "tests";
 
 struct Gate<'a> {
     granted: &'a [Permission],
@@ -134,7 +136,13 @@ impl Gate<'_> {
     }
 
     fn holds(&self, wanted: &Permission) -> bool {
-        self.granted.contains(wanted)
+        self.granted.iter().any(|held| match (held, wanted) {
+            (Permission::Connect(held), Permission::Connect(wanted)) => origin(held) == *wanted,
+            (Permission::PushImage(held), Permission::PushImage(wanted)) => wanted
+                .strip_prefix(held.trim_end_matches('/'))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            _ => held == wanted,
+        })
     }
 
     /// What `step` needs and does not have.
@@ -143,10 +151,10 @@ impl Gate<'_> {
         if let Some(target) = step.target()
             && !self.emits(&target.type_meta(), Place::of(&target))
         {
-            let place = target
-                .namespace
-                .as_ref()
-                .map_or("the whole cluster".to_owned(), |name| format!("namespace {name}"));
+            let place = match Place::of(&target) {
+                Place::Everywhere => "the whole cluster".to_owned(),
+                Place::Namespace(name) => format!("namespace {name}"),
+            };
             needs.push(format!("apply {} ({}) in {place}", target.kind, target.api_version));
         }
         let wanted = match step {
@@ -174,11 +182,25 @@ impl Gate<'_> {
             Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
         };
         needs.extend(wanted.iter().filter(|wanted| !self.holds(wanted)).map(ToString::to_string));
+        if let Step::Secret(SecretStep { content: SecretContent::Entries(entries), .. }) = step {
+            let inputs = entries.iter().filter_map(|entry| match &entry.source {
+                SecretSource::Input(name) => Some(name),
+                _ => None,
+            });
+            let granted = |name: &String| {
+                self.granted
+                    .iter()
+                    .any(|held| matches!(held, Permission::SecretInput { name: held, .. } if held == name))
+            };
+            needs.extend(
+                inputs.filter(|name| !granted(name)).map(|name| format!("use the secret input {name}")),
+            );
+        }
         needs
     }
 
     /// What `probe` needs and does not have. A plugin may look at whatever it may apply.
-    fn probe(&self, probe: &Probe, expect: &Expectation) -> Option<String> {
+    fn probe(&self, phase: &str, probe: &Probe, expect: &Expectation) -> Option<String> {
         let looks = |kind: TypeMeta, place: Place<'_>| {
             // `evaluate` hands what was seen to the plugin, so it takes a permission to read.
             let by_emitting = *expect != Expectation::Evaluate && self.emits(&kind, place);
@@ -194,7 +216,17 @@ impl Gate<'_> {
             Probe::Http(http) => match &http.target {
                 HttpTarget::Service(service) => {
                     let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
-                    looks(kind, Place::Namespace(&service.namespace))
+                    let place = Place::Namespace(&service.namespace);
+                    // Who may look must not be able to change: not outside tests, which a person asks for, and not in
+                    // the Services of others.
+                    let asks = matches!(http.method, HttpMethod::Get | HttpMethod::Head);
+                    if !asks && (phase != TESTS || !self.emits(&kind, place)) {
+                        let method = http.method.as_str();
+                        return Some(format!(
+                            "send {method} to a Service, which only tests may, to Services of their own"
+                        ));
+                    }
+                    looks(kind, place)
                 }
                 HttpTarget::Url(url) => {
                     let wanted = Permission::Connect(origin(url));
@@ -365,6 +397,69 @@ mod tests {
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![check.clone()])).len(), 0);
         check.expect = Expectation::Evaluate;
         assert_eq!(denied(granted, &plan(vec![], vec![check])).len(), 1);
+    }
+
+    #[test]
+    fn only_tests_may_send_what_changes_something_and_only_to_services_of_their_own() {
+        let service = |namespace: &str| {
+            let (name, path) = ("a".to_owned(), "/".to_owned());
+            HttpTarget::Service(crate::ServiceTarget { namespace: namespace.into(), name, port: 80, path })
+        };
+        let post = |namespace| {
+            let mut check = http_check(service(namespace));
+            if let Probe::Http(http) = &mut check.probe {
+                http.method = HttpMethod::Post;
+            }
+            check
+        };
+        let read = Permission::Read(KindPermission {
+            api_version: "v1".into(),
+            kind: "Service".into(),
+            scope: Scope::Cluster,
+        });
+        let granted = vec![read, emit("v1", "Service", Scope::OwnNamespace)];
+        assert_eq!(denied(granted.clone(), &plan(vec![], vec![http_check(service("other"))])).len(), 0);
+        assert_eq!(denied(granted.clone(), &plan(vec![], vec![post("demo")])).len(), 1);
+        let mut testing = plan(vec![], vec![]);
+        testing.outline.tests = vec![post("demo")];
+        assert_eq!(denied(granted.clone(), &testing).len(), 0);
+        testing.outline.tests = vec![post("other")];
+        assert_eq!(denied(granted, &testing).len(), 1);
+    }
+
+    #[test]
+    fn a_secret_input_must_be_granted() {
+        let mut plan = plan(vec![], vec![]);
+        plan.outline.stages[0].steps.push(Step::Secret(SecretStep {
+            name: "root".into(),
+            target: ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("demo".into()),
+                name: "root".into(),
+            },
+            secret_type: "Opaque".into(),
+            content: SecretContent::Entries(vec![crate::SecretEntry {
+                key: "password".into(),
+                source: SecretSource::Input("admin-password".into()),
+            }]),
+            on_uninstall: OnUninstall::Delete,
+        }));
+        let emits = emit("v1", "Secret", Scope::OwnNamespace);
+        let input = Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() };
+        assert_eq!(
+            denied(vec![emits.clone()], &plan),
+            ["stage all: Secret demo/root needs the permission to use the secret input admin-password"]
+        );
+        assert_eq!(denied(vec![emits, input], &plan).len(), 0);
+    }
+
+    #[test]
+    fn a_push_below_a_granted_prefix_is_covered_and_beside_it_is_not() {
+        let granted = [Permission::PushImage("registry/library".into())];
+        let gate = Gate { granted: &granted, namespace: "demo" };
+        assert!(gate.holds(&Permission::PushImage("registry/library/devpi".into())));
+        assert!(!gate.holds(&Permission::PushImage("registry/library-of-others/devpi".into())));
     }
 
     #[test]

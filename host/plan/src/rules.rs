@@ -45,6 +45,14 @@ pub fn check_outline(outline: &Outline, secret_inputs: &[&str], evaluates: bool)
                 "its name is no DNS label (RFC 1123): a-z, 0-9 and `-`, at most 63".into(),
             );
         }
+        if ["preflight", "health", crate::grants::TESTS].contains(&stage.name.as_str()) {
+            rules.fault(
+                &stage.name,
+                "",
+                "",
+                "this name means a list of checks; give the stage another".into(),
+            );
+        }
         if !rules.stages.insert(stage.name.clone()) {
             rules.fault(
                 &stage.name,
@@ -130,8 +138,9 @@ impl Rules<'_> {
                         }
                     }
                 }
-                if secret.target.namespace.is_none() || secret.target.kind != "Secret" {
-                    self.fault(stage, &title, "", "its target must be a Secret in a namespace".into());
+                let target = &secret.target;
+                if target.namespace.is_none() || target.kind != "Secret" || target.api_version != "v1" {
+                    self.fault(stage, &title, "", "its target must be a v1 Secret in a namespace".into());
                 }
             }
             Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {}
@@ -300,6 +309,13 @@ mod tests {
                 "stage all, Secret b/root, /password: `root-password` is none of the plugin's secret inputs: admin-password"
             ]
         );
+    }
+
+    #[test]
+    fn a_stage_cannot_pass_as_the_tests() {
+        let mut outline = outline(vec![]);
+        outline.stages[0].name = "tests".into();
+        assert_eq!(messages(&outline).len(), 1);
     }
 
     #[test]

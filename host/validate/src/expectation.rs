@@ -1,5 +1,5 @@
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::{Context, Program, Value};
+use cel::{Context, ExecutionError, Program, Value};
 use thinkube_plan::{Check, Expectation, Fault, Observation, Outline, Probe, Status, Verdict};
 
 /// Bytes of one expression. The longest of the DevPI plugin has about 200.
@@ -95,7 +95,23 @@ fn evaluate(source: &str, probe: &Probe, observation: &Observation) -> Result<bo
     match program.execute(&context) {
         Ok(Value::Bool(holds)) => Ok(holds),
         Ok(other) => Err(format!("the result is a {}, not a bool", other.type_of())),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(explain(&error, source)),
+    }
+}
+
+/// Why an expression has no result. Most errors carry the values that they were about, and those may be anything that
+/// a service answers with: a token, a megabyte. So only names are repeated that the expression itself has.
+fn explain(error: &ExecutionError, source: &str) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) if source.contains(key.as_str()) => format!("there is no `{key}`"),
+        ExecutionError::UndeclaredReference(name) if source.contains(name.as_str()) => {
+            format!("`{name}` is not known")
+        }
+        ExecutionError::InvalidArgumentCount { expected, actual } => {
+            format!("a function takes {expected} arguments, not {actual}")
+        }
+        ExecutionError::IndexOutOfBounds(_) => "a list is shorter than the index".to_owned(),
+        _ => "the values seen do not fit the expression".to_owned(),
     }
 }
 
@@ -199,6 +215,25 @@ mod tests {
         let verdict = judge(&check(http(), "json.result.nothing == 1"), &answer());
         assert_eq!(verdict.status, Status::Failed);
         assert!(verdict.message.contains("nothing"), "{}", verdict.message);
+    }
+
+    #[test]
+    fn an_error_never_repeats_the_values_that_were_seen() {
+        let seen =
+            saw(json!({"status": 200, "headers": {}, "body": "token-5a", "json": {"token": "token-5a"}}));
+        for source in [
+            "json + 1 == 2",
+            "body + 1 == 2",
+            "-json == 1",
+            "json.token[0] == 'a'",
+            "[1][body] == 1",
+            "json < 1",
+            "json[body] == 1",
+        ] {
+            let verdict = judge(&check(http(), source), &seen);
+            assert_eq!(verdict.status, Status::Failed);
+            assert!(!verdict.message.contains("token-5a"), "{source}: {}", verdict.message);
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn uninstall_leaves_nothing_but_the_volume_and_says_so() {
     assert!(said.contains("devpi-data-pvc") && said.contains("stays"), "{said}");
     let left: Vec<String> = corner.objects().into_iter().collect();
     assert_eq!(left, ["NAME/persistentvolumeclaim/devpi-data-pvc"]);
-    let nothing = corner.run(&["uninstall", &corner.name, "--yes", "-o", "json"]).ends_with(1).error();
+    let nothing = corner.run(&["uninstall", &corner.name, "--yes", "-o", "json"]).ends_with(3).error();
     assert_eq!(nothing["error"]["kind"], "no-release");
 }
 
@@ -301,7 +301,7 @@ fn an_object_of_somebody_else_is_not_taken_over_unless_it_is_named() {
     corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);
     corner.create(&json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "nginx-headers", "namespace": corner.name}, "data": {"mine": "yes"}}));
-    let error = corner.apply().ends_with(1).error();
+    let error = corner.apply().ends_with(4).error();
     assert_eq!(error["error"]["kind"], "not-owned");
     let adopt = format!("ConfigMap/{}/nginx-headers", corner.name);
     corner.devpi(&["apply"], &["--yes", "--no-wait", "--adopt", &adopt]).ends_with(0);

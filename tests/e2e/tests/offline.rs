@@ -121,7 +121,7 @@ fn a_component_of_another_world_is_told_what_it_lacks() {
 
 #[test]
 fn a_file_that_is_not_there_is_told_with_its_path() {
-    refused(&["inspect", "/nonexistent/plugin.wasm"], 1, "read", &["/nonexistent/plugin.wasm"]);
+    refused(&["inspect", "/nonexistent/plugin.wasm"], 3, "read", &["/nonexistent/plugin.wasm"]);
     refused(&["inspect", "docs"], 1, "build", &["Cargo.toml"]);
 }
 
@@ -187,6 +187,38 @@ fn an_unreachable_server_is_told_with_its_address() {
         "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}]});
     fs::write(&file, kubeconfig.to_string()).expect("writable");
     refused(&["status", "--kubeconfig", text(&file)], 1, "unreachable", &["https://127.0.0.1:1"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_json_too_when_json_is_asked_for() {
+    refused(&["plan", "plugin", "--set", "nothing"], 2, "usage", &["NAME=VALUE"]);
+}
+
+#[test]
+fn a_key_that_is_there_twice_and_a_file_that_is_too_long_are_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("settings.yaml");
+    fs::write(&file, "domain_name: a.example\ndomain_name: b.example\n").expect("writable");
+    refused(&["plan", text(devpi()), "-f", text(&file)], 3, "input", &["domain_name"]);
+    refused(&["plan", text(devpi()), "-f", "/dev/zero"], 3, "input", &["16 MiB"]);
+}
+
+#[test]
+fn a_full_disk_does_not_pass_for_success() {
+    let script = format!("{} completion bash > /dev/full", thinkube_e2e::host().display());
+    finish(std::process::Command::new("sh").arg("-c").arg(script)).ends_with(1);
+}
+
+#[test]
+fn a_secret_that_is_not_granted_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("grants.json");
+    let mut plan = plan_devpi(&[]);
+    let granted = plan["plan"]["granted"].as_array_mut().expect("a list");
+    granted.retain(|permission| permission.get("secretInput").is_none());
+    fs::write(&file, json!({"permissions": granted}).to_string()).expect("writable");
+    let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--grants", text(&file)];
+    refused(&arguments, 4, "denied", &["admin-password"]);
 }
 
 #[test]
