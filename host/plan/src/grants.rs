@@ -51,19 +51,13 @@ impl Grants {
                 }
             }
         }
-        let outline = &plan.outline;
-        let staged = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.gates));
-        let skipping = outline.stages.iter().map(|stage| (stage.name.as_str(), &stage.done_when));
-        let named = [("preflight", &outline.preflight), ("health", &outline.health), (TESTS, &outline.tests)];
-        for (stage, checks) in named.into_iter().chain(staged).chain(skipping) {
-            for check in checks {
-                if let Some(needs) = gate.probe(stage, &check.probe, &check.expect) {
-                    denials.push(Denial {
-                        stage: stage.to_owned(),
-                        what: format!("check {}", check.name),
-                        needs,
-                    });
-                }
+        for (stage, check) in plan.outline.checks() {
+            if let Some(needs) = gate.probe(stage, &check.probe, &check.expect) {
+                denials.push(Denial {
+                    stage: stage.to_owned(),
+                    what: format!("check {}", check.name),
+                    needs,
+                });
             }
         }
         denials

@@ -19,6 +19,25 @@ pub struct Outline {
     pub notes: Option<String>,
 }
 
+impl Outline {
+    /// Every check, with the name of its stage, or of its list: `preflight`, `health`, `tests`. Whoever judges checks
+    /// takes them from here, so that none is forgotten.
+    pub fn checks(&self) -> impl Iterator<Item = (&str, &Check)> {
+        let staged = self
+            .stages
+            .iter()
+            .flat_map(|stage| named(&stage.name, &stage.gates).chain(named(&stage.name, &stage.done_when)));
+        named("preflight", &self.preflight)
+            .chain(staged)
+            .chain(named("health", &self.health))
+            .chain(named(crate::grants::TESTS, &self.tests))
+    }
+}
+
+fn named<'a>(name: &'a str, checks: &'a [Check]) -> impl Iterator<Item = (&'a str, &'a Check)> {
+    checks.iter().map(move |check| (name, check))
+}
+
 /// A plan: everything an apply depends on, but for the secrets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

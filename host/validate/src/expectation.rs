@@ -11,13 +11,8 @@ const MAX_LOOP_DEPTH: usize = 3;
 /// Every CEL expression of `outline` that does not compile, names a variable that its probe does not yield, or could
 /// run for too long.
 pub fn check_expressions(outline: &Outline) -> Vec<Fault> {
-    let staged = outline.stages.iter().flat_map(|stage| {
-        stage.gates.iter().chain(&stage.done_when).map(|check| (stage.name.as_str(), check))
-    });
-    let named = [("preflight", &outline.preflight), ("health", &outline.health), ("tests", &outline.tests)];
-    let named = named.into_iter().flat_map(|(stage, checks)| checks.iter().map(move |check| (stage, check)));
-    staged
-        .chain(named)
+    outline
+        .checks()
         .filter_map(|(stage, check)| {
             let Expectation::Cel(source) = &check.expect else { return None };
             let message = compile(source, &check.probe).err()?;
