@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,103 +18,169 @@ use crate::lock::Lock;
 use crate::needs::Need;
 use crate::paths::{self, Layout};
 use crate::process::{helper, run, run_long};
-use crate::programs::Programs;
-use crate::progress::{Progress, Report, note};
+use crate::programs::{self, Programs};
 use crate::teardown;
 
 /// The sandbox image's name in the node.
 pub(crate) const PAUSE_IMAGE: &str = "thinkube.test/library/pause:1";
 
+/// The name in the node of the image with a shell and the usual small programs.
+pub(crate) const TOOLBOX_IMAGE: &str = "thinkube.test/library/toolbox:1";
+
 /// The DevPI image's name in the node; the tag is the release of devpi-server.
-const DEVPI_IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
+pub(crate) const DEVPI_IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
 
 const PAUSE_RECIPE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
+const TOOLBOX_RECIPE: &str = "FROM scratch\nCOPY root /\nENV PATH=/bin\nCMD [\"sh\"]\n";
 const DEVPI_RECIPE: &str = include_str!("../images/devpi/Containerfile");
 const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoint.sh");
 
 /// The release of Debian in the images; the machine's own may be another.
 const SUITE: &str = "trixie";
 const BASE_PACKAGES: &str = "python3-venv,python3-pip,ca-certificates";
+const TOOLBOX_PACKAGES: &str = "busybox-static";
 
 /// Archives of images.
 #[derive(Debug, Clone)]
 pub(crate) struct Images {
-    pub(crate) pause: PathBuf,
-    pub(crate) devpi: PathBuf,
-    pub(crate) devpi_name: String,
+    cache: PathBuf,
+    base: PathBuf,
+    pause: PathBuf,
+    toolbox: PathBuf,
+    devpi: PathBuf,
 }
 
-/// Builds what is not in the cache yet.
-pub(crate) fn ensure(layout: &Layout, programs: &Programs, report: &mut Report<'_>) -> Result<Images> {
-    let cache = paths::cache()?.join("images");
-    let pause_program = fs::read(programs.pause()).at(programs.pause())?;
-    let recipe = |parts: &[&[u8]]| hash(parts)[..12].to_owned();
-    let pause_key = recipe(&[PAUSE_RECIPE.as_bytes(), PAUSE_IMAGE.as_bytes(), &pause_program]);
-    let base_key = recipe(&[SUITE.as_bytes(), BASE_PACKAGES.as_bytes()]);
-    let devpi_key = recipe(&[
-        base_key.as_bytes(),
-        DEVPI_IMAGE.as_bytes(),
-        DEVPI_RECIPE.as_bytes(),
-        DEVPI_ENTRYPOINT.as_bytes(),
-    ]);
-    let images = Images {
-        pause: cache.join(format!("pause-{pause_key}.tar")),
-        devpi: cache.join(format!("devpi-{devpi_key}.tar")),
-        devpi_name: DEVPI_IMAGE.to_owned(),
-    };
-    if images.pause.is_file() && images.devpi.is_file() {
-        return Ok(images);
+impl Images {
+    pub(crate) fn cached() -> Result<Self> {
+        let cache = paths::cache()?.join("images");
+        let recipe = |parts: &[&str]| hash(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>());
+        let base = recipe(&[SUITE, BASE_PACKAGES]);
+        // The DevPI image is built on the base and is another when that is.
+        let devpi = recipe(&[&base[..12], DEVPI_IMAGE, DEVPI_RECIPE, DEVPI_ENTRYPOINT]);
+        let pause = recipe(&[PAUSE_RECIPE, PAUSE_IMAGE, &programs::pause_key()]);
+        let toolbox = recipe(&[TOOLBOX_RECIPE, TOOLBOX_IMAGE, SUITE, TOOLBOX_PACKAGES]);
+        let file = |image: Image, key: &str| cache.join(format!("{}-{}.tar", image.key(), &key[..12]));
+        Ok(Self {
+            base: file(Image::Base, &base),
+            pause: file(Image::Pause, &pause),
+            toolbox: file(Image::Toolbox, &toolbox),
+            devpi: file(Image::Devpi, &devpi),
+            cache,
+        })
     }
-    let _lock = Lock::take(&cache.join("build.lock"), report)?;
-    note(
-        report,
-        format!("images are built and kept in {}; the first time this takes about a minute", cache.display()),
-    );
-    let base = cache.join(format!("base-{base_key}.tar"));
-    let all = [(Image::Pause, &images.pause), (Image::Base, &base), (Image::Devpi, &images.devpi)];
-    let needed = |image| image != Image::Base || !images.devpi.is_file();
-    let missing: Vec<_> = all.into_iter().filter(|(image, file)| needed(*image) && !file.is_file()).collect();
-    let of = missing.len();
-    for (index, (image, file)) in missing.into_iter().enumerate() {
-        let work = Work::new(layout, &cache.join("work"))?;
-        let log = cache.join(format!("{}.build.log", image.key()));
-        let mut beat = |elapsed: Duration| {
-            report(Progress::Building { what: image.to_string(), number: index + 1, of, elapsed });
-        };
+
+    /// Held by whoever builds.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.cache.join("build.lock")
+    }
+
+    /// Those that are to be in the node.
+    pub(crate) fn archives(&self) -> impl Iterator<Item = &Path> {
+        [&self.pause, &self.toolbox, &self.devpi].into_iter().map(PathBuf::as_path)
+    }
+
+    /// What is not in the cache yet, in the order in which it is to be built.
+    pub(crate) fn missing(&self) -> Vec<Image> {
+        let needed = |image| image != Image::Base || !self.devpi.is_file();
+        Image::ALL.into_iter().filter(|image| needed(*image) && !self.file(*image).is_file()).collect()
+    }
+
+    fn file(&self, image: Image) -> &Path {
         match image {
+            Image::Base => &self.base,
+            Image::Toolbox => &self.toolbox,
+            Image::Devpi => &self.devpi,
+            Image::Pause => &self.pause,
+        }
+    }
+
+    /// Builds one, when all that stand before it have been built.
+    pub(crate) fn build(
+        &self,
+        layout: &Layout,
+        programs: &Programs,
+        image: Image,
+        mut beat: impl FnMut(Duration),
+    ) -> Result<()> {
+        let work = Work::new(layout, &self.cache.join("work"))?;
+        let log = self.cache.join(format!("{}.build.log", image.key()));
+        let (file, beat) = (self.file(image), &mut beat);
+        match image {
+            Image::Base => {
+                let base = work.folder.join("base.tar");
+                work.debian("minbase", BASE_PACKAGES, &base, &log, beat)?;
+                fs::rename(&base, file).at(file)
+            }
+            Image::Toolbox => {
+                let system = work.folder.join("system");
+                work.debian("extract", TOOLBOX_PACKAGES, &system, &log, &mut *beat)?;
+                toolbox(&system, &work.folder.join("context/root"))?;
+                work.build(TOOLBOX_RECIPE, TOOLBOX_IMAGE, file, &log, beat)
+            }
+            Image::Devpi => {
+                work.add(&self.base, "base.tar")?;
+                work.write("entrypoint.sh", DEVPI_ENTRYPOINT)?;
+                work.build(DEVPI_RECIPE, DEVPI_IMAGE, file, &log, beat)
+            }
             Image::Pause => {
                 work.add(&programs.pause(), "pause")?;
-                work.build(PAUSE_RECIPE, PAUSE_IMAGE, file, &log, &mut beat)?;
-            }
-            Image::Base => debian(&work, file, &log, &mut beat)?,
-            Image::Devpi => {
-                work.add(&base, "base.tar")?;
-                work.write("entrypoint.sh", DEVPI_ENTRYPOINT)?;
-                work.build(DEVPI_RECIPE, DEVPI_IMAGE, file, &log, &mut beat)?;
+                work.build(PAUSE_RECIPE, PAUSE_IMAGE, file, &log, beat)
             }
         }
     }
-    prune(&cache);
-    Ok(images)
+
+    /// Keeps the two youngest files of each image.
+    pub(crate) fn prune(&self) {
+        let Ok(entries) = fs::read_dir(&self.cache) else { return };
+        let mut files: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "tar"))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        files.sort();
+        for image in Image::ALL {
+            let prefix = format!("{}-", image.key());
+            let of_image = files.iter().rev().filter(|(_, path)| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+            });
+            for (_, path) in of_image.skip(2) {
+                // Best effort: what can't be removed only takes space.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
 }
 
 /// What is built here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Image {
-    Pause,
+pub(crate) enum Image {
     Base,
+    Toolbox,
     Devpi,
+    Pause,
 }
 
 impl Image {
-    const ALL: [Self; 3] = [Self::Pause, Self::Base, Self::Devpi];
+    /// In the order in which they are built.
+    const ALL: [Self; 4] = [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause];
 
     /// How its file's name begins.
     fn key(self) -> &'static str {
         match self {
-            Self::Pause => "pause",
             Self::Base => "base",
+            Self::Toolbox => "toolbox",
             Self::Devpi => "devpi",
+            Self::Pause => "pause",
+        }
+    }
+
+    /// How long it takes.
+    pub(crate) fn seconds(self) -> u32 {
+        match self {
+            Self::Base => 35,
+            Self::Toolbox => 5,
+            Self::Devpi => 30,
+            Self::Pause => 3,
         }
     }
 }
@@ -121,11 +188,40 @@ impl Image {
 impl fmt::Display for Image {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pause => write!(out, "the sandbox image"),
             Self::Base => write!(out, "the Debian base ({SUITE})"),
+            Self::Toolbox => write!(out, "the toolbox image"),
             Self::Devpi => write!(out, "the DevPI image"),
+            Self::Pause => write!(out, "the sandbox image"),
         }
     }
+}
+
+/// Makes the root folder of the toolbox: busybox by the name of each program that it is.
+fn toolbox(system: &Path, root: &Path) -> Result<()> {
+    let folder = |name: &str, mode: u32| {
+        let folder = root.join(name);
+        fs::create_dir_all(&folder).at(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).at(folder)
+    };
+    for (name, mode) in [("", 0o755), ("bin", 0o755), ("etc", 0o755), ("usr", 0o755), ("tmp", 0o1777)] {
+        folder(name, mode)?;
+    }
+    let busybox = root.join("bin/busybox");
+    fs::copy(system.join("usr/bin/busybox"), &busybox).at(&busybox)?;
+    let link = |target: &str, name: &str| symlink(target, root.join(name)).at(root.join(name));
+    for program in run(Command::new(&busybox).arg("--list"))?.lines().filter(|name| *name != "busybox") {
+        link("busybox", &format!("bin/{program}"))?;
+    }
+    // Where scripts look for a shell or for env.
+    for (target, name) in [("bin", "sbin"), ("../bin", "usr/bin"), ("../bin", "usr/sbin")] {
+        link(target, name)?;
+    }
+    for (name, content) in [("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"), ("etc/group", "root:x:0:\n")] {
+        let file = root.join(name);
+        fs::write(&file, content).at(&file)?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).at(file)?;
+    }
+    Ok(())
 }
 
 /// A folder for one build, removed with all that buildah leaves mounted in it.
@@ -168,7 +264,7 @@ impl<'a> Work<'a> {
         name: &str,
         archive: &Path,
         log: &Path,
-        beat: &mut dyn FnMut(Duration),
+        beat: impl FnMut(Duration),
     ) -> Result<()> {
         self.write("Containerfile", recipe)?;
         let secrets = self.folder.join("build");
@@ -192,12 +288,42 @@ impl<'a> Work<'a> {
             .arg(format!("{}:/run/build:ro", secrets.display()))
             .args(["--tag", name])
             .arg(self.folder.join("context"));
-        run_long(&mut build, log, &mut *beat)?;
+        run_long(&mut build, log, beat)?;
         let mut push = self.buildah("push");
         push.arg("--signature-policy").arg(&policy).args(["--disable-compression", name]);
         push.arg(format!("docker-archive:{}:{name}", partial.display()));
         run(&mut push)?;
         fs::rename(&partial, archive).at(archive)
+    }
+
+    /// Packages of Debian and what they depend on as a system, an archive or a folder by its name.
+    fn debian(
+        &self,
+        variant: &str,
+        packages: &str,
+        to: &Path,
+        log: &Path,
+        beat: impl FnMut(Duration),
+    ) -> Result<()> {
+        let targets = run(Command::new("apt-get")
+            .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"])
+            .env("PATH", paths::search_path()))?;
+        let mirror = mirror(&targets).ok_or_else(|| {
+            Error::Needs(vec![Need::new(
+                "this machine's apt knows no mirror of Debian's main archive",
+                "add one below /etc/apt/sources.list.d and run apt-get update",
+            )])
+        })?;
+        let mut command = helper("mmdebstrap", self.layout);
+        command
+            .arg("--mode=root")
+            .arg(format!("--variant={variant}"))
+            .arg(format!("--include={packages}"))
+            .arg(SUITE)
+            .arg(to)
+            .arg(format!("deb {mirror} {SUITE} main"))
+            .env("TMPDIR", &self.folder);
+        run_long(&mut command, log, beat)
     }
 
     fn buildah(&self, subcommand: &str) -> Command {
@@ -243,34 +369,6 @@ fn discard(folder: &Path) {
     if teardown::mounts_below(folder).is_empty() {
         let _ = fs::remove_dir_all(folder);
     }
-}
-
-/// A minimal Debian as an archive.
-fn debian(work: &Work<'_>, archive: &Path, log: &Path, beat: &mut dyn FnMut(Duration)) -> Result<()> {
-    let targets = run(Command::new("apt-get")
-        .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"])
-        .env("PATH", paths::search_path()))?;
-    let mirror = mirror(&targets).ok_or_else(|| {
-        Error::Needs(vec![Need::new(
-            "this machine's apt knows no mirror of Debian's main archive",
-            "add one below /etc/apt/sources.list.d and run apt-get update",
-        )])
-    })?;
-    let partial = work.folder.join("base.tar");
-    let mut command = helper("mmdebstrap", work.layout);
-    command
-        .args([
-            "--mode=root",
-            "--variant=minbase",
-            "--format=tar",
-            &format!("--include={BASE_PACKAGES}"),
-            SUITE,
-        ])
-        .arg(&partial)
-        .arg(format!("deb {mirror} {SUITE} main"))
-        .env("TMPDIR", &work.folder);
-    run_long(&mut command, log, beat)?;
-    fs::rename(&partial, archive).at(archive)
 }
 
 /// The mirror of the main archive among apt's index files: not the one of updates or security fixes, whose suites are
@@ -331,30 +429,25 @@ fn pip_options(listing: &str, variables: impl Iterator<Item = (String, String)>)
     text
 }
 
-/// Keeps the two youngest files of each image.
-fn prune(cache: &Path) {
-    let Ok(entries) = fs::read_dir(cache) else { return };
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "tar"))
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    files.sort();
-    for image in Image::ALL {
-        let prefix = format!("{}-", image.key());
-        let of_image = files.iter().rev().filter(|(_, path)| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-        });
-        for (_, path) in of_image.skip(2) {
-            // Best effort: what can't be removed only takes space.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_toolbox_has_busybox_by_every_name_and_a_folder_that_everybody_may_write_to() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (system, root) = (folder.path().join("system"), folder.path().join("root"));
+        let busybox = system.join("usr/bin/busybox");
+        fs::create_dir_all(busybox.parent().expect("a folder")).expect("a folder");
+        fs::write(&busybox, "#!/bin/sh\nprintf 'busybox\\nls\\nsh\\n'\n").expect("a file");
+        fs::set_permissions(&busybox, fs::Permissions::from_mode(0o755)).expect("a mode");
+        toolbox(&system, &root).expect("a root folder");
+        for (name, target) in [("bin/ls", "busybox"), ("bin/sh", "busybox"), ("usr/bin", "../bin")] {
+            assert_eq!(fs::read_link(root.join(name)).expect(name), Path::new(target));
+        }
+        assert!(root.join("bin/busybox").symlink_metadata().expect("busybox").is_file());
+        assert_eq!(fs::metadata(root.join("tmp")).expect("tmp").permissions().mode() & 0o7777, 0o1777);
+    }
 
     #[test]
     fn the_main_archive_is_told_from_security_fixes() {

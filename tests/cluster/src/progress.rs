@@ -19,6 +19,8 @@ pub enum Progress {
         of: usize,
         /// How long this one has been building.
         elapsed: Duration,
+        /// How long it takes until everything is built.
+        left: Duration,
     },
     /// Something is other than the person may expect.
     Note(String),
@@ -29,14 +31,23 @@ impl fmt::Display for Progress {
         match self {
             Self::Step(text) => out.write_str(text),
             Self::Note(text) => write!(out, "note: {text}"),
-            Self::Building { what, number, of, elapsed } => {
+            Self::Building { what, number, of, elapsed, left } => {
                 write!(out, "building {what} ({number} of {of})")?;
                 match elapsed.as_secs() {
-                    0 => Ok(()),
-                    seconds => write!(out, ", {seconds} s so far"),
+                    0 => {}
+                    seconds => write!(out, ", {seconds} s so far")?,
                 }
+                write!(out, ", {} left", about(*left))
             }
         }
+    }
+}
+
+/// A time of which nobody knows the seconds.
+pub(crate) fn about(time: Duration) -> String {
+    match time.as_secs().div_ceil(60) {
+        0 | 1 => "less than a minute".to_owned(),
+        minutes => format!("about {minutes} min"),
     }
 }
 
