@@ -1,11 +1,74 @@
-//! `cargo xtask bench`: the figures of `bench/`.
+//! `cargo xtask bench`: the figures of `bench/`, or those of the test cluster.
 
 use crate::command::{cargo, run, say};
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use thinkube_test_cluster::{Cluster, Node, Options, Part, down, status};
 
-pub(crate) fn bench() -> anyhow::Result<ExitCode> {
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Measure how long the test cluster takes to come, to be emptied and to go, and its memory
+    #[arg(long)]
+    cluster: bool,
+}
+
+pub(crate) fn bench(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.cluster {
+        return cluster();
+    }
     say("building the host and the plugin as they are shipped");
     run(&mut cargo(["build", "--release", "--package", "thinkube-host"]))?;
     run(&mut cargo(["bench", "--package", "thinkube-bench"]))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How often each is measured; the middle one is shown.
+const TIMES: usize = 3;
+
+fn cluster() -> anyhow::Result<ExitCode> {
+    let kinds = [
+        ("control plane alone", Node::Never, vec![]),
+        ("with a node", Node::Required, vec![]),
+        ("with registry and ingress", Node::Required, vec![Part::Registry, Part::Ingress]),
+        ("with everything", Node::Required, Part::ALL.to_vec()),
+    ];
+    let mut table = String::from("| cluster | up | reset | down | memory |\n|---|---|---|---|---|\n");
+    for (what, node, parts) in kinds {
+        let options = Options { name: "bench".to_owned(), node, with: BTreeSet::from_iter(parts) };
+        say(what);
+        // What is built, and read from the disk for the first time, is not what is measured.
+        Cluster::up(&options, &mut |_| ())?;
+        down(&options.name, &mut |_| ())?;
+        let (mut up, mut reset, mut gone, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..TIMES {
+            let (time, cluster) = timed(|| Cluster::up(&options, &mut |_| ()))?;
+            up.push(time);
+            memory.push(status(&options.name)?.memory());
+            reset.push(timed(|| cluster.reset(&mut |_| ()))?.0);
+            gone.push(timed(|| down(&options.name, &mut |_| ()))?.0);
+        }
+        table.push_str(&format!(
+            "| {what} | {:.1} s | {:.1} s | {:.1} s | {} MiB |\n",
+            middle(up).as_secs_f32(),
+            middle(reset).as_secs_f32(),
+            middle(gone).as_secs_f32(),
+            middle(memory) / (1024 * 1024),
+        ));
+    }
+    std::io::stdout().lock().write_all(table.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(Duration, T), E> {
+    let begin = Instant::now();
+    let done = work()?;
+    Ok((begin.elapsed(), done))
+}
+
+fn middle<T: Ord + Copy>(mut figures: Vec<T>) -> T {
+    figures.sort();
+    figures[figures.len() / 2]
 }

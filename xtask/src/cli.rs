@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, cluster, demo, test};
+use crate::{bench, check, cluster, demo, e2e, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -21,10 +21,12 @@ enum Command {
     Demo,
     /// Runs every test, against a real cluster where one can run.
     Test(test::Args),
+    /// Runs the tests that do what a person does, against a cluster with a registry, an ingress controller and Keycloak.
+    E2e(e2e::Args),
     /// Judges format, lints, documentation and licences.
     Check,
-    /// Measures the host beside bare wasmtime.
-    Bench,
+    /// Measures the host beside bare wasmtime, or the test cluster.
+    Bench(bench::Args),
     /// Starts, stops and looks at a Kubernetes cluster on this machine.
     Cluster(cluster::Args),
 }
@@ -33,8 +35,9 @@ pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo => demo::demo(),
         Command::Test(args) => test::test(args),
+        Command::E2e(args) => e2e::e2e(args),
         Command::Check => check::check(),
-        Command::Bench => bench::bench(),
+        Command::Bench(args) => bench::bench(&args),
         Command::Cluster(args) => cluster::run(args),
     };
     result.unwrap_or_else(|error| {

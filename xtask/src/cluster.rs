@@ -1,14 +1,16 @@
 //! `cargo xtask cluster`: a Kubernetes cluster on this machine.
 
 use std::ffi::OsString;
-use std::io::{Write as _, stderr, stdout};
-use std::process::ExitCode;
-use std::time::Instant;
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
 
+use crate::progress;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Progress, Status, down, status,
+    Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, Progress, Purpose, Report, Status, doctor,
+    down, log, pause, restart, resume, status,
 };
 
 /// Arguments of `cargo xtask cluster`.
@@ -23,30 +25,79 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the cluster, or finds it running. The first time its programs are built, which takes minutes.
+    /// Starts the cluster, or finds it running and starts what it lacks. The first time its programs are built, which
+    /// takes minutes.
     Up {
+        /// Parts to start beside the node: ingress, registry, keycloak.
+        #[arg(long, value_delimiter = ',', value_name = "PART", conflicts_with = "no_node")]
+        with: Vec<Part>,
         /// Start the control plane alone, on loopback.
         #[arg(long)]
         no_node: bool,
-        /// Fail where no node can run, instead of starting the control plane alone.
+        /// Fail where no node can run, instead of starting the control plane alone. `--with` implies it.
         #[arg(long, conflicts_with = "no_node")]
         node: bool,
     },
     /// Takes the cluster down and leaves nothing of it but the built programs.
     Down,
-    /// Tells how the cluster is. Ends with 3 when it does not run.
+    /// Makes the cluster empty again, as right after `up`, without ending its servers.
+    Reset,
+    /// Tells how the cluster is and how each of its servers is. Ends with 3 when it does not run.
     Status {
         /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Says what this machine lacks and which command cures it. Ends with 3 when it lacks something.
+    Doctor {
+        /// Install what Debian has packages for, without asking.
+        #[arg(long)]
+        install: bool,
+    },
     /// Prints the path of the cluster's kubeconfig.
     Kubeconfig,
-    /// Runs a command in the cluster's network namespace with KUBECONFIG set and kubectl on PATH.
+    /// Prints what a server has written to its log.
+    Logs {
+        /// The server, as `status` names it.
+        #[arg(value_name = "SERVER")]
+        server: String,
+        /// Go on as more is written, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+        /// Only so many of its last lines.
+        #[arg(short = 'n', long)]
+        lines: Option<u32>,
+    },
+    /// Runs a command in the cluster's network namespace, with its names, its certificates trusted, KUBECONFIG set and
+    /// kubectl on PATH.
     Exec {
         /// The command and its arguments.
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
+    },
+    /// Puts the images of an archive into the node, and prints the reference of each and the same by digest.
+    Load {
+        /// An archive as `docker save`, podman, buildah or skopeo writes it.
+        #[arg(value_name = "IMAGE.tar")]
+        archive: PathBuf,
+    },
+    /// Stops a server in the middle of what it does, until `resume`.
+    Pause {
+        /// The server, as `status` names it.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Lets a paused server go on.
+    Resume {
+        /// The server, as `status` names it.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Ends a server, starts it again and waits until it does its work.
+    Restart {
+        /// The server, as `status` names it.
+        #[arg(value_name = "SERVER")]
+        server: String,
     },
 }
 
@@ -56,19 +107,20 @@ enum Output {
     Json,
 }
 
+/// Found to be otherwise than it should be, as opposed to failed.
+const UNHEALTHY: u8 = 3;
+
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let begin = Instant::now();
-    let mut report = move |progress: Progress| {
-        let _ = writeln!(stderr().lock(), "[{:6.1} s] {progress}", begin.elapsed().as_secs_f32());
-    };
+    let mut report = progress::on_stderr();
     match args.command {
-        Command::Up { no_node, node } => {
-            let node = match (no_node, node) {
+        Command::Up { with, no_node, node } => {
+            let node = match (no_node, node || !with.is_empty()) {
                 (true, _) => Node::Never,
                 (_, true) => Node::Required,
                 _ => Node::Auto,
             };
-            let cluster = Cluster::up(&Options { name: args.name, node }, &mut report)?;
+            let options = Options { name: args.name, node, with: with.into_iter().collect() };
+            let cluster = Cluster::up(&options, &mut report)?;
             print(&usage(&cluster))?;
         }
         Command::Down => {
@@ -81,6 +133,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 report(Progress::Step(format!("there is no cluster `{}`", args.name)));
             }
         }
+        Command::Reset => attach(&args.name)?.reset(&mut report)?,
         Command::Status { output } => {
             let status = status(&args.name)?;
             match output {
@@ -88,28 +141,69 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 Output::Json => print(&(serde_json::to_string_pretty(&status)? + "\n"))?,
             }
             if !matches!(status.health, Health::Running | Health::External) {
-                return Ok(ExitCode::from(3));
+                return Ok(ExitCode::from(UNHEALTHY));
             }
         }
+        Command::Doctor { install } => return doctor(install, &mut report),
         Command::Kubeconfig => {
             let cluster = attach(&args.name)?;
             print(&format!("{}\n", cluster.kubeconfig().display()))?;
         }
-        Command::Exec { command } => {
-            let cluster = attach(&args.name)?;
-            let (program, arguments) = command.split_first().context("no command given")?;
-            let status = cluster
-                .command(program)
-                .args(arguments)
-                .status()
-                .with_context(|| format!("{} could not be started", program.to_string_lossy()))?;
-            return Ok(status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .map_or(ExitCode::FAILURE, ExitCode::from));
+        Command::Logs { server, follow, lines } => {
+            let log = log(&args.name, &server)?;
+            let lines = lines.map_or_else(|| "+1".to_owned(), |lines| lines.to_string());
+            let mut tail = process::Command::new("tail");
+            tail.arg(format!("--lines={lines}")).args(follow.then_some("--follow=name")).arg(log);
+            return ended_as(&mut tail);
         }
+        Command::Exec { command } => {
+            let (program, arguments) = command.split_first().context("no command given")?;
+            return ended_as(attach(&args.name)?.command(program).args(arguments));
+        }
+        Command::Load { archive } => {
+            for (name, digest) in attach(&args.name)?.load(&archive)? {
+                print(&format!("{name}\n{digest}\n"))?;
+            }
+        }
+        Command::Pause { server } => pause(&args.name, &server)?,
+        Command::Resume { server } => resume(&args.name, &server)?,
+        Command::Restart { server } => restart(&args.name, &server)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command and ends as it does.
+fn ended_as(command: &mut process::Command) -> anyhow::Result<ExitCode> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("{program} could not be started"))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn doctor(install: bool, report: &mut Report<'_>) -> anyhow::Result<ExitCode> {
+    let mut needs = doctor::examine()?;
+    for need in &needs {
+        print(&format!("{}\n  {}\n", need.what, need.cure))?;
+    }
+    if needs.iter().any(|need| need.installable) && (install || agreed("install the packages now?")?) {
+        doctor::install(&Purpose::ALL, report)?;
+        needs = doctor::examine()?;
+    }
+    if needs.is_empty() {
+        print("this machine has everything: a cluster with a node and all parts can run\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::from(UNHEALTHY))
+}
+
+/// Asks a person; nobody there is a no.
+fn agreed(question: &str) -> anyhow::Result<bool> {
+    if !stdin().is_terminal() {
+        return Ok(false);
+    }
+    write!(stderr().lock(), "{question} [y/N] ").context("standard error")?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).context("standard input")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn attach(name: &str) -> anyhow::Result<Cluster> {
@@ -135,7 +229,7 @@ fn text(status: &Status) -> String {
         Health::Running if status.node => "runs, with a node",
         Health::Running => "runs, the control plane alone",
         Health::Broken => {
-            "is broken; `cargo xtask cluster up` starts it anew, `cargo xtask cluster down` removes it"
+            "is broken; `cargo xtask cluster up` mends it, `cargo xtask cluster down` removes it"
         }
         Health::External => "is not the harness's: the environment names a kubeconfig",
     };
@@ -143,19 +237,37 @@ fn text(status: &Status) -> String {
     let mut field = |name: &str, value: Option<String>| {
         lines.extend(value.map(|value| format!("  {name:<12} {value}")));
     };
-    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
     field("server", status.server.clone());
     field("version", status.version.map(str::to_owned));
     field("kubeconfig", path(&status.kubeconfig));
     field("audit log", path(&status.audit_log));
-    field("logs", path(&status.logs));
     field("netns", status.netns.clone());
-    field("DevPI image", status.devpi_image.clone());
-    for (server, pid) in &status.running {
-        field("running", Some(format!("{server} (process {pid})")));
+    field("domain", status.domain.map(|domain| format!("*.{domain}")));
+    field("authority", path(&status.authority));
+    for image in &status.images {
+        field("image", Some(image.name.clone()));
     }
-    for server in &status.missing {
-        field("not running", Some((*server).to_owned()));
+    if !status.servers.is_empty() {
+        let mebibytes = |bytes: u64| format!("{} MiB", bytes / (1024 * 1024));
+        lines.push(String::new());
+        lines.push(format!(
+            "  {:<25}{:<9}{:>9}  {:<29}{:<36}LOG",
+            "SERVER", "STATE", "MEMORY", "VERSION", "ADDRESS"
+        ));
+        for server in &status.servers {
+            lines.push(format!(
+                "  {:<25}{:<9}{:>9}  {:<29}{:<36}{}",
+                server.name,
+                server.state,
+                mebibytes(server.memory),
+                server.version,
+                server.address.as_deref().unwrap_or("-"),
+                server.log.display(),
+            ));
+        }
+        lines.push(format!("  {:<25}{:<9}{:>9}", "pods", "", mebibytes(status.pods_memory)));
+        lines.push(format!("  {:<25}{:<9}{:>9}", "all", "", mebibytes(status.memory())));
     }
     lines.join("\n") + "\n"
 }

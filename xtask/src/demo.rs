@@ -5,7 +5,7 @@ use crate::progress;
 use anyhow::Context as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use thinkube_test_cluster::{Cluster, Node, Options};
+use thinkube_test_cluster::{Cluster, Options};
 
 /// What a person would type, with the demo's own cluster and password.
 struct Host<'a> {
@@ -35,7 +35,7 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     say(
         "starting a cluster; its first start builds Kubernetes, which takes about ten minutes, later ones take seconds",
     );
-    let options = Options { name: "default".to_owned(), node: Node::Auto };
+    let options = Options::default();
     let cluster = Cluster::up(&options, &mut progress::on_stderr())?;
     let host = Host { program: &program, cluster: &cluster };
 

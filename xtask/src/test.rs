@@ -1,9 +1,8 @@
 //! `cargo xtask test`: every test, against a real cluster where one can run.
 
 use crate::command::{cargo, run, say};
-use crate::progress;
+use crate::e2e;
 use std::process::ExitCode;
-use thinkube_test_cluster::{Cluster, Node, Options, down};
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -31,18 +30,5 @@ pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     say("the programs and tests are built");
     run(cargo(["test", "--workspace", "--no-run"])
         .args(passed_on.iter().take_while(|argument| *argument != "--")))?;
-    say("the cluster; its first start builds it, which takes about ten minutes");
-    let options = Options { name: "default".to_owned(), node: Node::Auto };
-    let running = Cluster::attach(&options.name)?.is_some();
-    let mut report = progress::on_stderr();
-    Cluster::up(&options, &mut report)?;
-    say("tests, against the cluster");
-    let outcome = run(&mut tests);
-    if running || keep_cluster {
-        say("the cluster keeps running; `cargo xtask cluster down` ends it");
-    } else {
-        down(&options.name, &mut report)?;
-    }
-    outcome?;
-    Ok(ExitCode::SUCCESS)
+    e2e::on_a_cluster(keep_cluster, || run(&mut tests))
 }

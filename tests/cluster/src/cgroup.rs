@@ -1,5 +1,6 @@
 //! A cgroup of the cluster's own in every hierarchy, so that its pods can be found and ended without touching others'.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -23,6 +24,18 @@ fn parse(mountinfo: &str) -> Vec<PathBuf> {
             matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(point))
         })
         .collect()
+}
+
+/// The controllers of all hierarchies.
+pub(crate) fn controllers() -> BTreeSet<String> {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    // Version 1: one a line, with whether it is enabled in the last column. Version 2: in the root of its hierarchy.
+    let table = read(Path::new("/proc/cgroups"));
+    let enabled =
+        table.lines().filter(|line| line.ends_with("\t1")).filter_map(|line| line.split('\t').next());
+    let unified: String =
+        hierarchies().iter().map(|root| read(&root.join("cgroup.controllers")) + " ").collect();
+    enabled.chain(unified.split_whitespace()).map(str::to_owned).collect()
 }
 
 /// The name as kubelet wants it, from the root of each hierarchy.

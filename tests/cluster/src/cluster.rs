@@ -1,28 +1,39 @@
 //! The cluster as its users see it, and the order in which it comes up.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+use serde_json::json;
+
 use crate::audit::{self, AuditEvent};
+use crate::build::{self, Built};
 use crate::error::{At, Error, Result};
+use crate::keycloak::Keycloak;
 use crate::kubectl::Kubectl;
 use crate::lock::Lock;
-use crate::needs::Need;
+use crate::needs::{Need, Purpose};
+use crate::part::Part;
 use crate::paths::Layout;
-use crate::process::{Answer, Running, wait_for};
+use crate::process::{Running, wait_for};
 use crate::programs::Programs;
 use crate::progress::{Report, note, step};
-use crate::state::{NODE, NodeRecord, Record};
+use crate::registry::Registry;
+use crate::servers::Server;
+use crate::state::{ImageRecord, Made, NODE, NodeRecord, Record};
 use crate::status::{Health, health};
 use crate::{
-    apiserver, cgroup, containerd, controller_manager, etcd, images, kube_proxy, kubeconfig, kubelet, needs,
-    network, packages, pki, programs, scheduler, teardown, volumes,
+    apiserver, cgroup, containerd, controller_manager, dns, domain, etcd, images, ingress, keycloak,
+    kubeconfig, needs, network, packages, part, pki, process, programs, registry, reset, scheduler, servers,
+    storage, teardown,
 };
 
 /// Longer than any start on a machine that also builds.
@@ -47,11 +58,13 @@ pub struct Options {
     pub name: String,
     /// Whether there is to be a node.
     pub node: Node,
+    /// What the node is to have beside itself; nothing of it where there is no node.
+    pub with: BTreeSet<Part>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: "default".to_owned(), node: Node::Auto }
+        Self { name: "default".to_owned(), node: Node::Auto, with: BTreeSet::new() }
     }
 }
 
@@ -80,7 +93,7 @@ impl Cluster {
         }
         let layout = Layout::of(&options.name)?;
         let lock = Lock::take(&layout.lock(), report)?;
-        if let Some(cluster) = Self::running(&layout)? {
+        if let Some(cluster) = Self::running(&layout)?.or_else(|| repaired(&layout, report)) {
             return cluster.suits(options, report);
         }
         let result = Self::start(&layout, options, report);
@@ -96,25 +109,28 @@ impl Cluster {
             step(report, format!("removing what is left of cluster `{}`", layout.name));
             teardown::all(layout)?;
         }
-        let node = wants_node(options.node, report)?;
-        if node {
-            packages::ensure(layout, report)?;
-            needs::kernel(report)?;
-        }
-        let programs = Programs::ensure(layout, node, report)?;
-        let images = if node { Some(images::ensure(layout, &programs, report)?) } else { None };
+        let parts = if wants_node(options.node, report)? {
+            part::closure(options.with.iter().chain([&Part::Node]))
+        } else {
+            BTreeSet::new()
+        };
+        let built = build(layout, &parts, report)?;
         let begin = Instant::now();
-        let start = Start { layout, programs: &programs };
-        let record = match &images {
+        let start = Start { layout, programs: &built.programs };
+        let record = match &built.images {
             None => start.control_plane_alone(report),
-            Some(images) => start.with_node(images, report),
+            Some(images) => start.with_node(images, parts, report),
         };
         let record = record.inspect_err(|_| {
             // The folder stays, for its logs. What could not be stopped is found by `down`.
             let _ = teardown::stop(layout);
         })?;
         step(report, format!("cluster `{}` is up after {:.1} s", layout.name, begin.elapsed().as_secs_f32()));
-        Ok(Self { kubeconfig: layout.kubeconfig(), own: Some(Own { layout: layout.clone(), record }) })
+        Ok(Self::of(layout, record))
+    }
+
+    fn of(layout: &Layout, record: Record) -> Self {
+        Self { kubeconfig: layout.kubeconfig(), own: Some(Own { layout: layout.clone(), record }) }
     }
 
     /// The cluster of this name if it runs and is healthy; the one that the environment names if it does.
@@ -135,15 +151,13 @@ impl Cluster {
 
     fn running(layout: &Layout) -> Result<Option<Self>> {
         Ok(match health(layout)? {
-            (Health::Running, Some(record)) => Some(Self {
-                kubeconfig: layout.kubeconfig(),
-                own: Some(Own { layout: layout.clone(), record }),
-            }),
+            (Health::Running, Some(record)) => Some(Self::of(layout, record)),
             _ => None,
         })
     }
 
-    /// A running cluster is kept even if it has more or less than was asked for, as long as it will do.
+    /// A running cluster is kept even if it has more or less than was asked for, as long as it will do. Parts that it
+    /// lacks are started.
     fn suits(mut self, options: &Options, report: &mut Report<'_>) -> Result<Self> {
         let name = &options.name;
         match (options.node, self.has_node()) {
@@ -156,30 +170,41 @@ impl Cluster {
                 ),
             ),
             (_, true) => {
-                self.free_volumes()?;
-                self.renew_image(report)?;
                 step(report, format!("cluster `{name}` runs already, with a node"));
+                self.complete(&options.with, report)?;
             }
             (_, false) => step(report, format!("cluster `{name}` runs already, the control plane alone")),
         }
         Ok(self)
     }
 
-    /// Puts the DevPI image of the present recipe into a node that was started with another.
-    fn renew_image(&mut self, report: &mut Report<'_>) -> Result<()> {
+    /// Gives a node the parts that it lacks, and images of another recipe than those that it was started with.
+    fn complete(&mut self, with: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<()> {
         let Some(Own { layout, record }) = &mut self.own else { return Ok(()) };
-        let images = images::ensure(layout, &Programs::ensure(layout, true, report)?, report)?;
-        match &mut record.node {
-            Some(node) if node.devpi_archive != images.devpi => {
-                step(report, "the DevPI image has changed: putting it into the node");
-                let references = containerd::import(layout, &images)?;
-                node.devpi_image = Some(references.name);
-                node.devpi_image_digest = Some(references.digest);
-                node.devpi_archive = images.devpi;
-                record.write(layout)
+        let lacking: BTreeSet<Part> = &part::closure(with) - &record.parts;
+        let built = build(layout, &(&record.parts | &lacking), report)?;
+        if let (Some(node), Some(images)) = (&mut record.node, &built.images) {
+            for archive in images.archives() {
+                if node.images.iter().all(|image| image.archive != archive) {
+                    step(report, format!("putting {} into the node", archive.display()));
+                    let new = containerd::import(layout, archive)?;
+                    node.images.retain(|old| new.iter().all(|new| new.name != old.name));
+                    node.images.extend(new);
+                }
             }
-            _ => Ok(()),
         }
+        if !lacking.is_empty() {
+            let from = etcd::revision(layout, record)? + 1;
+            let started = Start { layout, programs: &built.programs }.add(record, &lacking, report);
+            started.inspect_err(|_| {
+                for server in lacking.iter().flat_map(|part| servers::of_part(*part)) {
+                    process::end(layout, server.name);
+                }
+            })?;
+            record.made.push(Made { from, to: etcd::revision(layout, record)? });
+            record.parts.extend(lacking);
+        }
+        record.write(layout)
     }
 
     /// The administrator's kubeconfig.
@@ -214,22 +239,84 @@ impl Cluster {
 
     /// The reference of the DevPI image that the node has; `None` without a node.
     pub fn devpi_image(&self) -> Option<&str> {
-        self.node()?.devpi_image.as_deref()
+        Some(&self.image(images::DEVPI_IMAGE)?.name)
     }
 
     /// The same image by its digest, `name@sha256:…`.
     pub fn devpi_image_digest(&self) -> Option<&str> {
-        self.node()?.devpi_image_digest.as_deref()
+        Some(&self.image(images::DEVPI_IMAGE)?.digest)
     }
 
-    /// The name of the network namespace that everything runs in; `None` without a node.
-    pub fn netns(&self) -> Option<&str> {
-        self.node().map(|node| node.netns.as_str())
+    /// The reference of an image with a shell, a web server and little else; `None` without a node.
+    pub fn toolbox_image(&self) -> Option<&str> {
+        Some(&self.image(images::TOOLBOX_IMAGE)?.name)
+    }
+
+    /// The archive of that image, to build others from; `None` without a node.
+    pub fn toolbox_archive(&self) -> Option<&Path> {
+        Some(&self.image(images::TOOLBOX_IMAGE)?.archive)
+    }
+
+    fn image(&self, name: &str) -> Option<&ImageRecord> {
+        self.node()?.images.iter().find(|image| image.name == name)
+    }
+
+    /// Puts the images of an archive into the node. Returns the reference of each, and the same by digest.
+    pub fn load(&self, archive: &Path) -> Result<Vec<(String, String)>> {
+        let own = self.own("a node to load an image into")?;
+        if own.record.node.is_none() {
+            return Err(Error::NoNode(own.layout.name.clone()));
+        }
+        let archive = fs::canonicalize(archive).at(archive)?;
+        let images = containerd::import(&own.layout, &archive)?;
+        Ok(images.into_iter().map(|image| (image.name, image.digest)).collect())
+    }
+
+    /// What it has beside the control plane. Of somebody else's cluster nothing is known.
+    pub fn parts(&self) -> BTreeSet<Part> {
+        self.own.as_ref().map(|own| own.record.parts.clone()).unwrap_or_default()
+    }
+
+    /// Where the front doors are: every name of [`DOMAIN`](crate::DOMAIN) leads there.
+    pub fn address(&self) -> Result<IpAddr> {
+        Ok(self.own("an address")?.record.address)
+    }
+
+    /// The file with the certificate of the authority that has signed those of the front doors.
+    pub fn authority(&self) -> Result<PathBuf> {
+        Ok(domain::authority(&self.own("an authority")?.layout))
+    }
+
+    /// The registry and who may use it; `None` where there is none.
+    pub fn registry(&self) -> Result<Option<Registry>> {
+        let own = self.own("a registry")?;
+        if !own.record.parts.contains(&Part::Registry) {
+            return Ok(None);
+        }
+        registry::access(&own.layout).map(Some)
+    }
+
+    /// Keycloak and who may use it; `None` where there is none.
+    pub fn keycloak(&self) -> Result<Option<Keycloak>> {
+        let own = self.own("a Keycloak")?;
+        if !own.record.parts.contains(&Part::Keycloak) {
+            return Ok(None);
+        }
+        keycloak::access(&own.layout).map(Some)
     }
 
     /// The file of a kubeconfig for another user, known by a client certificate. It may do what RBAC lets this user and
     /// these groups do, so bind them to roles. At most two groups.
     pub fn client_kubeconfig(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {
+        self.client(user, groups, "default")
+    }
+
+    /// The same for a user without groups who is at home in a namespace.
+    pub(crate) fn kubeconfig_in(&self, user: &str, namespace: &str) -> Result<PathBuf> {
+        self.client(user, &[], namespace)
+    }
+
+    fn client(&self, user: &str, groups: &[&str], namespace: &str) -> Result<PathBuf> {
         let Own { layout, record } = self.own("a certificate for another user")?;
         if groups.len() > pki::GROUPS {
             return Err(Error::Groups { given: groups.len(), max: pki::GROUPS });
@@ -241,17 +328,33 @@ impl Cluster {
         let authority = pki::authority(layout)?;
         let pair = authority.client(layout, &file, user, groups)?;
         let path = layout.path(&format!("clients/{file}.kubeconfig"));
-        kubeconfig::write(&path, &record.server(), authority.certificate(), user, &pair)?;
+        kubeconfig::write_in(&path, namespace, &record.server(), authority.certificate(), user, &pair)?;
         Ok(path)
     }
 
-    /// Makes volumes that a deleted claim has left behind usable again, emptied.
-    pub fn free_volumes(&self) -> Result<()> {
-        let own = self.own("a volume")?;
-        if own.record.node.is_none() {
-            return Ok(());
-        }
-        volumes::free(&own.layout, &Kubectl::of(&own.layout)?)
+    /// The harness's own kubectl, for what tests share.
+    pub(crate) fn administrator(&self) -> Result<Kubectl> {
+        Kubectl::of(&self.own("an administrator")?.layout)
+    }
+
+    /// The name of the network namespace that everything runs in; `None` without a node.
+    pub fn netns(&self) -> Option<&str> {
+        self.node().map(|node| node.netns.as_str())
+    }
+
+    /// Makes the cluster empty again, as right after `up`: objects, pods, volumes, images in the registry, and what was
+    /// made in Keycloak. Its servers run on. Images in the node stay.
+    pub fn reset(&self, report: &mut Report<'_>) -> Result<()> {
+        let Own { layout, record } = self.own("a reset")?;
+        let _lock = Lock::take(&layout.lock(), report)?;
+        let begin = Instant::now();
+        let start = Start { layout, programs: &Programs::cached()? };
+        reset::all(layout, record, || record.parts.iter().try_for_each(|part| start.objects(record, *part)))?;
+        step(
+            report,
+            format!("cluster `{}` is empty after {:.1} s", layout.name, begin.elapsed().as_secs_f32()),
+        );
+        Ok(())
     }
 
     /// The kubectl that was built with the cluster; somebody else's cluster is spoken to with the one on PATH.
@@ -267,16 +370,23 @@ impl Cluster {
         }
     }
 
-    /// A command that runs in the cluster's network namespace, where Services and pods can be reached by their addresses,
-    /// with KUBECONFIG and PATH set.
+    /// A command that runs in the cluster's network namespace, with KUBECONFIG and PATH set. There it finds Services and
+    /// pods by their addresses and the front doors by their names, and trusts their certificates.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = match self.netns() {
-            None => Command::new(program),
-            Some(netns) => {
+        let mut command = match (&self.own, self.netns()) {
+            (Some(own), Some(netns)) => {
                 let mut command = Command::new("nsenter");
-                command.arg(format!("--net=/run/netns/{netns}")).arg("--").arg(program);
+                command.arg(format!("--net=/run/netns/{netns}"));
+                // The machine's own resolver knows none of the names. For this command alone another one lies over it.
+                command.args(["--", "unshare", "--mount", "--propagation=private", "--", "sh", "-c"]);
+                command.arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"");
+                command.arg(own.layout.resolver()).arg(program);
+                for variable in TRUST {
+                    command.env(variable, domain::authority(&own.layout));
+                }
                 command
             }
+            _ => Command::new(program),
         };
         command.env("KUBECONFIG", &self.kubeconfig).env("PATH", self.path_variable());
         command
@@ -289,6 +399,107 @@ impl Cluster {
     fn node(&self) -> Option<&NodeRecord> {
         self.own.as_ref()?.record.node.as_ref()
     }
+}
+
+/// The variables by which the usual clients (OpenSSL's, curl, Python's requests, pip, git, Node.js) are told whom to trust.
+const TRUST: [&str; 6] = [
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+];
+
+/// A cluster that was up and whose servers have been paused or ended since. `None` where that is not all that is wrong.
+fn repaired(layout: &Layout, report: &mut Report<'_>) -> Option<Cluster> {
+    let record = Record::read(layout).ok()??;
+    let here = record
+        .node
+        .as_ref()
+        .is_none_or(|node| node.machine.boot == teardown::boot() && network::is_there(layout));
+    if !record.ready || !here {
+        return None;
+    }
+    let mut missing = Vec::new();
+    for server in record.servers() {
+        match process::of_server(layout, server.name) {
+            Some(pid) => process::signal(pid, Signal::CONT, |pid| process::belongs(pid, layout)),
+            None => missing.push(server),
+        }
+    }
+    let names: Vec<_> = missing.iter().map(|server| server.name).collect();
+    step(report, format!("cluster `{}` is not healthy; starting {} again", layout.name, names.join(", ")));
+    let healthy = start_again(layout, &record, &missing)
+        .and_then(|started| wait_for_all(layout, record.servers(), &record, &started));
+    match healthy {
+        Ok(()) => Some(Cluster::of(layout, record)),
+        Err(error) => {
+            note(report, format!("that did not help: {error}"));
+            None
+        }
+    }
+}
+
+/// Starts servers that were there before.
+fn start_again(layout: &Layout, record: &Record, servers: &[&Server]) -> Result<Vec<Running>> {
+    let programs = Programs::cached()?;
+    servers.iter().map(|server| (server.start)(layout, record, &programs)).collect()
+}
+
+fn wait_for_all(
+    layout: &Layout,
+    servers: impl Iterator<Item = &'static Server>,
+    record: &Record,
+    started: &[Running],
+) -> Result<()> {
+    for server in servers {
+        wait_for(server.name, PATIENCE, layout, started, || Ok((server.answers)(layout, record)))?;
+    }
+    Ok(())
+}
+
+/// Stops a server of a cluster in the middle of what it does, until [`resume`].
+pub fn pause(cluster: &str, server: &str) -> Result<()> {
+    signal(cluster, server, Signal::STOP)
+}
+
+/// Lets a paused server go on.
+pub fn resume(cluster: &str, server: &str) -> Result<()> {
+    signal(cluster, server, Signal::CONT)
+}
+
+fn signal(cluster: &str, server: &str, signal: Signal) -> Result<()> {
+    let (layout, _, server) = server_of(cluster, server)?;
+    let pid = process::of_server(&layout, server.name).ok_or(Error::Gone(server.name))?;
+    process::signal(pid, signal, |pid| process::belongs(pid, &layout));
+    Ok(())
+}
+
+/// Ends a server of a cluster, starts it again and waits until it does its work.
+pub fn restart(cluster: &str, server: &str) -> Result<()> {
+    let (layout, record, server) = server_of(cluster, server)?;
+    process::end(&layout, server.name);
+    let started = start_again(&layout, &record, &[server])?;
+    wait_for_all(&layout, std::iter::once(server), &record, &started)
+}
+
+/// The file that a server of a cluster writes its messages to.
+pub fn log(cluster: &str, server: &str) -> Result<PathBuf> {
+    let (layout, _, server) = server_of(cluster, server)?;
+    Ok(layout.log(server.name))
+}
+
+/// A server of a cluster that may be in any state, whoever asks: this is for making faults and looking at them.
+fn server_of(cluster: &str, server: &str) -> Result<(Layout, Record, &'static Server)> {
+    let layout = Layout::of(cluster)?;
+    let record = Record::read(&layout)?.ok_or_else(|| Error::NotRunning(cluster.to_owned()))?;
+    let found = record.servers().find(|known| known.name == server).ok_or_else(|| Error::Server {
+        cluster: cluster.to_owned(),
+        name: server.to_owned(),
+        there: record.servers().map(|server| server.name).collect::<Vec<_>>().join(", "),
+    })?;
+    Ok((layout, record, found))
 }
 
 /// Takes a cluster down, whatever state it is in, and leaves nothing of it but the cache. Tells whether there was one.
@@ -322,11 +533,20 @@ fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
         }
         (_, None) => Ok(true),
         (Node::Required, Some(need)) => Err(Error::Needs(vec![need])),
-        (Node::Auto, Some(Need { what, cure })) => {
+        (Node::Auto, Some(Need { what, cure, .. })) => {
             note(report, format!("the control plane alone, no pod will run: {what}; cure: {cure}"));
             Ok(false)
         }
     }
+}
+
+/// Builds what these parts need.
+fn build(layout: &Layout, parts: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<Built> {
+    if parts.contains(&Part::Node) {
+        needs::kernel(report)?;
+    }
+    packages::ensure(layout, &Purpose::of(parts), report)?;
+    build::ensure(layout, parts, report)
 }
 
 /// The way up, once programs and images are there.
@@ -346,59 +566,109 @@ impl Start<'_> {
         Ok(record)
     }
 
-    fn with_node(&self, images: &images::Images, report: &mut Report<'_>) -> Result<Record> {
+    fn with_node(
+        &self,
+        images: &images::Images,
+        parts: BTreeSet<Part>,
+        report: &mut Report<'_>,
+    ) -> Result<Record> {
         let layout = self.layout;
         let (host_address, address) = network::free_addresses(layout)?;
-        let mut record = Record::in_namespace(
-            address,
-            NodeRecord {
-                netns: network::netns(layout),
-                link: network::link(layout),
-                host_address,
-                machine: teardown::machine(layout),
-                devpi_image: None,
-                devpi_image_digest: None,
-                devpi_archive: images.devpi.clone(),
-            },
-        );
+        let node = NodeRecord {
+            netns: network::netns(layout),
+            link: network::link(layout),
+            host_address,
+            machine: teardown::machine(layout),
+            images: Vec::new(),
+        };
+        let mut record = Record::in_namespace(address, node, parts);
         self.folder()?;
         record.write(layout)?;
 
-        step(
-            report,
-            format!("network namespace {}, reached at {address}, with no way out", network::netns(layout)),
-        );
+        let netns = network::netns(layout);
+        step(report, format!("network namespace {netns}, reached at {address}, with no way out"));
         network::make(layout, host_address, address)?;
         cgroup::make(layout)?;
-        let mut servers = Vec::new();
+        domain::certificates(layout, record.address)?;
+        let mut started = Vec::new();
+        if record.parts.contains(&Part::Keycloak) {
+            // The slowest of all, and it needs none of the others.
+            self.servers(&record, Part::Keycloak, &mut started, report)?;
+        }
         step(report, "starting containerd");
-        servers.push(containerd::start(layout, &record)?);
-        wait_for("containerd's socket", PATIENCE, layout, &servers, || Ok(containerd::answers(layout)))?;
-        // The longest part by far, so it runs beside all others.
+        started.push(containerd::start(layout, &record)?);
+        wait_for("containerd's socket", PATIENCE, layout, &started, || Ok(containerd::answers(layout)))?;
+        // Takes as long as everything else, so it runs beside it.
         let import = {
-            let (layout, images) = (layout.clone(), images.clone());
-            thread::spawn(move || containerd::import(&layout, &images))
+            let layout = layout.clone();
+            let archives: Vec<PathBuf> = images.archives().map(Path::to_owned).collect();
+            thread::spawn(move || {
+                let imported: Result<Vec<_>> =
+                    archives.iter().map(|archive| containerd::import(&layout, archive)).collect();
+                imported.map(|images| images.concat())
+            })
         };
 
-        self.control_plane(&record, &mut servers, report)?;
-        step(report, "starting kubelet and kube-proxy");
-        servers.push(kubelet::start(layout, &record, self.programs)?);
-        servers.push(kube_proxy::start(layout, &record, self.programs)?);
-        let kubectl = Kubectl::of(layout)?;
-        volumes::make(layout, &kubectl)?;
+        self.control_plane(&record, &mut started, report)?;
+        for part in record.parts.clone() {
+            self.objects(&record, part)?;
+            if part != Part::Keycloak {
+                self.servers(&record, part, &mut started, report)?;
+            }
+        }
         step(report, "waiting for the images to be in the node");
-        let references = import.join().unwrap_or_else(|_| {
+        let imported = import.join().unwrap_or_else(|_| {
             Err(Error::Io { path: layout.logs(), source: io::Error::other("the import panicked") })
         })?;
-        step(report, "waiting for the node to be ready");
-        wait_for("a ready node", PATIENCE, layout, &servers, || Ok(node_ready(&kubectl)))?;
-
+        step(report, "waiting for everything to answer");
+        wait_for_all(layout, record.servers(), &record, &started)?;
         if let Some(node) = &mut record.node {
-            node.devpi_image = Some(references.name);
-            node.devpi_image_digest = Some(references.digest);
+            node.images = imported;
         }
         self.finish(&mut record)?;
         Ok(record)
+    }
+
+    /// Starts further parts of a node that runs.
+    fn add(&self, record: &Record, parts: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<()> {
+        let mut started = Vec::new();
+        for part in parts {
+            self.objects(record, *part)?;
+            self.servers(record, *part, &mut started, report)?;
+        }
+        let servers = parts.iter().flat_map(|part| servers::of_part(*part));
+        wait_for_all(self.layout, servers, record, &started)
+    }
+
+    fn servers(
+        &self,
+        record: &Record,
+        part: Part,
+        started: &mut Vec<Running>,
+        report: &mut Report<'_>,
+    ) -> Result<()> {
+        for server in servers::of_part(part) {
+            if process::of_server(self.layout, server.name).is_none() {
+                step(report, format!("starting {}", server.name));
+                started.push((server.start)(self.layout, record, self.programs)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a part has in the cluster.
+    fn objects(&self, record: &Record, part: Part) -> Result<()> {
+        let (layout, kubectl) = (self.layout, Kubectl::of(self.layout)?);
+        let objects = match part {
+            Part::Node => [dns::objects(record), storage::objects()].concat(),
+            Part::Registry => registry::objects(layout)?,
+            Part::Ingress => {
+                kubectl.apply_file(&self.programs.gateway_api())?;
+                ingress::objects(layout)?
+            }
+            Part::Keycloak => keycloak::objects(layout, record)?,
+        };
+        kubectl.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": objects }))
     }
 
     /// Keys and the audit log are for the owner alone.
@@ -439,16 +709,8 @@ impl Start<'_> {
     }
 
     fn finish(&self, record: &mut Record) -> Result<()> {
+        record.made.push(Made { from: 0, to: etcd::revision(self.layout, record)? });
         record.ready = true;
         record.write(self.layout)
-    }
-}
-
-fn node_ready(kubectl: &Kubectl) -> Answer {
-    let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
-    match kubectl.run(&["get", "node", NODE, "-o", path]) {
-        Ok(status) if status.trim() == "True" => Answer::Yes,
-        Ok(status) => Answer::NotYet(format!("Ready is `{status}`")),
-        Err(error) => Answer::NotYet(error.to_string()),
     }
 }

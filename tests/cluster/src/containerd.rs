@@ -2,20 +2,14 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 use crate::error::{Error, Result};
-use crate::images::{Images, PAUSE_IMAGE};
+use crate::images::PAUSE_IMAGE;
 use crate::needs::{self, Need};
 use crate::paths::{self, Layout};
 use crate::process::{Answer, Running, Server, helper, run};
-use crate::state::Record;
-
-/// An image in the node.
-#[derive(Debug)]
-pub(crate) struct References {
-    pub(crate) name: String,
-    pub(crate) digest: String,
-}
+use crate::state::{ImageRecord, Record};
 
 pub(crate) fn start(layout: &Layout, record: &Record) -> Result<Running> {
     let lacking = |what: &str, package: &str| {
@@ -106,29 +100,58 @@ pub(crate) fn answers(layout: &Layout) -> Answer {
     }
 }
 
-/// Puts the images where kubelet looks for them.
-pub(crate) fn import(layout: &Layout, images: &Images) -> Result<References> {
+/// Puts the images of an archive where kubelet looks for them.
+pub(crate) fn import(layout: &Layout, archive: &Path) -> Result<Vec<ImageRecord>> {
+    let names = names(archive)?;
     let ctr = |arguments: &[&str]| {
         let mut command = helper("ctr", layout);
         command.arg("--address").arg(layout.containerd_socket()).args(["--namespace", "k8s.io", "images"]);
         run(command.args(arguments))
     };
-    for archive in [&images.pause, &images.devpi] {
-        ctr(&["import", &archive.to_string_lossy()])?;
+    ctr(&["import", &archive.to_string_lossy()])?;
+    let mut images = Vec::new();
+    for name in names {
+        let listing = ctr(&["list", &format!("name=={name}")])?;
+        let found = listing.split_whitespace().find(|word| word.starts_with("sha256:"));
+        let found =
+            found.ok_or_else(|| not_an_image(archive, "its image is not in the node after the import"))?;
+        let repository = name.rsplit_once(':').map_or(name.as_str(), |(repository, _)| repository);
+        let digest = format!("{repository}@{found}");
+        // What a pod names by digest must be known by that very name: there may be no registry to ask.
+        ctr(&["tag", "--force", &name, &digest])?;
+        images.push(ImageRecord { name, digest, archive: archive.to_owned() });
     }
-    let name = images.devpi_name.clone();
-    let listing = ctr(&["list", &format!("name=={name}")])?;
-    let digest = listing
-        .split_whitespace()
-        .find(|word| word.starts_with("sha256:"))
-        .map(|digest| format!("{}@{digest}", name.rsplit_once(':').map_or(name.as_str(), |(name, _)| name)))
-        .ok_or_else(|| {
-            Error::Needs(vec![Need::new(
-                format!("the image {name} is not in the node after its import"),
-                format!("remove {} and start again", images.devpi.display()),
-            )])
-        })?;
-    // What a pod names by digest must be known by that very name: there is no registry to ask.
-    ctr(&["tag", &name, &digest])?;
-    Ok(References { name, digest })
+    Ok(images)
+}
+
+/// The images in an archive that `docker save`, podman, buildah or skopeo has written.
+fn names(archive: &Path) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Entry {
+        #[serde(default)]
+        repo_tags: Option<Vec<String>>,
+    }
+    let mut tar = Command::new("tar");
+    tar.arg("--extract").arg("--to-stdout").arg("--file").arg(archive).arg("manifest.json");
+    let manifest = run(&mut tar)?;
+    let entries: Vec<Entry> = serde_json::from_str(&manifest)
+        .map_err(|source| Error::Json { what: format!("manifest.json in {}", archive.display()), source })?;
+    let names: Vec<String> =
+        entries.into_iter().flat_map(|entry| entry.repo_tags.unwrap_or_default()).collect();
+    if names.is_empty() {
+        return Err(not_an_image(archive, "no image in it has a name"));
+    }
+    Ok(names)
+}
+
+fn not_an_image(archive: &Path, why: &'static str) -> Error {
+    Error::Archive { archive: archive.to_owned(), why }
+}
+
+/// containerd is the machine's own, of whatever release.
+pub(crate) fn version() -> String {
+    let said = run(Command::new("containerd").arg("--version").env("PATH", paths::search_path()));
+    // `containerd MODULE VERSION COMMIT`
+    said.ok().and_then(|said| said.split_whitespace().nth(2).map(str::to_owned)).unwrap_or_default()
 }

@@ -99,6 +99,30 @@ pub enum Error {
         /// What is still there.
         left: String,
     },
+    /// A server that this cluster does not have.
+    #[error("cluster `{cluster}` has no server `{name}`; it has {there}")]
+    Server {
+        /// The cluster.
+        cluster: String,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        there: String,
+    },
+    /// A server that does not run, so that it can't be paused.
+    #[error("{0} does not run; `cargo xtask cluster restart {0}` starts it again")]
+    Gone(&'static str),
+    /// A file that is no archive of images.
+    #[error("{archive}: {why}; make it with `docker save`, or with `buildah push IMAGE docker-archive:FILE:NAME`", archive = .archive.display())]
+    Archive {
+        /// The file.
+        archive: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A password could not be hashed.
+    #[error("a password could not be hashed: {0}")]
+    Password(String),
     /// A key or a certificate could not be made.
     #[error("a certificate could not be made")]
     Pki(#[from] rcgen::Error),

@@ -11,6 +11,9 @@ use crate::process::{Running, Server};
 use crate::programs::Programs;
 use crate::state::{NODE, Record};
 
+/// Where it tells how it is; on loopback.
+pub(crate) const HEALTH: u16 = 10256;
+
 pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Result<Running> {
     let access = layout.path("kube-proxy.kubeconfig");
     let user = "system:kube-proxy";
@@ -34,7 +37,7 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
         "iptables": { "minSyncPeriod": "100ms", "syncPeriod": "30s" },
         // Settings of the whole machine, not to be changed; where they can't be, kube-proxy would fail.
         "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
-        "healthzBindAddress": "127.0.0.1:10256",
+        "healthzBindAddress": format!("127.0.0.1:{HEALTH}"),
         "metricsBindAddress": "127.0.0.1:10249",
         // Lowering it needs CAP_SYS_RESOURCE.
         "oomScoreAdj": 0

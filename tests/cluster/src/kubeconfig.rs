@@ -19,6 +19,18 @@ pub(crate) fn of_environment() -> Option<PathBuf> {
 }
 
 pub(crate) fn write(file: &Path, server: &str, authority: &Path, user: &str, pair: &Pair) -> Result<()> {
+    write_in(file, "default", server, authority, user, pair)
+}
+
+/// For a user who is at home in a namespace.
+pub(crate) fn write_in(
+    file: &Path,
+    namespace: &str,
+    server: &str,
+    authority: &Path,
+    user: &str,
+    pair: &Pair,
+) -> Result<()> {
     let encoded = |path: &Path| -> Result<String> { Ok(STANDARD.encode(fs::read(path).at(path)?)) };
     // JSON strings are YAML strings: a user's name may hold colons and more.
     let user = serde_json::Value::from(user);
@@ -40,6 +52,7 @@ pub(crate) fn write(file: &Path, server: &str, authority: &Path, user: &str, pai
          - name: thinkube-test\n  \
            context:\n    \
              cluster: thinkube-test\n    \
+             namespace: {namespace}\n    \
              user: {user}\n",
         authority = encoded(authority)?,
         certificate = encoded(&pair.certificate)?,

@@ -1,31 +1,37 @@
 //! The harness's own requests, by the kubectl that was built with the cluster.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::paths::Layout;
-use crate::process::{Answer, helper, run};
+use crate::process::{Answer, helper, run, run_with};
 use crate::programs::Programs;
 
-/// kubectl with the administrator's kubeconfig.
+/// kubectl with a kubeconfig.
 #[derive(Debug, Clone)]
 pub(crate) struct Kubectl {
     layout: Layout,
+    kubeconfig: PathBuf,
     programs: Programs,
 }
 
 impl Kubectl {
     pub(crate) fn of(layout: &Layout) -> Result<Self> {
-        Ok(Self { layout: layout.clone(), programs: Programs::cached()? })
+        Ok(Self { layout: layout.clone(), kubeconfig: layout.kubeconfig(), programs: Programs::cached()? })
+    }
+
+    /// The same with another user's kubeconfig.
+    pub(crate) fn of_user(self, kubeconfig: &Path) -> Self {
+        Self { kubeconfig: kubeconfig.to_owned(), ..self }
     }
 
     fn command(&self) -> Command {
         let mut command = helper(self.programs.kube("kubectl"), &self.layout);
         // A server that is just starting may leave a request unanswered; a new one is better than a long wait.
-        command.arg("--kubeconfig").arg(self.layout.kubeconfig()).arg("--request-timeout=5s");
+        command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=5s");
         // kubectl caches what it discovers below HOME, which would outlive the cluster.
         command.env("KUBECACHEDIR", self.layout.path("kubectl-cache"));
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy"] {
@@ -38,14 +44,6 @@ impl Kubectl {
         run(self.command().args(arguments))
     }
 
-    pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let text = run(self.command().args(arguments).args(["-o", "json"]))?;
-        serde_json::from_str(&text).map_err(|source| Error::Json {
-            what: format!("answer to kubectl {}", arguments.join(" ")),
-            source,
-        })
-    }
-
     /// Asks whether a command succeeds.
     pub(crate) fn asks(&self, arguments: &[&str]) -> Answer {
         match self.run(arguments) {
@@ -55,28 +53,38 @@ impl Kubectl {
         }
     }
 
+    /// Applies a file of definitions of resources and waits until they are served.
+    pub(crate) fn apply_file(&self, file: &Path) -> Result<()> {
+        let file = file.to_string_lossy();
+        self.run(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=thinkube-test-cluster",
+            "-f",
+            &file,
+        ])?;
+        self.run(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "customresourcedefinitions",
+            "--all",
+        ])
+        .map(drop)
+    }
+
     /// Applies an object.
     pub(crate) fn apply(&self, object: &Value) -> Result<()> {
         let mut command = self.command();
-        command.args(["apply", "--server-side", "--field-manager=thinkube-test-cluster", "-f", "-"]);
-        let spawn = |source| Error::Spawn { program: "kubectl apply".to_owned(), source };
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(spawn)?;
-        if let Some(mut input) = child.stdin.take() {
-            input.write_all(object.to_string().as_bytes()).map_err(spawn)?;
-        }
-        let output = child.wait_with_output().map_err(spawn)?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(Error::Command {
-            command: "kubectl apply".to_owned(),
-            status: output.status,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        command.args([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=thinkube-test-cluster",
+            "-f",
+            "-",
+        ]);
+        run_with(&mut command, &object.to_string()).map(drop)
     }
 }

@@ -8,10 +8,10 @@ use crate::pki;
 use crate::process::{Running, Server};
 use crate::programs::Programs;
 use crate::state::{NODE, Record};
-use crate::{cgroup, kubeconfig};
+use crate::{cgroup, dns, kubeconfig};
 
-/// Where the cluster's DNS would be.
-const DNS: &str = "10.96.0.10";
+/// Where it tells how it is; on loopback.
+pub(crate) const HEALTH: u16 = 10248;
 
 pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Result<Running> {
     let access = layout.path("kubelet.kubeconfig");
@@ -24,8 +24,8 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
         &pki::pair(layout, "kubelet"),
     )?;
     // A pod takes its DNS settings from here where it does not use the cluster's: the machine's would lead nowhere.
-    let resolver = layout.path("resolv.conf");
-    paths::write(&resolver, format!("nameserver {DNS}\n"))?;
+    let resolver = layout.resolver();
+    paths::write(&resolver, format!("nameserver {}\n", record.address))?;
     let serving = pki::pair(layout, "kubelet-server");
     let config = layout.path("kubelet.json");
     let settings = json!({
@@ -43,11 +43,12 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
         // Not systemd's: there may be none.
         "cgroupDriver": "cgroupfs",
         // A cgroup of our own, so that `down` finds all processes of pods and nobody else's.
+        "healthzPort": HEALTH,
         "cgroupRoot": cgroup::name(layout),
         "enforceNodeAllocatable": [],
         "failSwapOn": false,
         "clusterDomain": "cluster.local",
-        "clusterDNS": [DNS],
+        "clusterDNS": [dns::SERVICE],
         "resolvConf": resolver,
         // By default in /var/log/pods and /usr/libexec.
         "podLogsDir": layout.path("pod-logs"),

@@ -2,7 +2,8 @@
 //!
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler run as ordinary processes, built once from pinned Go
 //! modules. With root there is a real node as well: containerd, kubelet and kube-proxy in a network namespace with no way
-//! out, volumes for claims, and a DevPI image. Each part has a file of its own here, with its flags and their reasons.
+//! out, with cluster DNS, a provisioner of volumes and a DevPI image, and on demand a registry, an ingress controller and
+//! Keycloak. Each server has a file of its own here, with its flags and their reasons.
 //!
 //! ```no_run
 //! use thinkube_test_cluster::{Cluster, Options};
@@ -14,14 +15,22 @@
 
 mod apiserver;
 mod audit;
+mod build;
 mod cgroup;
 mod cluster;
 mod cni;
 mod containerd;
 mod controller_manager;
+mod corner;
+mod dns;
+pub mod doctor;
+mod domain;
 mod error;
 mod etcd;
+mod http;
 mod images;
+mod ingress;
+mod keycloak;
 mod kube_proxy;
 mod kubeconfig;
 mod kubectl;
@@ -30,27 +39,37 @@ mod lock;
 mod needs;
 mod network;
 mod packages;
+mod part;
 mod paths;
 mod pki;
 mod process;
 mod programs;
 mod progress;
+mod random;
+mod registry;
+mod reset;
 mod scheduler;
+mod servers;
 mod state;
 mod status;
+mod storage;
 mod teardown;
-mod volumes;
 
 use sha2::{Digest, Sha256};
 
 pub use audit::AuditEvent;
-pub use cluster::{Cluster, Node, Options, down};
+pub use cluster::{Cluster, Node, Options, down, log, pause, restart, resume};
+pub use corner::Corner;
+pub use domain::DOMAIN;
 pub use error::{Error, Result};
+pub use keycloak::Keycloak;
 pub use kubeconfig::KUBECONFIG_VARIABLE;
-pub use needs::Need;
+pub use needs::{Need, Purpose};
+pub use part::Part;
 pub use programs::KUBERNETES;
 pub use progress::{Progress, Report};
-pub use status::{Health, Status, status};
+pub use registry::Registry;
+pub use status::{Health, Image, ServerState, ServerStatus, Status, status};
 
 /// A name for content: SHA-256 over the parts, each with its length, in hexadecimal.
 fn hash(parts: &[&[u8]]) -> String {

@@ -1,11 +1,14 @@
 //! What a machine must have, asked before anything is started, and the command that gives it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::error::{Error, Result};
+use crate::cgroup;
+use crate::error::{At, Error, Result};
+use crate::part::Part;
 use crate::paths;
 use crate::process::run;
 use crate::progress::{Report, step};
@@ -17,11 +20,19 @@ pub struct Need {
     pub what: String,
     /// The command that cures it.
     pub cure: String,
+    /// It is cured by Debian packages, which the harness can install.
+    pub installable: bool,
 }
 
 impl Need {
     pub(crate) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { what: what.into(), cure: cure.into() }
+        Self { what: what.into(), cure: cure.into(), installable: false }
+    }
+
+    pub(crate) fn packages(what: impl Into<String>, packages: &[&str]) -> Self {
+        let cure =
+            format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
+        Self { what: what.into(), cure, installable: is_debian() }
     }
 }
 
@@ -62,23 +73,46 @@ fn go_lacks(said: &str) -> Option<String> {
     (has < GO && !fetches).then(|| format!("Go is {version} and the cluster's programs need go1.24"))
 }
 
-/// A program of the node and the Debian package that has it.
-struct Tool {
-    program: &'static str,
-    package: &'static str,
+/// What programs of the machine are needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A node and its images.
+    Node,
+    /// Keycloak, which is fetched by Maven and runs on Java.
+    Keycloak,
+    /// Tests that look at a page as a person does.
+    Browser,
 }
 
-/// Without these no node runs and no image is built. That a program is there counts, not that the package is: containerd
-/// and runc may come from elsewhere, and then Debian's packages would conflict with them.
-const TOOLS: [Tool; 8] = [
-    Tool { program: "containerd", package: "containerd" },
-    Tool { program: "ctr", package: "containerd" },
-    Tool { program: "runc", package: "runc" },
-    Tool { program: "iptables", package: "iptables" },
-    Tool { program: "ip", package: "iproute2" },
-    Tool { program: "nsenter", package: "util-linux" },
-    Tool { program: "buildah", package: "buildah" },
-    Tool { program: "mmdebstrap", package: "mmdebstrap" },
+impl Purpose {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Node, Self::Keycloak, Self::Browser];
+
+    /// What these parts need.
+    pub(crate) fn of(parts: &BTreeSet<Part>) -> Vec<Self> {
+        let needed = [(Part::Node, Self::Node), (Part::Keycloak, Self::Keycloak)];
+        needed.into_iter().filter(|(part, _)| parts.contains(part)).map(|(_, purpose)| purpose).collect()
+    }
+}
+
+/// Programs, what they are for, and the Debian package that has each. That a program is there counts, not that the package
+/// is: containerd and runc may come from elsewhere, and then Debian's packages would conflict with them.
+const TOOLS: [(Purpose, &str, &str); 15] = [
+    (Purpose::Node, "containerd", "containerd"),
+    (Purpose::Node, "ctr", "containerd"),
+    (Purpose::Node, "runc", "runc"),
+    (Purpose::Node, "iptables", "iptables"),
+    (Purpose::Node, "ip", "iproute2"),
+    (Purpose::Node, "nsenter", "util-linux"),
+    (Purpose::Node, "buildah", "buildah"),
+    (Purpose::Node, "mmdebstrap", "mmdebstrap"),
+    (Purpose::Node, "tar", "tar"),
+    (Purpose::Node, "curl", "curl"),
+    (Purpose::Keycloak, "java", "default-jre-headless"),
+    (Purpose::Keycloak, "mvn", "maven"),
+    (Purpose::Browser, "chromium", "chromium"),
+    (Purpose::Browser, "chromedriver", "chromium-driver"),
+    (Purpose::Browser, "certutil", "libnss3-tools"),
 ];
 
 /// The folders in which CNI plugins are found: Debian's and everybody else's.
@@ -107,7 +141,7 @@ pub(crate) fn no_node_because() -> Option<Need> {
             "run it on a virtual machine, or in a container that is started with --privileged",
         ));
     }
-    let lacking = lacking_packages();
+    let lacking = lacking_packages(&[Purpose::Node]);
     if lacking.is_empty() || is_debian() {
         return None;
     }
@@ -138,10 +172,12 @@ fn says_debian(os_release: &str) -> bool {
 }
 
 /// The Debian packages whose programs are not there.
-pub(crate) fn lacking_packages() -> Vec<&'static str> {
-    let missing = TOOLS.iter().filter(|tool| paths::program(tool.program).is_none());
-    let mut packages: Vec<_> = missing.map(|tool| tool.package).collect();
-    if cni_plugins().is_none() {
+pub(crate) fn lacking_packages(purposes: &[Purpose]) -> Vec<&'static str> {
+    let missing = TOOLS
+        .iter()
+        .filter(|(purpose, program, _)| purposes.contains(purpose) && paths::program(program).is_none());
+    let mut packages: Vec<_> = missing.map(|(_, _, package)| *package).collect();
+    if purposes.contains(&Purpose::Node) && cni_plugins().is_none() {
         packages.push("containernetworking-plugins");
     }
     packages.dedup();
@@ -150,35 +186,63 @@ pub(crate) fn lacking_packages() -> Vec<&'static str> {
 
 /// What the node needs of the kernel; modules are loaded when they are not there yet.
 pub(crate) fn kernel(report: &mut Report<'_>) -> Result<()> {
-    let mut needs = Vec::new();
-    let mut require = |there: &dyn Fn() -> bool, module: &str, what: &str| {
-        if there() {
-            return;
-        }
+    for module in lacking_modules() {
         step(report, format!("loading the kernel module {module}"));
         // Whether it worked is seen below, by its effect.
         let _ = run(Command::new("modprobe").arg(module).env("PATH", paths::search_path()));
-        if !there() {
-            needs.push(Need::new(
-                format!("the kernel has no {what}"),
-                format!("modprobe {module}, or a kernel that has it"),
-            ));
-        }
-    };
-    let filesystem = |name: &str| {
-        fs::read_to_string("/proc/filesystems")
-            .is_ok_and(|list| list.lines().any(|line| line.split_whitespace().last() == Some(name)))
-    };
-    require(&|| filesystem("overlay"), "overlay", "overlay file system");
-    require(
-        &|| Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists(),
-        "br_netfilter",
-        "netfilter for bridges (br_netfilter)",
-    );
-    if crate::cgroup::hierarchies().is_empty() {
-        needs.push(Need::new("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup"));
     }
+    let needs = lacking_of_kernel();
     if needs.is_empty() { Ok(()) } else { Err(Error::Needs(needs)) }
+}
+
+/// Of the overlay file system and netfilter for bridges those that the kernel does not have, or not yet.
+fn lacking_modules() -> Vec<&'static str> {
+    let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let overlay = filesystems.lines().any(|line| line.split_whitespace().last() == Some("overlay"));
+    let bridges = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists();
+    [("overlay", overlay), ("br_netfilter", bridges)]
+        .into_iter()
+        .filter(|(_, there)| !there)
+        .map(|(module, _)| module)
+        .collect()
+}
+
+/// What the node needs of the kernel and does not find.
+pub(crate) fn lacking_of_kernel() -> Vec<Need> {
+    let module =
+        |module| Need::new(format!("the kernel does not have {module}"), format!("modprobe {module}"));
+    let mut needs: Vec<Need> = lacking_modules().into_iter().map(module).collect();
+    needs.extend(lacking_controllers(&cgroup::controllers()));
+    needs
+}
+
+/// kubelet refuses to start without these.
+fn lacking_controllers(there: &BTreeSet<String>) -> Option<Need> {
+    let lacking: Vec<_> =
+        ["cpu", "cpuset", "memory", "pids"].into_iter().filter(|name| !there.contains(*name)).collect();
+    let what = match lacking.as_slice() {
+        [] => return None,
+        _ if there.is_empty() => "no cgroup file system is mounted".to_owned(),
+        _ => format!("the cgroup controllers {} are not there", lacking.join(", ")),
+    };
+    Some(Need::new(what, "mount -t cgroup2 none /sys/fs/cgroup, or start the kernel without cgroup_disable"))
+}
+
+/// So much is free where the programs and images are kept, or it is said how much is not.
+pub(crate) fn lacking_disk() -> Result<Option<Need>> {
+    /// What a first `up` leaves in this cache and in Go's, measured, and some room for volumes.
+    const WANTED: u64 = 12;
+    const GIBIBYTE: u64 = 1024 * 1024 * 1024;
+    let cache = paths::cache()?;
+    let folder = cache.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let found = rustix::fs::statvfs(folder).map_err(std::io::Error::from).at(folder)?;
+    let free = found.f_bavail * found.f_frsize / GIBIBYTE;
+    Ok((free < WANTED).then(|| {
+        Need::new(
+            format!("{} has {free} GiB free, and the first start takes up to {WANTED} GiB", folder.display()),
+            "make room there, or name a folder on another disk: export XDG_CACHE_HOME=/path",
+        )
+    }))
 }
 
 #[cfg(test)]
@@ -199,6 +263,15 @@ mod tests {
     fn a_root_without_the_capabilities_of_a_node_is_told_which_one_it_lacks() {
         assert_eq!(lacking_capabilities("CapEff:\t00000000a80425fb\n"), Some("CAP_NET_ADMIN"));
         assert_eq!(lacking_capabilities("CapEff:\t000001ffffffffff\n"), None);
+    }
+
+    #[test]
+    fn cgroup_controllers_that_are_not_there_are_named() {
+        let there = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        assert_eq!(lacking_controllers(&there(&["cpu", "cpuset", "memory", "pids", "io"])), None);
+        let need = lacking_controllers(&there(&["cpu", "cpuset", "pids"])).expect("a need");
+        assert!(need.what.contains("memory") && !need.what.contains("cpu"), "{need}");
+        assert!(lacking_controllers(&there(&[])).expect("a need").what.contains("no cgroup file system"));
     }
 
     #[test]

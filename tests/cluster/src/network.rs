@@ -4,14 +4,21 @@
 //! free in it, and every iptables rule goes with it.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::apiserver::SERVICES;
 use crate::error::Result;
 use crate::hash;
 use crate::paths::Layout;
-use crate::process::{helper, run};
+use crate::process::{Answer, helper, run};
+use crate::state::Record;
 
 /// Pods get their addresses from here.
 pub(crate) const PODS: &str = "10.244.0.0/24";
@@ -82,6 +89,13 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables"]).args(reject);
         run(&mut command)?;
     }
+    // What is in here answers the machine and asks it nothing: no pod reaches a server of the machine's.
+    for chain in ["FORWARD", "OUTPUT"] {
+        let reject = ["-w", "-A", chain, "-o", "eth0", "-m", "conntrack", "--ctstate", "NEW", "-j", "REJECT"];
+        let mut command = helper("nsenter", layout);
+        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables"]).args(reject);
+        run(&mut command)?;
+    }
     let settings = [
         ("net/ipv4/ip_forward", 1),
         // Traffic between two pods of the bridge must pass iptables, or a pod can't reach a Service on its own node.
@@ -98,11 +112,32 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
     Ok(())
 }
 
+/// Does something in the cluster's network namespace, where Services have addresses and loopback is its own. The thread
+/// that did it ends there: it could not come back for certain.
+pub(crate) fn within(record: &Record, ask: impl FnOnce() -> Answer + Send) -> Answer {
+    let Some(netns) = record.netns_file() else { return ask() };
+    let enter = move || -> io::Result<Answer> {
+        let file = File::open(netns)?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Ok(ask())
+    };
+    match thread::scope(|scope| scope.spawn(enter).join()) {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Answer::NotYet(format!("the network namespace: {error}")),
+        Err(_) => Answer::NotYet("the thread that asked is gone".to_owned()),
+    }
+}
+
+/// The namespace exists; it does not outlive the machine's end.
+pub(crate) fn is_there(layout: &Layout) -> bool {
+    Path::new("/run/netns").join(netns(layout)).exists()
+}
+
 /// Removes link and namespace; says nothing when there are none. What is left is found by `left`.
 pub(crate) fn remove(layout: &Layout) {
     // The link first: with the namespace it would go too, but some time later.
     let _ = ip(layout, &["link", "del", &link(layout)]);
-    if Path::new("/run/netns").join(netns(layout)).exists() {
+    if is_there(layout) {
         let _ = ip(layout, &["netns", "del", &netns(layout)]);
     }
 }

@@ -1,4 +1,4 @@
-//! The node's programs, from Debian.
+//! Programs of the machine's own, from Debian.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{At, Error, Result};
 use crate::lock::Lock;
-use crate::needs::{self, Need};
+use crate::needs::{self, Need, Purpose};
 use crate::paths::{self, Layout};
 use crate::process::{helper, run_long};
 use crate::progress::{Report, note, step};
@@ -15,17 +15,16 @@ use crate::progress::{Report, note, step};
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing, without starting any of it: the cluster runs a containerd of its own.
-pub(crate) fn ensure(layout: &Layout, report: &mut Report<'_>) -> Result<()> {
-    if needs::lacking_packages().is_empty() {
+pub(crate) fn ensure(layout: &Layout, purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
+    if needs::lacking_packages(purposes).is_empty() {
         return Ok(());
     }
     let cache = paths::cache()?;
     let _lock = Lock::take(&cache.join("packages.lock"), report)?;
-    let packages = needs::lacking_packages();
+    let packages = needs::lacking_packages(purposes);
     if packages.is_empty() {
         return Ok(());
     }
-    let cure = format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
     if !needs::is_debian() {
         let what =
             format!("{} are missing, and are installed by themselves on Debian only", packages.join(", "));
@@ -47,12 +46,12 @@ pub(crate) fn ensure(layout: &Layout, report: &mut Report<'_>) -> Result<()> {
     let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
     arguments.extend(&packages);
     apt(&arguments)?;
-    let left = needs::lacking_packages();
+    let left = needs::lacking_packages(purposes);
     if left.is_empty() {
         return Ok(());
     }
     let what = format!("{} were installed and their programs are still not there", left.join(", "));
-    Err(Error::Needs(vec![Need::new(what, cure)]))
+    Err(Error::Needs(vec![Need::packages(what, &left)]))
 }
 
 /// Keeps services from being started as long as it lives, unless the machine already keeps them from it.

@@ -90,6 +90,11 @@ impl Layout {
         self.path("containerd.sock")
     }
 
+    /// For whoever runs in the cluster's network namespace and is no pod.
+    pub(crate) fn resolver(&self) -> PathBuf {
+        self.path("resolv.conf")
+    }
+
     pub(crate) fn volumes(&self) -> PathBuf {
         self.path("volumes")
     }

@@ -1,4 +1,4 @@
-//! Keys and certificates: one authority for the cluster and one for etcd, made anew for every cluster.
+//! Keys and certificates: one authority for the cluster, one for etcd and one for web servers, made anew for every cluster.
 //!
 //! They live as long as the cluster and are removed with it, so nothing here expires or renews.
 
@@ -39,6 +39,7 @@ impl Pair {
 
 const CLUSTER: (&str, &str) = ("ca", "thinkube-test-cluster");
 const ETCD: (&str, &str) = ("etcd-ca", "thinkube-test-cluster-etcd");
+const WEB: (&str, &str) = ("web-ca", "thinkube-test-cluster-web");
 
 /// Makes everything that the servers read at their start.
 pub(crate) fn make(layout: &Layout, address: IpAddr, node: Option<&str>) -> Result<()> {
@@ -75,6 +76,22 @@ pub(crate) fn make(layout: &Layout, address: IpAddr, node: Option<&str>) -> Resu
     paths::write(&layout.pki("service-account.pub"), tokens.public_key_pem())
 }
 
+/// Makes the certificate of a web server. Its authority is one of its own, made at the first call: whoever trusts it, a
+/// browser say, trusts no client of the cluster, and the other way round.
+pub(crate) fn web(layout: &Layout, file: &str, names: &[&str], addresses: &[IpAddr]) -> Result<()> {
+    let authority = if layout.pki("web-ca.key").exists() {
+        Authority::read(layout, WEB)?
+    } else {
+        Authority::create(layout, WEB)?
+    };
+    authority.server(layout, file, names, addresses).map(drop)
+}
+
+/// A client of the harness's own that may do everything, under a name by which the audit log tells it from others.
+pub(crate) fn trusted(layout: &Layout, name: &str) -> Result<Pair> {
+    authority(layout)?.client(layout, name, &format!("thinkube-test:{name}"), &["system:masters"])
+}
+
 /// The pair of files that `make` has written under this name.
 pub(crate) fn pair(layout: &Layout, name: &str) -> Pair {
     Pair::of(layout, name)
@@ -82,12 +99,16 @@ pub(crate) fn pair(layout: &Layout, name: &str) -> Pair {
 
 /// The cluster's authority, to sign further clients.
 pub(crate) fn authority(layout: &Layout) -> Result<Authority> {
-    let path = layout.pki("ca.key");
-    let pem = fs::read_to_string(&path).at(path)?;
-    Ok(Authority { certificate: layout.pki("ca.crt"), key: KeyPair::from_pem(&pem)?, common_name: CLUSTER.1 })
+    Authority::read(layout, CLUSTER)
 }
 
 impl Authority {
+    fn read(layout: &Layout, (file, common_name): (&str, &'static str)) -> Result<Self> {
+        let Pair { certificate, key } = Pair::of(layout, file);
+        let pem = fs::read_to_string(&key).at(key)?;
+        Ok(Self { certificate, key: KeyPair::from_pem(&pem)?, common_name })
+    }
+
     fn create(layout: &Layout, (file, common_name): (&str, &'static str)) -> Result<Self> {
         let key = KeyPair::generate()?;
         let pair = Pair::of(layout, file);

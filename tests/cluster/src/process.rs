@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,6 +22,7 @@ use crate::paths::{Layout, search_path};
 
 const CLUSTER: &str = "THINKUBE_TEST_CLUSTER";
 const PROGRAM: &str = "THINKUBE_TEST_PROGRAM";
+const EXECUTABLE: &str = "THINKUBE_TEST_EXECUTABLE";
 
 /// A server of the cluster, to be started in the background.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl<'a> Server<'a> {
         // Nothing of the caller's environment: a proxy, a debug switch or a resource limit set there is not for servers.
         command.env_clear().env("PATH", search_path()).env("HOME", &layout.root);
         command.env(CLUSTER, &layout.root).env(PROGRAM, program);
+        command.env(EXECUTABLE, binary.file_name().unwrap_or_default());
         Self { layout, program, command }
     }
 
@@ -62,6 +64,11 @@ impl<'a> Server<'a> {
     /// `flag` ends with `=`.
     pub(crate) fn file(self, flag: &str, path: impl AsRef<Path>) -> Self {
         self.arg(joined(flag, path.as_ref()))
+    }
+
+    pub(crate) fn env(mut self, variable: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(variable, value);
+        self
     }
 
     pub(crate) fn args<const N: usize>(self, arguments: [&str; N]) -> Self {
@@ -178,23 +185,68 @@ fn inspect(pid: i32, layout: &Layout) -> Option<Found> {
     if *variables.get(CLUSTER.as_bytes())? != layout.root.as_os_str().as_bytes() {
         return None;
     }
-    let program = variables
-        .get(PROGRAM.as_bytes())
-        .map_or_else(String::new, |name| String::from_utf8_lossy(name).into());
+    let value = |name: &str| {
+        variables
+            .get(name.as_bytes())
+            .map_or_else(String::new, |value| String::from_utf8_lossy(value).into_owned())
+    };
+    let program = value(PROGRAM);
     let executable = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
     let file = executable.file_name().unwrap_or_default().to_string_lossy();
     // A cache that was emptied under a running cluster.
-    let itself = file.strip_suffix(" (deleted)").unwrap_or(&file) == program;
+    let itself = file.strip_suffix(" (deleted)").unwrap_or(&file) == value(EXECUTABLE);
     Some(Found { pid, program, itself })
 }
 
 /// Kills a process if it still is what it was when it was found.
 pub(crate) fn kill(pid: i32, still: impl Fn(i32) -> bool) {
+    signal(pid, Signal::KILL, still);
+}
+
+/// Sends a signal to a process if it still is what it was when it was found.
+pub(crate) fn signal(pid: i32, signal: Signal, still: impl Fn(i32) -> bool) {
     let Some(id) = Pid::from_raw(pid) else { return };
     // The handle first, the check second: between check and signal the id can't have gone to another process.
     let Ok(handle) = pidfd_open(id, PidfdFlags::empty()) else { return };
     if still(pid) {
-        let _ = pidfd_send_signal(handle, Signal::KILL);
+        let _ = pidfd_send_signal(handle, signal);
+    }
+}
+
+/// The process that is this server.
+pub(crate) fn of_server(layout: &Layout, server: &str) -> Option<i32> {
+    find(layout).into_iter().find(|found| found.itself && found.program == server).map(|found| found.pid)
+}
+
+/// It was stopped by a signal and goes on with another.
+pub(crate) fn is_paused(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before it may hold anything, a blank and a parenthesis too.
+    status.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+}
+
+/// The memory that a process has for itself and its share of what it has together with others, in bytes.
+pub(crate) fn memory(pid: i32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let kibibytes =
+        rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kibibytes.unwrap_or(0_u64) * 1024
+}
+
+/// Ends a server: asked, and after a while not asked. Returns when it is gone.
+pub(crate) fn end(layout: &Layout, server: &str) {
+    /// Longer than a server takes that writes something down; an apiserver waits a minute for its clients.
+    const GRACE: Duration = Duration::from_secs(3);
+    let begin = Instant::now();
+    let ours = |pid| inspect(pid, layout).is_some_and(|found| found.itself && found.program == server);
+    let Some(pid) = of_server(layout, server) else { return };
+    signal(pid, Signal::TERM, ours);
+    signal(pid, Signal::CONT, ours);
+    while ours(pid) {
+        if begin.elapsed() > GRACE {
+            kill(pid, ours);
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -213,6 +265,17 @@ pub(crate) fn belongs(pid: i32, layout: &Layout) -> bool {
 /// Runs a command to its end and returns what it wrote to standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let output =
+        child.wait_with_output().map_err(|source| Error::Spawn { program: line(command), source })?;
+    finish(command, output.status, &String::from_utf8_lossy(&output.stderr))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The same, with something to read.
+pub(crate) fn run_with(command: &mut Command, input: &str) -> Result<String> {
+    let mut child = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    // One that ends without reading has a reason, which is found below.
+    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(input.as_bytes()));
     let output =
         child.wait_with_output().map_err(|source| Error::Spawn { program: line(command), source })?;
     finish(command, output.status, &String::from_utf8_lossy(&output.stderr))?;

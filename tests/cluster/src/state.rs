@@ -1,6 +1,6 @@
 //! What is on record of a cluster. It is written before the first process starts and read by every later command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{At, Error, Result};
+use crate::part::Part;
 use crate::paths::{self, Layout};
+use crate::servers::{self, Server};
 
 /// The one node's name.
 pub(crate) const NODE: &str = "thinkube-node";
@@ -22,6 +24,17 @@ pub(crate) struct Record {
     pub(crate) address: IpAddr,
     pub(crate) ports: Ports,
     pub(crate) node: Option<NodeRecord>,
+    /// What it has beside its control plane.
+    pub(crate) parts: BTreeSet<Part>,
+    /// When the harness made what it has in the cluster.
+    pub(crate) made: Vec<Made>,
+}
+
+/// Revisions of etcd, both included. What was created in them counts as the harness's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Made {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,17 +52,26 @@ pub(crate) struct NodeRecord {
     /// The host's end of the link; the record's address is the other end.
     pub(crate) host_address: Ipv4Addr,
     pub(crate) machine: Machine,
-    /// The DevPI image's reference, once it is in the node.
-    pub(crate) devpi_image: Option<String>,
-    /// The same image by digest.
-    pub(crate) devpi_image_digest: Option<String>,
+    /// The images that the harness has put into the node.
+    pub(crate) images: Vec<ImageRecord>,
+}
+
+/// An image in the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    /// Its reference with a tag.
+    pub(crate) name: String,
+    /// The same by digest, `name@sha256:…`.
+    pub(crate) digest: String,
     /// The archive that it came from.
-    pub(crate) devpi_archive: PathBuf,
+    pub(crate) archive: PathBuf,
 }
 
 /// How the machine was before the first node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Machine {
+    /// The kernel's name for the time since it was started.
+    pub(crate) boot: String,
     /// Settings of the kernel that kubelet changes.
     pub(crate) kernel_settings: BTreeMap<PathBuf, String>,
     /// Folders outside the cluster's own that its servers make and that were not there.
@@ -65,13 +87,15 @@ impl Record {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: Ports { apiserver, etcd, etcd_peer },
             node: None,
+            parts: BTreeSet::new(),
+            made: Vec::new(),
         })
     }
 
     /// Everything in a network namespace, where all ports are free.
-    pub(crate) fn in_namespace(address: Ipv4Addr, node: NodeRecord) -> Self {
+    pub(crate) fn in_namespace(address: Ipv4Addr, node: NodeRecord, parts: BTreeSet<Part>) -> Self {
         let ports = Ports { apiserver: 6443, etcd: 2379, etcd_peer: 2380 };
-        Self { ready: false, address: IpAddr::V4(address), ports, node: Some(node) }
+        Self { ready: false, address: IpAddr::V4(address), ports, node: Some(node), parts, made: Vec::new() }
     }
 
     pub(crate) fn read(layout: &Layout) -> Result<Option<Self>> {
@@ -109,13 +133,9 @@ impl Record {
         self.node.as_ref().map(|node| Path::new("/run/netns").join(&node.netns))
     }
 
-    /// The servers that must be running.
-    pub(crate) fn servers(&self) -> Vec<&'static str> {
-        let mut servers = vec!["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-        if self.node.is_some() {
-            servers.extend(["containerd", "kubelet", "kube-proxy"]);
-        }
-        servers
+    /// The servers that must be running, in the order in which they start.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &'static Server> {
+        servers::ALL.iter().filter(|server| server.part.is_none_or(|part| self.parts.contains(&part)))
     }
 }
 

@@ -48,7 +48,9 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     if let Some(node) = record.and_then(|record| record.node)
         && Record::machine_of_others(layout).is_none()
     {
-        for (path, value) in &node.machine.kernel_settings {
+        // A machine that was started anew has its settings from elsewhere.
+        let settings = Some(&node.machine.kernel_settings).filter(|_| node.machine.boot == boot());
+        for (path, value) in settings.into_iter().flatten() {
             // Only where kubelet did change it, and so that a setting which may not be written does no harm.
             if read_setting(path).as_ref() != Some(value) {
                 let _ = fs::write(path, value);
@@ -208,9 +210,15 @@ fn read_setting(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok().map(|value| value.trim().to_owned())
 }
 
+/// The kernel's name for the time since it was started; empty where it gives none.
+pub(crate) fn boot() -> String {
+    read_setting(Path::new("/proc/sys/kernel/random/boot_id")).unwrap_or_default()
+}
+
 /// The machine as it is without any node.
 pub(crate) fn machine(layout: &Layout) -> Machine {
     Record::machine_of_others(layout).unwrap_or_else(|| Machine {
+        boot: boot(),
         kernel_settings: KERNEL_SETTINGS
             .iter()
             .map(PathBuf::from)

@@ -400,7 +400,6 @@ fn devpi_runs_in_a_pod_and_answers() {
     if !corner.cluster.has_node() {
         return skipped("the cluster has no node, so no pod can run");
     }
-    corner.cluster.free_volumes().expect("volumes can be freed");
     let image = format!("devpi_image={}", corner.cluster.devpi_image().expect("a node has the image"));
     let applied = corner.devpi(&["apply"], &["--yes", "-o", "json", "--set", &image]).ends_with(0);
     for said in ["stage server", "Deployment", "ready after"] {

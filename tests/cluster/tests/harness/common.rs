@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use thinkube_test_cluster::{Cluster, Error, Health, Node, Options, down, status};
+use thinkube_test_cluster::{Cluster, Error, Health, Node, Options, Part, ServerState, down, status};
 
 /// A cluster that goes when the test ends, however it ends.
 pub(crate) struct Guard {
@@ -34,12 +34,16 @@ impl Guard {
 
     /// The cluster, or `None`, and the reason printed, where this machine can't have it.
     pub(crate) fn up(&self, node: Node) -> Option<Cluster> {
+        self.up_with(node, &[])
+    }
+
+    pub(crate) fn up_with(&self, node: Node, parts: &[Part]) -> Option<Cluster> {
         if status(&self.name).expect("a status").health == Health::External {
             println!("not tested: the environment names a cluster to use instead of the harness's");
             return None;
         }
-        match Cluster::up(&Options { name: self.name.clone(), node }, &mut |progress| println!("{progress}"))
-        {
+        let options = Options { name: self.name.clone(), node, with: parts.iter().copied().collect() };
+        match Cluster::up(&options, &mut |progress| println!("{progress}")) {
             Ok(cluster) => Some(cluster),
             Err(Error::Needs(needs)) => {
                 needs.iter().for_each(|need| println!("not tested: {need}"));
@@ -127,7 +131,13 @@ pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
     found
 }
 
-/// What is there of the machine's links, namespaces, mounts and cgroups, whoever's they are.
+/// How each server is, by its name.
+pub(crate) fn servers(guard: &Guard) -> Vec<(&'static str, ServerState)> {
+    let status = status(guard.name()).expect("a status");
+    status.servers.into_iter().map(|server| (server.name, server.state)).collect()
+}
+
+/// What is there of the machine's links, namespaces, mounts, cgroups and rules for packets, whoever's they are.
 pub(crate) fn machine() -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     let points =
@@ -138,12 +148,23 @@ pub(crate) fn machine() -> BTreeSet<String> {
         .lines()
         .map(|hierarchy| names(&format!("/sys/fs/cgroup/{hierarchy}")))
         .collect::<String>();
+    let rules = Command::new("sh")
+        .args(["-c", "PATH=$PATH:/usr/sbin:/sbin iptables-save"])
+        .output()
+        .expect("a shell");
+    // Comments hold the time, and chains how many packets have passed.
+    let rules: String = String::from_utf8_lossy(&rules.stdout)
+        .lines()
+        .filter(|line| line.starts_with('-'))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let listed =
         |kind: &str, list: &str| list.lines().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
     points
         .chain(listed("link", &links))
         .chain(listed("netns", &namespaces))
         .chain(listed("cgroup", &cgroups))
+        .chain(listed("rule", &rules))
         .collect()
 }
 

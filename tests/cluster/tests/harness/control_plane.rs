@@ -1,10 +1,13 @@
 //! The control plane alone, started for real on loopback beside any other cluster.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Guard, admin, eventually, kubectl, traces};
-use thinkube_test_cluster::{Cluster, Error, Health, Node, Options, down, status};
+use crate::common::{Guard, admin, eventually, kubectl, servers, traces};
+use thinkube_test_cluster::{
+    Cluster, Error, Health, Node, Options, ServerState, down, pause, restart, resume, status,
+};
 
 #[test]
 fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
@@ -22,15 +25,13 @@ fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
         cluster.kubeconfig()
     );
 
-    let required = Cluster::up(&Options { name: guard.name().to_owned(), node: Node::Required }, &mut |_| ());
+    let required = Options { name: guard.name().to_owned(), node: Node::Required, ..Options::default() };
+    let required = Cluster::up(&required, &mut |_| ());
     assert!(matches!(required, Err(Error::NoNode(_))), "{required:?}");
 
-    let state = status(guard.name()).expect("a status");
-    assert_eq!(
-        (state.health, state.running.len(), state.missing.len()),
-        (Health::Running, 4, 0),
-        "{state:?}"
-    );
+    assert_eq!(status(guard.name()).expect("a status").health, Health::Running);
+    let names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+    assert_eq!(servers(&guard), names.map(|name| (name, ServerState::Running)));
     assert!(!traces(&guard).is_empty(), "the traces of a running cluster are seen");
 
     guard.down();
@@ -40,20 +41,126 @@ fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
 }
 
 #[test]
-fn a_broken_cluster_is_started_anew() {
-    let guard = Guard::new("broken");
+fn a_server_that_has_ended_is_started_again_and_nothing_is_lost() {
+    let guard = Guard::new("ended");
     let Some(cluster) = guard.up(Node::Never) else { return };
     admin(&cluster, &["create", "namespace", "of-the-first"], "");
     let state = status(guard.name()).expect("a status");
-    let (_, etcd) = state.running.iter().find(|(name, _)| name == "etcd").expect("etcd runs");
-    assert!(Command::new("kill").args(["-9", &etcd.to_string()]).status().expect("kill").success());
+    let etcd = state.servers.iter().find(|server| server.name == "etcd").and_then(|server| server.pid);
+    let etcd = etcd.expect("etcd runs").to_string();
+    assert!(Command::new("kill").args(["-9", &etcd]).status().expect("kill").success());
     eventually("broken health", Duration::from_secs(10), || {
         status(guard.name()).expect("a status").health == Health::Broken
     });
+    assert!(servers(&guard).contains(&("etcd", ServerState::Missing)));
     assert!(Cluster::attach(guard.name()).expect("no error").is_none());
+
+    let cluster = guard.up(Node::Never).expect("the same cluster");
+    assert!(admin(&cluster, &["get", "namespaces"], "").contains("of-the-first"));
+}
+
+#[test]
+fn a_cluster_whose_record_makes_no_sense_is_started_anew() {
+    let guard = Guard::new("record");
+    let Some(cluster) = guard.up(Node::Never) else { return };
+    admin(&cluster, &["create", "namespace", "of-the-first"], "");
+    std::fs::write(guard.folder().join("state.json"), "{").expect("a file");
+    assert_eq!(status(guard.name()).expect("a status").health, Health::Broken);
 
     let cluster = guard.up(Node::Never).expect("a new cluster");
     assert!(!admin(&cluster, &["get", "namespaces"], "").contains("of-the-first"));
+}
+
+#[test]
+fn a_paused_server_does_nothing_until_it_goes_on_and_a_restarted_one_is_another_process() {
+    let guard = Guard::new("pause");
+    let Some(cluster) = guard.up(Node::Never) else { return };
+    let pid = |name: &str| {
+        let state = status(guard.name()).expect("a status");
+        state.servers.iter().find(|server| server.name == name).and_then(|server| server.pid)
+    };
+
+    pause(guard.name(), "kube-controller-manager").expect("a signal");
+    eventually("a paused server", Duration::from_secs(5), || {
+        servers(&guard).contains(&("kube-controller-manager", ServerState::Paused))
+    });
+    // A namespace gets its ServiceAccount from nobody else.
+    admin(&cluster, &["create", "namespace", "a"], "");
+    let account = ["get", "serviceaccount", "default", "--namespace=a"];
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!kubectl(&cluster, cluster.kubeconfig(), &account, "").status.success());
+    resume(guard.name(), "kube-controller-manager").expect("a signal");
+    eventually("the ServiceAccount", Duration::from_secs(20), || {
+        kubectl(&cluster, cluster.kubeconfig(), &account, "").status.success()
+    });
+
+    // What is paused when `up` is called goes on.
+    pause(guard.name(), "kube-apiserver").expect("a signal");
+    guard.up(Node::Never).expect("the same cluster");
+    assert!(servers(&guard).iter().all(|(_, state)| *state == ServerState::Running));
+
+    let before = pid("kube-apiserver");
+    restart(guard.name(), "kube-apiserver").expect("a restart");
+    assert!(before.is_some() && pid("kube-apiserver").is_some() && pid("kube-apiserver") != before);
+    admin(&cluster, &["get", "namespace", "a"], "");
+
+    let unknown = pause(guard.name(), "kubelet").expect_err("no such server").to_string();
+    assert!(unknown.contains("kubelet") && unknown.contains("etcd, kube-apiserver"), "{unknown}");
+    assert!(matches!(pause("t-nobody", "etcd"), Err(Error::NotRunning(_))));
+}
+
+/// Everything that can be listed, but what comes and goes by itself.
+fn everything(cluster: &Cluster) -> BTreeSet<String> {
+    let kinds = admin(cluster, &["api-resources", "--cached=false", "--verbs=list,delete", "-o", "name"], "");
+    let by_themselves = ["events", "events.events.k8s.io", "leases.coordination.k8s.io"];
+    let kinds: Vec<_> = kinds.lines().filter(|kind| !by_themselves.contains(kind)).collect();
+    let paths = "jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{\"\\n\"}{end}";
+    let listed = admin(cluster, &["get", &kinds.join(","), "--all-namespaces", "-o", paths], "");
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn reset_leaves_nothing_of_what_was_made_and_no_finalizer_or_webhook_can_keep_it_from_that() {
+    let guard = Guard::new("reset");
+    let Some(cluster) = guard.up(Node::Never) else { return };
+    let before = everything(&cluster);
+    let made = r#"{"apiVersion":"v1","kind":"List","items":[
+        {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"a"}},
+        {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"held","namespace":"a","finalizers":["x.test/held"]}},
+        {"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"a"},"spec":{"ports":[{"port":80}]}},
+        {"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"default"}},
+        {"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"r"}},
+        {"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"xs.x.test"},
+         "spec":{"group":"x.test","scope":"Namespaced","names":{"plural":"xs","kind":"X"},"versions":[{"name":"v1",
+         "served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}]}"#;
+    admin(&cluster, &["apply", "-f", "-"], made);
+    admin(&cluster, &["wait", "--for=condition=Established", "crd/xs.x.test"], "");
+    let custom = r#"{"apiVersion":"x.test/v1","kind":"X","metadata":{"name":"x","namespace":"a","finalizers":["x.test/held"]}}"#;
+    admin(&cluster, &["apply", "-f", "-"], custom);
+    // From here on nothing can be deleted in the ordinary way: nobody answers this webhook.
+    let webhook = r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration",
+        "metadata":{"name":"no"},"webhooks":[{"name":"no.x.test","sideEffects":"None","admissionReviewVersions":["v1"],
+        "clientConfig":{"url":"https://127.0.0.1:1/"},"rules":[{"apiGroups":["*"],"apiVersions":["*"],
+        "operations":["DELETE"],"resources":["*/*"]}]}]}"#;
+    admin(&cluster, &["apply", "-f", "-"], webhook);
+    eventually("a webhook that refuses", Duration::from_secs(20), || {
+        let delete = ["delete", "secret", "s", "--namespace=default", "--dry-run=server"];
+        !kubectl(&cluster, cluster.kubeconfig(), &delete, "").status.success()
+    });
+    assert!(everything(&cluster).len() > before.len() + 5);
+
+    cluster.reset(&mut |_| ()).expect("a reset");
+    let left = || everything(&cluster).symmetric_difference(&before).cloned().collect::<Vec<_>>();
+    eventually("an empty cluster", Duration::from_secs(10), || left().is_empty());
+    assert_eq!(status(guard.name()).expect("a status").health, Health::Running);
+
+    // And the same can be made again, by the same servers.
+    admin(&cluster, &["apply", "-f", "-"], made);
+    admin(&cluster, &["delete", "secret", "s", "--namespace=default"], "");
+    eventually("a ServiceAccount in the new namespace", Duration::from_secs(20), || {
+        let account = ["get", "serviceaccount", "default", "--namespace=a"];
+        kubectl(&cluster, cluster.kubeconfig(), &account, "").status.success()
+    });
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! A real node: pods, volumes, Services, no way out, and nothing left.
 
-use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use crate::common::{Guard, admin, machine, traces};
-use thinkube_test_cluster::{Cluster, Node};
+use thinkube_test_cluster::{Cluster, Health, Node, status};
 
 const PATIENCE: &str = "--timeout=120s";
 
@@ -43,6 +43,21 @@ fn install(cluster: &Cluster, namespace: &str, image: &str) {
 fn python(cluster: &Cluster, namespace: &str, script: &str) -> String {
     let pod = ["exec", "deployment/devpi", "--namespace", namespace, "--", "python3", "-c", script];
     admin(cluster, &pod, "")
+}
+
+#[test]
+fn two_clusters_with_nodes_stand_side_by_side_and_one_of_them_goes_alone() {
+    let (left, right) = (Guard::new("left"), Guard::new("right"));
+    let Some(first) = left.up(Node::Required) else { return };
+    let second = right.up(Node::Required).expect("a second cluster");
+    assert_ne!(first.address().expect("an address"), second.address().expect("an address"));
+    for (cluster, namespace) in [(&first, "one"), (&second, "two")] {
+        install(cluster, namespace, cluster.devpi_image().expect("an image"));
+    }
+    left.down();
+    assert_eq!(traces(&left), [].into());
+    assert!(python(&second, "two", "print('alive')").contains("alive"));
+    assert_eq!(status(right.name()).expect("a status").health, Health::Running);
 }
 
 #[test]
@@ -102,27 +117,33 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
     let routes = cluster.command("ip").args(["route", "get", "192.0.2.1"]).output().expect("ip");
     assert!(!routes.status.success(), "{routes:?}");
 
-    // Without a DNS server a name fails at once instead of after many seconds.
+    // A name of the world outside does not exist, which is said at once; the cluster's own do.
     let name = "import socket, time\n\
         begin = time.time()\n\
-        try: socket.getaddrinfo('pypi.thinkube.test', 443)\n\
-        except OSError: pass\n\
-        print(time.time() - begin < 2)";
-    assert_eq!(python(&cluster, "one", name).trim(), "True");
+        def tries(name):\n\
+        \x20   try: return socket.getaddrinfo(name, 443)[0][4][0]\n\
+        \x20   except OSError: return 'none'\n\
+        print(tries('example.org'), tries('packages.thinkube.test'), tries('devpi.one.svc'), time.time() - begin < 2)";
+    let front_door = cluster.address().expect("an address").to_string();
+    assert_eq!(python(&cluster, "one", name).trim(), format!("none {front_door} {address} True"));
 
-    // A volume can be claimed again, emptied; by digest the same image starts.
+    // A volume goes with its claim; by digest the same image starts.
+    let volumes = guard.folder().join("volumes");
+    assert_eq!(fs::read_dir(&volumes).expect("a folder").count(), 1);
     admin(&cluster, &["delete", "namespace", "one", "--wait=true", PATIENCE], "");
-    let phases = |cluster: &Cluster| {
-        let phases =
-            admin(cluster, &["get", "persistentvolumes", "-o", "jsonpath={.items[*].status.phase}"], "");
-        phases.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>()
-    };
-    assert!(phases(&cluster).contains("Released"), "{:?}", phases(&cluster));
-    cluster.free_volumes().expect("free volumes");
-    crate::common::eventually("volumes that can be claimed", Duration::from_secs(20), || {
-        phases(&cluster) == ["Available".to_owned()].into()
+    crate::common::eventually("no volume", Duration::from_secs(30), || {
+        admin(&cluster, &["get", "persistentvolumes", "-o", "name"], "").is_empty()
+            && fs::read_dir(&volumes).expect("a folder").count() == 0
     });
     install(&cluster, "two", &digest);
+
+    // Empty again, and the same pod starts anew on an empty volume.
+    cluster.reset(&mut |_| ()).expect("a reset");
+    assert_eq!(fs::read_dir(&volumes).expect("a folder").count(), 0);
+    crate::common::eventually("no pod", Duration::from_secs(10), || {
+        admin(&cluster, &["get", "pods", "--all-namespaces", "-o", "name"], "").is_empty()
+    });
+    install(&cluster, "two", &image);
 
     // With the pod running: an orderly end of everything is not to be had.
     guard.down();

@@ -1,0 +1,88 @@
+//! Traefik as the ingress controller: it serves the class `nginx` with ingress-nginx's annotations, and the Gateway API.
+
+use serde_json::{Value, json};
+
+use crate::domain::{self, DOMAIN, TLS_SECRET};
+use crate::error::Result;
+use crate::http;
+use crate::kubeconfig;
+use crate::paths::Layout;
+use crate::pki;
+use crate::process::{Answer, Running, Server};
+use crate::programs::Programs;
+use crate::state::Record;
+
+/// Where it tells how it is.
+const PING: u16 = 8082;
+
+/// The one gateway, named as in Thinkube.
+const GATEWAY: &str = "thinkube-gateway";
+const NAMESPACE: &str = "gateway-system";
+const GATEWAY_TLS_SECRET: &str = "gateway-tls-secret";
+
+pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Result<Running> {
+    let access = layout.path("ingress.kubeconfig");
+    let pair = pki::trusted(layout, "ingress")?;
+    kubeconfig::write(&access, &record.server(), &layout.pki("ca.crt"), "ingress", &pair)?;
+    let address = record.address;
+    Server::new(layout, "ingress", &programs.traefik(), record.netns_file().as_deref())
+        .env("KUBECONFIG", &access)
+        .arg(format!("--entryPoints.web.address={address}:80"))
+        .arg(format!("--entryPoints.websecure.address={address}:443"))
+        .arg(format!("--entryPoints.traefik.address={address}:{PING}"))
+        .arg("--ping=true")
+        .arg("--providers.kubernetesIngressNGINX=true")
+        .arg(format!("--providers.kubernetesIngressNGINX.publishStatusAddress={address}"))
+        .arg("--providers.kubernetesIngressNGINX.httpEntryPoint=web")
+        .arg("--providers.kubernetesIngressNGINX.httpsEntryPoint=websecure")
+        // As nginx: without it proxy-body-size is not honoured.
+        .arg("--providers.kubernetesIngressNGINX.proxyRequestBuffering=true")
+        .arg("--providers.kubernetesGateway=true")
+        .arg(format!("--providers.kubernetesGateway.statusAddress.ip={address}"))
+        // It would ask the world for a newer release and tell it of itself.
+        .args(["--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"])
+        .args(["--log.level=INFO", "--accesslog=true"])
+        .start()
+}
+
+/// The class, the gateway, and the wildcard certificate where Thinkube's services copy it from.
+pub(crate) fn objects(layout: &Layout) -> Result<Vec<Value>> {
+    let listener = |name: &str, protocol: &str, port: u16| {
+        json!({
+            "name": name,
+            "protocol": protocol,
+            "port": port,
+            "hostname": format!("*.{DOMAIN}"),
+            "allowedRoutes": { "namespaces": { "from": "All" } }
+        })
+    };
+    let mut https = listener("https", "HTTPS", 443);
+    https["tls"] = json!({ "mode": "Terminate", "certificateRefs": [{ "name": GATEWAY_TLS_SECRET }] });
+    Ok(vec![
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": { "name": "nginx" },
+            "spec": { "controller": "k8s.io/ingress-nginx" }
+        }),
+        domain::tls_secret(layout, "default", TLS_SECRET)?,
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
+        domain::tls_secret(layout, NAMESPACE, GATEWAY_TLS_SECRET)?,
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "GatewayClass",
+            "metadata": { "name": "traefik" },
+            "spec": { "controllerName": "traefik.io/gateway-controller" }
+        }),
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": { "name": GATEWAY, "namespace": NAMESPACE },
+            "spec": { "gatewayClassName": "traefik", "listeners": [listener("http", "HTTP", 80), https] }
+        }),
+    ])
+}
+
+pub(crate) fn answers(record: &Record) -> Answer {
+    http::answers(record.address, PING, "/ping")
+}
