@@ -2,11 +2,17 @@
 //!
 //! Everything here panics instead of failing: a test that cannot be set up has failed.
 
+pub mod browser;
+pub mod keycloak;
+pub mod web;
+
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 use thinkube_test_cluster::Cluster;
 
 /// The root of the workspace.
@@ -142,8 +148,23 @@ pub fn cluster() -> Option<Cluster> {
     cluster
 }
 
+/// Longer than anything takes that a test waits for, on a machine that also builds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Asks until the answer is there. Fails with the last reason why it is not.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(last) => assert!(begin.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}; the last was {last}"),
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// Says why a test does nothing here.
 pub fn skipped(why: &str) {
     // When standard error is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+    let _ = writeln!(std::io::stderr(), "not tested: {why}");
 }

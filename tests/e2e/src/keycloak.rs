@@ -1,0 +1,100 @@
+//! Keycloak as an installer uses it: its administrator's REST API, at its front door.
+
+use crate::Run;
+use crate::web::{Answer, curl};
+use serde_json::{Value, json};
+use thinkube_test_cluster::{Cluster, Keycloak};
+
+/// Keycloak's administrator.
+#[derive(Debug)]
+pub struct Admin {
+    cluster: Cluster,
+    keycloak: Keycloak,
+}
+
+impl Admin {
+    /// The administrator of the cluster's Keycloak.
+    pub fn of(cluster: &Cluster) -> Self {
+        let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
+        Self { cluster: cluster.clone(), keycloak }
+    }
+
+    /// A request to the REST API of the realm; `path` begins with a slash.
+    pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.ask(method, path, body).unwrap_or_else(|run| panic!("{method} {path}: {run:?}"))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Run> {
+        let Keycloak { url, realm, .. } = &self.keycloak;
+        let url = format!("{url}/admin/realms/{realm}{path}");
+        let authorization = format!("Authorization: Bearer {}", self.token()?);
+        let mut arguments = vec!["--request", method, "--header", &authorization, &url];
+        let body = body.map(Value::to_string);
+        if let Some(body) = &body {
+            arguments.extend(["--header", "Content-Type: application/json", "--data-binary", body]);
+        }
+        curl(&self.cluster, &arguments)
+    }
+
+    /// It is good for a minute; a test can be slower.
+    fn token(&self) -> Result<String, Run> {
+        let Keycloak { url, admin, admin_password, .. } = &self.keycloak;
+        let url = format!("{url}/realms/master/protocol/openid-connect/token");
+        let (user, password) = (format!("username={admin}"), format!("password={admin_password}"));
+        let form = ["grant_type=password", "client_id=admin-cli", &user, &password];
+        let answer = curl(&self.cluster, &[&[url.as_str()][..], &data(&form)].concat())?;
+        // A refusal has none, and what is asked with an empty one is refused too.
+        Ok(answer.json()["access_token"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Registers a client that keeps a secret and signs people in by the authorization-code flow. It is deleted when it is
+    /// dropped.
+    pub fn client(self, name: &str, redirect: &str) -> Client {
+        let description = json!({
+            "clientId": name,
+            "protocol": "openid-connect",
+            "publicClient": false,
+            "standardFlowEnabled": true,
+            "redirectUris": [redirect]
+        });
+        self.call("POST", "/clients", Some(&description)).with(201);
+        let found = self.call("GET", &format!("/clients?clientId={name}"), None).with(200).json();
+        let id = found[0]["id"].as_str().expect("an identifier").to_owned();
+        let secret = self.call("GET", &format!("/clients/{id}/client-secret"), None).with(200).json();
+        let secret = secret["value"].as_str().expect("a secret").to_owned();
+        Client { admin: self, id, secret }
+    }
+}
+
+/// A client of the realm.
+#[derive(Debug)]
+pub struct Client {
+    admin: Admin,
+    id: String,
+    /// What it proves itself with.
+    pub secret: String,
+}
+
+impl Client {
+    /// Deletes it now.
+    pub fn delete(&self) {
+        self.admin.call("DELETE", &self.path(), None).with(204);
+        self.admin.call("GET", &self.path(), None).with(404);
+    }
+
+    fn path(&self) -> String {
+        format!("/clients/{}", self.id)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // It may be gone; and what is left goes with the cluster.
+        let _ = self.admin.ask("DELETE", &self.path(), None);
+    }
+}
+
+/// curl's arguments for a form.
+pub fn data<'a>(fields: &[&'a str]) -> Vec<&'a str> {
+    fields.iter().flat_map(|field| ["--data-urlencode", field]).collect()
+}

@@ -1,0 +1,135 @@
+//! The front doors: Ingresses of the class `nginx` and routes of the Gateway.
+
+use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, plain_ingress, pod, python, run, said};
+use serde_json::json;
+use std::fs::File;
+use thinkube_e2e::{eventually, web};
+use thinkube_test_cluster::{Cluster, Part};
+
+const MEGABYTE: u64 = 1024 * 1024;
+
+/// A client in a pod that verifies TLS, once with the authority and once without.
+const CLIENT: &str = "import ssl, sys, urllib.request
+def page(**trust):
+    context = ssl.create_default_context(**trust)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try: return opener.open(sys.argv[1], timeout=20).read().decode()
+    except OSError as error: return str(error)
+print('with:', page(cafile='/authority/ca.crt'))
+print('without:', page())
+";
+
+#[test]
+fn a_site_is_reached_by_its_name_over_https_from_the_node_and_from_a_pod_alike() {
+    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
+    open_site(&corner, "site");
+    let host = corner.host("web");
+    let url = format!("https://{host}/");
+    ingress(&corner, "site", &host, &[]);
+    assert_eq!(web::until(corner.cluster(), 200, &[&url]).body, PAGE);
+
+    let authority = corner.cluster().authority().expect("the harness's own cluster");
+    let authority = std::fs::read_to_string(authority).expect("a certificate");
+    let mut client = pod("client", python(&corner), &["python3", "-c", CLIENT, &url]);
+    client["spec"]["volumes"] = json!([{ "name": "authority", "configMap": { "name": "authority" } }]);
+    client["spec"]["containers"][0]["volumeMounts"] =
+        json!([{ "name": "authority", "mountPath": "/authority" }]);
+    let trust = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "authority" },
+        "data": { "ca.crt": authority } });
+    apply(&corner, json!([trust, client]));
+    let said = said(&corner, "client");
+    assert!(said.contains(&format!("with: {PAGE}")), "{said}");
+    assert!(said.contains("without: ") && said.contains("CERTIFICATE_VERIFY_FAILED"), "{said}");
+}
+
+#[test]
+fn who_does_not_know_the_authority_is_told_that_the_certificate_is_not_trusted() {
+    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
+    open_site(&corner, "site");
+    let host = corner.host("web");
+    let url = format!("https://{host}/");
+    ingress(&corner, "site", &host, &[]);
+    web::until(corner.cluster(), 200, &[&url]);
+
+    let mut stranger = corner.cluster().command("curl");
+    stranger.env_remove("CURL_CA_BUNDLE").env_remove("SSL_CERT_FILE").arg(&url);
+    assert_eq!(web::ask(&mut stranger).expect_err("a refusal").code, web::UNTRUSTED);
+    // The certificate is for names of the domain alone, so no other name leads here by mistake.
+    let other = "site.example.org";
+    let resolve = format!("{other}:443:{}", corner.cluster().address().expect("an address"));
+    let refused = web::curl(corner.cluster(), &["--resolve", &resolve, &format!("https://{other}/")]);
+    assert_eq!(refused.expect_err("a refusal").code, web::UNTRUSTED);
+}
+
+#[test]
+fn http_is_sent_to_https_unless_the_ingress_says_otherwise() {
+    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
+    open_site(&corner, "site");
+    let [sent, open, forced] = ["sent", "open", "forced"].map(|what| corner.host(what));
+    ingress(&corner, "sent", &sent, &[("ssl-redirect", "true")]);
+    ingress(&corner, "open", &open, &[("ssl-redirect", "false")]);
+    let plain = plain_ingress("forced", &forced, &[("force-ssl-redirect", "true")]);
+    apply(&corner, json!([plain]));
+
+    let cluster = corner.cluster();
+    for host in [&sent, &forced] {
+        let answer = web::until(cluster, 308, &[&format!("http://{host}/some/page?a=b")]);
+        let target = format!("https://{host}/some/page?a=b");
+        assert_eq!(answer.header("location"), Some(target.as_str()));
+    }
+    assert_eq!(web::until(cluster, 200, &[&format!("https://{sent}/")]).body, PAGE);
+    assert_eq!(web::until(cluster, 200, &[&format!("http://{open}/")]).body, PAGE);
+    assert_eq!(web::until(cluster, 200, &[&format!("https://{open}/")]).body, PAGE);
+}
+
+#[test]
+fn a_route_of_the_gateway_leads_to_a_site_as_an_ingress_does() {
+    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
+    open_site(&corner, "site");
+    let host = corner.host("api");
+    let route = |name: &str, listener: &str| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": { "name": name },
+            "spec": {
+                "parentRefs": [{ "name": "thinkube-gateway", "namespace": "gateway-system", "sectionName": listener }],
+                "hostnames": [host],
+                "rules": [{ "backendRefs": [{ "name": "site", "port": PORT }] }]
+            }
+        })
+    };
+    apply(&corner, json!([route("secure", "https")]));
+    let accepted = "jsonpath={.status.parents[0].conditions[?(@.type==\"Accepted\")].status}";
+    eventually("accepted route", || {
+        let said = run(&corner, &["get", "httproute", "secure", "-o", accepted]);
+        if said == "True" { Ok(()) } else { Err(said) }
+    });
+    assert_eq!(web::until(corner.cluster(), 200, &[&format!("https://{host}/")]).body, PAGE);
+    // It was given to one listener, and the other does not have it.
+    web::get(corner.cluster(), &format!("http://{host}/")).expect("an answer").with(404);
+    apply(&corner, json!([route("plain", "http")]));
+    assert_eq!(web::until(corner.cluster(), 200, &[&format!("http://{host}/")]).body, PAGE);
+}
+
+#[test]
+fn a_body_may_be_as_large_as_the_ingress_says_and_without_a_word_a_megabyte() {
+    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
+    open_site(&corner, "site");
+    let [large, usual] = ["large", "usual"].map(|what| corner.host(what));
+    ingress(&corner, "large", &large, &[("proxy-body-size", "50m")]);
+    ingress(&corner, "usual", &usual, &[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sends = |host: &str, megabytes: u64, status: u16| {
+        let file = folder.path().join(megabytes.to_string());
+        File::create(&file).and_then(|file| file.set_len(megabytes * MEGABYTE)).expect("writable");
+        let body = format!("@{}", file.display());
+        let url = format!("https://{host}/cgi-bin/size");
+        let header = "Content-Type: application/octet-stream";
+        web::until(corner.cluster(), status, &["--header", header, "--data-binary", &body, &url]).body
+    };
+    assert_eq!(sends(&large, 40, 200).trim(), (40 * MEGABYTE).to_string());
+    sends(&large, 60, 413);
+    assert_eq!(sends(&usual, 1, 200).trim(), MEGABYTE.to_string());
+    sends(&usual, 2, 413);
+}

@@ -1,0 +1,11 @@
+//! The platform that the cluster stands in for: what a service finds on it, asked as services and people ask it. Each test
+//! has a corner of its own; none ends or stops a server, because all of them share the cluster.
+
+mod browser;
+mod fixtures;
+mod ingress;
+mod names;
+mod registry;
+mod sign_in;
+mod storage;
+mod workloads;

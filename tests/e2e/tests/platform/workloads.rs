@@ -1,0 +1,72 @@
+//! Pods and what kubectl does with them.
+
+use crate::fixtures::{PAGE, PORT, apply, kubectl, open_site, run, toolbox, wait};
+use serde_json::json;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+use thinkube_e2e::{finish, web};
+use thinkube_test_cluster::{Cluster, Part};
+
+#[test]
+fn a_job_completes_and_what_it_said_can_be_read() {
+    let Some(corner) = Cluster::with([Part::Node]) else { return };
+    let job = |name: &str, script: &str| {
+        let container = json!({ "name": "main", "image": toolbox(&corner), "command": ["sh", "-c", script] });
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": { "name": name },
+            "spec": {
+                "backoffLimit": 0,
+                "template": { "spec": { "restartPolicy": "Never", "containers": [container] } }
+            }
+        })
+    };
+    apply(&corner, json!([job("good", "echo $((6 * 7))"), job("bad", "echo no >&2; exit 3")]));
+    wait(&corner, "condition=Complete", "job/good");
+    assert_eq!(run(&corner, &["logs", "job/good"]), "42\n");
+    wait(&corner, "condition=Failed", "job/bad");
+    assert_eq!(run(&corner, &["logs", "job/bad"]), "no\n");
+}
+
+#[test]
+fn kubectl_runs_a_command_in_a_pod_with_its_input_and_its_exit_code() {
+    let Some(corner) = Cluster::with([Part::Node]) else { return };
+    open_site(&corner, "site");
+    let script = "read line; echo \"$line back\"; exit 7";
+    let mut exec = kubectl(&corner, &["exec", "--stdin", "site", "--", "sh", "-c", script]);
+    let mut exec = exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl");
+    exec.stdin.take().expect("it is piped").write_all(b"there and\n").expect("it reads");
+    let output = exec.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"there and back\n"[..]), "{output:?}");
+}
+
+#[test]
+fn kubectl_forwards_a_port_of_this_machine_to_a_pod() {
+    let Some(corner) = Cluster::with([Part::Node]) else { return };
+    open_site(&corner, "site");
+    let mut forward = kubectl(&corner, &["port-forward", "pod/site", &format!(":{PORT}")]);
+    let mut forward = forward.stdout(Stdio::piped()).spawn().expect("kubectl");
+    // Open until the end: kubectl has more to say.
+    let mut said = BufReader::new(forward.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("text");
+    let page = line.split(' ').nth(2).map(|address| web::ask(Command::new("curl").arg(format!("http://{address}/"))));
+    forward.kill().and_then(|()| forward.wait()).expect("it can be ended");
+    assert_eq!(page.expect(&line).expect("an answer").with(200).body, PAGE);
+}
+
+#[test]
+fn what_a_pod_says_is_read_while_it_runs() {
+    let Some(corner) = Cluster::with([Part::Node]) else { return };
+    let script = "for n in 1 2 3; do echo line $n; done; sleep 600";
+    apply(&corner, json!([crate::fixtures::pod("talks", toolbox(&corner), &["sh", "-c", script])]));
+    wait(&corner, "condition=Ready", "pod/talks");
+    let mut logs = kubectl(&corner, &["logs", "--follow", "talks"]);
+    let mut logs = logs.stdout(Stdio::piped()).spawn().expect("kubectl");
+    let lines = BufReader::new(logs.stdout.take().expect("it is piped")).lines().take(3);
+    let lines: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    logs.kill().and_then(|()| logs.wait()).expect("it can be ended");
+    assert_eq!(lines, ["line 1", "line 2", "line 3"]);
+    finish(&mut kubectl(&corner, &["logs", "talks", "--tail=1"])).ends_with(0);
+}
