@@ -377,10 +377,8 @@ impl Cluster {
             (Some(own), Some(netns)) => {
                 let mut command = Command::new("nsenter");
                 command.arg(format!("--net=/run/netns/{netns}"));
-                // The machine's own resolver knows none of the names. For this command alone another one lies over it.
                 command.args(["--", "unshare", "--mount", "--propagation=private", "--", "sh", "-c"]);
-                command.arg("mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"");
-                command.arg(own.layout.resolver()).arg(program);
+                command.arg(process::WITH_NAMES).arg(own.layout.resolver()).arg(program);
                 for variable in TRUST {
                     command.env(variable, domain::authority(&own.layout));
                 }

@@ -25,7 +25,8 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
     let pair = pki::trusted(layout, "ingress")?;
     kubeconfig::write(&access, &record.server(), &layout.pki("ca.crt"), "ingress", &pair)?;
     let address = record.address;
-    Server::new(layout, "ingress", &programs.traefik(), record.netns_file().as_deref())
+    // `auth-url` names a Service.
+    Server::with_names(layout, "ingress", &programs.traefik(), record.netns_file().as_deref())
         .env("KUBECONFIG", &access)
         .arg(format!("--entryPoints.web.address={address}:80"))
         .arg(format!("--entryPoints.websecure.address={address}:443"))

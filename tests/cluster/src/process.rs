@@ -24,6 +24,10 @@ const CLUSTER: &str = "THINKUBE_TEST_CLUSTER";
 const PROGRAM: &str = "THINKUBE_TEST_PROGRAM";
 const EXECUTABLE: &str = "THINKUBE_TEST_EXECUTABLE";
 
+/// Puts the cluster's resolver over the machine's, which knows none of its names, and becomes another program. For a shell
+/// with a mount namespace of its own; its arguments are the file, the program and the program's arguments.
+pub(crate) const WITH_NAMES: &str = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+
 /// A server of the cluster, to be started in the background.
 #[derive(Debug)]
 pub(crate) struct Server<'a> {
@@ -40,12 +44,36 @@ impl<'a> Server<'a> {
         binary: &Path,
         netns: Option<&Path>,
     ) -> Self {
+        Self::within(layout, program, binary, netns, &[])
+    }
+
+    /// A server that asks for the cluster's names, of Services and of the domain.
+    pub(crate) fn with_names(
+        layout: &'a Layout,
+        program: &'static str,
+        binary: &Path,
+        netns: Option<&Path>,
+    ) -> Self {
+        let resolver = layout.resolver();
+        // Slave: what is mounted before it starts must not stay mounted because of it.
+        let shell = ["unshare", "--mount", "--propagation=slave", "--", "sh", "-c", WITH_NAMES];
+        let before: Vec<&OsStr> = shell.iter().map(OsStr::new).chain([resolver.as_os_str()]).collect();
+        Self::within(layout, program, binary, netns, &before)
+    }
+
+    fn within(
+        layout: &'a Layout,
+        program: &'static str,
+        binary: &Path,
+        netns: Option<&Path>,
+        before: &[&OsStr],
+    ) -> Self {
         let mut command = match netns {
             None => Command::new(binary),
             Some(netns) => {
                 // Not `ip netns exec`: that mounts a fresh /sys, in which kubelet finds no cgroups.
                 let mut command = Command::new("nsenter");
-                command.arg(joined("--net=", netns)).arg("--").arg(binary);
+                command.arg(joined("--net=", netns)).arg("--").args(before).arg(binary);
                 command
             }
         };
