@@ -105,8 +105,8 @@ const SEED_CLASSES: &str = "classes.jsa";
 /// The administrator's password in the seed, and in a cluster until it has one of its own.
 const SEED_PASSWORD: &str = "seed-password";
 
-/// Longer than the first start on a machine that also builds.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than the first start takes while programs are built beside it.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Keycloak and who may use it.
 #[derive(Debug, Clone)]
@@ -193,9 +193,11 @@ impl Distribution {
 
     /// Fetches it, makes it ready and starts it once.
     pub(crate) fn build(&self, layout: &Layout, mut beat: impl FnMut(Duration)) -> Result<()> {
-        let work = self.folder.join("work");
+        let (work, seed) = (self.folder.join("work"), self.folder.join("seed.partial"));
         // What an interrupted attempt has left.
-        let _ = fs::remove_dir_all(&work);
+        for left in [&work, &seed] {
+            let _ = fs::remove_dir_all(left);
+        }
         // The seed has keys and a password in it.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(work.join("tmp")).at(&work)?;
         let build = Build { layout, distribution: self, work: &work };
@@ -206,8 +208,10 @@ impl Distribution {
             build.fetch(&mut beat)?;
             build.augment(&mut beat)?;
         }
-        build.seed(&mut beat)?;
-        fs::remove_dir_all(&work).at(work)
+        build.seed(&seed, &mut beat)?;
+        fs::remove_dir_all(&work).at(work)?;
+        // The last thing to do: where the seed is, all is.
+        fs::rename(&seed, self.seed()).at(seed)
     }
 
     /// Keeps the two youngest: a second work tree with another recipe does not throw this one's out.
@@ -364,16 +368,19 @@ impl Build<'_> {
     }
 
     /// Starts it once, where its jars are to stay: the archive of classes holds their place.
-    fn seed(&self, beat: &mut dyn FnMut(Duration)) -> Result<()> {
-        let (home, seed) = (self.work.join("home"), self.work.join("seed"));
+    fn seed(&self, seed: &Path, beat: &mut dyn FnMut(Duration)) -> Result<()> {
+        let home = self.work.join("home");
         self.distribution.furnish(&home)?;
-        fs::create_dir(&seed).at(&seed)?;
+        fs::create_dir(seed).at(seed)?;
         paths::write(&home.join("data/import/realm.json"), RECIPE)?;
         let password = random::password(&seed.join(SEED_PASSWORD))?;
 
         let [address, management] = free_addresses()?;
-        let mut command = self.helper(&self.distribution.java);
+        // It would go on serving if we were killed; all else that is started here comes to an end.
+        let mut command = self.helper("setpriv");
         command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&self.distribution.java)
             .args(self.distribution.arguments(&home))
             .arg(flag("-XX:ArchiveClassesAtExit=", &seed.join(SEED_CLASSES)))
             .args(self.distribution.program())
@@ -393,6 +400,9 @@ impl Build<'_> {
         let mut export = self.helper(&self.distribution.java);
         export
             .args(self.distribution.arguments(&home))
+            // Else it listens on port 9000 of all addresses, or fails where somebody else does.
+            .arg(format!("-Dkc.http-management-host={}", management.ip()))
+            .arg(format!("-Dkc.http-management-port={}", management.port()))
             .args(self.distribution.program())
             .args(["export", "--optimized", "--users=same_file"])
             .arg(format!("--realm={REALM}"))
@@ -400,8 +410,7 @@ impl Build<'_> {
         run_long(&mut export, &self.work.join("export.log"), beat)?;
         read_json(&document)?;
         let database = home.join(DATABASE);
-        fs::rename(&database, seed.join(SEED_DATABASE)).at(database)?;
-        fs::rename(&seed, self.distribution.seed()).at(seed)
+        fs::rename(&database, seed.join(SEED_DATABASE)).at(database)
     }
 }
 
