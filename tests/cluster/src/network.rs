@@ -103,12 +103,18 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
         // Without a limit: who tries many unreachable addresses is told so at once each time, and need not wait.
         ("net/ipv4/icmp_ratelimit", 0),
     ];
-    for (setting, value) in settings {
+    let set = |setting: &str, value: u8| {
         let write = format!("echo {value} > /proc/sys/{setting}");
         let mut command = helper("nsenter", layout);
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
-        run(&mut command)?;
+        run(&mut command)
+    };
+    for (setting, value) in settings {
+        set(setting, value)?;
     }
+    // With IPv6 the node's end of each pod's link has an address, and a browser in here breaks off what it does whenever an
+    // address comes or goes. A kernel without IPv6 has no such setting.
+    let _ = set("net/ipv6/conf/default/disable_ipv6", 1);
     Ok(())
 }
 
