@@ -6,14 +6,22 @@ use std::path::Path;
 use thinkube_e2e::eventually;
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
+/// A claim of the default class, which it does not name.
+fn claim(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": name },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } }
+    })
+}
+
 /// A pod of user 1000 that runs a script where the claim is mounted.
-fn user(corner: &Corner, name: &str, script: &str, group: bool) -> Value {
+fn user(corner: &Corner, name: &str, claim: &str, script: &str) -> Value {
     let mut pod = pod(name, toolbox(corner), &["sh", "-c", script]);
-    pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000 });
-    if group {
-        pod["spec"]["securityContext"]["fsGroup"] = json!(1000);
-    }
-    pod["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }]);
+    pod["spec"]["securityContext"] =
+        json!({ "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000 });
+    pod["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "data", "mountPath": "/data" }]);
     pod
 }
@@ -21,24 +29,17 @@ fn user(corner: &Corner, name: &str, script: &str, group: bool) -> Value {
 #[test]
 fn a_volume_is_made_for_a_claim_keeps_what_an_ordinary_user_writes_and_goes_with_the_claim() {
     let Some(corner) = Cluster::with([Part::Node]) else { return };
-    let claim = json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": { "name": "data" },
-        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } }
-    });
+    let write = "(echo kept > /data/file && ls -n /data) 2>/dev/null || echo refused";
     // A fresh disk is root's, so that what fsGroup does is seen.
-    let write = "echo kept > /data/file && ls -ln /data || echo refused";
-    apply(&corner, json!([claim, user(&corner, "outsider", write, false)]));
-    assert_eq!(said(&corner, "outsider").lines().last(), Some("refused"));
-    // fsGroup does its work when nobody else has the volume.
-    run(&corner, &["delete", "pod", "outsider"]);
-    apply(&corner, json!([user(&corner, "writer", write, true)]));
+    let mut outsider = user(&corner, "outsider", "other", write);
+    outsider["spec"]["securityContext"].as_object_mut().expect("an object").remove("fsGroup");
+    apply(&corner, json!([claim("data"), claim("other"), outsider, user(&corner, "writer", "data", write)]));
+    assert_eq!(said(&corner, "outsider"), "refused\n");
     let written = said(&corner, "writer");
-    assert!(written.contains("1000") && written.contains("file") && !written.contains("refused"), "{written}");
+    assert!(written.contains("1000     1000") && written.contains("file"), "{written}");
 
     run(&corner, &["delete", "pod", "writer"]);
-    apply(&corner, json!([user(&corner, "reader", "id -u && cat /data/file", true)]));
+    apply(&corner, json!([user(&corner, "reader", "data", "id -u && cat /data/file")]));
     assert_eq!(said(&corner, "reader"), "1000\nkept\n");
 
     let volume = run(&corner, &["get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}"]);
@@ -46,8 +47,8 @@ fn a_volume_is_made_for_a_claim_keeps_what_an_ordinary_user_writes_and_goes_with
     assert_eq!(found["spec"]["storageClassName"], "local-path");
     let folder = Path::new(found["spec"]["local"]["path"].as_str().expect("a folder of the node"));
     assert_eq!(std::fs::read_to_string(folder.join("file")).expect("the file in it"), "kept\n");
-    run(&corner, &["delete", "pod", "reader"]);
-    run(&corner, &["delete", "pvc", "data"]);
+    run(&corner, &["delete", "pod", "reader", "outsider"]);
+    run(&corner, &["delete", "pvc", "data", "other"]);
     eventually("end of volume and folder", || {
         let listed = admin(corner.cluster(), &["get", "pv", &volume, "-o", "name"]);
         if listed.code != 0 && listed.stderr.contains("NotFound") && !folder.exists() {
