@@ -2,7 +2,7 @@
 
 use crate::applyset::PART_OF;
 use crate::client::Cluster;
-use crate::compose::{Bytes, Lack, Sources, compose, copies, value_of};
+use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
@@ -13,7 +13,7 @@ use crate::{Error, SecretInputs};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretStep};
+use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretContent, SecretStep};
 
 /// More of one kind in one namespace than this are looked up by one LIST.
 const FEW: usize = 8;
@@ -236,6 +236,9 @@ impl Cluster {
                 Err(Lack::Copy { source, .. }) if planned.contains(&secret_id(&source)) => {
                     return Ok(Ok(missing_or(live, Need::Update)));
                 }
+                Err(Lack::Mirror { source }) if planned.contains(&id(&source)) => {
+                    return Ok(Ok(missing_or(live, Need::Update)));
+                }
                 Err(lack) => return Ok(Err(lack)),
             },
         };
@@ -271,6 +274,12 @@ impl Cluster {
         live: Option<&Value>,
         make: bool,
     ) -> Result<Result<Value, Lack>, Error> {
+        if let SecretContent::Mirror(source) = &step.content {
+            let namespace = source.namespace.as_deref().unwrap_or_default();
+            check_name("namespace", namespace)?;
+            let found = self.get(&Kind::secret(), Some(namespace), &source.name).await?;
+            return Ok(mirror(step, applyset, source, found.as_ref()));
+        }
         let mut found: BTreeMap<(String, String, String), Bytes> = BTreeMap::new();
         let mut read: BTreeMap<(&str, &str), Option<Value>> = BTreeMap::new();
         for source in copies(step) {
@@ -489,6 +498,10 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
         Lack::Copy { key, source } => invalid(format!(
             "its key `{key}` is a copy of key `{}` of Secret {}/{}, which is not there",
             source.key, source.namespace, source.name
+        )),
+        Lack::Mirror { source } => invalid(format!("it is a mirror of {source}, which is not there")),
+        Lack::MirrorType { source, found } => invalid(format!(
+            "it is a mirror of {source}, which is of the type {found}, not the one that the plan states"
         )),
         Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
         Lack::Random => invalid("no random value could be made".into()),

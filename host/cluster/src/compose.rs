@@ -7,7 +7,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use rand::TryRngCore as _;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use thinkube_plan::{Encoding, RandomText, SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep};
+use thinkube_plan::{
+    Encoding, ObjectRef, RandomText, SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep,
+};
 use zeroize::Zeroizing;
 
 pub(crate) type Bytes = Zeroizing<Vec<u8>>;
@@ -19,6 +21,10 @@ pub(crate) enum Lack {
     Input { key: String, input: String },
     /// Another Secret, or the key in it, is not there.
     Copy { key: String, source: SecretKey },
+    /// The Secret to mirror is not there.
+    Mirror { source: ObjectRef },
+    /// The Secret to mirror is of another type than the plan takes it for.
+    MirrorType { source: ObjectRef, found: String },
     /// It has to be made, and this is only a look.
     Random,
     /// The template is wrong.
@@ -59,13 +65,36 @@ pub(crate) fn compose(step: &SecretStep, applyset: &str, sources: &Sources<'_>) 
         .iter()
         .map(|(key, value)| ((*key).to_owned(), json!(STANDARD.encode(value.as_slice()))))
         .collect();
-    Ok(json!({
+    Ok(secret(step, applyset, &step.secret_type, data.into()))
+}
+
+/// A Secret with every key and the type of another one, which is as the server answers it.
+pub(crate) fn mirror(
+    step: &SecretStep,
+    applyset: &str,
+    source: &ObjectRef,
+    live: Option<&Value>,
+) -> Result<Value, Lack> {
+    let live = live.ok_or_else(|| Lack::Mirror { source: source.clone() })?;
+    let found = live["type"].as_str().unwrap_or(OPAQUE);
+    if found != step.secret_type {
+        return Err(Lack::MirrorType { source: source.clone(), found: found.to_owned() });
+    }
+    let data = live.get("data").filter(|data| data.is_object()).cloned();
+    Ok(secret(step, applyset, found, data.unwrap_or_else(|| json!({}))))
+}
+
+/// What the server takes a Secret without a type for.
+const OPAQUE: &str = "Opaque";
+
+fn secret(step: &SecretStep, applyset: &str, secret_type: &str, data: Value) -> Value {
+    json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": step.target.name, "namespace": step.target.namespace, "labels": {PART_OF: applyset}},
-        "type": step.secret_type,
+        "type": secret_type,
         "data": data,
-    }))
+    })
 }
 
 /// The keys of other Secrets that a step copies.
@@ -171,7 +200,7 @@ fn fill<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thinkube_plan::{ObjectRef, OnUninstall};
+    use thinkube_plan::OnUninstall;
 
     fn step(entries: Vec<(&str, SecretSource)>) -> SecretStep {
         let entries =
@@ -229,6 +258,25 @@ mod tests {
         assert_eq!(text(&secret, "hex").len(), 32);
         assert_eq!(text(&secret, "b64").len(), 4);
         assert_eq!(secret["type"], "Opaque");
+    }
+
+    #[test]
+    fn a_mirror_has_every_key_and_the_type_of_its_source_and_nothing_else_of_it() {
+        let source = step(vec![]).target;
+        let mut step = step(vec![]);
+        step.secret_type = "kubernetes.io/tls".into();
+        let live = json!({"metadata": {"name": "x", "labels": {"theirs": "x"}}, "type": "kubernetes.io/tls",
+            "data": {"tls.crt": "YQ==", "tls.key": "Yg=="}});
+        let secret = mirror(&step, "id", &source, Some(&live)).unwrap();
+        assert_eq!((&secret["type"], &secret["data"]), (&live["type"], &live["data"]));
+        assert_eq!(secret["metadata"]["labels"], json!({PART_OF: "id"}));
+        assert_eq!(mirror(&step, "id", &source, None).unwrap_err(), Lack::Mirror { source: source.clone() });
+        step.secret_type = OPAQUE.into();
+        let found = "kubernetes.io/tls".to_owned();
+        assert_eq!(
+            mirror(&step, "id", &source, Some(&live)).unwrap_err(),
+            Lack::MirrorType { source, found }
+        );
     }
 
     #[test]

@@ -164,13 +164,12 @@ impl Place<'_> {
             }
             Step::Object(_) => Ok(()),
             Step::Secret(step) => match &step.content {
-                SecretContent::Mirror(_) => Err(self.unsupported("mirror a whole Secret")),
                 SecretContent::Entries(entries)
                     if entries.iter().any(|entry| matches!(entry.source, SecretSource::Output(_))) =>
                 {
                     Err(self.unsupported("fill outputs of other steps into a Secret"))
                 }
-                SecretContent::Entries(_) => Ok(()),
+                SecretContent::Entries(_) | SecretContent::Mirror(_) => Ok(()),
             },
         }
     }

@@ -231,7 +231,7 @@ pub struct SecretStep {
 pub enum SecretContent {
     /// Key by key.
     Entries(Vec<SecretEntry>),
-    /// From another Secret, whole.
+    /// From another Secret of the same type, whole.
     Mirror(ObjectRef),
 }
 

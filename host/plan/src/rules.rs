@@ -138,9 +138,17 @@ impl Rules<'_> {
                         }
                     }
                 }
-                let target = &secret.target;
-                if target.namespace.is_none() || target.kind != "Secret" || target.api_version != "v1" {
+                let is_secret = |object: &ObjectRef| {
+                    object.namespace.is_some() && object.kind == "Secret" && object.api_version == "v1"
+                };
+                if !is_secret(&secret.target) {
                     self.fault(stage, &title, "", "its target must be a v1 Secret in a namespace".into());
+                }
+                if let SecretContent::Mirror(source) = &secret.content
+                    && (!is_secret(source) || *source == secret.target)
+                {
+                    let message = "the source of a mirror must be another v1 Secret in a namespace".into();
+                    self.fault(stage, &title, "", message);
                 }
             }
             Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {}
@@ -284,6 +292,36 @@ mod tests {
         let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "status": {},
             "metadata": {"name": "a", "namespace": "b", "uid": "1", "managedFields": []}});
         assert_eq!(messages(&outline(vec![object(manifest)])).len(), 3);
+    }
+
+    #[test]
+    fn a_mirror_shows_another_secret() {
+        let secret = |namespace: Option<&str>, name: &str| ObjectRef {
+            api_version: "v1".into(),
+            kind: "Secret".into(),
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+        };
+        let faults = |source: ObjectRef| {
+            let step = Step::Secret(SecretStep {
+                name: "tls".into(),
+                target: secret(Some("b"), "a"),
+                secret_type: "kubernetes.io/tls".into(),
+                content: SecretContent::Mirror(source),
+                on_uninstall: OnUninstall::Delete,
+            });
+            check_outline(&outline(vec![step]), &[], false)
+        };
+        for wrong in [
+            secret(None, "a"),
+            secret(Some("b"), "a"),
+            ObjectRef { kind: "ConfigMap".into(), ..secret(Some("c"), "a") },
+        ] {
+            assert!(
+                faults(wrong.clone()).iter().any(|fault| fault.to_string().contains("mirror")),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

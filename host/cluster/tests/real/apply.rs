@@ -180,6 +180,49 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
 }
 
 #[tokio::test]
+async fn a_mirror_follows_its_source_and_keeps_its_type() {
+    let Some(bench) = bench().await else { return };
+    let wildcard = |key: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wildcard"}, "type": "kubernetes.io/tls",
+            "stringData": {"tls.crt": "certificate", "tls.key": key}})
+    };
+    bench.make_namespace(&bench.home).await;
+    let source = format!("/api/v1/namespaces/{}/secrets", bench.home);
+    let mut plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.mirror("tls", "wildcard")])]);
+    let missing = bench.compare(&plan).await.err().unwrap();
+    assert!(
+        matches!(&missing, Error::Invalid { message, .. } if message.contains("is not there")),
+        "{missing}"
+    );
+
+    bench.make(&source, wildcard("first")).await;
+    bench.apply(&plan).await.unwrap();
+    let path = bench.core("secrets", "tls");
+    let first = bench.get(&path).await.unwrap();
+    let source_path = format!("{source}/wildcard");
+    assert_eq!(first["type"], "kubernetes.io/tls");
+    assert_eq!(first["data"], bench.get(&source_path).await.unwrap()["data"]);
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+
+    bench.ask("DELETE", &source_path, None).await.unwrap();
+    bench.make(&source, wildcard("second")).await;
+    let dry = format!("{:?}", bench.cluster.dry_run(&plan, &secrets()).await.unwrap());
+    assert!(dry.contains("data.tls.key") && !dry.contains("second"), "{dry}");
+    bench.apply(&plan).await.unwrap();
+    assert_ne!(bench.get(&path).await.unwrap()["data"], first["data"]);
+
+    let Step::Secret(step) = &mut plan.outline.stages[0].steps[1] else { panic!() };
+    step.secret_type = "Opaque".into();
+    let other = bench.compare(&plan).await.err().unwrap();
+    assert!(
+        matches!(&other, Error::Invalid { message, .. } if message.contains("kubernetes.io/tls")),
+        "{other}"
+    );
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
 async fn keep_and_recreate() {
     let Some(bench) = bench().await else { return };
     let job = |text: &str| {

@@ -325,6 +325,21 @@ impl Bench {
     pub(crate) fn secret(&self, name: &str, entries: Vec<(&str, SecretSource)>) -> Step {
         let entries =
             entries.into_iter().map(|(key, source)| SecretEntry { key: key.into(), source }).collect();
+        self.composed(name, "Opaque", SecretContent::Entries(entries))
+    }
+
+    /// A Secret with the certificate of one in the home namespace.
+    pub(crate) fn mirror(&self, name: &str, source: &str) -> Step {
+        let source = ObjectRef {
+            api_version: "v1".into(),
+            kind: "Secret".into(),
+            namespace: Some(self.home.clone()),
+            name: source.to_owned(),
+        };
+        self.composed(name, "kubernetes.io/tls", SecretContent::Mirror(source))
+    }
+
+    fn composed(&self, name: &str, secret_type: &str, content: SecretContent) -> Step {
         Step::Secret(SecretStep {
             name: name.to_owned(),
             target: ObjectRef {
@@ -333,8 +348,8 @@ impl Bench {
                 namespace: Some(self.namespace.clone()),
                 name: name.to_owned(),
             },
-            secret_type: "Opaque".into(),
-            content: SecretContent::Entries(entries),
+            secret_type: secret_type.to_owned(),
+            content,
             on_uninstall: OnUninstall::Delete,
         })
     }
