@@ -69,8 +69,10 @@ impl Browser {
             _home: home,
             session: format!("http://127.0.0.1:{port}/session"),
         };
-        let session = browser.call("POST", "", Some(&capabilities())).unwrap_or_else(|error| panic!("{error}"));
-        browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().expect("a session"));
+        let session =
+            browser.call("POST", "", Some(&capabilities())).unwrap_or_else(|error| panic!("{error}"));
+        browser.session =
+            format!("{}/{}", browser.session, session["sessionId"].as_str().expect("a session"));
         browser
     }
 
@@ -151,7 +153,8 @@ impl Browser {
         if let Ok(Value::String(picture)) = self.call("GET", "/screenshot", None) {
             keep("browser.png", &STANDARD.decode(picture).unwrap_or_default());
         }
-        let text = |path| self.call("GET", path, None).ok().and_then(|value| Some(value.as_str()?.to_owned()));
+        let text =
+            |path| self.call("GET", path, None).ok().and_then(|value| Some(value.as_str()?.to_owned()));
         let page = [text("/url"), text("/source")].map(Option::unwrap_or_default).join("\n");
         keep("browser.html", page.as_bytes());
     }
@@ -189,7 +192,9 @@ fn port(said: &mut BufReader<ChildStdout>) -> u16 {
     let mut text = String::new();
     for line in said.lines() {
         let line = line.expect("text");
-        if let Some(port) = line.trim_end_matches('.').strip_prefix("ChromeDriver was started successfully on port ") {
+        if let Some(port) =
+            line.trim_end_matches('.').strip_prefix("ChromeDriver was started successfully on port ")
+        {
             return port.parse().expect("a port");
         }
         text.push_str(&line);

@@ -157,7 +157,9 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
     loop {
         match ask() {
             Ok(answer) => return answer,
-            Err(last) => assert!(begin.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}; the last was {last}"),
+            Err(last) => {
+                assert!(begin.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}; the last was {last}")
+            }
         }
         thread::sleep(Duration::from_millis(200));
     }

@@ -69,7 +69,8 @@ pub(crate) fn site(corner: &Corner, name: &str) -> Value {
     pod["spec"]["containers"][0]["readinessProbe"] =
         json!({ "httpGet": { "path": "/", "port": PORT }, "periodSeconds": 1 });
     let files = json!({ "page": PAGE, "headers": HEADERS, "size": SIZE, "doorkeeper": DOORKEEPER });
-    let files = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": files });
+    let files =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": files });
     json!([files, pod, service(name)])
 }
 
@@ -90,9 +91,9 @@ pub(crate) fn ingress(corner: &Corner, name: &str, host: &str, annotations: &[(&
 
 /// The same without TLS, not applied.
 pub(crate) fn plain_ingress(name: &str, host: &str, annotations: &[(&str, &str)]) -> Value {
-    let prefixed = annotations.iter().map(|(name, value)| {
-        (format!("nginx.ingress.kubernetes.io/{name}"), Value::from(*value))
-    });
+    let prefixed = annotations
+        .iter()
+        .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), Value::from(*value)));
     let backend = json!({ "service": { "name": "site", "port": { "number": PORT } } });
     json!({
         "apiVersion": "networking.k8s.io/v1",

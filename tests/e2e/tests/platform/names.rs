@@ -38,7 +38,8 @@ fn asks(corner: &Corner, script: &str, arguments: &[&str]) -> String {
 fn a_pod_finds_services_and_front_doors_by_name_and_is_told_at_once_of_a_name_that_is_not_there() {
     let Some(corner) = Cluster::with([Part::Node]) else { return };
     let door = corner.cluster().address().expect("an address").to_string();
-    let names = ["kubernetes.default", "kubernetes.default.svc.cluster.local", "auth.thinkube.test", "example.org"];
+    let names =
+        ["kubernetes.default", "kubernetes.default.svc.cluster.local", "auth.thinkube.test", "example.org"];
     let said = asks(&corner, NAMES, &names);
     let expected = ["fast 10.96.0.1", "fast 10.96.0.1", &format!("fast {door}"), "fast none"];
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
@@ -63,10 +64,14 @@ fn no_packet_of_a_pod_leaves_the_cluster_not_even_to_this_machine() {
     TcpStream::connect_timeout(&apiserver, Duration::from_secs(5)).expect("this machine reaches the cluster");
 
     // The second and the third are reserved for documentation: they lead nowhere on any network.
-    let addresses = [apiserver.to_string(), "192.0.2.1:80".into(), "198.51.100.1:443".into(), own.to_string()];
+    let addresses =
+        [apiserver.to_string(), "192.0.2.1:80".into(), "198.51.100.1:443".into(), own.to_string()];
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
     let said = asks(&corner, PACKETS, &addresses);
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["fast open", "fast refused", "fast refused", "fast refused"]);
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        ["fast open", "fast refused", "fast refused", "fast refused"]
+    );
     drop(listener);
 }
 

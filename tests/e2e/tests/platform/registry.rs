@@ -5,9 +5,13 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 use thinkube_e2e::{Run, eventually, finish, web};
 use thinkube_test_cluster::{Cluster, Corner, Part};
+
+/// What buildah keeps here has no setting.
+const KEPT: &str = "/var/lib/containers";
 
 /// Where Thinkube's installers find the login.
 const PULL_SECRET: &str = "harbor-pull-secret";
@@ -36,7 +40,9 @@ impl<'a> Image<'a> {
         image.write("context/index.html", corner.namespace());
         image.write("policy.json", r#"{"default":[{"type":"insecureAcceptAnything"}]}"#);
         image.write("nobody.json", r#"{"auths":{}}"#);
-        image.write("containers.conf", "");
+        // Else buildah makes /etc/cni.
+        let networks = Value::from(image.path("networks").to_string_lossy().as_ref());
+        image.write("containers.conf", &format!("[network]\nnetwork_config_dir = {networks}\n"));
         let build = ["bud", "--quiet", "--isolation=chroot", "--layers=false", "--tag"];
         image.buildah(&build, |buildah| buildah.arg(&image.name).arg(image.path("context"))).ends_with(0);
         image
@@ -62,14 +68,22 @@ impl<'a> Image<'a> {
 
     fn buildah(&self, arguments: &[&str], more: impl FnOnce(&mut Command) -> &mut Command) -> Run {
         let (subcommand, arguments) = arguments.split_first().expect("a subcommand");
-        // What buildah keeps in the machine's own folder has no setting; here it lies in memory, and goes with it.
-        let script = "mkdir -p /var/lib/containers && mount -t tmpfs none /var/lib/containers && exec buildah \"$@\"";
+        // One at a time: a folder that is removed takes what is mounted on it away from everybody.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let had_kept = Path::new(KEPT).exists();
+        // In memory, so that it goes with the command.
+        let script = format!("mkdir -p {KEPT} && mount -t tmpfs none {KEPT} && exec buildah \"$@\"");
         let mut buildah = self.cluster.command("sh");
-        buildah.args(["-c", script, "sh", "--storage-driver=overlay", "--root"]).arg(self.path("storage"));
+        buildah.args(["-c", &script, "sh", "--storage-driver=overlay", "--root"]).arg(self.path("storage"));
         buildah.arg("--runroot").arg(self.path("run")).arg(subcommand);
         buildah.arg("--signature-policy").arg(self.path("policy.json")).args(arguments);
         buildah.env("TMPDIR", self.folder.path()).env("CONTAINERS_CONF", self.path("containers.conf"));
-        finish(more(&mut buildah).stdin(Stdio::null()))
+        let run = finish(more(&mut buildah).stdin(Stdio::null()));
+        if !had_kept {
+            let _ = fs::remove_dir(KEPT);
+        }
+        run
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -98,7 +112,10 @@ fn an_image_is_pushed_with_the_login_and_the_certificate_and_with_one_of_them_al
 
     let nobody = image.path("nobody.json");
     let refused = image.push(&nobody, Some(&registry.certificates)).expect_err("nobody may push");
-    assert!(refused.stderr.contains("authentication required") || refused.stderr.contains("unauthorized"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("authentication required") || refused.stderr.contains("unauthorized"),
+        "{refused:?}"
+    );
     let refused = image.push(&registry.auth_file, None).expect_err("nobody has signed for it");
     assert!(refused.stderr.contains("certificate signed by unknown authority"), "{refused:?}");
 

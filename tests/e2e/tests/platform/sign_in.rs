@@ -11,7 +11,8 @@ fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_tha
     apply(&corner, site(&corner, "auth"));
     wait(&corner, "condition=Ready", "pod/auth");
     let (host, login) = (corner.host("web"), corner.host("login"));
-    let doorkeeper = format!("http://auth.{}.svc.cluster.local:{PORT}/cgi-bin/doorkeeper", corner.namespace());
+    let doorkeeper =
+        format!("http://auth.{}.svc.cluster.local:{PORT}/cgi-bin/doorkeeper", corner.namespace());
     let start = format!("https://{login}/start?rd=https://$host$escaped_request_uri");
     let annotations = [
         ("auth-url", doorkeeper.as_str()),
@@ -27,7 +28,11 @@ fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_tha
     let begin = format!("https://{login}/start?rd=https://{host}");
     let rest = sent.strip_prefix(&begin).unwrap_or_else(|| panic!("{sent}"));
     // The way back is one value: what follows in the original must not become parameters of the login.
-    assert_eq!(rest.to_ascii_uppercase(), "/CGI-BIN/HEADERS%3FPAGE%3D1%26OF%3D2".replace('/', "%2F"), "{sent}");
+    assert_eq!(
+        rest.to_ascii_uppercase(),
+        "/CGI-BIN/HEADERS%3FPAGE%3D1%26OF%3D2".replace('/', "%2F"),
+        "{sent}"
+    );
     web::curl(cluster, &["--cookie", "session=forged", &address]).expect("an answer").with(302);
 
     let known = ["--cookie", "session=known"];

@@ -35,10 +35,15 @@ fn kubectl_runs_a_command_in_a_pod_with_its_input_and_its_exit_code() {
     open_site(&corner, "site");
     let script = "read line; echo \"$line back\"; exit 7";
     let mut exec = kubectl(&corner, &["exec", "--stdin", "site", "--", "sh", "-c", script]);
-    let mut exec = exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl");
+    let mut exec =
+        exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl");
     exec.stdin.take().expect("it is piped").write_all(b"there and\n").expect("it reads");
     let output = exec.wait_with_output().expect("it ends");
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(7), &b"there and back\n"[..]), "{output:?}");
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(7), &b"there and back\n"[..]),
+        "{output:?}"
+    );
 }
 
 #[test]
@@ -51,7 +56,10 @@ fn kubectl_forwards_a_port_of_this_machine_to_a_pod() {
     let mut said = BufReader::new(forward.stdout.take().expect("it is piped"));
     let mut line = String::new();
     said.read_line(&mut line).expect("text");
-    let page = line.split(' ').nth(2).map(|address| web::ask(Command::new("curl").arg(format!("http://{address}/"))));
+    let page = line
+        .split(' ')
+        .nth(2)
+        .map(|address| web::ask(Command::new("curl").arg(format!("http://{address}/"))));
     forward.kill().and_then(|()| forward.wait()).expect("it can be ended");
     assert_eq!(page.expect(&line).expect("an answer").with(200).body, PAGE);
 }
