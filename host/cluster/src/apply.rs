@@ -1,5 +1,6 @@
 //! Applying a plan: record first, then stage by stage.
 
+use crate::Error;
 use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::compare::{AT_ONCE, Comparison, Need, lack_error};
@@ -10,12 +11,11 @@ use crate::lease::{Held, claim};
 use crate::release::{Action, Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Desired, Id, Target, id};
 use crate::state::{Record, Stored, ensure_home};
-use crate::{Error, SecretInputs};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
-use thinkube_plan::{Digest, ObjectRef, OnChange, OnUninstall, Plan};
+use thinkube_plan::{Digest, ObjectRef, OnChange, OnUninstall, Plan, SecretInputs};
 
 /// How long the server may take to serve a kind whose definition it has just accepted, and to let go of an object
 /// that is on its way out.

@@ -1,5 +1,6 @@
 //! What an apply would have to write, found out without writing.
 
+use crate::Error;
 use crate::applyset::PART_OF;
 use crate::client::Cluster;
 use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
@@ -9,11 +10,10 @@ use crate::kind::{Kind, check_name};
 use crate::release::{Action, Entry, EntryPhase, Phase};
 use crate::resolve::{Desired, Id, Target, id, resolve};
 use crate::state::{Stored, owner_of};
-use crate::{Error, SecretInputs};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretContent, SecretStep};
+use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretContent, SecretInputs, SecretStep};
 
 /// More of one kind in one namespace than this are looked up by one LIST.
 const FEW: usize = 8;

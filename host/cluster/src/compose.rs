@@ -1,6 +1,5 @@
 //! Makes a Secret from its sources. Values are in memory only: nothing here is logged, shown or kept.
 
-use crate::SecretInputs;
 use crate::applyset::PART_OF;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -8,7 +7,8 @@ use rand::TryRngCore as _;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thinkube_plan::{
-    Encoding, ObjectRef, RandomText, SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep,
+    Encoding, ObjectRef, RandomText, SecretContent, SecretEntry, SecretInputs, SecretKey, SecretSource,
+    SecretStep,
 };
 use zeroize::Zeroizing;
 
@@ -221,7 +221,7 @@ mod tests {
 
     fn composed(step: &SecretStep, live: Option<&Value>, make: bool) -> Result<Value, Lack> {
         let inputs: SecretInputs =
-            [("admin".to_owned(), crate::SecretText::new("hunter2".into()))].into_iter().collect();
+            [("admin".to_owned(), thinkube_plan::SecretText::new("hunter2".into()))].into_iter().collect();
         let copies = BTreeMap::from([(
             ("o".to_owned(), "x".to_owned(), "k".to_owned()),
             Zeroizing::new(b"copied".to_vec()),

@@ -1,5 +1,6 @@
 //! What the server would make of a plan, field by field.
 
+use crate::Error;
 use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::compare::{AT_ONCE, Comparison, Need, gone_action, lack_error};
@@ -8,11 +9,10 @@ use crate::event::quiet;
 use crate::kstatus::State;
 use crate::release::{Action, ObjectChange};
 use crate::resolve::Desired;
-use crate::{Error, SecretInputs};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
-use thinkube_plan::{OnChange, Plan, diff};
+use thinkube_plan::{OnChange, Plan, SecretInputs, diff};
 
 impl Cluster {
     /// What an apply of `plan` would change, as the server itself says (dry run). Nothing is written.

@@ -24,7 +24,6 @@ mod observe;
 mod release;
 mod remove;
 mod resolve;
-mod secret;
 mod state;
 mod uninstall;
 #[cfg(test)]
@@ -38,5 +37,4 @@ pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
 pub use release::{Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
-pub use secret::{SecretInputs, SecretText};
 pub use uninstall::{UninstallOptions, Uninstalled};

@@ -2,8 +2,8 @@ use crate::check::{CheckOutcome, Patience, failed, run_checks};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, SecretInputs, supported};
-use thinkube_plan::{Check, Plan};
+use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, supported};
+use thinkube_plan::{Check, Plan, SecretInputs};
 use thinkube_sandbox::Plugin;
 
 /// How to apply.

@@ -28,9 +28,10 @@ pub use status::{ObjectStatus, release, status};
 
 pub use thinkube_cluster::{
     Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,
-    SecretInputs, SecretText, UninstallOptions, Uninstalled,
+    UninstallOptions, Uninstalled,
 };
 pub use thinkube_plan as model;
+pub use thinkube_plan::{SecretInputs, SecretText};
 pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};
 pub use thinkube_validate::{SettingFault, SettingsSchema, Unused};
 

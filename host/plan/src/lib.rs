@@ -1,5 +1,5 @@
 //! The typed plan of a release: what a plugin wants to exist, as a value that can be shown, compared,
-//! judged and kept. Nothing here does I/O, and nothing here ever holds a secret's value.
+//! judged and kept. Nothing here does I/O, and no plan ever holds a secret's value.
 //!
 //! The types mirror the contract in `wit/`; their serde form is the plan file that people and tools read.
 
@@ -12,6 +12,7 @@ mod grants;
 mod object;
 mod plan;
 mod rules;
+mod secret;
 
 pub use canonical::{Digest, canonical_bytes};
 pub use check::{
@@ -31,6 +32,7 @@ pub use plan::{
     SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
 pub use rules::{Fault, check_outline, is_dns_label};
+pub use secret::{Output, Outputs, SecretInputs, SecretText};
 
 /// Why a document of this crate could not be read.
 #[derive(Debug, thiserror::Error)]

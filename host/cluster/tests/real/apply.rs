@@ -1,8 +1,8 @@
 use crate::support::{Said, bench, on_change, plan, random, secrets, step};
 use serde_json::json;
 use std::time::Duration;
-use thinkube_cluster::{Action, Adopt, ApplyOptions, Error, SecretInputs};
-use thinkube_plan::{OnChange, SecretKey, SecretSource, Step};
+use thinkube_cluster::{Action, Adopt, ApplyOptions, Error};
+use thinkube_plan::{OnChange, SecretInputs, SecretKey, SecretSource, Step};
 
 #[tokio::test]
 async fn a_second_apply_sends_no_write_and_one_list_a_kind() {
@@ -150,7 +150,7 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
 
     // A new value of the input reaches the Secret and its copies; the random value stays.
     let changed: SecretInputs =
-        [("admin-password".to_owned(), thinkube_cluster::SecretText::new("changed".into()))]
+        [("admin-password".to_owned(), thinkube_plan::SecretText::new("changed".into()))]
             .into_iter()
             .collect();
     let dry = bench.cluster.dry_run(&plan, &changed).await.unwrap();

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use thinkube_cluster::{
-    ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, SecretInputs, SecretText,
-    UninstallOptions, Uninstalled,
+    ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
     Digest, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Plan, SecretContent,
-    SecretEntry, SecretSource, SecretStep, Stage, Step,
+    SecretEntry, SecretInputs, SecretSource, SecretStep, SecretText, Stage, Step,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";

@@ -1,3 +1,6 @@
+//! Values that no plan holds. A plan names them; whoever carries it out is handed them beside it.
+
+use crate::OutputRef;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -11,7 +14,8 @@ impl SecretText {
         Self(Zeroizing::new(text))
     }
 
-    pub(crate) fn expose(&self) -> &str {
+    /// The text itself, for the one place that sends it where the plan says.
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -37,7 +41,8 @@ impl SecretInputs {
         self.0.keys().map(String::as_str)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&SecretText> {
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<&SecretText> {
         self.0.get(name)
     }
 }
@@ -45,5 +50,30 @@ impl SecretInputs {
 impl FromIterator<(String, SecretText)> for SecretInputs {
     fn from_iter<I: IntoIterator<Item = (String, SecretText)>>(inputs: I) -> Self {
         Self(inputs.into_iter().collect())
+    }
+}
+
+/// What a step has yielded.
+#[derive(Clone)]
+pub enum Output {
+    /// Text that anybody may see, an image's digest for example.
+    Open(String),
+    /// Text that only a Secret may hold.
+    Secret(SecretText),
+}
+
+/// What steps have yielded so far, by step and output.
+#[derive(Clone, Default)]
+pub struct Outputs(BTreeMap<(String, String), Output>);
+
+impl Outputs {
+    /// Adds one.
+    pub fn insert(&mut self, step: &str, output: &str, value: Output) {
+        self.0.insert((step.to_owned(), output.to_owned()), value);
+    }
+
+    /// One of them; None: its step has not run, or has not yielded it.
+    pub fn get(&self, at: &OutputRef) -> Option<&Output> {
+        self.0.get(&(at.step.clone(), at.output.clone()))
     }
 }
