@@ -265,7 +265,7 @@ impl Clock {
     /// How long the rest takes if it is as fast or as slow as what was built so far.
     fn left(&self) -> Duration {
         /// What the measured times weigh, lest a small unit that took a second longer count for much.
-        const PRIOR: Duration = Duration::from_secs(30);
+        const PRIOR: Duration = Duration::from_secs(60);
         let (built, rest) = self.times.split_at(self.built);
         let Some((now, later)) = rest.split_first() else { return Duration::ZERO };
         let mut real = PRIOR + self.took;
@@ -281,9 +281,10 @@ impl Clock {
     }
 }
 
-/// How long the slower queue takes.
-fn left(clocks: &[Clock]) -> Duration {
-    clocks.iter().map(Clock::left).max().unwrap_or_default()
+/// How long it takes until both queues have ended, on two cores: a program takes both, everything else takes one.
+fn left([programs, rest]: &[Clock; 2]) -> Duration {
+    let (programs, rest) = (programs.left(), rest.left());
+    (programs + rest / 2).max(rest)
 }
 
 #[cfg(test)]
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(clock.left().as_secs(), 130);
         // Half as fast as measured.
         clock.next(Duration::from_secs(240));
-        assert_eq!(clock.left().as_secs(), 60 * 270 / 150);
+        assert_eq!(clock.left().as_secs(), 60 * 300 / 180);
         clock.next(Duration::from_secs(120));
         assert_eq!(clock.left(), Duration::ZERO);
     }
@@ -320,8 +321,9 @@ mod tests {
     }
 
     #[test]
-    fn the_slower_queue_tells_the_time() {
-        assert_eq!(left(&[clock(&[10]), clock(&[20, 30]), clock(&[])]).as_secs(), 50);
+    fn what_is_built_beside_the_programs_makes_them_slower() {
+        assert_eq!(left(&[clock(&[60]), clock(&[10, 10])]).as_secs(), 70);
+        assert_eq!(left(&[clock(&[10]), clock(&[20, 30])]).as_secs(), 50);
     }
 
     #[test]

@@ -66,7 +66,7 @@ const ETCD: Module = Module {
     path: "go.etcd.io/etcd/server/v3",
     version: "v3.6.6",
     files: files!("etcd": "go.mod", "go.sum", "tools.go"),
-    programs: &[program("etcd", "go.etcd.io/etcd/server/v3", None, 18)],
+    programs: &[program("etcd", "go.etcd.io/etcd/server/v3", None, 40)],
     variables: &[],
 };
 
@@ -77,12 +77,12 @@ const KUBE: Module = Module {
     files: files!("kubernetes": "go.mod", "go.sum", "tools.go"),
     // The largest first: it fills Go's own cache for the others.
     programs: &[
-        program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", None, 233),
-        program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", None, 70),
-        program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", None, 8),
-        program("kubectl", "k8s.io/kubernetes/cmd/kubectl", None, 20),
-        program("kubelet", "k8s.io/kubernetes/cmd/kubelet", Some(Part::Node), 28),
-        program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", Some(Part::Node), 9),
+        program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", None, 165),
+        program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager", None, 50),
+        program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", None, 4),
+        program("kubectl", "k8s.io/kubernetes/cmd/kubectl", None, 18),
+        program("kubelet", "k8s.io/kubernetes/cmd/kubelet", Some(Part::Node), 14),
+        program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy", Some(Part::Node), 6),
     ],
     // Without these the servers call themselves v0.0.0-master, and clients that look at the version misbehave.
     variables: &[
@@ -100,7 +100,7 @@ const COREDNS: Module = Module {
     path: "github.com/coredns/coredns",
     version: "v1.14.3",
     files: files!("coredns": "go.mod", "go.sum", "main.go"),
-    programs: &[program("coredns", ".", Some(Part::Node), 161)],
+    programs: &[program("coredns", ".", Some(Part::Node), 52)],
     variables: &[],
 };
 
@@ -113,7 +113,7 @@ const LOCAL_PATH: Module = Module {
         "local-path-provisioner",
         "github.com/rancher/local-path-provisioner",
         Some(Part::Node),
-        88,
+        54,
     )],
     variables: &[("main.VERSION", "v0.0.30")],
 };
@@ -123,7 +123,7 @@ const REGISTRY: Module = Module {
     path: "github.com/distribution/distribution/v3",
     version: "v3.0.0",
     files: files!("registry": "go.mod", "go.sum", "main.go"),
-    programs: &[program("registry", ".", Some(Part::Registry), 72)],
+    programs: &[program("registry", ".", Some(Part::Registry), 19)],
     variables: &[("github.com/distribution/distribution/v3/version.version", "v3.0.0")],
 };
 
@@ -132,7 +132,7 @@ const TRAEFIK: Module = Module {
     path: "github.com/traefik/traefik/v3",
     version: "v3.7.5",
     files: files!("traefik": "go.mod", "go.sum", "tools.go", "ext/go.mod", "ext/ext.go"),
-    programs: &[program("traefik", "github.com/traefik/traefik/v3/cmd/traefik", Some(Part::Ingress), 264)],
+    programs: &[program("traefik", "github.com/traefik/traefik/v3/cmd/traefik", Some(Part::Ingress), 240)],
     variables: &[("github.com/traefik/traefik/v3/pkg/version.Version", "3.7.5")],
 };
 
