@@ -1,0 +1,6 @@
+//! Carries out what a plan wants outside the cluster: resources behind HTTP APIs, image builds, files in the operator's
+//! home. Nothing here names Kubernetes; what a step may do was granted before, and is checked here once more.
+
+mod error;
+
+pub use error::Error;
