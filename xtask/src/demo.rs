@@ -33,7 +33,7 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     let program = root().join("target/debug/thinkube-host");
 
     say(
-        "starting a cluster; its first start builds Kubernetes, which takes about ten minutes, later ones take seconds",
+        "starting a cluster; its first start builds Kubernetes, which takes about eight minutes, later ones take seconds",
     );
     let options = Options::default();
     let cluster = Cluster::up(&options, &mut progress::on_stderr())?;

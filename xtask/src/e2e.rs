@@ -29,7 +29,7 @@ pub(crate) fn on_a_cluster(
     keep: bool,
     work: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    say("the cluster; its first start builds it, which takes about twenty minutes");
+    say("the cluster; its first start builds it, which takes about a quarter of an hour");
     let options = Options { with: BTreeSet::from(Part::ALL), ..Options::default() };
     let running = Cluster::attach(&options.name)?.is_some();
     let mut report = progress::on_stderr();

@@ -43,12 +43,12 @@ impl fmt::Display for Need {
 }
 
 /// The Go release that the pinned modules ask for.
-const GO: (u32, u32) = (1, 24);
+const GO: (u32, u32) = (1, 26);
 
 /// Go is there and new enough, or fetches a newer one by itself.
 pub(crate) fn go() -> Result<()> {
-    let cure = "install Go 1.24 or newer (on Debian 13: apt-get install golang-go; on Debian 12: apt-get install -t \
-                bookworm-backports golang-1.24-go; elsewhere: https://go.dev/doc/install) and put its bin folder on PATH";
+    let cure = "install Go 1.26 or newer (https://go.dev/doc/install; or any Go from 1.21 on that may fetch it by itself) and \
+                put its bin folder on PATH";
     if paths::program("go").is_none() {
         let need =
             Need::new("the Go tool chain is missing: the cluster's programs are built from source", cure);
@@ -70,7 +70,7 @@ fn go_lacks(said: &str) -> Option<String> {
     let has = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     // From 1.21 on Go fetches the release that a module asks for, unless it is told to stay as it is.
     let fetches = has >= (1, 21) && toolchain.trim() != "local";
-    (has < GO && !fetches).then(|| format!("Go is {version} and the cluster's programs need go1.24"))
+    (has < GO && !fetches).then(|| format!("Go is {version} and the cluster's programs need go1.26"))
 }
 
 /// What programs of the machine are needed for.
@@ -251,10 +251,10 @@ mod tests {
 
     #[test]
     fn an_old_go_that_may_not_fetch_a_newer_one_is_refused() {
-        assert!(go_lacks("go1.22.1\nlocal\n").is_some());
+        assert!(go_lacks("go1.24.1\nlocal\n").is_some());
         assert!(go_lacks("go1.19\nauto\n").is_some());
-        assert!(go_lacks("go1.22.1\nauto\n").is_none());
-        assert!(go_lacks("go1.24\nlocal\n").is_none());
+        assert!(go_lacks("go1.24.1\nauto\n").is_none());
+        assert!(go_lacks("go1.26\nlocal\n").is_none());
         assert!(go_lacks("go1.26.8\nlocal\n").is_none());
         assert!(go_lacks("go1.27rc1\nlocal\n").is_none());
     }
