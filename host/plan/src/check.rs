@@ -1,5 +1,6 @@
 use crate::{ObjectRef, Selection};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A question about the running system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,7 +150,46 @@ pub struct Observation {
     /// One line for a person: `404 Not Found`, `0 of 1 replicas are ready`.
     pub summary: String,
     /// The CEL variables, by name.
-    pub variables: serde_json::Map<String, serde_json::Value>,
+    pub variables: serde_json::Map<String, Value>,
+}
+
+/// Characters of an answer's body that a summary quotes at most.
+const QUOTED: usize = 200;
+
+impl Observation {
+    /// What an HTTP answer shows, wherever it came from. A refusal is summed up with what the server says about it, in
+    /// one line: `reason` is the status' phrase, and `message` that text.
+    pub fn of_answer<'a>(
+        status: u16,
+        reason: &str,
+        headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        body: &[u8],
+        message: &str,
+    ) -> Self {
+        let mut summary = format!("{status} {reason}").trim_end().to_owned();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        if status >= 400 && !message.is_empty() {
+            summary = summary + ": " + &message.chars().take(QUOTED).collect::<String>();
+        }
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), text(value)));
+        let variables = [
+            ("status", status.into()),
+            ("headers", Value::Object(headers.collect())),
+            ("body", text(body)),
+            ("json", serde_json::from_slice(body).unwrap_or(Value::Null)),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        Self { holds: (200..300).contains(&status), summary, variables }
+    }
+
+    /// That there was no answer, and why. The variables are those of an answer with status 0.
+    pub fn of_no_answer(summary: String) -> Self {
+        Self { summary, ..Self::of_answer(0, "", [], b"", "") }
+    }
+}
+
+fn text(bytes: &[u8]) -> Value {
+    String::from_utf8_lossy(bytes).into()
 }
 
 /// How a check ended.
@@ -175,4 +215,37 @@ pub enum Status {
     Failed,
     /// It could not be asked.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_is_seen_with_its_status_headers_text_and_json() {
+        let headers = [("location", b"/a".as_slice()), ("x", b"\xff")];
+        let seen = Observation::of_answer(201, "Created", headers, br#"{"a": 1}"#, "unasked");
+        let variables = json!({"status": 201, "headers": {"location": "/a", "x": "\u{fffd}"},
+            "body": "{\"a\": 1}", "json": {"a": 1}});
+        assert_eq!(
+            (seen.holds, seen.summary.as_str(), Value::from(seen.variables)),
+            (true, "201 Created", variables)
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_summed_up_with_what_the_server_says_in_one_short_line() {
+        let seen = Observation::of_answer(404, "Not Found", [], b"<html>", "no such\n  thing\n");
+        assert_eq!((seen.holds, seen.summary.as_str()), (false, "404 Not Found: no such thing"));
+        assert_eq!(Observation::of_answer(599, "", [], b"", &"x".repeat(999)).summary.len(), 205);
+    }
+
+    #[test]
+    fn no_answer_has_the_variables_of_an_empty_one() {
+        let seen = Observation::of_no_answer("nobody is there".into());
+        let variables = json!({"status": 0, "headers": {}, "body": "", "json": null});
+        assert_eq!((seen.holds, Value::from(seen.variables)), (false, variables));
+        assert_eq!(seen.summary, "nobody is there");
+    }
 }

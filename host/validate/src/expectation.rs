@@ -1,6 +1,6 @@
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
-use thinkube_plan::{Check, Expectation, Fault, Observation, Outline, Probe, Status, Verdict};
+use thinkube_plan::{Check, Expectation, Fault, Observation, Outline, Probe, Status, Step, Verdict};
 
 /// Bytes of one expression. The longest of the DevPI plugin has about 200.
 const MAX_EXPRESSION: usize = 2048;
@@ -8,22 +8,35 @@ const MAX_EXPRESSION: usize = 2048;
 /// of a list.
 const MAX_LOOP_DEPTH: usize = 3;
 
-/// Every CEL expression of `outline` that does not compile, names a variable that its probe does not yield, or could
-/// run for too long.
+/// Every CEL expression of `outline`, of its checks and of its external steps, that does not compile, names a variable
+/// that is not there, or could run for too long.
 pub fn check_expressions(outline: &Outline) -> Vec<Fault> {
-    outline
-        .checks()
-        .filter_map(|(stage, check)| {
-            let Expectation::Cel(source) = &check.expect else { return None };
-            let message = compile(source, &check.probe).err()?;
-            Some(Fault {
-                stage: stage.to_owned(),
-                what: format!("check {}", check.name),
-                path: String::new(),
-                message,
+    let fault = |stage: &str, what: String, message: String| Fault {
+        stage: stage.to_owned(),
+        what,
+        path: String::new(),
+        message,
+    };
+    let checks = outline.checks().filter_map(|(stage, check)| {
+        let Expectation::Cel(source) = &check.expect else { return None };
+        let message = compile(source, variables(&check.probe)).err()?;
+        Some(fault(stage, format!("check {}", check.name), message))
+    });
+    let steps = outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
+    let external = steps.flat_map(|(stage, step)| {
+        let Step::External(external) = step else { return Vec::new() };
+        let outputs = external.outputs.iter().map(|output| {
+            let known = if output.request.is_some() { ANSWER } else { FOUND };
+            (format!("{}, output {}", step.title(), output.name), &output.select, known)
+        });
+        std::iter::once((step.title(), &external.select, ANSWER))
+            .chain(outputs)
+            .filter_map(|(what, source, known)| {
+                Some(fault(&stage.name, what, compile(source, known).err()?))
             })
-        })
-        .collect()
+            .collect()
+    });
+    checks.chain(external).collect()
 }
 
 /// Judges what the probe of `check` saw. Not for [`Expectation::Evaluate`], which only the plugin can judge: that
@@ -45,15 +58,20 @@ pub fn judge(check: &Check, observation: &Observation) -> Verdict {
     }
 }
 
+/// What an HTTP answer yields.
+pub(crate) const ANSWER: &[&str] = &["status", "headers", "body", "json"];
+/// What an output without a request of its own is taken from.
+const FOUND: &[&str] = &["json"];
+
 fn variables(probe: &Probe) -> &'static [&'static str] {
     match probe {
         Probe::Ready(_) | Probe::Object(_) => &["object"],
         Probe::Objects(_) => &["objects"],
-        Probe::Http(_) => &["status", "headers", "body", "json"],
+        Probe::Http(_) => ANSWER,
     }
 }
 
-fn compile(source: &str, probe: &Probe) -> Result<Program, String> {
+pub(crate) fn compile(source: &str, known: &[&str]) -> Result<Program, String> {
     if source.len() > MAX_EXPRESSION {
         return Err(format!("the CEL expression is longer than {MAX_EXPRESSION} bytes"));
     }
@@ -62,7 +80,6 @@ fn compile(source: &str, probe: &Probe) -> Result<Program, String> {
     if loop_depth(program.expression()) > MAX_LOOP_DEPTH {
         return Err(format!("the CEL expression has more than {MAX_LOOP_DEPTH} loops within one another"));
     }
-    let known = variables(probe);
     // Macros introduce names of their own, with an `@`, and those of the loops.
     let bound = loop_variables(program.expression());
     if let Some(unknown) =
@@ -71,7 +88,7 @@ fn compile(source: &str, probe: &Probe) -> Result<Program, String> {
         })
     {
         return Err(format!(
-            "the CEL expression names `{unknown}`, but this probe yields only {}",
+            "the CEL expression names `{unknown}`, but there is only {}",
             known.join(", ")
         ));
     }
@@ -79,19 +96,28 @@ fn compile(source: &str, probe: &Probe) -> Result<Program, String> {
 }
 
 fn evaluate(source: &str, probe: &Probe, observation: &Observation) -> Result<bool, String> {
-    let program = compile(source, probe)?;
+    let known = variables(probe);
+    let program = compile(source, known)?;
+    match run(&program, source, known, &observation.variables)? {
+        Value::Bool(holds) => Ok(holds),
+        other => Err(format!("the result is a {}, not a bool", other.type_of())),
+    }
+}
+
+/// The result of `program`. A variable of `known` that is not among `seen` is null.
+pub(crate) fn run(
+    program: &Program,
+    source: &str,
+    known: &[&str],
+    seen: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Value, String> {
     let mut context = Context::default();
-    for name in variables(probe) {
-        let value = observation.variables.get(*name).cloned().unwrap_or_default();
-        context
-            .add_variable(*name, cel::to_value(value).map_err(|error| error.to_string())?)
-            .map_err(|_| "a variable could not be read".to_owned())?;
+    for name in known {
+        let unreadable = |_| "a variable could not be read".to_owned();
+        let value = cel::to_value(seen.get(*name)).map_err(|_| "a variable could not be read".to_owned())?;
+        context.add_variable(*name, value).map_err(unreadable)?;
     }
-    match program.execute(&context) {
-        Ok(Value::Bool(holds)) => Ok(holds),
-        Ok(other) => Err(format!("the result is a {}, not a bool", other.type_of())),
-        Err(error) => Err(explain(&error, source)),
-    }
+    program.execute(&context).map_err(|error| explain(&error, source))
 }
 
 /// Why an expression has no result. Most errors carry the values that they were about, and those may be anything that
@@ -153,7 +179,7 @@ fn loop_variables(expression: &IdedExpr) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, ObjectRef, Severity};
 
     fn check(probe: Probe, cel: &str) -> Check {
@@ -259,9 +285,35 @@ mod tests {
     fn a_variable_that_the_probe_does_not_yield_is_found_before_anything_runs() {
         assert_eq!(
             fault("object.status.phase == 'Bound'").unwrap(),
-            "stage health, check a: the CEL expression names `object`, but this probe yields only status, headers, body, json"
+            "stage health, check a: the CEL expression names `object`, but there is only status, headers, body, json"
         );
         assert_eq!(fault("json.items.all(item, item.name != '' && has(item.tags))"), None);
+    }
+
+    #[test]
+    fn an_external_steps_expressions_are_judged_like_those_of_checks() {
+        let step = |select: &str, output: &str, request: Value| {
+            let step = json!({"external": {"name": "client", "baseUrl": "https://a.io", "auth": "anonymous",
+                "find": {"method": "GET", "path": "/a"}, "select": select,
+                "create": {"method": "POST", "path": "/a"}, "desired": {}, "onUninstall": "delete",
+                "outputs": [{"name": "id", "request": request, "select": output, "secret": false}]}});
+            let stage = json!({"name": "sso", "steps": [step]});
+            let outline = json!({"preflight": [], "stages": [stage], "health": [], "tests": []});
+            let faults = check_expressions(&serde_json::from_value(outline).unwrap());
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let own = json!({"method": "GET", "path": "/a/secret"});
+        assert_eq!(step("json.size() > 0 ? json[0] : null", "json.id", Value::Null), Vec::<String>::new());
+        assert_eq!(step("json", "headers.location", own), Vec::<String>::new());
+        assert_eq!(
+            step("found", "status", Value::Null),
+            [
+                "stage sso, external resource client: the CEL expression names `found`, but there is only status, \
+                 headers, body, json",
+                "stage sso, external resource client, output id: the CEL expression names `status`, but there is only \
+                 json",
+            ]
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Judges what people and plugins wrote, with no cluster: settings against the plugin's schema, and expectations
-//! against what a probe saw. Pure: no I/O, no clock.
+//! against what a probe saw; and takes values out of answers by CEL. Pure: no I/O, no clock.
 
 mod expectation;
+mod selector;
 mod settings;
 
 pub use expectation::{check_expressions, judge};
+pub use selector::Selector;
 pub use settings::{SettingFault, SettingsSchema, Unused, nearest};
 
 /// Why something could not be judged at all. A judgement that something is wrong is no error.
@@ -18,4 +20,7 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A CEL expression is wrong, or has no result. Never repeats a value that it was about.
+    #[error("{0}")]
+    Expression(String),
 }
