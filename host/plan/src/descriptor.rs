@@ -92,6 +92,11 @@ pub enum Permission {
     WritePodFiles(String),
     /// Files may be written below this path of the operator's home.
     WriteHome(String),
+    /// Images may be built from this git URL or absolute folder, and from what lies below it.
+    BuildFrom(String),
+    /// This Python package may be installed, in a virtual environment of the release's own. A case of its own beside
+    /// `WriteHome`, because what an installation runs is somebody else's code.
+    PythonPackage(String),
     /// An environment variable of the operator may be composed into Secrets. The contract has no such case: the host
     /// makes one for each secret input, because a plugin could name any variable.
     SecretInput {
@@ -155,6 +160,8 @@ impl fmt::Display for Permission {
             Self::PushImage(prefix) => write!(f, "push images to {prefix}"),
             Self::WritePodFiles(namespace) => write!(f, "write files in pods of {namespace}"),
             Self::WriteHome(path) => write!(f, "write ~/{path}"),
+            Self::BuildFrom(source) => write!(f, "build an image from {source}"),
+            Self::PythonPackage(name) => write!(f, "install the Python package {name}"),
             Self::SecretInput { name, env } => write!(f, "use ${env} as the secret input {name}"),
         }
     }

@@ -1,5 +1,6 @@
 use crate::{
-    Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, Scope, SecretContent,
+    Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
+    SecretContent,
 };
 use crate::{HttpMethod, SecretSource, SecretStep, Step, TypeMeta};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,24 @@ pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> 
     }
 }
 
+/// Whether `path`, relative to the home, may be written under `granted`.
+pub(crate) fn permits_home(granted: &[Permission], path: &RelativePath) -> bool {
+    granted.iter().any(|held| match held {
+        // What is no path grants nothing: "" and "." least of all.
+        Permission::WriteHome(held) => {
+            held.trim_end_matches('/').parse().is_ok_and(|folder| path.is_within(&folder))
+        }
+        _ => false,
+    })
+}
+
+/// Whether the Python package of this normalised name may be installed under `granted`.
+pub(crate) fn permits_python_package(granted: &[Permission], name: &str) -> bool {
+    granted
+        .iter()
+        .any(|held| matches!(held, Permission::PythonPackage(held) if crate::workstation::normalised(held) == name))
+}
+
 /// The name of the phase in which checks may write. No stage can have it: see `check_outline`.
 pub(crate) const TESTS: &str = "tests";
 
@@ -132,9 +151,8 @@ impl Gate<'_> {
     fn holds(&self, wanted: &Permission) -> bool {
         self.granted.iter().any(|held| match (held, wanted) {
             (Permission::Connect(held), Permission::Connect(wanted)) => origin(held) == *wanted,
-            (Permission::PushImage(held), Permission::PushImage(wanted)) => wanted
-                .strip_prefix(held.trim_end_matches('/'))
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            (Permission::PushImage(held), Permission::PushImage(wanted))
+            | (Permission::BuildFrom(held), Permission::BuildFrom(wanted)) => below(held, wanted),
             _ => held == wanted,
         })
     }
@@ -171,7 +189,21 @@ impl Gate<'_> {
                     })
                     .collect(),
             },
-            Step::Image(image) => vec![Permission::PushImage(repository(&image.destination).to_owned())],
+            Step::Image(image) => {
+                let source = image.source.location().to_owned();
+                let mut wanted = vec![
+                    Permission::BuildFrom(source),
+                    Permission::PushImage(repository(&image.destination).to_owned()),
+                ];
+                wanted.extend(image.push_credentials.as_ref().map(|secret| {
+                    Permission::CopySecret(format!(
+                        "{}/{}",
+                        secret.namespace.as_deref().unwrap_or(""),
+                        secret.name
+                    ))
+                }));
+                wanted
+            }
             Step::External(external) => vec![Permission::Connect(origin(&external.base_url))],
             Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
         };
@@ -237,6 +269,12 @@ fn origin(url: &str) -> String {
     let authority_at = url.find("://").map_or(0, |at| at + 3);
     let end = url[authority_at..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| authority_at + at);
     url[..end].to_ascii_lowercase()
+}
+
+/// Whether `wanted` is `held` or begins with it up to a slash. An empty one covers nothing.
+fn below(held: &str, wanted: &str) -> bool {
+    let held = held.trim_end_matches('/');
+    !held.is_empty() && wanted.strip_prefix(held).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `registry/library/devpi:1` → `registry/library/devpi`.
@@ -454,6 +492,53 @@ mod tests {
         let gate = Gate { granted: &granted, namespace: "demo" };
         assert!(gate.holds(&Permission::PushImage("registry/library/devpi".into())));
         assert!(!gate.holds(&Permission::PushImage("registry/library-of-others/devpi".into())));
+    }
+
+    #[test]
+    fn an_image_needs_its_source_its_destination_and_its_login_granted() {
+        let source = |url: &str| {
+            crate::ImageSource::Git(crate::GitSource { url: url.into(), revision: "main".into() })
+        };
+        let mut plan = plan(vec![], vec![]);
+        let mut step = crate::ImageStep {
+            name: "devpi".into(),
+            source: source("https://git.example.org/thinkube/devpi"),
+            dockerfile: "Dockerfile".into(),
+            context: ".".into(),
+            destination: "registry.example.org/library/devpi:1".into(),
+            push_credentials: Some(ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("default".into()),
+                name: "login".into(),
+            }),
+        };
+        plan.outline.stages[0].steps.push(Step::Image(step.clone()));
+        assert_eq!(
+            denied(vec![], &plan),
+            [
+                "stage all: image devpi needs the permission to build an image from https://git.example.org/thinkube/devpi",
+                "stage all: image devpi needs the permission to push images to registry.example.org/library/devpi",
+                "stage all: image devpi needs the permission to copy from Secret default/login",
+            ]
+        );
+        let granted = vec![
+            Permission::BuildFrom("https://git.example.org/thinkube/".into()),
+            Permission::PushImage("registry.example.org/library".into()),
+            Permission::CopySecret("default/login".into()),
+        ];
+        assert_eq!(denied(granted.clone(), &plan), Vec::<String>::new());
+        for other in [
+            source("https://git.example.org/thinkube-of-others/devpi"),
+            source("https://git.example.org.evil.example/thinkube/devpi"),
+            crate::ImageSource::Folder("/srv/devpi".into()),
+        ] {
+            step.source = other;
+            plan.outline.stages[0].steps = vec![Step::Image(step.clone())];
+            assert_eq!(denied(granted.clone(), &plan).len(), 1);
+        }
+        let folder = vec![Permission::BuildFrom("/srv".into()), granted[1].clone(), granted[2].clone()];
+        assert_eq!(denied(folder, &plan), Vec::<String>::new());
     }
 
     #[test]

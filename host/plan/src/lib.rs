@@ -9,10 +9,13 @@ mod descriptor;
 mod diff;
 mod facts;
 mod grants;
+mod image;
 mod object;
+mod path;
 mod plan;
 mod rules;
 mod secret;
+mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
 pub use check::{
@@ -25,14 +28,17 @@ pub use descriptor::{
 pub use diff::{Change, FieldChange, diff};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use grants::{Denial, Grants, permits_query};
+pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
+pub use path::RelativePath;
 pub use plan::{
-    Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageStep, ObjectStep, OnChange,
-    OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText, SecretContent,
-    SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
+    Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageSource, ImageStep, ObjectStep,
+    OnChange, OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText,
+    SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
 pub use rules::{Fault, check_outline, is_dns_label};
-pub use secret::{Output, Outputs, SecretInputs, SecretText};
+pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
+pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
 
 /// Why a document of this crate could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,4 +54,20 @@ pub enum Error {
     /// A digest is not `sha256:` and 64 hexadecimal digits.
     #[error("`{0}` is no digest: expected `sha256:` and 64 hexadecimal digits")]
     Digest(String),
+    /// A path could lead elsewhere than it seems to.
+    #[error("{path:?} is no path in a folder: {message}")]
+    Path {
+        /// The path, cut where it is too long.
+        path: String,
+        /// What is wrong with it.
+        message: &'static str,
+    },
+    /// A Python package is not pinned to one version.
+    #[error("{0:?} is no Python package: expected NAME==VERSION")]
+    PythonPackage(String),
+    /// A destination of an image is not said in full.
+    #[error(
+        "{0:?} is no destination of an image: expected REGISTRY/REPOSITORY:TAG, the registry with a dot or a port"
+    )]
+    ImageName(String),
 }

@@ -292,7 +292,7 @@ pub struct ImageStep {
     /// Unique among the steps.
     pub name: String,
     /// The source.
-    pub source: GitSource,
+    pub source: ImageSource,
     /// Path of the Dockerfile in the source.
     pub dockerfile: String,
     /// Path of the build context in the source.
@@ -302,6 +302,26 @@ pub struct ImageStep {
     /// A Secret of type kubernetes.io/dockerconfigjson.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_credentials: Option<ObjectRef>,
+}
+
+/// What an image is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageSource {
+    /// A git repository.
+    Git(GitSource),
+    /// The absolute path of a folder on the machine that the host runs on.
+    Folder(String),
+}
+
+impl ImageSource {
+    /// The URL or the path.
+    pub fn location(&self) -> &str {
+        match self {
+            Self::Git(git) => &git.url,
+            Self::Folder(folder) => folder,
+        }
+    }
 }
 
 /// A revision of a git repository.

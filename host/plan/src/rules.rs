@@ -151,7 +151,12 @@ impl Rules<'_> {
                     self.fault(stage, &title, "", message);
                 }
             }
-            Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {}
+            Step::Image(image) => {
+                for fault in image.faults() {
+                    self.fault(stage, &title, "", fault);
+                }
+            }
+            Step::External(_) | Step::PodFiles(_) => {}
         }
         let name = match step {
             Step::Object(_) => None,

@@ -62,6 +62,15 @@ pub enum Output {
     Secret(SecretText),
 }
 
+/// What a plan needs and does not hold.
+#[derive(Clone, Default)]
+pub struct Values {
+    /// From the operator.
+    pub inputs: SecretInputs,
+    /// From the plan's own steps.
+    pub outputs: Outputs,
+}
+
 /// What steps have yielded so far, by step and output.
 #[derive(Clone, Default)]
 pub struct Outputs(BTreeMap<(String, String), Output>);
@@ -70,6 +79,11 @@ impl Outputs {
     /// Adds one.
     pub fn insert(&mut self, step: &str, output: &str, value: Output) {
         self.0.insert((step.to_owned(), output.to_owned()), value);
+    }
+
+    /// Adds those of another run, which are the newer ones.
+    pub fn extend(&mut self, newer: Self) {
+        self.0.extend(newer.0);
     }
 
     /// One of them; None: its step has not run, or has not yielded it.

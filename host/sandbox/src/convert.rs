@@ -312,13 +312,14 @@ variants! {
     lifecycle::Scope => plan::Scope { Cluster, Namespaces(names), OwnNamespace }
     lifecycle::Permission => plan::Permission {
         Emit(kind: into), Read(kind: into), CopySecret(name), Connect(origin), PushImage(prefix),
-        WritePodFiles(namespace), WriteHome(path),
+        WritePodFiles(namespace), WriteHome(path), BuildFrom(source), PythonPackage(name),
     }
     wire::OnUninstall => plan::OnUninstall { Delete, Retain }
     wire::SecretContent => plan::SecretContent { Entries(entries: all), Mirror(source: into) }
     wire::SecretSource => plan::SecretSource {
         Input(name), Random(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
     }
+    wire::ImageSource => plan::ImageSource { Git(source: into), Folder(path) }
     wire::Encoding => plan::Encoding { Hex, Base64, Base64url = Base64Url }
     wire::Severity => plan::Severity { Error, Warning }
     wire::Probe => plan::Probe { Ready(object: into), Object(object: into), Objects(selection: into), Http(probe: into) }
