@@ -7,7 +7,7 @@ use crate::kind::{Kind, check_name};
 use crate::kstatus::{State, status};
 use crate::normalise::redacted;
 use http::{HeaderName, HeaderValue, Method};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use thinkube_plan::{
     Answer, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Observation, Probe, Query, Selection,
     ServiceTarget, TypeMeta,
@@ -15,7 +15,6 @@ use thinkube_plan::{
 
 /// What a check reads of an answer at most.
 const MOST_BODY: usize = 1 << 20;
-const BODIES_SHOWN: usize = 200;
 
 impl Cluster {
     /// Answers a plugin's query. A Secret comes without its values.
@@ -128,7 +127,7 @@ impl Cluster {
             Ok(reply) => reply,
             // It may be what is behind the proxy that does not answer; that the server does was seen before.
             Err(Error::Unreachable { message, .. }) => {
-                return Ok(Observation { holds: false, summary: message, variables: no_exchange() });
+                return Ok(Observation::of_no_answer(message));
             }
             Err(error) => return Err(error),
         };
@@ -139,29 +138,10 @@ impl Cluster {
         if refused {
             return Err(self.refusal(&ask, reply).await);
         }
-        let text = String::from_utf8_lossy(&reply.body).into_owned();
-        let mut headers = Map::new();
-        for (name, value) in &reply.headers {
-            headers.insert(name.as_str().to_owned(), json!(String::from_utf8_lossy(value.as_bytes())));
-        }
-        let status =
-            http::StatusCode::from_u16(reply.status).ok().and_then(|status| status.canonical_reason());
-        let mut summary = format!("{} {}", reply.status, status.unwrap_or_default()).trim_end().to_owned();
-        if reply.status >= 400 && !reply.answered.message.is_empty() {
-            let message: String = reply.answered.message.chars().take(BODIES_SHOWN).collect();
-            summary = format!("{summary}: {message}");
-        }
-        let json = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-        Ok(Observation {
-            holds: (200..300).contains(&reply.status),
-            summary,
-            variables: variables([
-                ("status", json!(reply.status)),
-                ("headers", Value::Object(headers)),
-                ("body", json!(text)),
-                ("json", json),
-            ]),
-        })
+        let status = http::StatusCode::from_u16(reply.status).ok();
+        let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Ok(Observation::of_answer(reply.status, reason, headers, &reply.body, &reply.answered.message))
     }
 }
 
@@ -216,10 +196,6 @@ fn target_of(probe: &HttpProbe) -> Result<(&ServiceTarget, String), Error> {
 
 fn variables<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn no_exchange() -> Map<String, Value> {
-    variables([("status", json!(0)), ("headers", json!({})), ("body", json!("")), ("json", Value::Null)])
 }
 
 fn absent(object: &ObjectRef) -> Observation {
@@ -310,6 +286,7 @@ fn proxy_path(service: &ServiceTarget) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn target(path: &str) -> ServiceTarget {
         ServiceTarget { namespace: "devpi".into(), name: "devpi".into(), port: 3141, path: path.into() }

@@ -31,9 +31,7 @@ pub fn check_expressions(outline: &Outline) -> Vec<Fault> {
         });
         std::iter::once((step.title(), &external.select, ANSWER))
             .chain(outputs)
-            .filter_map(|(what, source, known)| {
-                Some(fault(&stage.name, what, compile(source, known).err()?))
-            })
+            .filter_map(|(what, source, known)| Some(fault(&stage.name, what, compile(source, known).err()?)))
             .collect()
     });
     checks.chain(external).collect()
@@ -87,10 +85,7 @@ pub(crate) fn compile(source: &str, known: &[&str]) -> Result<Program, String> {
             !known.contains(name) && !name.starts_with('@') && !bound.iter().any(|own| own == name)
         })
     {
-        return Err(format!(
-            "the CEL expression names `{unknown}`, but there is only {}",
-            known.join(", ")
-        ));
+        return Err(format!("the CEL expression names `{unknown}`, but there is only {}", known.join(", ")));
     }
     Ok(program)
 }

@@ -74,7 +74,9 @@ mod tests {
             let error = select(source, secret.clone()).unwrap_err().to_string();
             assert!(!error.contains("token-5a"), "{source}: {error}");
         }
-        for wrong in ["json[", "object.kind", "status.a.all(x, status.b.all(y, status.c.all(z, z.all(w, w))))"] {
+        for wrong in
+            ["json[", "object.kind", "status.a.all(x, status.b.all(y, status.c.all(z, z.all(w, w))))"]
+        {
             assert!(matches!(Selector::new(wrong), Err(Error::Expression(_))), "{wrong}");
         }
     }
