@@ -1,5 +1,5 @@
 use crate::{
-    Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
+    Auth, Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
     SecretContent,
 };
 use crate::{HttpMethod, SecretSource, SecretStep, Step, TypeMeta};
@@ -204,24 +204,35 @@ impl Gate<'_> {
                 }));
                 wanted
             }
-            Step::External(external) => vec![Permission::Connect(origin(&external.base_url))],
+            Step::External(external) => {
+                let mut wanted = vec![Permission::Connect(origin(&external.base_url))];
+                if let Auth::PasswordGrant { token_url, .. } = &external.auth {
+                    wanted.push(Permission::Connect(origin(token_url)));
+                }
+                wanted.dedup();
+                wanted
+            }
             Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
         };
         needs.extend(wanted.iter().filter(|wanted| !self.holds(wanted)).map(ToString::to_string));
-        if let Step::Secret(SecretStep { content: SecretContent::Entries(entries), .. }) = step {
-            let inputs = entries.iter().filter_map(|entry| match &entry.source {
-                SecretSource::Input(name) => Some(name),
-                _ => None,
-            });
-            let granted = |name: &String| {
-                self.granted
-                    .iter()
-                    .any(|held| matches!(held, Permission::SecretInput { name: held, .. } if held == name))
-            };
-            needs.extend(
-                inputs.filter(|name| !granted(name)).map(|name| format!("use the secret input {name}")),
-            );
-        }
+        let inputs: Vec<&String> = match step {
+            Step::Secret(SecretStep { content: SecretContent::Entries(entries), .. }) => entries
+                .iter()
+                .filter_map(|entry| match &entry.source {
+                    SecretSource::Input(name) => Some(name),
+                    _ => None,
+                })
+                .collect(),
+            Step::External(external) => external.auth.password_input().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        let granted = |name: &String| {
+            self.granted
+                .iter()
+                .any(|held| matches!(held, Permission::SecretInput { name: held, .. } if held == name))
+        };
+        let missing = inputs.into_iter().filter(|name| !granted(name));
+        needs.extend(missing.map(|name| format!("use the secret input {name}")));
         needs
     }
 
@@ -239,26 +250,34 @@ impl Gate<'_> {
                 TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() },
                 Place::within(selection.namespace.as_deref()),
             ),
-            Probe::Http(http) => match &http.target {
-                HttpTarget::Service(service) => {
-                    let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
-                    let place = Place::Namespace(&service.namespace);
-                    // Who may look must not be able to change: not outside tests, which a person asks for, and not in
-                    // the Services of others.
-                    let asks = matches!(http.method, HttpMethod::Get | HttpMethod::Head);
-                    if !asks && (phase != TESTS || !self.emits(&kind, place)) {
-                        let method = http.method.as_str();
-                        return Some(format!(
-                            "send {method} to a Service, which only tests may, to Services of their own"
-                        ));
+            Probe::Http(http) => {
+                // Who may look must not be able to change: not outside tests, which a person asks for, and not in the
+                // Services of others.
+                let asks = matches!(http.method, HttpMethod::Get | HttpMethod::Head);
+                match &http.target {
+                    HttpTarget::Service(service) => {
+                        let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
+                        let place = Place::Namespace(&service.namespace);
+                        if !asks && (phase != TESTS || !self.emits(&kind, place)) {
+                            let method = http.method.as_str();
+                            return Some(format!(
+                                "send {method} to a Service, which only tests may, to Services of their own"
+                            ));
+                        }
+                        looks(kind, place)
                     }
-                    looks(kind, place)
+                    HttpTarget::Url(url) => {
+                        if !asks && phase != TESTS {
+                            return Some(format!(
+                                "send {} to a URL, which only tests may",
+                                http.method.as_str()
+                            ));
+                        }
+                        let wanted = Permission::Connect(origin(url));
+                        (!self.holds(&wanted)).then(|| wanted.to_string())
+                    }
                 }
-                HttpTarget::Url(url) => {
-                    let wanted = Permission::Connect(origin(url));
-                    (!self.holds(&wanted)).then(|| wanted.to_string())
-                }
-            },
+            }
         }
     }
 }
@@ -484,6 +503,45 @@ mod tests {
             ["stage all: Secret demo/root needs the permission to use the secret input admin-password"]
         );
         assert_eq!(denied(vec![emits, input], &plan).len(), 0);
+    }
+
+    fn external(base_url: &str, token_url: &str) -> Step {
+        let request = |method: &str| json!({"method": method, "path": "/a"});
+        let step = json!({"external": {"name": "client", "baseUrl": base_url, "select": "json",
+            "auth": {"passwordGrant": {"tokenUrl": token_url, "clientId": "c", "username": "u",
+                "passwordInput": "admin-password"}},
+            "find": request("GET"), "create": request("POST"), "desired": {}, "onUninstall": "delete"}});
+        serde_json::from_value(step).unwrap()
+    }
+
+    #[test]
+    fn a_password_goes_only_where_it_was_granted_to_go() {
+        let mut plan = plan(vec![], vec![]);
+        plan.outline.stages[0].steps = vec![external("https://api.io/a", "https://auth.io/token")];
+        let connect = |origin: &str| Permission::Connect(origin.into());
+        let input = Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() };
+        let all = vec![connect("https://api.io"), connect("https://auth.io"), input];
+        assert_eq!(denied(all.clone(), &plan), Vec::<String>::new());
+        for (left_out, expected) in ["https://api.io", "https://auth.io", "admin-password"].iter().enumerate()
+        {
+            let mut granted = all.clone();
+            granted.remove(left_out);
+            let denied = denied(granted, &plan);
+            assert!(denied.len() == 1 && denied[0].ends_with(expected), "{denied:?}");
+        }
+    }
+
+    #[test]
+    fn only_tests_may_send_what_changes_something_to_a_url() {
+        let mut check = http_check(HttpTarget::Url("https://api.io/a".into()));
+        if let Probe::Http(http) = &mut check.probe {
+            http.method = HttpMethod::Post;
+        }
+        let granted = vec![Permission::Connect("https://api.io".into())];
+        assert_eq!(denied(granted.clone(), &plan(vec![], vec![check.clone()])).len(), 1);
+        let mut testing = plan(vec![], vec![]);
+        testing.outline.tests = vec![check];
+        assert_eq!(denied(granted, &testing).len(), 0);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod canonical;
 mod check;
 mod descriptor;
 mod diff;
+mod external;
 mod facts;
 mod grants;
 mod image;
@@ -26,6 +27,7 @@ pub use descriptor::{
     Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
 };
 pub use diff::{Change, FieldChange, diff};
+pub use external::{Part, Template};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use grants::{Denial, Grants, permits_query};
 pub use image::ImageName;

@@ -1,6 +1,6 @@
 use crate::{Check, Expectation, ObjectRef, Outline, SecretContent, SecretSource, Step};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// Something in an outline that no cluster could make good.
@@ -30,6 +30,9 @@ impl fmt::Display for Fault {
 /// Labels and annotations of these prefixes are the host's own: who could set them could claim another release's
 /// objects (KEP-3659).
 const RESERVED_PREFIXES: [&str; 2] = ["applyset.kubernetes.io/", "thinkube.org/"];
+
+/// What an image step yields.
+const IMAGE_OUTPUTS: [&str; 2] = ["digest", "reference"];
 
 /// The rules that every outline must keep before anything else is asked of it. `secret_inputs` are the names that
 /// the descriptor states; `evaluates` says whether the plugin exports `checks`.
@@ -81,6 +84,8 @@ struct Rules<'a> {
     step_names: HashSet<String>,
     check_names: HashSet<String>,
     objects: HashSet<(String, String, String)>,
+    /// Of the steps so far, by step and output: whether it is secret.
+    outputs: HashMap<(String, String), bool>,
 }
 
 impl Rules<'_> {
@@ -118,6 +123,14 @@ impl Rules<'_> {
         }
     }
 
+    fn input(&mut self, stage: &str, title: &str, path: &str, name: &str) {
+        if !self.secret_inputs.contains(&name) {
+            let known = self.secret_inputs.join(", ");
+            let message = format!("`{name}` is none of the plugin's secret inputs: {known}");
+            self.fault(stage, title, path, message);
+        }
+    }
+
     fn step(&mut self, stage: &str, step: &Step) {
         let title = step.title();
         match step {
@@ -129,12 +142,8 @@ impl Rules<'_> {
                         self.fault(stage, &title, "", "a key is there twice".into());
                     }
                     for entry in entries {
-                        if let SecretSource::Input(name) = &entry.source
-                            && !self.secret_inputs.contains(&name.as_str())
-                        {
-                            let known = self.secret_inputs.join(", ");
-                            let message = format!("`{name}` is none of the plugin's secret inputs: {known}");
-                            self.fault(stage, &title, &format!("/{}", entry.key), message);
+                        if let SecretSource::Input(name) = &entry.source {
+                            self.input(stage, &title, &format!("/{}", entry.key), name);
                         }
                     }
                 }
@@ -155,8 +164,38 @@ impl Rules<'_> {
                 for fault in image.faults() {
                     self.fault(stage, &title, "", fault);
                 }
+                for output in IMAGE_OUTPUTS {
+                    self.outputs.insert((image.name.clone(), output.to_owned()), false);
+                }
             }
-            Step::External(_) | Step::PodFiles(_) => {}
+            Step::External(external) => {
+                for fault in external.faults() {
+                    self.fault(stage, &title, "", fault);
+                }
+                if let Some(input) = external.auth.password_input() {
+                    self.input(stage, &title, "", input);
+                }
+                for output in external.references() {
+                    let known = self.outputs.get(&(output.step.clone(), output.output.clone()));
+                    let named = format!("${{steps.{}.{}}}", output.step, output.output);
+                    match known {
+                        Some(false) => {}
+                        Some(true) => {
+                            let message = format!("`{named}` is secret, and only a Secret may hold it");
+                            self.fault(stage, &title, "", message);
+                        }
+                        None => {
+                            let message = format!("`{named}` is no output of a step before this one");
+                            self.fault(stage, &title, "", message);
+                        }
+                    }
+                }
+                for output in &external.outputs {
+                    let at = (external.name.clone(), output.name.clone());
+                    self.outputs.insert(at, output.secret);
+                }
+            }
+            Step::PodFiles(_) => {}
         }
         let name = match step {
             Step::Object(_) => None,
@@ -283,6 +322,41 @@ mod tests {
                 "metadata": {"name": "a", "namespace": "b"}}))
         };
         assert_eq!(messages(&outline(vec![one("v1"), one("v1beta1")])).len(), 1);
+    }
+
+    #[test]
+    fn an_external_step_names_open_outputs_of_steps_before_it_and_inputs_of_the_plugin() {
+        let external = |name: &str, path: &str, input: &str| {
+            let request = |method: &str| json!({"method": method, "path": path});
+            let output =
+                |name: &str, secret: bool| json!({"name": name, "select": "json.a", "secret": secret});
+            let step = json!({"external": {"name": name, "baseUrl": "https://a.io", "select": "json",
+                "auth": {"basic": {"username": "u", "passwordInput": input}},
+                "find": request("GET"), "create": request("POST"), "desired": {}, "onUninstall": "delete",
+                "outputs": [output("id", false), output("password", true)]}});
+            serde_json::from_value::<Step>(step).unwrap()
+        };
+        let client = || external("client", "/a", "admin-password");
+        let second = |path: &str| {
+            let faults = messages(&outline(vec![client(), external("mapper", path, "admin-password")]));
+            faults.first().map(|fault| fault.split_once(": ").unwrap().1.to_owned())
+        };
+        assert_eq!(second("/a/${steps.client.id}"), None);
+        assert_eq!(
+            second("/a/${steps.client.password}").unwrap(),
+            "`${steps.client.password}` is secret, and only a Secret may hold it"
+        );
+        assert_eq!(
+            second("/a/${steps.mapper.id}").unwrap(),
+            "`${steps.mapper.id}` is no output of a step before this one"
+        );
+        assert_eq!(
+            messages(&outline(vec![external("client", "/a", "other")])),
+            [
+                "stage all, external resource client: `other` is none of the plugin's secret inputs: admin-password"
+            ]
+        );
+        assert_eq!(messages(&outline(vec![external("client", "a", "admin-password")])).len(), 2);
     }
 
     #[test]
