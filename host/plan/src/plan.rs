@@ -32,6 +32,14 @@ impl Outline {
             .chain(named("health", &self.health))
             .chain(named(crate::grants::TESTS, &self.tests))
     }
+
+    /// Every resource behind an HTTP API, in order.
+    pub fn external(&self) -> impl Iterator<Item = &ExternalStep> {
+        self.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {
+            Step::External(step) => Some(&**step),
+            _ => None,
+        })
+    }
 }
 
 fn named<'a>(name: &'a str, checks: &'a [Check]) -> impl Iterator<Item = (&'a str, &'a Check)> {
@@ -363,6 +371,13 @@ pub struct ExternalStep {
     pub outputs: Vec<ExternalOutput>,
     /// What happens at uninstall.
     pub on_uninstall: OnUninstall,
+}
+
+impl ExternalStep {
+    /// Whether both are about the same resource, however it is to be: what finds it is what it is known by.
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.base_url == other.base_url && self.find == other.find && self.select == other.select
+    }
 }
 
 /// How the host shows an HTTP API who it is.
