@@ -54,9 +54,11 @@ mod check;
 mod context;
 mod descriptor;
 mod export;
+mod external;
 pub mod log;
 mod object;
 mod plan;
+pub mod recipes;
 mod secret;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -78,6 +80,7 @@ pub use bindings::plugin::thinkube::plugin::types::{
 pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
+pub use external::External;
 pub use k8s_openapi;
 pub use object::Object;
 pub use schemars;

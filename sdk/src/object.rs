@@ -1,4 +1,4 @@
-use crate::bindings::plugin::thinkube::plugin::plan::ObjectStep;
+use crate::bindings::plugin::thinkube::plugin::plan::{Binding, ObjectStep, OutputRef};
 use crate::{Kind, ObjectRef, OnChange, OnUninstall, Selection, Step};
 use k8s_openapi::Resource;
 use serde::Serialize;
@@ -52,6 +52,19 @@ impl Object {
     /// Is deleted and created anew when it changes, because a field of it cannot be changed in place.
     pub fn recreate(mut self) -> Self {
         self.step.on_change = OnChange::Recreate;
+        self
+    }
+
+    /// A place of the manifest that the host fills in when another step has yielded the text. `pointer` is a JSON Pointer
+    /// (RFC 6901) to a value that is there, and that only holds the place.
+    pub fn bind(
+        mut self,
+        pointer: impl Into<String>,
+        step: impl Into<String>,
+        output: impl Into<String>,
+    ) -> Self {
+        let source = OutputRef { step: step.into(), output: output.into() };
+        self.step.bindings.push(Binding { pointer: pointer.into(), source });
         self
     }
 

@@ -1,4 +1,4 @@
-use crate::{Check, Object, Outcome, Plan, Secret, Stage};
+use crate::{Check, External, Object, Outcome, Plan, Secret, Stage};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -64,6 +64,12 @@ impl Stage {
     /// A Secret that the host composes.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.steps.push(secret.into());
+        self
+    }
+
+    /// A resource behind an HTTP API.
+    pub fn external(mut self, external: External) -> Self {
+        self.steps.push(external.into());
         self
     }
 

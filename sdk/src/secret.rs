@@ -1,4 +1,6 @@
-use crate::bindings::plugin::thinkube::plugin::plan::{SecretContent, SecretEntry, SecretSource, SecretStep};
+use crate::bindings::plugin::thinkube::plugin::plan::{
+    OutputRef, SecretContent, SecretEntry, SecretSource, SecretStep,
+};
 use crate::{Encoding, Kind, ObjectRef, OnUninstall, RandomText, SecretKey, Step};
 
 /// A Secret that the host composes. The plugin says where each value comes from and sees none.
@@ -6,7 +8,7 @@ use crate::{Encoding, Kind, ObjectRef, OnUninstall, RandomText, SecretKey, Step}
 pub struct Secret {
     target: ObjectRef,
     secret_type: String,
-    entries: Vec<SecretEntry>,
+    content: SecretContent,
     on_uninstall: OnUninstall,
 }
 
@@ -16,9 +18,16 @@ impl Secret {
         Self {
             target: Kind::new("v1", "Secret").namespaced(namespace, name),
             secret_type: "Opaque".to_owned(),
-            entries: Vec::new(),
+            content: SecretContent::Entries(Vec::new()),
             on_uninstall: OnUninstall::Delete,
         }
+    }
+
+    /// Every key of another Secret, followed when it changes. Say its type with [`of_type`](Self::of_type): it must be of
+    /// that type. An entry that is added makes this no mirror any more. Needs
+    /// [`Permission::CopySecret`](crate::Permission).
+    pub fn mirror(namespace: impl Into<String>, name: impl Into<String>, of: ObjectRef) -> Self {
+        Self { content: SecretContent::Mirror(of), ..Self::new(namespace, name) }
     }
 
     /// Another type, for example `kubernetes.io/basic-auth`.
@@ -40,6 +49,11 @@ impl Secret {
     /// A key of another Secret, followed when it changes. Needs [`Permission::CopySecret`](crate::Permission).
     pub fn copy(self, key: impl Into<String>, from: SecretKey) -> Self {
         self.entry(key, SecretSource::Copy(from))
+    }
+
+    /// What another step of the plan yields.
+    pub fn output(self, key: impl Into<String>, step: impl Into<String>, output: impl Into<String>) -> Self {
+        self.entry(key, SecretSource::Output(OutputRef { step: step.into(), output: output.into() }))
     }
 
     /// Text with `${key}` for the values of other entries of this Secret; `$$` is a dollar sign.
@@ -64,7 +78,11 @@ impl Secret {
     }
 
     fn entry(mut self, key: impl Into<String>, source: SecretSource) -> Self {
-        self.entries.push(SecretEntry { key: key.into(), source });
+        let entry = SecretEntry { key: key.into(), source };
+        match &mut self.content {
+            SecretContent::Entries(entries) => entries.push(entry),
+            SecretContent::Mirror(_) => self.content = SecretContent::Entries(vec![entry]),
+        }
         self
     }
 }
@@ -75,7 +93,7 @@ impl From<Secret> for Step {
             name: secret.target.name.clone(),
             target: secret.target,
             secret_type: secret.secret_type,
-            content: SecretContent::Entries(secret.entries),
+            content: secret.content,
             on_uninstall: secret.on_uninstall,
         })
     }

@@ -522,8 +522,20 @@ pub(crate) fn applied_json(applied: &Applied) -> Value {
 }
 
 pub(crate) fn release_summary(release: &Release) -> Value {
-    let Release { name, namespace, revision, phase, message, plan, digest, inventory, applyset_id, updated } =
-        release;
+    let Release {
+        name,
+        namespace,
+        revision,
+        phase,
+        message,
+        plan,
+        digest,
+        inventory,
+        external,
+        applyset_id,
+        updated,
+    } = release;
+    let external = external.iter().map(|step| json!({"name": step.name, "baseUrl": step.base_url}));
     json!({
         "name": name,
         "namespace": namespace,
@@ -533,6 +545,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         "plugin": plan.plugin,
         "digest": digest,
         "objects": inventory.len(),
+        "external": external.collect::<Vec<_>>(),
         "applysetId": applyset_id,
         "updated": updated,
     })

@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
-use thinkube_plan::{Digest, ObjectRef, OnChange, OnUninstall, Plan, SecretInputs};
+use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnChange, OnUninstall, Outputs, Plan, Values};
 
 /// How long the server may take to serve a kind whose definition it has just accepted, and to let go of an object
 /// that is on its way out.
@@ -81,7 +81,7 @@ impl Default for ApplyOptions {
 pub struct Apply<'a> {
     pub(crate) cluster: &'a Cluster,
     plan: &'a Plan,
-    secrets: &'a SecretInputs,
+    values: Values,
     pub(crate) events: Events<'a>,
     pub(crate) targets: Vec<Target>,
     needs: Vec<Need>,
@@ -104,7 +104,7 @@ impl Cluster {
     pub async fn begin<'a>(
         &'a self,
         plan: &'a Plan,
-        secrets: &'a SecretInputs,
+        values: &Values,
         comparison: Comparison,
         options: &ApplyOptions,
         events: Events<'a>,
@@ -132,7 +132,7 @@ impl Cluster {
         Ok(Apply {
             cluster: self,
             plan,
-            secrets,
+            values: values.clone(),
             events,
             targets,
             needs,
@@ -178,9 +178,12 @@ impl Cluster {
         }
         let old = stored.as_ref().map(|stored| stored.inventory.as_slice()).unwrap_or_default();
         let inventory = superset(old, targets, needs);
+        let mut external: Vec<ExternalStep> = plan.outline.external().cloned().collect();
+        let old = stored.iter().flat_map(|stored| &stored.external);
+        external.extend(old.filter(|old| plan.outline.external().all(|new| !new.is_of(old))).cloned());
         let (resource_version, uid) =
             stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
-        let mut stored = Stored { record, inventory, resource_version, uid };
+        let mut stored = Stored { record, inventory, external, resource_version, uid };
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
             release: plan.release.clone(),
@@ -279,9 +282,20 @@ struct Done {
 }
 
 impl Apply<'_> {
+    /// Resources outside the cluster that the release may have from before, and that the plan no longer wants.
+    pub fn gone_external(&self) -> Vec<ExternalStep> {
+        let wanted = |old: &ExternalStep| self.plan.outline.external().any(|new| new.is_of(old));
+        self.stored.external.iter().filter(|old| !wanted(old)).cloned().collect()
+    }
+
     /// The revision that is being applied.
     pub fn revision(&self) -> u32 {
         self.stored.record.revision
+    }
+
+    /// Takes what steps of the plan have yielded, for the objects to come.
+    pub fn learn(&mut self, outputs: Outputs) {
+        self.values.outputs.extend(outputs);
     }
 
     /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,
@@ -376,6 +390,7 @@ impl Apply<'_> {
         self.claim.check()?;
         self.stored.record.phase = Phase::Deployed;
         self.stored.record.message = None;
+        self.stored.external = self.plan.outline.external().cloned().collect();
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
             let revision = self.stored.record.revision;
@@ -492,21 +507,22 @@ impl Apply<'_> {
 
     /// What is sent for a target: all of it, or for an object that is adopted to be left alone only the label.
     async fn desired(&self, target: &Target, exists: bool) -> Result<Value, Error> {
-        match &target.desired {
-            Desired::Manifest(manifest) if exists && target.on_change == OnChange::Keep => Ok(json!({
-                "apiVersion": manifest["apiVersion"], "kind": manifest["kind"],
-                "metadata": {"name": target.object.name, "namespace": target.object.namespace,
-                    "labels": {crate::applyset::PART_OF: self.applyset}},
-            })),
-            Desired::Manifest(manifest) => Ok(manifest.clone()),
-            Desired::Secret(step) => {
+        let live = match &target.desired {
+            Desired::Secret(_) => {
                 let namespace = target.object.namespace.as_deref();
-                let live = self.cluster.get(&target.kind, namespace, &target.object.name).await?;
-                let composed =
-                    self.cluster.composed(step, &self.applyset, self.secrets, live.as_ref(), true).await?;
-                composed.map_err(|lack| lack_error(target, lack))
+                self.cluster.get(&target.kind, namespace, &target.object.name).await?
             }
-        }
+            _ if exists && target.on_change == OnChange::Keep => {
+                return Ok(json!({
+                    "apiVersion": target.object.api_version, "kind": target.object.kind,
+                    "metadata": {"name": target.object.name, "namespace": target.object.namespace,
+                        "labels": {crate::applyset::PART_OF: self.applyset}},
+                }));
+            }
+            _ => None,
+        };
+        let desired = self.cluster.desired(target, &self.applyset, &self.values, live.as_ref(), true).await?;
+        desired.map_err(|lack| lack_error(target, lack))
     }
 
     /// Deletes and makes anew. The new one has been proven valid by then.

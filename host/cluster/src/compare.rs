@@ -13,7 +13,7 @@ use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use thinkube_plan::{Digest, ObjectRef, OnChange, Plan, SecretContent, SecretInputs, SecretStep};
+use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnChange, Plan, SecretContent, SecretStep, Values};
 
 /// More of one kind in one namespace than this are looked up by one LIST.
 const FEW: usize = 8;
@@ -75,6 +75,11 @@ impl Comparison {
         wanted.chain(self.gone.iter().map(|entry| (entry.object.clone(), gone_action(entry)))).collect()
     }
 
+    /// Resources outside the cluster that the release may have.
+    pub fn external(&self) -> &[ExternalStep] {
+        self.stored.as_ref().map(|stored| stored.external.as_slice()).unwrap_or_default()
+    }
+
     /// Objects that are there and that the release does not own, with what is known of their owner.
     pub fn not_owned(&self) -> &[(ObjectRef, String)] {
         &self.not_owned
@@ -122,8 +127,8 @@ impl Cluster {
     /// # Errors
     /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`], [`Error::Unsupported`],
     /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
-    pub async fn compare(&self, plan: &Plan, secrets: &SecretInputs) -> Result<Comparison, Error> {
-        let comparison = self.look(plan, secrets).await?;
+    pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
+        let comparison = self.look(plan, values).await?;
         let missing = comparison.1.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect();
         Error::several(missing)?;
         Ok(comparison.0)
@@ -133,7 +138,7 @@ impl Cluster {
     pub(crate) async fn look(
         &self,
         plan: &Plan,
-        secrets: &SecretInputs,
+        values: &Values,
     ) -> Result<(Comparison, Vec<(Target, Lack)>), Error> {
         check_release(&plan.release)?;
         let applyset = self.applyset_id(&plan.release);
@@ -154,7 +159,7 @@ impl Cluster {
         for target in &targets {
             let at = target.id();
             let judged =
-                self.judge(target, live.get(&at), entry(stored.as_ref(), &at), secrets, &applyset, &planned);
+                self.judge(target, live.get(&at), entry(stored.as_ref(), &at), values, &applyset, &planned);
             needs.push(match judged.await? {
                 Ok(need) => need,
                 Err(lack) => {
@@ -221,26 +226,23 @@ impl Cluster {
         target: &Target,
         live: Option<&Value>,
         entry: Option<&Entry>,
-        secrets: &SecretInputs,
+        values: &Values,
         applyset: &str,
         planned: &HashSet<Id>,
     ) -> Result<Result<Need, Lack>, Error> {
         let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
         let skipped = entry.is_some_and(|entry| entry.phase == EntryPhase::Skipped);
-        let desired = match &target.desired {
-            Desired::Manifest(manifest) => manifest.clone(),
-            Desired::Secret(step) => match self.composed(step, applyset, secrets, live, false).await? {
-                Ok(desired) => desired,
-                Err(_) if live.is_none() && skipped => return Ok(Ok(Need::Skipped)),
-                Err(Lack::Random) => return Ok(Ok(missing_or(live, Need::Update))),
-                Err(Lack::Copy { source, .. }) if planned.contains(&secret_id(&source)) => {
-                    return Ok(Ok(missing_or(live, Need::Update)));
-                }
-                Err(Lack::Mirror { source }) if planned.contains(&id(&source)) => {
-                    return Ok(Ok(missing_or(live, Need::Update)));
-                }
-                Err(lack) => return Ok(Err(lack)),
-            },
+        let desired = match self.desired(target, applyset, values, live, false).await? {
+            Ok(desired) => desired,
+            Err(_) if live.is_none() && skipped => return Ok(Ok(Need::Skipped)),
+            Err(Lack::Random | Lack::Output { .. }) => return Ok(Ok(missing_or(live, Need::Update))),
+            Err(Lack::Copy { source, .. }) if planned.contains(&secret_id(&source)) => {
+                return Ok(Ok(missing_or(live, Need::Update)));
+            }
+            Err(Lack::Mirror { source }) if planned.contains(&id(&source)) => {
+                return Ok(Ok(missing_or(live, Need::Update)));
+            }
+            Err(lack) => return Ok(Err(lack)),
         };
         let Some(live) = live else {
             let over = entry.is_some_and(|entry| is_over(entry, target, &desired));
@@ -265,24 +267,44 @@ impl Cluster {
         Ok(Ok(if same { Need::Nothing } else { Need::Update }))
     }
 
-    /// The Secret of a step as it would be sent. With `make`, random values are made where there are none.
-    pub(crate) async fn composed(
+    /// A target as it would be sent. With `make`, random values of a Secret are made where there are none.
+    pub(crate) async fn desired(
         &self,
-        step: &SecretStep,
+        target: &Target,
         applyset: &str,
-        inputs: &SecretInputs,
+        values: &Values,
         live: Option<&Value>,
         make: bool,
     ) -> Result<Result<Value, Lack>, Error> {
-        if let SecretContent::Mirror(source) = &step.content {
-            let namespace = source.namespace.as_deref().unwrap_or_default();
-            check_name("namespace", namespace)?;
-            let found = self.get(&Kind::secret(), Some(namespace), &source.name).await?;
-            return Ok(mirror(step, applyset, source, found.as_ref()));
+        match &target.desired {
+            Desired::Secret(step) => self.composed(step, applyset, values, live, make).await,
+            Desired::Manifest(_) | Desired::Bound(_) => {
+                Ok(target.manifest(applyset, &values.outputs).map(Option::unwrap_or_default))
+            }
         }
+    }
+
+    /// The Secret of a step as it would be sent. With `make`, random values are made where there are none.
+    async fn composed(
+        &self,
+        step: &SecretStep,
+        applyset: &str,
+        values: &Values,
+        live: Option<&Value>,
+        make: bool,
+    ) -> Result<Result<Value, Lack>, Error> {
+        let entries = match &step.content {
+            SecretContent::Entries(entries) => entries,
+            SecretContent::Mirror(source) => {
+                let namespace = source.namespace.as_deref().unwrap_or_default();
+                check_name("namespace", namespace)?;
+                let found = self.get(&Kind::secret(), Some(namespace), &source.name).await?;
+                return Ok(mirror(step, applyset, source, found.as_ref()));
+            }
+        };
         let mut found: BTreeMap<(String, String, String), Bytes> = BTreeMap::new();
         let mut read: BTreeMap<(&str, &str), Option<Value>> = BTreeMap::new();
-        for source in copies(step) {
+        for source in copies(entries) {
             let at = (source.namespace.as_str(), source.name.as_str());
             if let std::collections::btree_map::Entry::Vacant(vacant) = read.entry(at) {
                 check_name("namespace", &source.namespace)?;
@@ -294,7 +316,7 @@ impl Cluster {
                 found.insert((source.namespace.clone(), source.name.clone(), source.key.clone()), value);
             }
         }
-        Ok(compose(step, applyset, &Sources { inputs, live, copies: &found, make }))
+        Ok(compose(step, entries, applyset, &Sources { values, live, copies: &found, make }))
     }
 
     /// Looks at what is not there by label: whether it is somebody else's, and whether its namespace will take it.
@@ -505,10 +527,10 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
         )),
         Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
         Lack::Random => invalid("no random value could be made".into()),
-        Lack::Unsupported => Error::Unsupported {
-            what: format!("stage {stage}, {object}"),
-            cannot: "fill outputs of other steps into a Secret".into(),
-        },
+        Lack::Output { at } => {
+            invalid(format!("step {} has not yielded the output `{}` that it needs", at.step, at.output))
+        }
+        Lack::Binding { pointer, message } => invalid(format!("{pointer}: {message}")),
     }
 }
 

@@ -7,8 +7,8 @@ use rand::TryRngCore as _;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thinkube_plan::{
-    Encoding, ObjectRef, RandomText, SecretContent, SecretEntry, SecretInputs, SecretKey, SecretSource,
-    SecretStep,
+    Binding, Encoding, ObjectRef, Output, OutputRef, Outputs, RandomText, SecretEntry, SecretKey,
+    SecretSource, SecretStep, Values,
 };
 use zeroize::Zeroizing;
 
@@ -29,12 +29,14 @@ pub(crate) enum Lack {
     Random,
     /// The template is wrong.
     Template { key: String, message: String },
-    /// A source that this host does not have.
-    Unsupported,
+    /// A step has not yielded it, or not yet.
+    Output { at: OutputRef },
+    /// A place in a manifest can't be filled in.
+    Binding { pointer: String, message: &'static str },
 }
 
 pub(crate) struct Sources<'a> {
-    pub(crate) inputs: &'a SecretInputs,
+    pub(crate) values: &'a Values,
     /// The Secret as it is; random values are kept from it.
     pub(crate) live: Option<&'a Value>,
     pub(crate) copies: &'a BTreeMap<(String, String, String), Bytes>,
@@ -43,8 +45,12 @@ pub(crate) struct Sources<'a> {
 }
 
 /// The Secret as it is sent to the server.
-pub(crate) fn compose(step: &SecretStep, applyset: &str, sources: &Sources<'_>) -> Result<Value, Lack> {
-    let SecretContent::Entries(entries) = &step.content else { return Err(Lack::Unsupported) };
+pub(crate) fn compose(
+    step: &SecretStep,
+    entries: &[SecretEntry],
+    applyset: &str,
+    sources: &Sources<'_>,
+) -> Result<Value, Lack> {
     let mut values: BTreeMap<&str, Bytes> = BTreeMap::new();
     for entry in entries {
         if let Some(value) = direct(entry, sources)? {
@@ -97,15 +103,31 @@ fn secret(step: &SecretStep, applyset: &str, secret_type: &str, data: Value) -> 
     })
 }
 
-/// The keys of other Secrets that a step copies.
-pub(crate) fn copies(step: &SecretStep) -> Vec<&SecretKey> {
-    let SecretContent::Entries(entries) = &step.content else { return Vec::new() };
-    let copied = |entry: &'_ SecretEntry| matches!(entry.source, SecretSource::Copy(_));
-    entries
-        .iter()
-        .filter(|entry| copied(entry))
-        .filter_map(|entry| if let SecretSource::Copy(source) = &entry.source { Some(source) } else { None })
-        .collect()
+/// The keys of other Secrets that entries copy.
+pub(crate) fn copies(entries: &[SecretEntry]) -> impl Iterator<Item = &SecretKey> {
+    entries.iter().filter_map(|entry| match &entry.source {
+        SecretSource::Copy(source) => Some(source),
+        _ => None,
+    })
+}
+
+/// A manifest with what other steps have yielded in the places that are kept for it.
+pub(crate) fn bind(mut manifest: Value, bindings: &[Binding], outputs: &Outputs) -> Result<Value, Lack> {
+    for Binding { pointer, source } in bindings {
+        let wrong = |message| Lack::Binding { pointer: pointer.clone(), message };
+        let text = match outputs.get(source) {
+            Some(Output::Open(text)) => text.clone(),
+            // A manifest is shown, recorded and readable in the cluster.
+            Some(Output::Secret(_)) => {
+                return Err(wrong("the output is secret, and only a Secret may hold it"));
+            }
+            None => return Err(Lack::Output { at: source.clone() }),
+        };
+        let place =
+            manifest.pointer_mut(pointer).ok_or_else(|| wrong("there is no such place in the manifest"))?;
+        *place = text.into();
+    }
+    Ok(manifest)
 }
 
 /// The value of a key in a Secret as the server answers it.
@@ -119,8 +141,11 @@ fn direct(entry: &SecretEntry, sources: &Sources<'_>) -> Result<Option<Bytes>, L
     Ok(Some(match &entry.source {
         SecretSource::Plain(text) => Zeroizing::new(text.clone().into_bytes()),
         SecretSource::Input(name) => {
-            let text =
-                sources.inputs.get(name).ok_or_else(|| Lack::Input { key: key(), input: name.clone() })?;
+            let text = sources
+                .values
+                .inputs
+                .get(name)
+                .ok_or_else(|| Lack::Input { key: key(), input: name.clone() })?;
             Zeroizing::new(text.expose().as_bytes().to_vec())
         }
         SecretSource::Random(random) => {
@@ -138,7 +163,11 @@ fn direct(entry: &SecretEntry, sources: &Sources<'_>) -> Result<Option<Bytes>, L
             found.cloned().ok_or_else(|| Lack::Copy { key: key(), source: source.clone() })?
         }
         SecretSource::Template(_) => return Ok(None),
-        SecretSource::Output(_) => return Err(Lack::Unsupported),
+        SecretSource::Output(at) => match sources.values.outputs.get(at) {
+            Some(Output::Open(text)) => Zeroizing::new(text.clone().into_bytes()),
+            Some(Output::Secret(text)) => Zeroizing::new(text.expose().as_bytes().to_vec()),
+            None => return Err(Lack::Output { at: at.clone() }),
+        },
     }))
 }
 
@@ -200,7 +229,7 @@ fn fill<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thinkube_plan::OnUninstall;
+    use thinkube_plan::{OnUninstall, SecretContent, SecretInputs};
 
     fn step(entries: Vec<(&str, SecretSource)>) -> SecretStep {
         let entries =
@@ -222,11 +251,17 @@ mod tests {
     fn composed(step: &SecretStep, live: Option<&Value>, make: bool) -> Result<Value, Lack> {
         let inputs: SecretInputs =
             [("admin".to_owned(), thinkube_plan::SecretText::new("hunter2".into()))].into_iter().collect();
+        let SecretContent::Entries(entries) = &step.content else { panic!("it has entries") };
+        let mut outputs = Outputs::default();
+        let text = thinkube_plan::SecretText::new("yielded".into());
+        outputs.insert("client", "secret", Output::Secret(text));
+        outputs.insert("image", "digest", Output::Open("sha256:0".into()));
+        let values = Values { inputs, outputs };
         let copies = BTreeMap::from([(
             ("o".to_owned(), "x".to_owned(), "k".to_owned()),
             Zeroizing::new(b"copied".to_vec()),
         )]);
-        compose(step, "id", &Sources { inputs: &inputs, live, copies: &copies, make })
+        compose(step, entries, "id", &Sources { values: &values, live, copies: &copies, make })
     }
 
     fn text(secret: &Value, key: &str) -> String {
@@ -235,6 +270,10 @@ mod tests {
 
     fn template(text: &str) -> SecretSource {
         SecretSource::Template(text.into())
+    }
+
+    fn output(step: &str, output: &str) -> SecretSource {
+        SecretSource::Output(OutputRef { step: step.into(), output: output.into() })
     }
 
     fn random(bytes: u32, encoding: Encoding) -> SecretSource {
@@ -250,14 +289,40 @@ mod tests {
             ("user", SecretSource::Plain("root".into())),
             ("password", SecretSource::Input("admin".into())),
             ("copy", SecretSource::Copy(copy)),
+            ("client", output("client", "secret")),
+            ("image", output("image", "digest")),
             ("hex", random(16, Encoding::Hex)),
             ("b64", random(3, Encoding::Base64Url)),
         ]);
         let secret = composed(&step, None, true).unwrap();
         assert_eq!(text(&secret, "url"), "http://root:hunter2@host/$[copied]");
+        assert_eq!((text(&secret, "client"), text(&secret, "image")), ("yielded".into(), "sha256:0".into()));
         assert_eq!(text(&secret, "hex").len(), 32);
         assert_eq!(text(&secret, "b64").len(), 4);
         assert_eq!(secret["type"], "Opaque");
+    }
+
+    #[test]
+    fn an_open_output_fills_a_place_of_a_manifest_and_a_secret_one_never_does() {
+        let mut outputs = Outputs::default();
+        outputs.insert("image", "reference", Output::Open("r@sha256:0".into()));
+        outputs.insert("client", "secret", Output::Secret(thinkube_plan::SecretText::new("s".into())));
+        let binding = |pointer: &str, step: &str, output: &str| Binding {
+            pointer: pointer.into(),
+            source: OutputRef { step: step.into(), output: output.into() },
+        };
+        let manifest = json!({"spec": {"image": "", "other": 1}});
+        let bound =
+            bind(manifest.clone(), &[binding("/spec/image", "image", "reference")], &outputs).unwrap();
+        assert_eq!(bound, json!({"spec": {"image": "r@sha256:0", "other": 1}}));
+        for (wrong, lack) in [
+            (binding("/spec/none", "image", "reference"), "no such place"),
+            (binding("/spec/image", "client", "secret"), "secret"),
+            (binding("/spec/image", "image", "digest"), "digest"),
+        ] {
+            let error = format!("{:?}", bind(manifest.clone(), &[wrong], &outputs).unwrap_err());
+            assert!(error.contains(lack), "{error}");
+        }
     }
 
     #[test]

@@ -8,19 +8,18 @@ use crate::compose::Lack;
 use crate::event::quiet;
 use crate::kstatus::State;
 use crate::release::{Action, ObjectChange};
-use crate::resolve::Desired;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
-use thinkube_plan::{OnChange, Plan, SecretInputs, diff};
+use thinkube_plan::{OnChange, Plan, Values, diff};
 
 impl Cluster {
     /// What an apply of `plan` would change, as the server itself says (dry run). Nothing is written.
     ///
     /// # Errors
     /// As [`Cluster::compare`], and whatever the server refuses in the plan: all of it at once.
-    pub async fn dry_run(&self, plan: &Plan, secrets: &SecretInputs) -> Result<Vec<ObjectChange>, Error> {
-        let (comparison, lacking) = self.look(plan, secrets).await?;
+    pub async fn dry_run(&self, plan: &Plan, values: &Values) -> Result<Vec<ObjectChange>, Error> {
+        let (comparison, lacking) = self.look(plan, values).await?;
         let mut unknown = BTreeMap::new();
         let mut wrong = Vec::new();
         for (target, lack) in lacking {
@@ -43,7 +42,7 @@ impl Cluster {
             .collect();
         let looks = (0..comparison.targets.len()).map(|index| {
             let unknown = unknown.get(&comparison.targets[index].id());
-            self.change(plan, secrets, &comparison, index, unknown, &made)
+            self.change(plan, values, &comparison, index, unknown, &made)
         });
         let results: Vec<Result<ObjectChange, Error>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
         let (mut changes, mut errors) = (Vec::new(), Vec::new());
@@ -67,7 +66,7 @@ impl Cluster {
     async fn change(
         &self,
         plan: &Plan,
-        secrets: &SecretInputs,
+        values: &Values,
         comparison: &Comparison,
         index: usize,
         unknown: Option<&String>,
@@ -109,18 +108,22 @@ impl Cluster {
             return Ok(change(Action::Create, Some("the one that is there is being deleted")));
         }
         let applyset = self.applyset_id(&plan.release);
-        let desired = match &target.desired {
-            Desired::Manifest(manifest) => manifest.clone(),
-            Desired::Secret(step) => {
-                match self.composed(step, &applyset, secrets, live.as_ref(), true).await? {
-                    Ok(desired) => desired,
-                    Err(Lack::Copy { .. }) => {
-                        let action = if live.is_some() { Action::Update } else { Action::Create };
-                        return Ok(change(action, Some("it copies from a Secret that this plan makes")));
-                    }
-                    Err(lack) => return Err(lack_error(target, lack)),
-                }
+        let later = |note| {
+            let action = if live.is_some() { Action::Update } else { Action::Create };
+            Ok(change(action, Some(note)))
+        };
+        let desired = match self.desired(target, &applyset, values, live.as_ref(), true).await? {
+            Ok(desired) => desired,
+            Err(Lack::Copy { .. } | Lack::Mirror { .. }) => {
+                return later("it copies from a Secret that this plan makes");
             }
+            Err(Lack::Output { at }) => {
+                return later(&format!(
+                    "not compared: step {} has not yielded its `{}` yet",
+                    at.step, at.output
+                ));
+            }
+            Err(lack) => return Err(lack_error(target, lack)),
         };
         let reply = self.call(&Ask::apply(&target.kind, &target.object, &desired, true), &quiet).await?;
         let mut notes = reply.warnings();

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use thinkube_plan::{Digest, FieldChange, ObjectRef, OnUninstall, Plan};
+use thinkube_plan::{Digest, ExternalStep, FieldChange, ObjectRef, OnUninstall, Plan};
 
 /// A release as the cluster records it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,6 +22,9 @@ pub struct Release {
     pub digest: Digest,
     /// Every object that may exist.
     pub inventory: Vec<Entry>,
+    /// Every resource outside the cluster that may exist.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalStep>,
     /// What its objects carry in the label `applyset.kubernetes.io/part-of`.
     pub applyset_id: String,
     /// When the record was written last, RFC 3339.

@@ -2,12 +2,13 @@
 
 use crate::Error;
 use crate::client::Cluster;
+use crate::compose::{Lack, bind};
 use crate::kind::{Kind, Kinds, array, check_name, is_group, is_label};
 use crate::normalise::normalise;
 use serde_json::Value;
 use std::collections::HashMap;
 use thinkube_plan::{
-    ObjectRef, OnChange, OnUninstall, Plan, SecretContent, SecretSource, SecretStep, Step, TypeMeta,
+    ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan, SecretStep, Step, TypeMeta,
 };
 
 /// One object that the plan wants.
@@ -28,6 +29,8 @@ pub(crate) struct Target {
 pub(crate) enum Desired {
     /// As it is sent.
     Manifest(Value),
+    /// As the plan has it, until what other steps yield is filled in.
+    Bound(Box<ObjectStep>),
     /// Composed when it is sent.
     Secret(Box<SecretStep>),
 }
@@ -35,6 +38,18 @@ pub(crate) enum Desired {
 impl Target {
     pub(crate) fn id(&self) -> Id {
         id(&self.object)
+    }
+
+    /// The manifest as it is sent; None: a Secret, which is composed.
+    pub(crate) fn manifest(&self, applyset: &str, outputs: &Outputs) -> Result<Option<Value>, Lack> {
+        match &self.desired {
+            Desired::Manifest(manifest) => Ok(Some(manifest.clone())),
+            Desired::Bound(step) => {
+                let bound = bind(step.manifest.clone(), &step.bindings, outputs)?;
+                Ok(Some(normalise(&bound, self.object.namespace.as_deref(), applyset)))
+            }
+            Desired::Secret(_) => Ok(None),
+        }
     }
 
     /// Whether a Namespace asks for no more than to be there.
@@ -75,7 +90,8 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
     }
     let mut targets = Vec::new();
     for (index, stage) in plan.outline.stages.iter().enumerate() {
-        for step in &stage.steps {
+        // What is no object is not the cluster's: images and external resources.
+        for step in stage.steps.iter().filter(|step| !matches!(step, Step::Image(_) | Step::External(_))) {
             let place = Place { stage: index, stage_name: &stage.name, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
@@ -104,7 +120,12 @@ impl Place<'_> {
         own_kinds: &HashMap<TypeMeta, Kind>,
         applyset: &str,
     ) -> Result<Target, Error> {
-        self.supported()?;
+        if let Step::PodFiles(_) = self.step {
+            return Err(Error::Unsupported {
+                what: format!("stage {}, {}", self.stage_name, self.step.title()),
+                cannot: "write files in pods".into(),
+            });
+        }
         let mut object =
             self.step.target().ok_or_else(|| self.invalid("apiVersion, kind or metadata.name is missing"))?;
         check_name(&self.step.title(), &object.name)
@@ -135,12 +156,17 @@ impl Place<'_> {
             object.namespace = None;
         }
         let (on_change, desired) = match self.step {
+            Step::Object(step) if !step.bindings.is_empty() => {
+                (step.on_change, Desired::Bound(Box::new(step.clone())))
+            }
             Step::Object(step) => {
                 let manifest = normalise(&step.manifest, object.namespace.as_deref(), applyset);
                 (step.on_change, Desired::Manifest(manifest))
             }
             Step::Secret(step) => (OnChange::Update, Desired::Secret(Box::new(step.clone()))),
-            Step::Image(_) | Step::External(_) | Step::PodFiles(_) => return Err(self.unsupported("do that")),
+            Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {
+                return Err(self.invalid("it is no object"));
+            }
         };
         Ok(Target {
             object,
@@ -152,33 +178,6 @@ impl Place<'_> {
             desired,
             own_kind: own.is_some(),
         })
-    }
-
-    fn supported(&self) -> Result<(), Error> {
-        match self.step {
-            Step::Image(_) => Err(self.unsupported("build images")),
-            Step::External(_) => Err(self.unsupported("keep external resources")),
-            Step::PodFiles(_) => Err(self.unsupported("write files in pods")),
-            Step::Object(step) if !step.bindings.is_empty() => {
-                Err(self.unsupported("fill outputs of other steps into a manifest"))
-            }
-            Step::Object(_) => Ok(()),
-            Step::Secret(step) => match &step.content {
-                SecretContent::Entries(entries)
-                    if entries.iter().any(|entry| matches!(entry.source, SecretSource::Output(_))) =>
-                {
-                    Err(self.unsupported("fill outputs of other steps into a Secret"))
-                }
-                SecretContent::Entries(_) | SecretContent::Mirror(_) => Ok(()),
-            },
-        }
-    }
-
-    fn unsupported(&self, cannot: &str) -> Error {
-        Error::Unsupported {
-            what: format!("stage {}, {}", self.stage_name, self.step.title()),
-            cannot: cannot.to_owned(),
-        }
     }
 
     fn invalid(&self, message: &str) -> Error {
@@ -259,7 +258,7 @@ fn unserved(own_kinds: &mut HashMap<TypeMeta, Kind>, served: &Kinds) {
 mod tests {
     use super::*;
     use serde_json::json;
-    use thinkube_plan::{Digest, Identity, ObjectStep, Outline, Stage};
+    use thinkube_plan::{Digest, Identity, Outline, Stage};
 
     fn plan(group: &str, version: &str, kind: &str, plural: &str) -> Plan {
         let manifest = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

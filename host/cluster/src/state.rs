@@ -14,7 +14,7 @@ use flate2::read::{GzDecoder, GzEncoder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Read as _;
-use thinkube_plan::{Digest, Plan};
+use thinkube_plan::{Digest, ExternalStep, Plan};
 
 /// A ConfigMap holds 1 MiB at most.
 const CHUNK: usize = 700 << 10;
@@ -26,6 +26,7 @@ const KEPT_REVISIONS: u32 = 10;
 const RELEASE: &str = "thinkube.org/release";
 const REVISION_OF: &str = "thinkube.org/revision-of";
 const REVISION: &str = "thinkube.org/revision";
+const EXTERNAL: &str = "external.json";
 
 /// The parent without the inventory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub(crate) struct Record {
 pub(crate) struct Stored {
     pub(crate) record: Record,
     pub(crate) inventory: Vec<Entry>,
+    /// Every resource outside the cluster that may exist: what it takes to find and remove it, and no secret.
+    pub(crate) external: Vec<ExternalStep>,
     pub(crate) resource_version: String,
     pub(crate) uid: String,
 }
@@ -221,6 +224,9 @@ impl Cluster {
             },
             "data": {"release.json": json!(stored.record).to_string()},
         });
+        if !stored.external.is_empty() {
+            body["data"][EXTERNAL] = json!(json!(stored.external).to_string());
+        }
         if !stored.resource_version.is_empty() {
             body["metadata"]["resourceVersion"] = json!(stored.resource_version);
         }
@@ -243,7 +249,7 @@ impl Cluster {
     }
 
     pub(crate) fn released(&self, stored: Stored, plan: Plan) -> Release {
-        let Stored { record, inventory, .. } = stored;
+        let Stored { record, inventory, external, .. } = stored;
         Release {
             applyset_id: self.applyset_id(&record.name),
             name: record.name,
@@ -254,6 +260,7 @@ impl Cluster {
             plan,
             digest: record.digest,
             inventory,
+            external,
             updated: record.updated,
         }
     }
@@ -306,8 +313,10 @@ fn read(release: &str, parent: &Value) -> Result<Stored, Error> {
     };
     let inventory =
         serde_json::from_slice(&inventory).map_err(|error| corrupt("inventory", error.to_string()))?;
+    let external = parent["data"][EXTERNAL].as_str().map_or(Ok(Vec::new()), serde_json::from_str);
+    let external = external.map_err(|error| corrupt(EXTERNAL, error.to_string()))?;
     let meta = |field: &str| parent["metadata"][field].as_str().unwrap_or_default().to_owned();
-    Ok(Stored { record, inventory, resource_version: meta("resourceVersion"), uid: meta("uid") })
+    Ok(Stored { record, inventory, external, resource_version: meta("resourceVersion"), uid: meta("uid") })
 }
 
 /// Makes the home namespace if it is missing.

@@ -2,8 +2,10 @@ use crate::check::{CheckOutcome, Patience, failed, run_checks};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release, supported};
-use thinkube_plan::{Check, Plan, SecretInputs};
+use thinkube_cluster::{
+    Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release, supported,
+};
+use thinkube_plan::{Check, Outputs, Plan, SecretInputs, Step, Values};
 use thinkube_sandbox::Plugin;
 
 /// How to apply.
@@ -36,7 +38,8 @@ pub async fn preview(
     plan: &Plan,
     secrets: &SecretInputs,
 ) -> Result<Vec<ObjectChange>, Error> {
-    Ok(cluster.dry_run(plan, secrets).await?)
+    carried_out(plan)?;
+    Ok(cluster.dry_run(plan, &values(secrets)).await?)
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
@@ -54,6 +57,8 @@ pub async fn apply(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
+    carried_out(plan)?;
+    let values = values(secrets);
     let asking = Asking { cluster, plugin: &loaded.plugin, events };
     // Before anything is written: what cannot be looked at now cannot be looked at after an hour of applying either.
     let outline = &plan.outline;
@@ -63,7 +68,7 @@ pub async fn apply(
     }
     let (comparison, unchanged) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-        let comparison = cluster.compare(plan, secrets).await?;
+        let comparison = cluster.compare(plan, &values).await?;
         let settled =
             comparison.up_to_date() && asking.still_skipped(plan, &comparison.skipped_stages()).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
@@ -75,7 +80,7 @@ pub async fn apply(
         None => {
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
-            let mut run = cluster.begin(plan, secrets, comparison, &options, &pass_on).await?;
+            let mut run = cluster.begin(plan, &values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, stages(&mut run, plan, request, &asking)).await;
             match outcome {
                 Ok(()) => (run.finish().await?, true),
@@ -96,6 +101,26 @@ pub async fn apply(
         Vec::new()
     };
     Ok(Applied { release, changed, health })
+}
+
+fn values(inputs: &SecretInputs) -> Values {
+    Values { inputs: inputs.clone(), outputs: Outputs::default() }
+}
+
+/// Whether this host does everything that the plan wants.
+fn carried_out(plan: &Plan) -> Result<(), Error> {
+    let steps =
+        plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
+    for (stage, step) in steps {
+        let cannot = match step {
+            Step::Image(_) => "build images",
+            Step::External(_) => "keep external resources",
+            Step::Object(_) | Step::Secret(_) | Step::PodFiles(_) => continue,
+        };
+        let what = format!("stage {}, {}", stage.name, step.title());
+        return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
+    }
+    Ok(())
 }
 
 async fn stages(

@@ -1,8 +1,10 @@
-use crate::support::{Said, bench, on_change, plan, random, secrets, step};
+use crate::support::{Said, bench, on_change, password, plan, random, secrets, step};
 use serde_json::json;
 use std::time::Duration;
 use thinkube_cluster::{Action, Adopt, ApplyOptions, Error};
-use thinkube_plan::{OnChange, SecretInputs, SecretKey, SecretSource, Step};
+use thinkube_plan::{
+    Binding, OnChange, Output, OutputRef, SecretKey, SecretSource, SecretText, Step, Values,
+};
 
 #[tokio::test]
 async fn a_second_apply_sends_no_write_and_one_list_a_kind() {
@@ -149,10 +151,7 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
     assert!(bench.compare(&plan).await.unwrap().up_to_date());
 
     // A new value of the input reaches the Secret and its copies; the random value stays.
-    let changed: SecretInputs =
-        [("admin-password".to_owned(), thinkube_plan::SecretText::new("changed".into()))]
-            .into_iter()
-            .collect();
+    let changed = password("changed");
     let dry = bench.cluster.dry_run(&plan, &changed).await.unwrap();
     let text = format!("{dry:?}");
     assert!(
@@ -173,8 +172,44 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
     for value in ["hunter2", "changed@", &of(&root, "cookie")] {
         assert!(!kept.contains(value), "{value}");
     }
-    let missing = bench.cluster.compare(&plan, &SecretInputs::default()).await.err().unwrap();
+    let missing = bench.cluster.compare(&plan, &Values::default()).await.err().unwrap();
     assert!(matches!(&missing, Error::MissingInput { input, .. } if input == "admin-password"), "{missing}");
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn what_a_step_yields_reaches_a_secret_and_a_place_in_a_manifest() {
+    let Some(bench) = bench().await else { return };
+    let at = |output: &str| OutputRef { step: "elsewhere".into(), output: output.into() };
+    let Step::Object(mut config) = bench.config("bound", "") else { panic!() };
+    config.bindings = vec![Binding { pointer: "/data/key".into(), source: at("digest") }];
+    let secret = bench.secret("yielded", vec![("p", SecretSource::Output(at("password")))]);
+    let plan = bench.plan(vec![("one", vec![bench.namespace_step(), Step::Object(config), secret])]);
+    // Before the step has run, both are to be written, and nobody knows with what.
+    let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
+    assert!(
+        dry[1..].iter().all(|change| change.note.as_deref().unwrap_or("").contains("not yielded")),
+        "{dry:?}"
+    );
+
+    let mut values = secrets();
+    let missing =
+        bench.apply_with(&plan, &values, &ApplyOptions::default(), &Said::default()).await.unwrap_err();
+    assert!(missing.to_string().contains("step elsewhere has not yielded the output `digest`"), "{missing}");
+
+    values.outputs.insert("elsewhere", "digest", Output::Open("sha256:0".into()));
+    values.outputs.insert("elsewhere", "password", Output::Secret(SecretText::new("from-elsewhere".into())));
+    let said = Said::default();
+    bench.apply_with(&plan, &values, &ApplyOptions::default(), &said).await.unwrap().unwrap();
+    assert_eq!(bench.get(&bench.core("configmaps", "bound")).await.unwrap()["data"]["key"], "sha256:0");
+    assert_eq!(
+        bench.get(&bench.core("secrets", "yielded")).await.unwrap()["data"]["p"],
+        "ZnJvbS1lbHNld2hlcmU="
+    );
+    assert!(bench.cluster.compare(&plan, &values).await.unwrap().up_to_date());
+    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
+    assert!(!format!("{home}{}", said.all()).contains("from-elsewhere"));
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }
@@ -207,7 +242,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     bench.ask("DELETE", &source_path, None).await.unwrap();
     bench.make(&source, wildcard("second")).await;
     let dry = format!("{:?}", bench.cluster.dry_run(&plan, &secrets()).await.unwrap());
-    assert!(dry.contains("data.tls.key") && !dry.contains("second"), "{dry}");
+    assert!(dry.contains("tls.key") && !dry.contains("second"), "{dry}");
     bench.apply(&plan).await.unwrap();
     assert_ne!(bench.get(&path).await.unwrap()["data"], first["data"]);
 

@@ -7,8 +7,8 @@ use thinkube_cluster::{
     ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
-    Digest, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Plan, SecretContent,
-    SecretEntry, SecretInputs, SecretSource, SecretStep, SecretText, Stage, Step,
+    Digest, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Outputs, Plan, SecretContent,
+    SecretEntry, SecretSource, SecretStep, SecretText, Stage, Step, Values,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -222,16 +222,16 @@ impl Bench {
     pub(crate) async fn apply_with(
         &self,
         plan: &Plan,
-        secrets: &SecretInputs,
+        values: &Values,
         options: &ApplyOptions,
         said: &Said,
     ) -> Result<Option<Release>, Error> {
-        let comparison = self.cluster.compare(plan, secrets).await?;
+        let comparison = self.cluster.compare(plan, values).await?;
         if comparison.up_to_date() {
             return Ok(None);
         }
         let events = |event: Event| said.push(event);
-        let mut apply = self.cluster.begin(plan, secrets, comparison, options, &events).await?;
+        let mut apply = self.cluster.begin(plan, values, comparison, options, &events).await?;
         for stage in 0..plan.outline.stages.len() {
             let done = match apply.stage(stage).await {
                 Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
@@ -358,8 +358,14 @@ pub(crate) fn random() -> SecretSource {
     SecretSource::Random(thinkube_plan::RandomText { bytes: 16, encoding: thinkube_plan::Encoding::Hex })
 }
 
-pub(crate) fn secrets() -> SecretInputs {
-    [("admin-password".to_owned(), SecretText::new("hunter2-and-more".into()))].into_iter().collect()
+pub(crate) fn secrets() -> Values {
+    password("hunter2-and-more")
+}
+
+/// What the operator supplies.
+pub(crate) fn password(text: &str) -> Values {
+    let inputs = [("admin-password".to_owned(), SecretText::new(text.into()))].into_iter().collect();
+    Values { inputs, outputs: Outputs::default() }
 }
 
 pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {

@@ -1,0 +1,5 @@
+//! What many services need, ready to put into a plan.
+
+mod keycloak;
+
+pub use keycloak::KeycloakClient;
