@@ -1,6 +1,13 @@
 //! Carries out what a plan wants outside the cluster: resources behind HTTP APIs, image builds, files in the operator's
 //! home. Nothing here names Kubernetes; what a step may do was granted before, and is checked here once more.
 
+mod compare;
 mod error;
+mod external;
+mod http;
+mod probe;
+mod token;
 
 pub use error::Error;
+pub use external::{Action, Outcome, Removed, Seen, State};
+pub use http::{Http, HttpOptions};

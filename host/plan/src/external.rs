@@ -189,7 +189,7 @@ fn is_readable_by_others(url: &str) -> bool {
 
 /// What is wrong with a path, and a query behind it, once its placeholders are filled in: it must say which place it
 /// means, to every server and proxy on the way alike.
-pub(crate) fn path_fault(path: &str) -> Option<String> {
+pub fn path_fault(path: &str) -> Option<String> {
     if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\#\"<>^`{|}".contains(&byte)) {
         return Some("has characters that must be percent-encoded".to_owned());
     }

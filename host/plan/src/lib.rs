@@ -27,7 +27,7 @@ pub use descriptor::{
     Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
 };
 pub use diff::{Change, FieldChange, diff};
-pub use external::{Part, Template};
+pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use grants::{Denial, Grants, permits_query};
 pub use image::ImageName;
