@@ -252,12 +252,12 @@ fn text(status: &Status) -> String {
         let mebibytes = |bytes: u64| format!("{} MiB", bytes / (1024 * 1024));
         lines.push(String::new());
         lines.push(format!(
-            "  {:<25}{:<9}{:>9}  {:<29}{:<36}LOG",
+            "  {:<25}{:<9}{:>9}  {:<31}{:<36}LOG",
             "SERVER", "STATE", "MEMORY", "VERSION", "ADDRESS"
         ));
         for server in &status.servers {
             lines.push(format!(
-                "  {:<25}{:<9}{:>9}  {:<29}{:<36}{}",
+                "  {:<25}{:<9}{:>9}  {:<31}{:<36}{}",
                 server.name,
                 server.state,
                 mebibytes(server.memory),

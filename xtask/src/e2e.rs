@@ -4,7 +4,9 @@ use crate::command::{cargo, run, say};
 use crate::progress;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use thinkube_test_cluster::{Cluster, KUBECONFIG_VARIABLE, Options, Part, Purpose, doctor, down};
+use thinkube_test_cluster::{
+    Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, Purpose, doctor, down, status,
+};
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(Debug, clap::Args)]
@@ -31,7 +33,8 @@ pub(crate) fn on_a_cluster(
 ) -> anyhow::Result<ExitCode> {
     say("the cluster; its first start builds it, which takes about a quarter of an hour");
     let options = Options { with: BTreeSet::from(Part::ALL), ..Options::default() };
-    let running = Cluster::attach(&options.name)?.is_some();
+    // One that is there and broken is somebody's all the same: it is mended, and stays.
+    let running = status(&options.name)?.health != Health::Absent;
     let mut report = progress::on_stderr();
     let cluster = Cluster::up(&options, &mut report)?;
     if cluster.is_own() && cluster.has_node() {

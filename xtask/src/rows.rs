@@ -16,7 +16,17 @@ const ROWS: [(&str, &[&str]); 7] = [
     ("validate", &["thinkube-plan"]),
     ("cluster", &["kube", "tokio", "http", "thinkube-plan"]),
     ("effects", &["http", "tokio", "thinkube-plan", "thinkube-validate"]),
-    ("engine", &["tokio", "thinkube-plan", "thinkube-sandbox", "thinkube-validate", "thinkube-cluster"]),
+    (
+        "engine",
+        &[
+            "tokio",
+            "thinkube-plan",
+            "thinkube-sandbox",
+            "thinkube-validate",
+            "thinkube-cluster",
+            "thinkube-effects",
+        ],
+    ),
     ("cli", &["tokio", "thinkube-engine"]),
 ];
 

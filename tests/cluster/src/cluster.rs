@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -387,6 +387,11 @@ impl Cluster {
             _ => Command::new(program),
         };
         command.env("KUBECONFIG", &self.kubeconfig).env("PATH", self.path_variable());
+        if let Some(own) = &self.own {
+            // kubectl's cache goes with the cluster, and so does the command if it still runs.
+            command.env("KUBECACHEDIR", own.layout.path("kubectl-cache"));
+            process::mark(&mut command, &own.layout);
+        }
         command
     }
 
@@ -427,9 +432,19 @@ fn repaired(layout: &Layout, report: &mut Report<'_>) -> Option<Cluster> {
         }
     }
     let names: Vec<_> = missing.iter().map(|server| server.name).collect();
-    step(report, format!("cluster `{}` is not healthy; starting {} again", layout.name, names.join(", ")));
-    let healthy = start_again(layout, &record, &missing)
-        .and_then(|started| wait_for_all(layout, record.servers(), &record, &started));
+    let again = if names.is_empty() {
+        "waiting for it".into()
+    } else {
+        format!("starting {} again", names.join(", "))
+    };
+    step(report, format!("cluster `{}` is not healthy; {again}", layout.name));
+    let healthy = start_again(layout, &record, &missing).and_then(|started| {
+        // A `reset` that was cut off may have left it without its realm.
+        if missing.is_empty() && record.parts.contains(&Part::Keycloak) {
+            keycloak::reset(layout, &record)?;
+        }
+        wait_for_all(layout, record.servers(), &record, &started)
+    });
     match healthy {
         Ok(()) => Some(Cluster::of(layout, record)),
         Err(error) => {
@@ -540,10 +555,11 @@ fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
 
 /// Builds what these parts need.
 fn build(layout: &Layout, parts: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<Built> {
+    needs::curl()?;
     if parts.contains(&Part::Node) {
         needs::kernel(report)?;
     }
-    packages::ensure(layout, &Purpose::of(parts), report)?;
+    packages::ensure(&Purpose::of(parts), report)?;
     build::ensure(layout, parts, report)
 }
 
@@ -675,7 +691,9 @@ impl Start<'_> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root).at(root)?;
         let bin = self.layout.path("bin");
         fs::create_dir(&bin).at(&bin)?;
-        symlink(self.programs.kube("kubectl"), bin.join("kubectl")).at(bin)
+        // Not a symbolic link: the cluster must be asked and ended also when the cache has been emptied or moved on.
+        let (from, to) = (self.programs.kube("kubectl"), bin.join("kubectl"));
+        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).at(to)
     }
 
     fn control_plane(

@@ -134,15 +134,26 @@ fn names(archive: &Path) -> Result<Vec<String>> {
     }
     let mut tar = Command::new("tar");
     tar.arg("--extract").arg("--to-stdout").arg("--file").arg(archive).arg("manifest.json");
-    let manifest = run(&mut tar)?;
+    let manifest =
+        run(&mut tar).map_err(|_| not_an_image(archive, "it is no tar archive with a manifest.json"))?;
     let entries: Vec<Entry> = serde_json::from_str(&manifest)
         .map_err(|source| Error::Json { what: format!("manifest.json in {}", archive.display()), source })?;
-    let names: Vec<String> =
-        entries.into_iter().flat_map(|entry| entry.repo_tags.unwrap_or_default()).collect();
+    let tags = entries.into_iter().flat_map(|entry| entry.repo_tags.unwrap_or_default());
+    let names: Vec<String> = tags.map(|tag| whole_name(&tag)).collect();
     if names.is_empty() {
         return Err(not_an_image(archive, "no image in it has a name"));
     }
     Ok(names)
+}
+
+/// As containerd keeps it: Docker writes a name of its own registry without the registry.
+fn whole_name(tag: &str) -> String {
+    let registry = |first: &str| first == "localhost" || first.contains(['.', ':']);
+    match tag.split_once('/') {
+        Some((first, _)) if registry(first) => tag.to_owned(),
+        Some(_) => format!("docker.io/{tag}"),
+        None => format!("docker.io/library/{tag}"),
+    }
 }
 
 fn not_an_image(archive: &Path, why: &'static str) -> Error {
@@ -154,4 +165,29 @@ pub(crate) fn version() -> String {
     let said = run(Command::new("containerd").arg("--version").env("PATH", paths::search_path()));
     // `containerd MODULE VERSION COMMIT`
     said.ok().and_then(|said| said.split_whitespace().nth(2).map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_asked_for_by_the_name_that_containerd_gives_it() {
+        for (tag, whole) in [
+            ("busybox:latest", "docker.io/library/busybox:latest"),
+            ("grafana/grafana:1", "docker.io/grafana/grafana:1"),
+            ("thinkube.test/library/devpi:6", "thinkube.test/library/devpi:6"),
+            ("localhost/x:1", "localhost/x:1"),
+            ("registry:5000/x:1", "registry:5000/x:1"),
+        ] {
+            assert_eq!(whole_name(tag), whole);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_archive_is_told() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        assert!(matches!(names(file.path()), Err(Error::Archive { .. })));
+        assert!(matches!(names(std::path::Path::new("/nonexistent")), Err(Error::Archive { .. })));
+    }
 }

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::needs::{self, Need, Purpose};
 use crate::packages;
-use crate::paths::Layout;
 use crate::progress::Report;
 
 /// Everything that is lacking, each with the command that cures it. Nothing is changed.
@@ -32,5 +31,5 @@ pub fn examine() -> Result<Vec<Need>> {
 
 /// Installs the packages of what these purposes need, on Debian, as root. Services of theirs stay stopped.
 pub fn install(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
-    packages::ensure(&Layout::of("default")?, purposes, report)
+    packages::ensure(purposes, report)
 }

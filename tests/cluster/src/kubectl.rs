@@ -8,19 +8,17 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::paths::Layout;
 use crate::process::{Answer, helper, run, run_with};
-use crate::programs::Programs;
 
 /// kubectl with a kubeconfig.
 #[derive(Debug, Clone)]
 pub(crate) struct Kubectl {
     layout: Layout,
     kubeconfig: PathBuf,
-    programs: Programs,
 }
 
 impl Kubectl {
     pub(crate) fn of(layout: &Layout) -> Result<Self> {
-        Ok(Self { layout: layout.clone(), kubeconfig: layout.kubeconfig(), programs: Programs::cached()? })
+        Ok(Self { layout: layout.clone(), kubeconfig: layout.kubeconfig() })
     }
 
     /// The same with another user's kubeconfig.
@@ -29,7 +27,7 @@ impl Kubectl {
     }
 
     fn command(&self) -> Command {
-        let mut command = helper(self.programs.kube("kubectl"), &self.layout);
+        let mut command = helper(self.layout.path("bin/kubectl"), &self.layout);
         // A server that is just starting may leave a request unanswered; a new one is better than a long wait.
         command.arg("--kubeconfig").arg(&self.kubeconfig).arg("--request-timeout=5s");
         // kubectl caches what it discovers below HOME, which would outlive the cluster.

@@ -42,6 +42,14 @@ impl fmt::Display for Need {
     }
 }
 
+/// etcd is asked by it.
+pub(crate) fn curl() -> Result<()> {
+    match paths::program("curl") {
+        Some(_) => Ok(()),
+        None => Err(Error::Needs(vec![Need::packages("curl is missing", &["curl"])])),
+    }
+}
+
 /// The Go release that the pinned modules ask for.
 const GO: (u32, u32) = (1, 26);
 

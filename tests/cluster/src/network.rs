@@ -65,6 +65,17 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
     let (netns, link) = (netns(layout), link(layout));
     let (host, inside) = (format!("{host}/30"), inside.to_string());
     ip(layout, &["netns", "add", &netns])?;
+    let set = |setting: &str, value: u8| {
+        let write = format!("echo {value} > /proc/sys/{setting}");
+        let mut command = helper("nsenter", layout);
+        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
+        run(&mut command)
+    };
+    // Before there is a link: by an address that IPv6 gives itself the machine could be reached; and a browser in here
+    // breaks off what it does whenever a pod's link gets or loses one. A kernel without IPv6 has no such setting.
+    for links in ["all", "default"] {
+        let _ = set(&format!("net/ipv6/conf/{links}/disable_ipv6"), 1);
+    }
     ip(layout, &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
     ip(layout, &["addr", "add", &host, "dev", &link])?;
     ip(layout, &["link", "set", &link, "up"])?;
@@ -73,8 +84,6 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
     within(&["addr", "add", &format!("{inside}/30"), "dev", "eth0"])?;
     within(&["link", "set", "eth0", "up"])?;
     within(&["route", "add", "unreachable", "default"])?;
-    // A kernel without IPv6 has no way out by it either.
-    let _ = within(&["-6", "route", "add", "unreachable", "default"]);
     // Before the first pod, because the route to the Services leads over the bridge: without a route the node's own
     // processes never get as far as the rule that turns a Service's address into a pod's.
     within(&["link", "add", BRIDGE, "type", "bridge"])?;
@@ -89,12 +98,17 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables"]).args(reject);
         run(&mut command)?;
     }
-    // What is in here answers the machine and asks it nothing: no pod reaches a server of the machine's.
-    for chain in ["FORWARD", "OUTPUT"] {
-        let reject = ["-w", "-A", chain, "-o", "eth0", "-m", "conntrack", "--ctstate", "NEW", "-j", "REJECT"];
+    // What is in here answers the machine and asks it nothing: no pod reaches a server of the machine's. It is told so at
+    // once; and what kube-proxy accepts before these rules, a Service that leads there, is dropped at the very end.
+    let new = ["-o", "eth0", "-m", "conntrack", "--ctstate", "NEW", "-j"];
+    for (place, verdict) in [
+        (&["-A", "FORWARD"][..], "REJECT"),
+        (&["-A", "OUTPUT"], "REJECT"),
+        (&["-t", "mangle", "-A", "POSTROUTING"], "DROP"),
+    ] {
         let mut command = helper("nsenter", layout);
-        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables"]).args(reject);
-        run(&mut command)?;
+        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "iptables", "-w"]);
+        run(command.args(place).args(new).arg(verdict))?;
     }
     let settings = [
         ("net/ipv4/ip_forward", 1),
@@ -103,18 +117,9 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
         // Without a limit: who tries many unreachable addresses is told so at once each time, and need not wait.
         ("net/ipv4/icmp_ratelimit", 0),
     ];
-    let set = |setting: &str, value: u8| {
-        let write = format!("echo {value} > /proc/sys/{setting}");
-        let mut command = helper("nsenter", layout);
-        command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
-        run(&mut command)
-    };
     for (setting, value) in settings {
         set(setting, value)?;
     }
-    // With IPv6 the node's end of each pod's link has an address, and a browser in here breaks off what it does whenever an
-    // address comes or goes. A kernel without IPv6 has no such setting.
-    let _ = set("net/ipv6/conf/default/disable_ipv6", 1);
     Ok(())
 }
 

@@ -3,19 +3,20 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::error::{At, Error, Result};
 use crate::lock::Lock;
 use crate::needs::{self, Need, Purpose};
-use crate::paths::{self, Layout};
-use crate::process::{helper, run_long};
+use crate::paths;
+use crate::process::run_long;
 use crate::progress::{Report, note, step};
 
 /// Asked by Debian's packages before they start a service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing, without starting any of it: the cluster runs a containerd of its own.
-pub(crate) fn ensure(layout: &Layout, purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
+pub(crate) fn ensure(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
     if needs::lacking_packages(purposes).is_empty() {
         return Ok(());
     }
@@ -36,8 +37,9 @@ pub(crate) fn ensure(layout: &Layout, purposes: &[Purpose], report: &mut Report<
     note(report, format!("installing Debian packages, their services stay stopped: {}", packages.join(" ")));
     let _policy = Policy::refuse()?;
     let mut apt = |arguments: &[&str]| {
-        let mut command = helper("apt-get", layout);
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        // Without the mark of a cluster: `down` must not end dpkg in the middle of its work.
+        let mut command = Command::new("apt-get");
+        command.args(arguments).env("PATH", paths::search_path()).env("DEBIAN_FRONTEND", "noninteractive");
         run_long(&mut command, &cache.join("packages.log"), |elapsed| {
             step(report, format!("apt-get {}, {} s so far", arguments[0], elapsed.as_secs()));
         })
@@ -54,6 +56,17 @@ pub(crate) fn ensure(layout: &Layout, purposes: &[Purpose], report: &mut Report<
     Err(Error::Needs(vec![Need::packages(what, &left)]))
 }
 
+/// What we put there, and nobody else does.
+const REFUSAL: &str =
+    "#!/bin/sh\n# thinkube-test-cluster installs packages; no service of theirs is to start.\nexit 101\n";
+
+/// Takes away what an installation that was killed has left: as long as it is there no service starts that is installed.
+pub(crate) fn let_services_start_again() {
+    if fs::read_to_string(POLICY).is_ok_and(|text| text == REFUSAL) {
+        let _ = fs::remove_file(POLICY);
+    }
+}
+
 /// Keeps services from being started as long as it lives, unless the machine already keeps them from it.
 struct Policy {
     ours: bool,
@@ -61,10 +74,11 @@ struct Policy {
 
 impl Policy {
     fn refuse() -> Result<Self> {
+        let_services_start_again();
         if Path::new(POLICY).exists() {
             return Ok(Self { ours: false });
         }
-        fs::write(POLICY, "#!/bin/sh\nexit 101\n").at(POLICY)?;
+        fs::write(POLICY, REFUSAL).at(POLICY)?;
         fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).at(POLICY)?;
         Ok(Self { ours: true })
     }

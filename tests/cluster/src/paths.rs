@@ -31,7 +31,17 @@ fn base(variable: &str, under_home: &str) -> Result<PathBuf> {
             )])
         })?,
     };
-    Ok(base.join("thinkube-host/cluster"))
+    Ok(real(&base).join("thinkube-host/cluster"))
+}
+
+/// The path without symbolic links, as the kernel lists mounts: what lies below it is looked for there, and a tree in
+/// which mounts were overlooked would be removed with what is mounted.
+fn real(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|ancestor| Some((ancestor, fs::canonicalize(ancestor).ok()?)));
+    match there {
+        Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
 }
 
 /// The files of one cluster.
@@ -132,4 +142,18 @@ pub(crate) fn search_path() -> std::ffi::OsString {
     }
     path.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_known_by_its_real_path_even_before_it_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let real_folder = fs::canonicalize(folder.path()).expect("a path");
+        fs::create_dir(folder.path().join("real")).expect("a folder");
+        std::os::unix::fs::symlink("real", folder.path().join("link")).expect("a link");
+        assert_eq!(real(&folder.path().join("link/not/yet")), real_folder.join("real/not/yet"));
+    }
 }

@@ -278,6 +278,11 @@ pub(crate) fn end(layout: &Layout, server: &str) {
     }
 }
 
+/// Makes a command one that `down` ends.
+pub(crate) fn mark(command: &mut Command, layout: &Layout) {
+    command.env(CLUSTER, &layout.root);
+}
+
 /// A short command that works for a cluster. `down` ends it too: when `up` is killed, its last command runs on for a
 /// moment and could make something just after everything was removed.
 pub(crate) fn helper(program: impl AsRef<OsStr>, layout: &Layout) -> Command {

@@ -12,12 +12,13 @@ use serde::Serialize;
 use crate::domain::{self, DOMAIN};
 use crate::error::Result;
 use crate::kubectl::Kubectl;
+use crate::part::Part;
 use crate::paths::Layout;
 use crate::process::{self, Answer, Found};
 use crate::programs::KUBERNETES;
 use crate::servers::Server;
 use crate::state::Record;
-use crate::{cgroup, kubeconfig, teardown};
+use crate::{cgroup, keycloak, kubeconfig, teardown};
 
 /// How a cluster is, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -27,7 +28,7 @@ pub enum Health {
     Absent,
     /// All its servers run and the apiserver is ready.
     Running,
-    /// Something of it is there, but it does not work; `up` starts it anew, `down` removes it.
+    /// Something of it is there, but it does not work; `up` mends it or starts it anew, `down` removes it.
     Broken,
     /// The environment names somebody else's.
     External,
@@ -222,7 +223,11 @@ pub(crate) fn health(layout: &Layout) -> Result<(Health, Option<Record>)> {
     // On a machine that is busy with something else an answer can take long; a cluster that is taken for broken is
     // removed with all that is in it.
     for _ in 0..4 {
-        if matches!(kubectl.asks(&["get", "--raw=/readyz"]), Answer::Yes) {
+        let keycloak = |record: &Record| {
+            let answers = || matches!(keycloak::answers(layout, record), Answer::Yes);
+            !record.parts.contains(&Part::Keycloak) || answers()
+        };
+        if matches!(kubectl.asks(&["get", "--raw=/readyz"]), Answer::Yes) && keycloak(&record) {
             return Ok((Health::Running, Some(record)));
         }
         thread::sleep(Duration::from_millis(500));

@@ -16,13 +16,14 @@ use crate::error::{At, Error, Result};
 use crate::paths::Layout;
 use crate::process;
 use crate::state::{Machine, Record};
-use crate::{cgroup, cni, network};
+use crate::{cgroup, cni, network, packages};
 
 /// How long processes may take to die. One that waits for a disk can't be killed faster.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn all(layout: &Layout) -> Result<()> {
     stop(layout)?;
+    packages::let_services_start_again();
     match fs::remove_dir_all(&layout.root) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(&layout.root),
         _ => Ok(()),

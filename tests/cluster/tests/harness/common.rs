@@ -39,14 +39,14 @@ impl Guard {
 
     pub(crate) fn up_with(&self, node: Node, parts: &[Part]) -> Option<Cluster> {
         if status(&self.name).expect("a status").health == Health::External {
-            println!("not tested: the environment names a cluster to use instead of the harness's");
+            say("the environment names a cluster to use instead of the harness's");
             return None;
         }
         let options = Options { name: self.name.clone(), node, with: parts.iter().copied().collect() };
         match Cluster::up(&options, &mut |progress| println!("{progress}")) {
             Ok(cluster) => Some(cluster),
             Err(Error::Needs(needs)) => {
-                needs.iter().for_each(|need| println!("not tested: {need}"));
+                needs.iter().for_each(|need| say(&need.to_string()));
                 None
             }
             Err(error) => panic!("{error}: {error:?}"),
@@ -64,6 +64,12 @@ impl Drop for Guard {
             println!("{error}");
         }
     }
+}
+
+/// Not by a macro: the test runner keeps what those print of a test that passes.
+fn say(why: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "not tested: {why}");
 }
 
 /// kubectl with an administrator's or another kubeconfig, and what it answered.
@@ -111,7 +117,7 @@ pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
         found.extend(text.lines().filter(|line| line.contains(mark)).map(|line| format!("{kind}: {line}")));
     };
     lines("mount", &fs::read_to_string("/proc/self/mountinfo").expect("mounts"), &folder);
-    lines("link", &names("/sys/class/net"), &format!("tk{}", guard.name()));
+    lines("link", &names("/sys/class/net"), &link(guard));
     lines("netns", &names("/run/netns"), guard.name());
     for hierarchy in names("/sys/fs/cgroup").lines() {
         lines("cgroup", &names(&format!("/sys/fs/cgroup/{hierarchy}")), guard.name());
@@ -129,6 +135,16 @@ pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
         lines("folder", &folder, &folder);
     }
     found
+}
+
+/// The name of the cluster's link on the machine, which the harness makes of the folder.
+fn link(guard: &Guard) -> String {
+    use sha2::{Digest, Sha256};
+    let folder = guard.folder();
+    let folder = folder.as_os_str().as_encoded_bytes();
+    let digest =
+        Sha256::new().chain_update((folder.len() as u64).to_be_bytes()).chain_update(folder).finalize();
+    format!("tk{}", digest[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// How each server is, by its name.

@@ -69,6 +69,10 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
     let digest = cluster.devpi_image_digest().expect("its digest").to_owned();
     assert!(digest.starts_with("thinkube.test/library/devpi@sha256:"), "{digest}");
 
+    assert!(
+        traces(&guard).iter().any(|trace| trace.starts_with("link")),
+        "the link of a running cluster is seen"
+    );
     install(&cluster, "one", &image);
     // The claim's volume is writable for uid 1000 by fsGroup, and what is the server's only is the server's only.
     let modes = python(
