@@ -1,8 +1,10 @@
 use crate::exit;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use thinkube_engine::HttpOptions;
 
 /// Installs a service on Kubernetes from a plugin: a sandboxed WebAssembly component that only says what should
 /// exist. The host judges it, shows it, applies it, watches it and takes it back.
@@ -92,6 +94,27 @@ pub(crate) struct ClusterArgs {
     pub home_namespace: String,
 }
 
+/// How servers outside the cluster are found and trusted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HttpArgs {
+    /// Trust the certificate authorities in this file (PEM) too, for servers outside the cluster
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Find a server outside the cluster at this address instead of asking DNS
+    #[arg(long, value_name = "HOST=ADDRESS", value_parser = parse_resolve)]
+    pub resolve: Vec<(String, IpAddr)>,
+}
+
+impl HttpArgs {
+    pub(crate) fn options(self) -> HttpOptions {
+        HttpOptions {
+            ca_file: self.ca_file,
+            resolve: self.resolve.into_iter().collect(),
+            ..HttpOptions::default()
+        }
+    }
+}
+
 /// What a plan is made from.
 #[derive(Debug, Args)]
 pub(crate) struct PlanInputs {
@@ -150,6 +173,8 @@ pub(crate) struct PlanArgs {
     pub cluster: bool,
     #[command(flatten)]
     pub connection: ClusterArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Write the facts that the plan depends on to a file, for --facts
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pub record_facts: Option<PathBuf>,
@@ -164,6 +189,8 @@ pub(crate) struct ApplyArgs {
     pub inputs: PlanInputs,
     #[command(flatten)]
     pub connection: ClusterArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -184,6 +211,8 @@ pub(crate) struct CheckArgs {
     pub release: String,
     #[command(flatten)]
     pub connection: ClusterArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Ask the tests too; they may write to the service
     #[arg(long)]
     pub tests: bool,
@@ -209,6 +238,8 @@ pub(crate) struct UninstallArgs {
     pub release: String,
     #[command(flatten)]
     pub connection: ClusterArgs,
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -231,6 +262,12 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
     }
+}
+
+fn parse_resolve(text: &str) -> Result<(String, IpAddr), String> {
+    let (host, address) = text.split_once('=').ok_or("HOST=ADDRESS is expected")?;
+    let address = address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
+    if host.is_empty() { Err("HOST=ADDRESS is expected".to_owned()) } else { Ok((host.to_owned(), address)) }
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {
@@ -279,6 +316,14 @@ mod tests {
         assert_eq!(parse_time("2m"), Ok(Duration::from_secs(120)));
         for wrong in ["", "s", "0s", "-1s", "5d", "1000h", "99999999999999999999s"] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_a_host_is_an_ip_address() {
+        assert_eq!(parse_resolve("a.test=10.0.0.1"), Ok(("a.test".into(), IpAddr::from([10, 0, 0, 1]))));
+        for wrong in ["", "a.test", "=10.0.0.1", "a.test=", "a.test=b.test"] {
+            assert!(parse_resolve(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -12,8 +12,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Grants, Installed, widened};
 use thinkube_engine::{
-    Action, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest,
-    Planned, Release, UninstallOptions, unless_interrupted,
+    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
+    Release, UninstallOptions, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -90,7 +90,7 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
 }
 
 async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
-    let PlanArgs { inputs, offline, cluster, connection, record_facts, exit_code } = args;
+    let PlanArgs { inputs, offline, cluster, connection, http, record_facts, exit_code } = args;
     if !cluster {
         let facts = inputs::facts(&offline)?;
         let source = FactSource::Recorded(&facts);
@@ -107,38 +107,41 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
         let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
         std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
     }
-    let secrets = inputs::secrets(&loaded, &planned, false)?;
-    let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
+    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), false)?;
+    let preview =
+        thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http.options())
+            .await?;
     match style.output {
         Output::Text => {
             out::to_stdout(&show::plan(&loaded, &planned));
-            out::to_stdout(&show::changes(&changes, release.as_ref()));
+            out::to_stdout(&show::changes(&preview, release.as_ref()));
         }
-        Output::Json => out::json(&show::plan_json(&planned, Some(&changes))),
+        Output::Json => out::json(&show::plan_json(&planned, Some(&preview))),
     }
-    let changed = changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep));
-    Ok(if changed && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
+    Ok(if preview.changes() && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
-    let ApplyArgs { inputs, connection, yes, timeout, no_wait, adopt } = args;
+    let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt } = args;
+    let http = http.options();
     let progress = style.progress();
     let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
-        let secrets = inputs::secrets(&loaded, &planned, true)?;
+        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), true)?;
         if !yes {
-            let changes = thinkube_engine::preview(&cluster, &planned.plan, &secrets).await?;
+            let preview =
+                thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
             out::to_stderr(&show::plan(&loaded, &planned));
-            out::to_stderr(&show::changes(&changes, release.as_ref()));
-            if changes.iter().any(|change| !matches!(change.action, Action::Unchanged | Action::Keep)) {
+            out::to_stderr(&show::changes(&preview, release.as_ref()));
+            if preview.changes() {
                 confirm(&format!("Apply this to {}?", cluster.server())).await?;
             }
         }
         Ok::<_, Failure>((loaded, cluster, planned, secrets))
     })
     .await?;
-    let request = ApplyRequest { timeout, adopt, wait: !no_wait };
+    let request = ApplyRequest { timeout, adopt, http, wait: !no_wait };
     let events = |event| progress.show(&event);
     let applied =
         thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;
@@ -150,7 +153,7 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
 }
 
 async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
-    let CheckArgs { release, connection, tests, wait, plugin } = args;
+    let CheckArgs { release, connection, http, tests, wait, plugin } = args;
     let cluster = connect(&connection).await?;
     let release = known_release(&cluster, &release).await?;
     let loaded = match plugin {
@@ -159,7 +162,8 @@ async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
     };
     let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
     let patience = if wait { Patience::UntilTimeout } else { Patience::Once };
-    let outcomes = thinkube_engine::check(&cluster, &release, plugin, tests, patience, &|_| ()).await?;
+    let outcomes =
+        thinkube_engine::check(&cluster, &release, plugin, tests, patience, &http.options(), &|_| ()).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::checks(&outcomes)),
         Output::Json => out::json(&outcomes),
@@ -189,22 +193,31 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release, connection, yes, delete_data, timeout } = args;
+    let UninstallArgs { release: name, connection, http, yes, delete_data, timeout } = args;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
+    let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
-        let release = known_release(&cluster, &release).await?;
+        let release = known_release(&cluster, &name).await?;
         out::to_stderr(&show::uninstalling(&release, delete_data));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
+    let secrets = release.as_ref().map(inputs::secrets_of).unwrap_or_default();
     let options = UninstallOptions { delete_data, timeout };
-    let events = |event| progress.show(&thinkube_engine::Event::Cluster(event));
-    let uninstalled = cluster.uninstall(&release, &options, &events).await.map_err(Error::from)?;
+    let events = |event| progress.show(&event);
+    let taken = thinkube_engine::uninstall(
+        &cluster,
+        &name,
+        release.as_ref(),
+        &secrets,
+        &http.options(),
+        &options,
+        &events,
+    )
+    .await?;
     match style.output {
-        Output::Text => {
-            out::to_stdout(&show::uninstalled(&release, &connection.home_namespace, &uninstalled))
-        }
-        Output::Json => out::json(&uninstalled),
+        Output::Text => out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken)),
+        Output::Json => out::json(&taken),
     }
     Ok(ExitCode::SUCCESS)
 }

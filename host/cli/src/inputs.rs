@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use thinkube_engine::model::{Fact, Grants, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
-    Error, Loaded, Planned, Sandbox, SandboxConfig, SecretInputs, SecretText, SettingsSchema,
+    Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SecretText, SettingsSchema,
 };
 
 /// No settings, grants or facts file is longer; what is, is the wrong file.
@@ -53,7 +53,12 @@ pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {
 
 /// The values of the secret inputs that the plan uses, from the environment. `demanded`: one that is required and
 /// missing is an error.
-pub(crate) fn secrets(loaded: &Loaded, planned: &Planned, demanded: bool) -> Result<SecretInputs, Failure> {
+pub(crate) fn secrets(
+    loaded: &Loaded,
+    planned: &Planned,
+    release: Option<&Release>,
+    demanded: bool,
+) -> Result<SecretInputs, Failure> {
     let mut secrets = SecretInputs::default();
     for input in &loaded.descriptor.secret_inputs {
         let used = planned
@@ -81,13 +86,40 @@ pub(crate) fn secrets(loaded: &Loaded, planned: &Planned, demanded: bool) -> Res
             _ => {}
         }
     }
+    // What the release has outside the cluster and the plan no longer wants is taken away with the inputs of then.
+    secrets.extend(release.map(secrets_of).unwrap_or_default());
     Ok(secrets)
 }
 
 fn uses(step: &Step, input: &str) -> bool {
-    let Step::Secret(secret) = step else { return false };
-    let SecretContent::Entries(entries) = &secret.content else { return false };
-    entries.iter().any(|entry| entry.source == SecretSource::Input(input.to_owned()))
+    match step {
+        Step::Secret(secret) => match &secret.content {
+            SecretContent::Entries(entries) => {
+                entries.iter().any(|entry| entry.source == SecretSource::Input(input.to_owned()))
+            }
+            SecretContent::Mirror(_) => false,
+        },
+        Step::External(external) => external.auth.password_input().is_some_and(|name| name == input),
+        Step::Object(_) | Step::Image(_) | Step::PodFiles(_) => false,
+    }
+}
+
+/// The secrets that take away what a release has outside the cluster, as far as they are set: the release's own grants
+/// say where each may be read from.
+pub(crate) fn secrets_of(release: &Release) -> SecretInputs {
+    let wanted = |input: &str| {
+        release.external.iter().any(|step| step.auth.password_input().is_some_and(|name| name == input))
+    };
+    let granted = release.plan.granted.iter().filter_map(|permission| match permission {
+        Permission::SecretInput { name, env } if wanted(name) => Some((name, env)),
+        _ => None,
+    });
+    granted
+        .filter_map(|(name, env)| {
+            let value = std::env::var(env).ok().filter(|value| !value.is_empty())?;
+            Some((name.clone(), SecretText::new(value)))
+        })
+        .collect()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {

@@ -12,8 +12,8 @@ use thinkube_engine::model::{
     Status, Step,
 };
 use thinkube_engine::{
-    Action, Applied, CheckOutcome, ClusterEvent, Event, Level, Loaded, LogLine, ObjectChange, ObjectStatus,
-    Offer, Phase, Planned, Release, Uninstalled,
+    Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
+    Offer, Phase, Planned, Preview, Release, TakenBack,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -293,15 +293,16 @@ fn remarks(step: &Step) -> String {
     if remarks.is_empty() { String::new() } else { styled(FAINT, foreign(remarks.join("; "))) }
 }
 
-pub(crate) fn plan_json(planned: &Planned, changes: Option<&[ObjectChange]>) -> Value {
+pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
     let mut value = json!({
         "digest": planned.digest,
         "plan": planned.plan,
         "facts": planned.facts,
         "unusedSettings": planned.unused,
     });
-    if let Some(changes) = changes {
-        value["changes"] = json!(changes);
+    if let Some(preview) = preview {
+        value["changes"] = json!(preview.objects);
+        value["external"] = json!(preview.external);
     }
     value
 }
@@ -328,29 +329,38 @@ fn words(action: Action) -> (&'static str, &'static str) {
     }
 }
 
-pub(crate) fn changes(changes: &[ObjectChange], release: Option<&Release>) -> String {
+pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
     let mut text = String::new();
     let now = release.map_or("not installed".to_owned(), |release| format!("revision {}", release.revision));
     line!(text, "\nagainst the cluster ({now})");
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for change in changes {
-        let (style, sign) = mark(change.action);
-        *counts.entry(words(change.action).1).or_default() += 1;
-        if change.action == Action::Unchanged {
-            continue;
+    let mut change = |what: String, action: Action, fields: &[FieldChange], note: Option<&String>| {
+        let (style, sign) = mark(action);
+        *counts.entry(words(action).1).or_default() += 1;
+        if action == Action::Unchanged {
+            return;
         }
-        let note =
-            change.note.as_ref().map(|note| styled(FAINT, foreign(format!("  {note}")))).unwrap_or_default();
-        line!(text, "  {}{note}", styled(style, foreign(format!("{sign} {}", change.object))));
-        if matches!(change.action, Action::Update | Action::Recreate) {
-            for field in &change.fields {
+        let note = note.map(|note| styled(FAINT, foreign(format!("  {note}")))).unwrap_or_default();
+        line!(text, "  {}{note}", styled(style, foreign(format!("{sign} {what}"))));
+        if matches!(action, Action::Update | Action::Recreate) {
+            for field in fields {
                 line!(text, "      {}", field_change(field));
             }
         }
+    };
+    for object in &preview.objects {
+        change(object.object.to_string(), object.action, &object.fields, object.note.as_ref());
+    }
+    for external in &preview.external {
+        change(external_title(external), external.action, &external.fields, external.note.as_ref());
     }
     let counted: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     line!(text, "  {}", if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") });
     text
+}
+
+fn external_title(external: &ExternalChange) -> String {
+    format!("external resource {} at {}", external.name, external.base_url)
 }
 
 fn field_change(field: &FieldChange) -> String {
@@ -403,6 +413,11 @@ impl Progress {
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
+            Event::External(change) => {
+                let (style, sign) = mark(change.action);
+                let title = foreign(format!("{sign} {} {}", external_title(change), words(change.action).0));
+                Some(format!("  {}", styled(style, title)))
+            }
         };
         if let Some(text) = text {
             let seconds = self.started.elapsed().as_secs();
@@ -638,13 +653,26 @@ pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
             line!(text, "  {}", styled(BAD, format!("- {}", entry.object)));
         }
     }
+    for step in release.external.iter().rev() {
+        let title = foreign(format!("- external resource {} at {}", step.name, step.base_url));
+        line!(text, "  {}", styled(BAD, title));
+    }
     text
 }
 
-pub(crate) fn uninstalled(name: &str, home: &str, uninstalled: &Uninstalled) -> String {
+pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
     let mut text = String::new();
-    line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), uninstalled.deleted.len());
-    for (object, why) in &uninstalled.kept {
+    line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), taken.objects.deleted.len());
+    for external in &taken.external {
+        match external.action {
+            Action::Keep => {
+                let title = foreign(external_title(external));
+                line!(text, "  {} stays: the plan says so", styled(CARE, title));
+            }
+            _ => line!(text, "  {} is gone", foreign(external_title(external))),
+        }
+    }
+    for (object, why) in &taken.objects.kept {
         line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));
     }
     line!(text, "  namespace {home} stays: it is the host's own, for all releases");

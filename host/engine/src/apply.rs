@@ -1,11 +1,13 @@
-use crate::check::{CheckOutcome, Patience, failed, run_checks};
+use crate::check::{Asked, CheckOutcome, Patience, failed, run_checks};
+use crate::elsewhere::{self, Elsewhere, ExternalChange};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
 use thinkube_cluster::{
-    Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release, supported,
+    Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release,
 };
-use thinkube_plan::{Check, Outputs, Plan, SecretInputs, Step, Values};
+use thinkube_effects::HttpOptions;
+use thinkube_plan::{Check, Plan, SecretInputs, Step};
 use thinkube_sandbox::Plugin;
 
 /// How to apply.
@@ -14,6 +16,8 @@ pub struct ApplyRequest {
     pub timeout: Duration,
     /// Objects of nobody that the release may take over.
     pub adopt: Vec<Adopt>,
+    /// How servers outside the cluster are found and trusted. What may be spoken to is the plan's grants.
+    pub http: HttpOptions,
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
     pub wait: bool,
 }
@@ -29,24 +33,48 @@ pub struct Applied {
     pub health: Vec<CheckOutcome>,
 }
 
+/// What an apply would do.
+#[derive(Debug)]
+pub struct Preview {
+    /// In the cluster.
+    pub objects: Vec<ObjectChange>,
+    /// Outside it.
+    pub external: Vec<ExternalChange>,
+}
+
+impl Preview {
+    /// Whether anything would change.
+    pub fn changes(&self) -> bool {
+        let external = self.external.iter().map(|change| change.action);
+        let mut actions = self.objects.iter().map(|change| change.action).chain(external);
+        actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
+    }
+}
+
 /// What an apply of `plan` would do, object by object and field by field. Writes nothing.
 ///
 /// # Errors
-/// [`Error::Cluster`].
+/// [`Error::Cluster`], [`Error::Effect`].
 pub async fn preview(
     cluster: &Cluster,
     plan: &Plan,
     secrets: &SecretInputs,
-) -> Result<Vec<ObjectChange>, Error> {
+    release: Option<&Release>,
+    http: &HttpOptions,
+) -> Result<Preview, Error> {
     carried_out(plan)?;
-    Ok(cluster.dry_run(plan, &values(secrets)).await?)
+    let http = elsewhere::http(&plan.granted, http)?;
+    let elsewhere = Elsewhere::look(&http, plan, secrets, false).await?;
+    let objects = cluster.dry_run(plan, &elsewhere.values).await?;
+    let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
+    Ok(Preview { objects, external: elsewhere.changes(on_record) })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
 /// differs nothing is written. Ends early, with the record saying how far it came, when `interrupted` says so.
 ///
 /// # Errors
-/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Interrupted`]. The same call finishes what was begun.
+/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. The same call finishes what was begun.
 pub async fn apply(
     loaded: &Loaded,
     cluster: &Cluster,
@@ -58,21 +86,26 @@ pub async fn apply(
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
     carried_out(plan)?;
-    let values = values(secrets);
-    let asking = Asking { cluster, plugin: &loaded.plugin, events };
+    let http = elsewhere::http(&plan.granted, &request.http)?;
+    let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
     // Before anything is written: what cannot be looked at now cannot be looked at after an hour of applying either.
     let outline = &plan.outline;
     let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
     for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
-        supported(&check.probe)?;
+        asking.asked.supported(&check.probe)?;
     }
-    let (comparison, unchanged) = unless_interrupted(interrupted, async {
+    for step in outline.external() {
+        http.supported(step)?;
+    }
+    let (mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-        let comparison = cluster.compare(plan, &values).await?;
-        let settled =
-            comparison.up_to_date() && asking.still_skipped(plan, &comparison.skipped_stages()).await;
+        let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
+        let comparison = cluster.compare(plan, &elsewhere.values).await?;
+        let settled = comparison.up_to_date()
+            && elsewhere.settled()
+            && asking.still_skipped(plan, &comparison.skipped_stages()).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
-        Ok::<_, Error>((comparison, unchanged))
+        Ok::<_, Error>((elsewhere, comparison, unchanged))
     })
     .await?;
     let (release, changed) = match unchanged {
@@ -80,8 +113,22 @@ pub async fn apply(
         None => {
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
-            let mut run = cluster.begin(plan, &values, comparison, &options, &pass_on).await?;
-            let outcome = unless_interrupted(interrupted, stages(&mut run, plan, request, &asking)).await;
+            // What is to go was made under the grants of then.
+            let granted_before = match comparison.external() {
+                [] => Vec::new(),
+                _ => cluster.release(&plan.release).await?.map(|old| old.plan.granted).unwrap_or_default(),
+            };
+            let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
+            let outcome = unless_interrupted(interrupted, async {
+                stages(&mut run, plan, request, &asking, &mut elsewhere).await?;
+                let gone = run.gone_external();
+                if !gone.is_empty() {
+                    let http = elsewhere::http(&granted_before, &request.http)?;
+                    elsewhere::remove(&http, &gone, secrets, events).await?;
+                }
+                Ok(())
+            })
+            .await;
             match outcome {
                 Ok(()) => (run.finish().await?, true),
                 Err(Error::Interrupted { .. }) => {
@@ -103,10 +150,6 @@ pub async fn apply(
     Ok(Applied { release, changed, health })
 }
 
-fn values(inputs: &SecretInputs) -> Values {
-    Values { inputs: inputs.clone(), outputs: Outputs::default() }
-}
-
 /// Whether this host does everything that the plan wants.
 fn carried_out(plan: &Plan) -> Result<(), Error> {
     let steps =
@@ -114,8 +157,7 @@ fn carried_out(plan: &Plan) -> Result<(), Error> {
     for (stage, step) in steps {
         let cannot = match step {
             Step::Image(_) => "build images",
-            Step::External(_) => "keep external resources",
-            Step::Object(_) | Step::Secret(_) | Step::PodFiles(_) => continue,
+            Step::Object(_) | Step::Secret(_) | Step::External(_) | Step::PodFiles(_) => continue,
         };
         let what = format!("stage {}, {}", stage.name, step.title());
         return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
@@ -128,12 +170,14 @@ async fn stages(
     plan: &Plan,
     request: &ApplyRequest,
     asking: &Asking<'_>,
+    elsewhere: &mut Elsewhere<'_>,
 ) -> Result<(), Error> {
     for (index, stage) in plan.outline.stages.iter().enumerate() {
         if asking.holds(&stage.done_when).await {
             run.skip(index).await;
             continue;
         }
+        run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         run.stage(index).await?;
         if request.wait {
             run.wait(index, request.timeout).await?;
@@ -146,7 +190,7 @@ async fn stages(
 }
 
 struct Asking<'a> {
-    cluster: &'a Cluster,
+    asked: Asked<'a>,
     plugin: &'a Plugin,
     events: Events<'a>,
 }
@@ -159,7 +203,7 @@ impl Asking<'_> {
         checks: &[Check],
         patience: Patience,
     ) -> Result<Vec<CheckOutcome>, Error> {
-        let outcomes = run_checks(self.cluster, Some(self.plugin), checks, patience, self.events).await;
+        let outcomes = run_checks(&self.asked, Some(self.plugin), checks, patience, self.events).await;
         let failed = failed(&outcomes);
         if failed.is_empty() {
             Ok(outcomes)
@@ -191,7 +235,7 @@ impl Asking<'_> {
     async fn holds(&self, checks: &[Check]) -> bool {
         let quiet = |_| ();
         !checks.is_empty()
-            && run_checks(self.cluster, Some(self.plugin), checks, Patience::Once, &quiet)
+            && run_checks(&self.asked, Some(self.plugin), checks, Patience::Once, &quiet)
                 .await
                 .iter()
                 .all(CheckOutcome::passed)

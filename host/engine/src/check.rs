@@ -1,8 +1,9 @@
-use crate::{Error, Event, Events};
+use crate::{Error, Event, Events, elsewhere};
 use serde::Serialize;
 use std::time::Duration;
 use thinkube_cluster::{Cluster, Error as ClusterError, Release};
-use thinkube_plan::{Check, Expectation, Observation, Severity, Status, Verdict};
+use thinkube_effects::{Http, HttpOptions};
+use thinkube_plan::{Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict};
 use thinkube_sandbox::Plugin;
 use tokio::time::Instant;
 
@@ -56,9 +57,47 @@ pub enum Patience {
     UntilTimeout,
 }
 
+/// What checks can look at: the cluster, and URLs that were granted.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) http: &'a Http,
+}
+
+impl Asked<'_> {
+    /// Whether this probe could be answered at all, to be known before anything is changed.
+    pub(crate) fn supported(&self, probe: &Probe) -> Result<(), Error> {
+        match probe {
+            Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
+                Ok(self.http.observable(http)?)
+            }
+            _ => Ok(thinkube_cluster::supported(probe)?),
+        }
+    }
+
+    /// What it shows, or why nothing can be seen, and whether that is for good.
+    async fn observe(&self, probe: &Probe) -> Result<Observation, (String, bool)> {
+        match probe {
+            Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
+                // Whoever does not answer is an observation: what is left as an error does not go away.
+                self.http.observe(http).await.map_err(|error| (error.to_string(), true))
+            }
+            _ => self.cluster.observe(probe).await.map_err(|error| {
+                let for_good = matches!(
+                    error,
+                    ClusterError::Unsupported { .. }
+                        | ClusterError::Invalid { .. }
+                        | ClusterError::Forbidden { .. }
+                );
+                (error.to_string(), for_good)
+            }),
+        }
+    }
+}
+
 /// Asks `checks`, some at the same time. The outcomes are in the order of the checks.
-pub async fn run_checks(
-    cluster: &Cluster,
+pub(crate) async fn run_checks(
+    asked: &Asked<'_>,
     plugin: Option<&Plugin>,
     checks: &[Check],
     patience: Patience,
@@ -67,7 +106,7 @@ pub async fn run_checks(
     use futures::StreamExt;
     futures::stream::iter(checks)
         .map(async |check| {
-            let outcome = run_check(cluster, plugin, check, patience).await;
+            let outcome = run_check(asked, plugin, check, patience).await;
             events(Event::Checked(outcome.clone()));
             outcome
         })
@@ -96,6 +135,7 @@ pub async fn check(
     plugin: Option<&Plugin>,
     tests: bool,
     patience: Patience,
+    http: &HttpOptions,
     events: Events<'_>,
 ) -> Result<Vec<CheckOutcome>, Error> {
     let expected = &release.plan.plugin.digest;
@@ -104,15 +144,17 @@ pub async fn check(
         return Err(Error::OtherPlugin { release, expected, found: plugin.digest().clone() });
     }
     let outline = &release.plan.outline;
-    let mut outcomes = run_checks(cluster, plugin, &outline.health, patience, events).await;
+    let http = elsewhere::http(&release.plan.granted, http)?;
+    let asked = Asked { cluster, http: &http };
+    let mut outcomes = run_checks(&asked, plugin, &outline.health, patience, events).await;
     if tests {
-        outcomes.extend(run_checks(cluster, plugin, &outline.tests, patience, events).await);
+        outcomes.extend(run_checks(&asked, plugin, &outline.tests, patience, events).await);
     }
     Ok(outcomes)
 }
 
 async fn run_check(
-    cluster: &Cluster,
+    asked: &Asked<'_>,
     plugin: Option<&Plugin>,
     check: &Check,
     patience: Patience,
@@ -122,7 +164,7 @@ async fn run_check(
     let mut looks = 0;
     let verdict = loop {
         looks += 1;
-        let (verdict, for_good) = look(cluster, plugin, check).await;
+        let (verdict, for_good) = look(asked, plugin, check).await;
         let over = for_good || patience == Patience::Once || Instant::now() + pause >= deadline;
         if verdict.status == Status::Passed || over {
             break verdict;
@@ -141,19 +183,11 @@ async fn run_check(
 }
 
 /// One look, and whether another one could end differently.
-async fn look(cluster: &Cluster, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
+async fn look(asked: &Asked<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
-    let observation = match cluster.observe(&check.probe).await {
+    let observation = match asked.observe(&check.probe).await {
         Ok(observation) => observation,
-        Err(error) => {
-            let for_good = matches!(
-                error,
-                ClusterError::Unsupported { .. }
-                    | ClusterError::Invalid { .. }
-                    | ClusterError::Forbidden { .. }
-            );
-            return (unknown(error.to_string()), for_good);
-        }
+        Err((message, for_good)) => return (unknown(message), for_good),
     };
     let verdict = match (&check.expect, plugin) {
         (Expectation::Evaluate, None) => {

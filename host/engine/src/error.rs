@@ -79,6 +79,9 @@ pub enum Error {
     /// The cluster side failed.
     #[error(transparent)]
     Cluster(#[from] thinkube_cluster::Error),
+    /// Something outside the cluster failed.
+    #[error(transparent)]
+    Effect(#[from] thinkube_effects::Error),
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -128,7 +131,9 @@ impl Error {
         match self {
             Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
-            Self::Build { .. } | Self::Cluster(_) => Class::Failure,
+            Self::Effect(thinkube_effects::Error::NoInput { .. }) => Class::Input,
+            Self::Effect(thinkube_effects::Error::NotGranted { .. }) => Class::Refused,
+            Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
             | Self::ReleaseName(_)
@@ -165,6 +170,7 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
+            Self::Effect(_) => "external",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

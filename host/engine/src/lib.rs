@@ -10,26 +10,31 @@
 
 mod apply;
 mod check;
+mod elsewhere;
 mod error;
 mod interrupt;
 mod load;
 mod planning;
 mod source;
 mod status;
+mod uninstall;
 
-pub use apply::{Applied, ApplyRequest, apply, preview};
-pub use check::{CheckOutcome, Patience, check, failed, run_checks};
+pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
+pub use check::{CheckOutcome, Patience, check, failed};
+pub use elsewhere::ExternalChange;
 pub use error::{Class, Error};
 pub use interrupt::{Interrupted, unless_interrupted};
 pub use load::{Loaded, load};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
 pub use status::{ObjectStatus, release, status};
+pub use uninstall::{TakenBack, uninstall};
 
 pub use thinkube_cluster::{
     Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,
     UninstallOptions, Uninstalled,
 };
+pub use thinkube_effects::HttpOptions;
 pub use thinkube_plan as model;
 pub use thinkube_plan::{SecretInputs, SecretText};
 pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};
@@ -42,6 +47,8 @@ pub enum Event {
     Cluster(ClusterEvent),
     /// A check has ended.
     Checked(CheckOutcome),
+    /// Something was done to a resource outside the cluster, or was found needless.
+    External(ExternalChange),
 }
 
 /// Receives events. Must not block: it is called between requests.

@@ -36,6 +36,11 @@ impl SecretInputs {
         self.0.insert(name.into(), text);
     }
 
+    /// Adds others.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// The names, without the values.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -24,7 +24,8 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-fn target() -> PathBuf {
+/// Cargo's target folder.
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 

@@ -1,0 +1,172 @@
+//! What a plan wants outside the cluster, from the first look to the last removal.
+
+use crate::{Error, Event, Events};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use thinkube_cluster::Action;
+use thinkube_effects::{Action as Done, Error as EffectError, Http, HttpOptions, Removed, Seen, State};
+use thinkube_plan::{
+    ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan, SecretInputs, Stage, Step, Values,
+};
+
+/// What an apply would do, or did, to a resource outside the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalChange {
+    /// The step's name.
+    pub name: String,
+    /// Where it is.
+    pub base_url: String,
+    /// What would be done.
+    pub action: Action,
+    /// The fields that would differ.
+    pub fields: Vec<FieldChange>,
+    /// What else a person should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// HTTP to the origins that were granted to a plan.
+pub(crate) fn http(granted: &[Permission], options: &HttpOptions) -> Result<Http, Error> {
+    let origins = granted.iter().filter_map(|permission| match permission {
+        Permission::Connect(origin) => Some(origin.clone()),
+        _ => None,
+    });
+    Ok(Http::new(&HttpOptions { granted: origins.collect(), ..options.clone() })?)
+}
+
+/// The external resources of a plan as they are, and what its steps have yielded so far.
+pub(crate) struct Elsewhere<'a> {
+    http: &'a Http,
+    plan: &'a Plan,
+    /// By the name of the step. None: it could not be looked at yet.
+    seen: BTreeMap<&'a str, Option<Seen>>,
+    changes: Vec<ExternalChange>,
+    pub(crate) values: Values,
+}
+
+impl<'a> Elsewhere<'a> {
+    /// Looks at every resource and changes nothing. With `demand` an input that was not supplied is an error; without, its
+    /// resource is not compared.
+    pub(crate) async fn look(
+        http: &'a Http,
+        plan: &'a Plan,
+        inputs: &SecretInputs,
+        demand: bool,
+    ) -> Result<Self, Error> {
+        let values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
+        let mut this = Self { http, plan, seen: BTreeMap::new(), changes: Vec::new(), values };
+        for step in plan.outline.external() {
+            let (seen, action, fields, note) = match http.look(step, &this.values).await {
+                Ok(seen) => match seen.state.clone() {
+                    State::Absent => (Some(seen), Action::Create, Vec::new(), None),
+                    State::Differs(fields) => {
+                        this.values.outputs.extend(seen.outputs.clone());
+                        (Some(seen), Action::Update, fields, None)
+                    }
+                    // Nothing is changed, and what it yields is needed to compare the Secrets that hold it.
+                    State::Same => {
+                        let outcome = http.bring_about(step, seen, &this.values).await?;
+                        this.values.outputs.extend(outcome.outputs);
+                        (None, Action::Unchanged, Vec::new(), None)
+                    }
+                },
+                // What it is found by is not there, so neither is it.
+                Err(EffectError::NoOutput { .. }) => (None, Action::Create, Vec::new(), None),
+                Err(EffectError::NoInput { input, .. }) if !demand => {
+                    let note = format!("not compared: the secret input `{input}` was not supplied");
+                    (None, Action::Update, Vec::new(), Some(note))
+                }
+                Err(error) => return Err(error.into()),
+            };
+            this.seen.insert(&step.name, seen);
+            let (name, base_url) = (step.name.clone(), step.base_url.clone());
+            this.changes.push(ExternalChange { name, base_url, action, fields, note });
+        }
+        Ok(this)
+    }
+
+    /// Whether every resource is as the plan wants it.
+    pub(crate) fn settled(&self) -> bool {
+        self.changes.iter().all(|change| change.action == Action::Unchanged)
+    }
+
+    /// What would be done, in the plan's order, and what the plan no longer wants.
+    pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<ExternalChange> {
+        let gone = on_record.iter().filter(|old| self.plan.outline.external().all(|new| !new.is_of(old)));
+        let gone = gone.map(|old| ExternalChange {
+            name: old.name.clone(),
+            base_url: old.base_url.clone(),
+            action: if stays(old) { Action::Keep } else { Action::Delete },
+            fields: Vec::new(),
+            note: None,
+        });
+        self.changes.iter().cloned().chain(gone).collect()
+    }
+
+    /// Brings about the resources of a stage, one after the other: each may need what the one before it yields.
+    pub(crate) async fn stage(&mut self, stage: &Stage, events: Events<'_>) -> Result<&Outputs, Error> {
+        for step in stage.steps.iter().filter_map(external) {
+            let seen = match self.seen.remove(step.name.as_str()).flatten() {
+                Some(seen) => seen,
+                None => self.http.look(step, &self.values).await?,
+            };
+            let outcome = self.http.bring_about(step, seen, &self.values).await?;
+            let action = match outcome.action {
+                Done::Created => Action::Create,
+                Done::Updated => Action::Update,
+                Done::Unchanged => Action::Unchanged,
+            };
+            self.values.outputs.extend(outcome.outputs);
+            said(events, step, action);
+        }
+        Ok(&self.values.outputs)
+    }
+}
+
+/// Takes resources away that a release has, the youngest first. What is no longer there is no error.
+pub(crate) async fn remove(
+    http: &Http,
+    steps: &[ExternalStep],
+    inputs: &SecretInputs,
+    events: Events<'_>,
+) -> Result<Vec<ExternalChange>, Error> {
+    let mut values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
+    // What an older one yields is what a younger one is found by.
+    for step in steps {
+        match http.look(step, &values).await {
+            Ok(seen) => values.outputs.extend(seen.outputs),
+            Err(EffectError::NoOutput { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut changes = Vec::new();
+    for step in steps.iter().rev() {
+        let action = match http.remove(step, &values).await {
+            Ok(Removed::Gone) => Action::Delete,
+            Ok(Removed::Kept) => Action::Keep,
+            Ok(Removed::WasAbsent) | Err(EffectError::NoOutput { .. }) => Action::Unchanged,
+            Err(error) => return Err(error.into()),
+        };
+        said(events, step, action);
+        let (name, base_url) = (step.name.clone(), step.base_url.clone());
+        changes.push(ExternalChange { name, base_url, action, fields: Vec::new(), note: None });
+    }
+    Ok(changes)
+}
+
+fn stays(step: &ExternalStep) -> bool {
+    step.on_uninstall == OnUninstall::Retain || step.delete.is_none()
+}
+
+fn external(step: &Step) -> Option<&ExternalStep> {
+    match step {
+        Step::External(step) => Some(step),
+        _ => None,
+    }
+}
+
+fn said(events: Events<'_>, step: &ExternalStep, action: Action) {
+    let (name, base_url) = (step.name.clone(), step.base_url.clone());
+    events(Event::External(ExternalChange { name, base_url, action, fields: Vec::new(), note: None }));
+}

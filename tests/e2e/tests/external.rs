@@ -1,0 +1,230 @@
+//! Resources outside the cluster, with the real Keycloak behind its front door: planned, made, kept, taken back.
+
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+use thinkube_e2e::keycloak::Admin;
+use thinkube_e2e::{Run, command, finish, target};
+use thinkube_test_cluster::{Cluster, Corner, Part};
+
+/// The plugin's component, built by the host from the folder of its crate.
+fn plugin() -> &'static Path {
+    static PLUGIN: OnceLock<std::path::PathBuf> = OnceLock::new();
+    PLUGIN.get_or_init(|| {
+        thinkube_e2e::run(&["inspect", "tests/sign-on-plugin"]).ends_with(0);
+        target().join("plugins/wasm32-wasip2/plugin/sign_on_plugin.wasm")
+    })
+}
+
+/// A release of the plugin whose client is nobody else's.
+struct Release {
+    corner: Corner,
+    admin: Admin,
+    name: String,
+    _folder: TempDir,
+}
+
+impl Release {
+    /// None where there is no Keycloak.
+    fn new() -> Option<Self> {
+        let corner = Cluster::with([Part::Node, Part::Keycloak])?;
+        let admin = Admin::of(corner.cluster());
+        let name = format!("so-{}", corner.namespace());
+        Some(Self { corner, admin, name, _folder: tempfile::tempdir().expect("a folder") })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let cluster = self.corner.cluster();
+        let keycloak = cluster.keycloak().expect("our own").expect("it is there");
+        let mut command = command(arguments);
+        command
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name))
+            .env("ADMIN_PASSWORD", keycloak.admin_password);
+        if matches!(arguments[0], "plan" | "apply" | "check" | "uninstall") {
+            let address = cluster.address().expect("our own");
+            command.arg("--ca-file").arg(cluster.authority().expect("our own"));
+            command.arg("--resolve").arg(format!("auth.thinkube.test={address}"));
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        finish(&mut self.command(arguments))
+    }
+
+    fn with_inputs(&self, before: &str, after: &[&str]) -> Vec<String> {
+        let component = plugin().to_str().expect("text");
+        let mut arguments = vec![before, component, "--release", &self.name, "--set"].join("\n");
+        arguments
+            .push_str(&format!("\nclient={}\n--set\nredirect=https://a.thinkube.test/callback", self.name));
+        arguments.split('\n').map(str::to_owned).chain(after.iter().map(ToString::to_string)).collect()
+    }
+
+    fn plugin(&self, before: &str, after: &[&str]) -> Command {
+        let arguments = self.with_inputs(before, after);
+        self.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn apply(&self, after: &[&str]) -> Run {
+        finish(&mut self.plugin("apply", &[&["--yes", "-o", "json"][..], after].concat()))
+    }
+
+    fn plan(&self) -> Value {
+        finish(&mut self.plugin("plan", &["--cluster", "-o", "json"])).ends_with(0).json()
+    }
+
+    /// What would be done with each external resource.
+    fn external(&self) -> Vec<(String, String)> {
+        let plan = self.plan();
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let all = plan["external"].as_array().expect("a list").iter();
+        all.map(|change| (text(&change["name"]).replace(&self.name, "C"), text(&change["action"]))).collect()
+    }
+
+    /// The client as Keycloak has it.
+    fn client(&self) -> Option<Value> {
+        let answer = self.admin.call("GET", &format!("/clients?clientId={}", self.name), None).json();
+        answer.get(0).cloned()
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Run {
+        let mut kubectl = Command::new(self.corner.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+    }
+
+    fn key(&self, kind: &str, key: &str) -> String {
+        let path = format!("jsonpath={{.data['{key}']}}");
+        self.kubectl(&["get", kind, "client", "-n", &self.name, "-o", &path]).ends_with(0).stdout
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if let Some(client) = self.client() {
+            let path = format!("/clients/{}", client["id"].as_str().unwrap_or_default());
+            self.admin.call("DELETE", &path, None);
+        }
+        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
+            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+fn made(action: &str) -> Vec<(String, String)> {
+    ["C", "C-audience"].map(|name| (name.to_owned(), action.to_owned())).to_vec()
+}
+
+#[test]
+fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object() {
+    let Some(release) = Release::new() else { return };
+    assert_eq!(release.external(), made("create"));
+    assert!(release.client().is_none(), "a plan changes nothing");
+
+    let applied = release.apply(&[]).ends_with(0);
+    let client = release.client().expect("the client was made");
+    assert_eq!(client["redirectUris"], json!(["https://a.thinkube.test/callback"]));
+    assert_eq!(client["protocolMappers"][0]["config"]["included.client.audience"], release.name.as_str());
+    assert_eq!(release.key("configmap", "id"), client["id"].as_str().expect("text"));
+    let secret = release.admin.call(
+        "GET",
+        &format!("/clients/{}/client-secret", release.key("configmap", "id")),
+        None,
+    );
+    let secret = secret.json()["value"].as_str().expect("Keycloak has made one").to_owned();
+    let decode = |text: &str| {
+        let run = finish(Command::new("sh").args(["-c", "printf %s \"$0\" | base64 -d", text]));
+        run.ends_with(0).stdout
+    };
+    assert_eq!(decode(&release.key("secret", "client-secret")), secret);
+    assert!(decode(&release.key("secret", "url")).contains(&secret));
+
+    // Nothing is done twice.
+    let mark = release.corner.cluster().audit_offset().expect("a log");
+    assert_eq!(release.external(), made("unchanged"));
+    let again = release.apply(&[]).ends_with(0);
+    assert_eq!(again.json()["changed"], false, "{again:?}");
+    let events = release.corner.cluster().audit_events(mark).expect("a log");
+    assert!(
+        !events.iter().any(|event| event.is_write()
+            && event.user_agent.starts_with("thinkube-host")
+            && event.uri.contains(&release.name)
+            && !event.uri.contains("dryRun")),
+        "{events:?}"
+    );
+
+    // What somebody changes is shown by its field and mended; what the plan does not speak of is left alone.
+    let path = format!("/clients/{}", client["id"].as_str().expect("text"));
+    let mut changed = client.clone();
+    changed["redirectUris"] = json!(["https://evil.thinkube.test/"]);
+    changed["description"] = json!("by hand");
+    release.admin.call("PUT", &path, Some(&changed)).with(204);
+    let plan = release.plan();
+    assert_eq!(plan["external"][0]["action"], "update", "{plan}");
+    assert!(plan["external"][0]["fields"].to_string().contains("redirectUris"), "{plan}");
+    release.apply(&[]).ends_with(0);
+    let mended = release.client().expect("it is there");
+    assert_eq!(mended["redirectUris"], client["redirectUris"]);
+    assert_eq!(mended["description"], "by hand");
+
+    // The secret is nowhere but in its Secret.
+    let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0);
+    assert!(status.json()["external"].to_string().contains(&release.name), "{status:?}");
+    let home = format!("home-{}", release.name);
+    let kept = release.kubectl(&["get", "configmaps,leases", "-n", &home, "-o", "yaml"]).ends_with(0).stdout;
+    for said in [&applied.stdout, &applied.stderr, &again.stdout, &status.stdout, &kept, &plan.to_string()] {
+        assert!(!said.contains(&secret), "{said}");
+    }
+
+    let taken = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(0);
+    assert!(release.client().is_none(), "the client is gone");
+    assert_eq!(taken.json()["external"][1]["action"], "delete", "{taken:?}");
+    let nothing = release.run(&["status", "-o", "json"]).ends_with(0);
+    assert_eq!(nothing.json(), json!([]));
+}
+
+#[test]
+fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
+    let Some(release) = Release::new() else { return };
+    release.apply(&[]).ends_with(0);
+    assert!(release.client().is_some());
+    let unwanted = ["--set", "wanted=false"];
+    let plan = finish(&mut release.plugin("plan", &[&["--cluster", "-o", "json"][..], &unwanted].concat()));
+    assert_eq!(plan.ends_with(0).json()["external"][0]["action"], "delete");
+    release.apply(&unwanted).ends_with(0);
+    assert!(release.client().is_none());
+    assert_eq!(
+        release.run(&["status", &release.name, "-o", "json"]).ends_with(0).json()["external"],
+        json!([])
+    );
+    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
+}
+
+#[test]
+fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_written() {
+    let Some(release) = Release::new() else { return };
+    let password = release.corner.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let refused = |command: &mut Command, code: i32, said: &[&str]| {
+        let run = finish(command).ends_with(code);
+        for word in said {
+            assert!(run.stderr.contains(word), "{word} is not in {}", run.stderr);
+        }
+        assert!(!run.stderr.contains(&password), "{}", run.stderr);
+    };
+    let apply = |more: &[&str]| release.plugin("apply", &[&["--yes"][..], more].concat());
+    refused(apply(&[]).env("ADMIN_PASSWORD", "wrong-5e1f0c"), 1, &["password"]);
+    refused(apply(&[]).env_remove("ADMIN_PASSWORD"), 3, &["ADMIN_PASSWORD"]);
+    refused(&mut apply(&["--set", "realm=nowhere"]), 1, &["nowhere"]);
+    // Somebody else listens there, and nobody.
+    refused(apply(&[]).args(["--resolve", "auth.thinkube.test=127.0.0.1"]), 1, &["auth.thinkube.test"]);
+    let grants = release._folder.path().join("grants.yaml");
+    std::fs::write(&grants, "permissions: []\n").expect("a file");
+    refused(&mut apply(&["--grants", grants.to_str().expect("text")]), 4, &["https://auth.thinkube.test"]);
+    let home = format!("home-{}", release.name);
+    let none =
+        release.kubectl(&["get", "namespace", &home, &release.name, "--ignore-not-found", "-o", "name"]);
+    assert_eq!(none.ends_with(0).stdout, "");
+    assert!(release.client().is_none());
+}
