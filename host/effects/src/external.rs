@@ -360,7 +360,9 @@ impl Run<'_> {
                 input: password_input.clone(),
             });
         }
-        Err(refusal(what, reply, username, said(&reply.body, &credential.secrets)))
+        let inputs = &self.values.inputs;
+        let secrets = inputs.names().filter_map(|name| inputs.get(name)).chain(&credential.secrets);
+        Err(refusal(what, reply, username, said(&reply.body, secrets)))
     }
 
     /// Where a request goes. What is filled in can neither leave its segment nor the base URL.
@@ -471,14 +473,14 @@ fn text_of(value: &Value) -> Option<String> {
 }
 
 /// What a server says about a refusal, in the fields that are made for it; nothing if a secret is in it.
-fn said(body: &[u8], secrets: &[SecretText]) -> Option<String> {
+fn said<'a>(body: &[u8], mut secrets: impl Iterator<Item = &'a SecretText>) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let text = ["errorMessage", "error"].into_iter().find_map(|field| body.get(field)?.as_str())?;
     let repeats = |secret: &SecretText| !secret.expose().is_empty() && text.contains(secret.expose());
-    if secrets.iter().any(repeats) {
+    if secrets.any(repeats) {
         return None;
     }
-    let line =
-        text.split(|each: char| each.is_control() || each.is_whitespace()).collect::<Vec<_>>().join(" ");
+    let words = text.split(|each: char| each.is_control() || each.is_whitespace());
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     Some(line.chars().take(REPEATED).collect())
 }

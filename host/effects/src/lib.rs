@@ -4,7 +4,13 @@
 mod compare;
 mod error;
 mod external;
+#[cfg(test)]
+mod external_tests;
+#[cfg(test)]
+mod fake;
 mod http;
+#[cfg(test)]
+mod http_tests;
 mod probe;
 mod token;
 

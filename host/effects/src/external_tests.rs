@@ -1,0 +1,485 @@
+use crate::fake::{ADMIN, Answer, Keycloak, SECRET, Server};
+use crate::http::Limits;
+use crate::{Action, Error, Http, HttpOptions, Outcome, Removed, Seen, State};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use thinkube_plan::{Change, ExternalStep, FieldChange, Output, OutputRef, SecretText, Values};
+
+const PASSWORD: &str = "hunter 2&3";
+
+fn http(servers: &[&Server]) -> Http {
+    let granted = servers.iter().map(|server| server.url.clone()).collect();
+    Http::with_limits(&HttpOptions { granted, ..HttpOptions::default() }, Limits::SHORT).unwrap()
+}
+
+fn values() -> Values {
+    let mut values = Values::default();
+    values.inputs.insert("admin-password", SecretText::new(PASSWORD.into()));
+    values
+}
+
+/// The client of DevPI's dashboard.
+fn client(server: &Server) -> ExternalStep {
+    let request = |method: &str, path: &str| json!({"method": method, "path": path});
+    serde_json::from_value(json!({
+        "name": "client",
+        "baseUrl": format!("{}{ADMIN}", server.url),
+        "auth": {"passwordGrant": {
+            "tokenUrl": format!("{}/realms/master/protocol/openid-connect/token", server.url),
+            "clientId": "admin-cli", "username": "admin", "passwordInput": "admin-password"}},
+        "find": request("GET", "/clients?clientId=oauth2-proxy-devpi"),
+        "select": "json.size() > 0 ? json[0] : null",
+        "create": request("POST", "/clients"),
+        "update": request("PUT", "/clients/${id}"),
+        "delete": request("DELETE", "/clients/${id}"),
+        "desired": {"clientId": "oauth2-proxy-devpi", "enabled": true, "publicClient": false,
+            "redirectUris": ["https://devpi.example.org/oauth2/callback", "https://devpi.example.org/x"],
+            "attributes": {"post.logout.redirect.uris": "+"}},
+        "outputs": [
+            {"name": "id", "select": "json.id", "secret": false},
+            {"name": "secret", "request": request("GET", "/clients/${id}/client-secret"), "select": "json.value",
+                "secret": true}],
+        "onUninstall": "delete",
+    }))
+    .unwrap()
+}
+
+fn mapper(server: &Server) -> ExternalStep {
+    let models = "/clients/${steps.client.id}/protocol-mappers/models";
+    let mut step = serde_json::to_value(client(server)).unwrap();
+    step["name"] = "mapper".into();
+    step["find"]["path"] = models.into();
+    let named = "json.filter(m, m.name == 'audience-mapper')";
+    step["select"] = format!("{named}.size() > 0 ? {named}[0] : null").into();
+    step["desired"] = json!({"name": "audience-mapper", "protocol": "openid-connect",
+        "config": {"included.client.audience": "oauth2-proxy-devpi", "id.token.claim": "true"}});
+    step["create"]["path"] = models.into();
+    let mut body = step["desired"].clone();
+    body["id"] = "${id}".into();
+    let path = format!("{models}/${{id}}");
+    step["update"] = json!({"method": "PUT", "path": path, "body": body.to_string()});
+    step["delete"]["path"] = path.into();
+    step["outputs"] = json!([]);
+    serde_json::from_value(step).unwrap()
+}
+
+fn changed(step: &ExternalStep, changes: Value) -> ExternalStep {
+    let mut step = serde_json::to_value(step).unwrap();
+    for (field, value) in changes.as_object().unwrap() {
+        step[field] = value.clone();
+    }
+    serde_json::from_value(step).unwrap()
+}
+
+struct World {
+    keycloak: Arc<Mutex<Keycloak>>,
+    server: Server,
+    http: Http,
+    values: Values,
+}
+
+impl World {
+    async fn new() -> Self {
+        let keycloak = Keycloak::new("hunter%202%263");
+        let server = Keycloak::serve(&keycloak).await;
+        Self { http: http(&[&server]), keycloak, server, values: values() }
+    }
+
+    async fn look(&self, step: &ExternalStep) -> Result<Seen, Error> {
+        self.http.look(step, &self.values).await
+    }
+
+    async fn bring_about(&self, step: &ExternalStep) -> Result<Outcome, Error> {
+        let seen = self.look(step).await?;
+        self.http.bring_about(step, seen, &self.values).await
+    }
+
+    async fn remove(&self, step: &ExternalStep) -> Result<Removed, Error> {
+        self.http.remove(step, &self.values).await
+    }
+
+    fn mood(&self, method: &'static str, end: &'static str, answer: Answer) {
+        self.keycloak.lock().unwrap().moods.push((method, end, answer));
+    }
+
+    /// What the server says of every error that a mood makes, and that none repeats a secret.
+    async fn fails(&self, method: &'static str, end: &'static str, answer: Answer) -> Error {
+        self.mood(method, end, answer);
+        let error = self.bring_about(&client(&self.server)).await.unwrap_err();
+        for text in [error.to_string(), format!("{error:?}")] {
+            for secret in [PASSWORD, "token-1", SECRET] {
+                assert!(!text.contains(secret), "{text}");
+            }
+        }
+        error
+    }
+}
+
+fn output(outputs: &thinkube_plan::Outputs, step: &str, output: &str) -> String {
+    match outputs.get(&OutputRef { step: step.into(), output: output.into() }).unwrap() {
+        Output::Open(text) => text.clone(),
+        Output::Secret(text) => format!("secret {}", text.expose()),
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_created_found_the_same_updated_and_removed() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    assert_eq!(world.look(&step).await.unwrap().state, State::Absent);
+
+    let outcome = world.bring_about(&step).await.unwrap();
+    assert_eq!(outcome.action, Action::Created);
+    assert_eq!(output(&outcome.outputs, "client", "id"), "0000-1");
+    assert_eq!(output(&outcome.outputs, "client", "secret"), format!("secret {SECRET}"));
+
+    world.server.forget();
+    let again = world.bring_about(&step).await.unwrap();
+    assert_eq!(again.action, Action::Unchanged);
+    assert!(world.server.asked().iter().all(|line| line.starts_with("GET ")), "{:?}", world.server.asked());
+
+    world.keycloak.lock().unwrap().clients[0]["redirectUris"] = json!(["https://old/callback"]);
+    let State::Differs(changes) = world.look(&step).await.unwrap().state else { panic!("it was changed") };
+    let change = Change::Replace {
+        before: json!("https://old/callback"),
+        after: json!("https://devpi.example.org/oauth2/callback"),
+    };
+    assert_eq!(changes[0], FieldChange { path: "redirectUris[0]".into(), change });
+    assert_eq!(world.bring_about(&step).await.unwrap().action, Action::Updated);
+    assert_eq!(world.look(&step).await.unwrap().state, State::Same);
+
+    assert_eq!(world.remove(&step).await.unwrap(), Removed::Gone);
+    assert_eq!(world.remove(&step).await.unwrap(), Removed::WasAbsent);
+    // One token for everything.
+    assert_eq!(world.server.tokens(), 0);
+    assert_eq!(world.keycloak.lock().unwrap().token, 1);
+}
+
+#[tokio::test]
+async fn a_second_step_is_found_below_the_first_by_its_output() {
+    let mut world = World::new().await;
+    let (client, mapper) = (client(&world.server), mapper(&world.server));
+    let error = world.look(&mapper).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::NoOutput { step, output, .. } if step == "client" && output == "id"),
+        "{error}"
+    );
+    world.values.outputs.extend(world.bring_about(&client).await.unwrap().outputs);
+    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Created);
+    world.keycloak.lock().unwrap().clients[0]["protocolMappers"][0]["config"]["id.token.claim"] =
+        json!("false");
+    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Updated);
+    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Unchanged);
+    assert_eq!(world.remove(&mapper).await.unwrap(), Removed::Gone);
+    assert_eq!(world.remove(&client).await.unwrap(), Removed::Gone);
+    // Below what is gone there is nothing either.
+    assert_eq!(world.remove(&mapper).await.unwrap(), Removed::WasAbsent);
+}
+
+#[tokio::test]
+async fn a_look_asks_for_no_secret_and_changes_nothing() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    world.bring_about(&step).await.unwrap();
+    world.server.forget();
+    let seen = world.look(&step).await.unwrap();
+    assert_eq!(output(&seen.outputs, "client", "id"), "0000-1");
+    assert_eq!(world.server.asked(), [format!("GET {ADMIN}/clients?clientId=oauth2-proxy-devpi")]);
+    assert!(!format!("{seen:?}").contains(SECRET));
+}
+
+#[tokio::test]
+async fn somebody_who_is_faster_is_looked_at_again() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    // Twice seen absent, and there when it should be made.
+    let seen = world.look(&step).await.unwrap();
+    let stale = world.look(&step).await.unwrap();
+    let theirs = world.http.bring_about(&step, seen, &world.values).await.unwrap();
+    assert_eq!(theirs.action, Action::Created);
+    let ours = world.http.bring_about(&step, stale, &world.values).await.unwrap();
+    assert_eq!(ours.action, Action::Unchanged);
+
+    let mut stale = world.look(&step).await.unwrap();
+    stale.state = State::Absent;
+    world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
+    let ours = world.http.bring_about(&step, stale, &world.values).await.unwrap();
+    assert_eq!(ours.action, Action::Updated);
+
+    let hidden = changed(&step, json!({"select": "null"}));
+    assert!(matches!(world.bring_about(&hidden).await.unwrap_err(), Error::NotFound { .. }));
+}
+
+#[tokio::test]
+async fn a_difference_that_cannot_be_mended_is_an_error_that_names_the_field() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    world.bring_about(&step).await.unwrap();
+    world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
+    let fixed = changed(&step, json!({"update": null}));
+    let error = world.bring_about(&fixed).await.unwrap_err();
+    assert!(matches!(&error, Error::NoUpdate { fields, .. } if fields == &["enabled"]), "{error}");
+    // A server that says yes and does nothing.
+    world.mood("PUT", "0000-1", Answer::status(204));
+    let error = world.bring_about(&step).await.unwrap_err();
+    assert!(matches!(&error, Error::NotKept { fields, .. } if fields == &["enabled"]), "{error}");
+    world.mood("DELETE", "0000-1", Answer::status(204));
+    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
+}
+
+#[tokio::test]
+async fn what_should_stay_is_not_even_asked_for() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    for kept in [json!({"onUninstall": "retain"}), json!({"delete": null})] {
+        assert_eq!(world.remove(&changed(&step, kept)).await.unwrap(), Removed::Kept);
+    }
+    assert!(world.server.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_somebody_else_deletes_meanwhile_is_gone_as_well() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    world.bring_about(&step).await.unwrap();
+    let keycloak = world.keycloak.clone();
+    // The request to delete comes when it is gone already.
+    world.mood("DELETE", "0000-1", Answer::status(404));
+    world.mood("GET", "never", Answer::status(500));
+    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
+    keycloak.lock().unwrap().clients.clear();
+    assert_eq!(world.remove(&step).await.unwrap(), Removed::WasAbsent);
+}
+
+#[tokio::test]
+async fn a_wrong_password_names_the_input_and_is_tried_once() {
+    let mut world = World::new().await;
+    world.values.inputs.insert("admin-password", SecretText::new("wrong-5a".into()));
+    let error = world.look(&client(&world.server)).await.unwrap_err();
+    let Error::WrongPassword { username, input, origin, .. } = &error else { panic!("{error}") };
+    assert_eq!((username.as_str(), input.as_str(), origin), ("admin", "admin-password", &world.server.url));
+    assert!(!error.to_string().contains("wrong-5a"));
+    assert_eq!((world.server.tokens(), world.server.asked().len()), (1, 0));
+    world.values = Values::default();
+    assert!(matches!(world.look(&client(&world.server)).await.unwrap_err(), Error::NoInput { .. }));
+}
+
+#[tokio::test]
+async fn why_no_token_is_given_is_told_apart_and_the_answer_is_never_repeated() {
+    let world = World::new().await;
+    let echo = |status: u16, code: &str| {
+        let said = format!("you sent {PASSWORD}");
+        Answer::json(status, json!({"error": code, "errorMessage": said, "error_description": said}))
+    };
+    for (answer, expected) in [
+        (echo(400, "invalid_grant"), "does not accept the password"),
+        (echo(401, "anything"), "does not accept the password"),
+        (Answer::page(401), "does not accept the password"),
+        (echo(401, "invalid_client"), "does not know this client"),
+        (echo(400, "unauthorized_client"), "may not sign on"),
+        (echo(400, "unsupported_grant_type"), "does not sign anybody on"),
+        (echo(400, "invalid_scope"), "does not understand"),
+        (echo(400, PASSWORD), "answers 400"),
+        (echo(500, "x"), "answers 500"),
+        (Answer::status(404), "knows no such place"),
+        (Answer::page(200), "no JSON"),
+        (Answer::json(200, json!({"access": "token-1"})), "its answer has none"),
+        (Answer::json(200, json!({"access_token": "a\nb"})), "its answer has none"),
+        (Answer::json(200, json!({"access_token": "a", "token_type": "mac"})), "cannot use"),
+        (Answer::to(302, "https://evil.io/?token-1"), "points to https://evil.io, which"),
+        (Answer::Cut, "cannot be reached"),
+        (Answer::Endless, "more than 4 MiB"),
+        (Answer::Silence, "no answer within 2 s"),
+    ] {
+        let error = world.fails("POST", "/token", answer).await;
+        assert!(error.to_string().contains(expected), "{expected}: {error}");
+        assert!(world.server.asked().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_api_is_told_with_the_request_and_without_its_secrets() {
+    let world = World::new().await;
+    let echo =
+        |status: u16, said: &str| Answer::json(status, json!({"errorMessage": said, "secret": SECRET}));
+    let find = "clientId=oauth2-proxy-devpi";
+    for (method, end, answer, expected) in [
+        ("GET", find, Answer::status(401), "does not accept who is asking"),
+        ("GET", find, Answer::status(403), "forbids it (403) to admin"),
+        ("GET", find, Answer::json(404, json!({"error": "Realm not found."})), "knows no such place (404)"),
+        ("GET", find, Answer::page(200), "no JSON"),
+        ("GET", find, Answer::json(200, json!({"a": SECRET})), "in json.size()"),
+        ("GET", find, Answer::to(301, "/elsewhere?x=token-1"), "points to another path"),
+        ("GET", find, Answer::Endless, "more than 4 MiB"),
+        ("GET", find, Answer::Silence, "no answer within 2 s"),
+        ("GET", find, Answer::Cut, "cannot be reached"),
+        ("POST", "/clients", echo(400, "bad\n  \u{1b}[31mthing"), "answers 400: bad [31mthing"),
+        ("POST", "/clients", echo(400, &format!("no, {PASSWORD}")), "answers 400"),
+        ("POST", "/clients", echo(500, "token-1 is yours"), "answers 500"),
+        ("POST", "/clients", echo(418, &"x".repeat(5000)), "answers 418: xxx"),
+        ("POST", "/clients", Answer::status(404), "knows no such place"),
+        ("POST", "/clients", Answer::status(409), "do not find it"),
+        ("POST", "/clients", Answer::status(204), "do not find it"),
+    ] {
+        let error = world.fails(method, end, answer).await.to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(error.starts_with("external resource client: ") && error.len() < 600, "{error}");
+        if !expected.contains("find it") {
+            assert!(error.contains(&format!(" {method} ")) && error.contains(ADMIN), "{error}");
+        }
+        assert!(world.keycloak.lock().unwrap().clients.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_became_void_is_renewed_once() {
+    let world = World::new().await;
+    let step = client(&world.server);
+    world.bring_about(&step).await.unwrap();
+    // As after a restart of the server.
+    world.keycloak.lock().unwrap().token = 7;
+    assert_eq!(world.look(&step).await.unwrap().state, State::Same);
+    assert_eq!(world.server.tokens(), 2);
+    // One that is about to run out is not used any more.
+    world.keycloak.lock().unwrap().life = 4;
+    world.keycloak.lock().unwrap().token = 9;
+    world.look(&step).await.unwrap();
+    world.look(&step).await.unwrap();
+    assert_eq!(world.server.tokens(), 4);
+}
+
+#[tokio::test]
+async fn basic_authentication_sends_the_password_and_says_when_it_is_wrong() {
+    let found = json!([{"id": "1", "clientId": "a"}]);
+    let server = Server::start(move |request| {
+        // base64 of `admin:hunter 2&3`
+        match request.headers.get("authorization").map(String::as_str) {
+            Some("Basic YWRtaW46aHVudGVyIDImMw==") => Answer::json(200, found.clone()),
+            sent => Answer::json(401, json!({"error": format!("not {}", sent.unwrap_or_default())})),
+        }
+    })
+    .await;
+    let auth = json!({"basic": {"username": "admin", "passwordInput": "admin-password"}});
+    let step = changed(&client(&server), json!({"auth": auth, "desired": {"clientId": "a"}}));
+    let http = http(&[&server]);
+    assert_eq!(http.look(&step, &values()).await.unwrap().state, State::Same);
+    let mut wrong = values();
+    wrong.inputs.insert("admin-password", SecretText::new("wrong".into()));
+    let error = http.look(&step, &wrong).await.unwrap_err();
+    assert!(matches!(error, Error::WrongPassword { .. }), "{error}");
+    assert!(!error.to_string().contains("YWRt"), "{error}");
+    let anonymous = changed(&step, json!({"auth": "anonymous"}));
+    assert!(matches!(http.look(&anonymous, &values()).await.unwrap_err(), Error::Unauthorized { .. }));
+}
+
+#[tokio::test]
+async fn nothing_goes_to_an_origin_that_was_not_granted() {
+    let world = World::new().await;
+    let other = Server::start(|_| Answer::json(200, json!([]))).await;
+    let step = client(&world.server);
+    let mut auth = serde_json::to_value(&step).unwrap()["auth"].clone();
+    auth["passwordGrant"]["tokenUrl"] = format!("{}/token", other.url).into();
+    for step in [changed(&step, json!({"baseUrl": other.url})), changed(&step, json!({"auth": auth}))] {
+        let error = world.look(&step).await.unwrap_err();
+        assert!(matches!(&error, Error::NotGranted { origin, .. } if *origin == other.url), "{error}");
+        assert!(matches!(world.http.supported(&step), Err(Error::NotGranted { .. })));
+    }
+    // A redirect is not followed even to the same origin, and least of all to another.
+    world.mood("GET", "devpi", Answer::to(307, &other.url));
+    let error = world.look(&step).await.unwrap_err();
+    assert!(matches!(&error, Error::Redirected { status: 307, to, .. } if *to == other.url), "{error}");
+    assert_eq!((other.asked().len(), other.tokens()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_filled_into_a_path_stays_within_its_segment() {
+    let mut world = World::new().await;
+    let step = |path: &str| {
+        changed(&client(&world.server), json!({"auth": "anonymous", "find": {"method": "GET", "path": path}}))
+    };
+    let put = |values: &mut Values, text: &str| values.outputs.insert("a", "b", Output::Open(text.into()));
+    let (in_path, in_query) = (step("/x/${steps.a.b}/y"), step("/x?y=${steps.a.b}"));
+    for (text, sent) in
+        [("a b&c=d?#é", "a%20b%26c%3Dd%3F%23%C3%A9"), ("a..b", "a..b"), ("a;b:c@d", "a%3Bb%3Ac%40d")]
+    {
+        put(&mut world.values, text);
+        drop(world.look(&in_path).await);
+        assert_eq!(world.server.last().path, format!("{ADMIN}/x/{sent}/y"));
+        drop(world.look(&in_query).await);
+        assert_eq!(world.server.last().path, format!("{ADMIN}/x?y={sent}"));
+    }
+    world.server.forget();
+    for text in ["", ".", "..", "../../x", "a/b", "a\\b", "%2e%2e", "a%2fb", "a\r\nb"] {
+        put(&mut world.values, text);
+        let error = world.look(&in_path).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }), "{text}: {error}");
+        assert!(text.len() < 3 || !error.to_string().contains(text), "{error}");
+    }
+    let split = step("/x/${steps.a.b}${steps.a.b}/y");
+    put(&mut world.values, ".");
+    assert!(matches!(world.look(&split).await.unwrap_err(), Error::Invalid { .. }));
+    world.values.outputs.insert("a", "b", Output::Secret(SecretText::new("x".into())));
+    assert!(matches!(world.look(&in_path).await.unwrap_err(), Error::Invalid { .. }));
+    assert!(world.server.asked().is_empty());
+    // In a query anything goes, and stays a value.
+    put(&mut world.values, "../../%2f&x");
+    drop(world.look(&in_query).await);
+    assert_eq!(world.server.last().path, format!("{ADMIN}/x?y=..%2F..%2F%252f%26x"));
+}
+
+#[tokio::test]
+async fn what_is_filled_into_a_body_stays_within_its_string() {
+    let world = World::new().await;
+    let mut step = client(&world.server);
+    world.bring_about(&step).await.unwrap();
+    let body = json!({"whole": "${id}", "part": "<${id}> $$", "on": "${enabled}", "clientId": "oauth2-proxy-devpi",
+        "deep": [{"x": "${name}"}], "enabled": true});
+    step.update.as_mut().unwrap().body = Some(body.to_string());
+    world.keycloak.lock().unwrap().clients[0]["name"] = json!("\", \"admin\": \"true\\");
+    world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
+    world.bring_about(&step).await.unwrap();
+    let sent = world.keycloak.lock().unwrap().clients[0].clone();
+    assert_eq!(
+        (&sent["whole"], &sent["part"], &sent["on"]),
+        (&json!("0000-1"), &json!("<0000-1> $"), &json!(false))
+    );
+    assert_eq!(sent["deep"][0]["x"], "\", \"admin\": \"true\\");
+    assert_eq!(sent.get("admin"), None);
+
+    for undefined in ["${nothing}", "${attributes}"] {
+        step.update.as_mut().unwrap().path = format!("/clients/{undefined}");
+        world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
+        let error = world.bring_about(&step).await.unwrap_err();
+        assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(undefined), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_means_none_only_where_one_thing_was_asked_for() {
+    let world = World::new().await;
+    let find = |path: &str, select: &str| {
+        let find = json!({"method": "GET", "path": path});
+        changed(&client(&world.server), json!({"find": find, "select": select}))
+    };
+    assert_eq!(world.look(&find("/clients/none", "json")).await.unwrap().state, State::Absent);
+    let searched = "/clients/none?x=y";
+    assert!(matches!(world.look(&find(searched, "json")).await.unwrap_err(), Error::Missing { .. }));
+    let judged = find(searched, "status == 404 ? null : json");
+    assert_eq!(world.look(&judged).await.unwrap().state, State::Absent);
+}
+
+#[tokio::test]
+async fn an_output_that_is_no_text_is_an_error_that_does_not_show_it() {
+    let world = World::new().await;
+    let output = |select: &str| {
+        let outputs = json!([{"name": "x", "select": select, "secret": true}]);
+        changed(&client(&world.server), json!({"outputs": outputs}))
+    };
+    for select in ["json", "json.nothing", "json.secret + 1"] {
+        let error = world.bring_about(&output(select)).await.unwrap_err();
+        assert!(matches!(error, Error::Select { .. }), "{error}");
+        assert!(!error.to_string().contains(SECRET), "{error}");
+    }
+    let number = world.bring_about(&output("json.redirectUris.size()")).await.unwrap();
+    assert_eq!(self::output(&number.outputs, "client", "x"), "secret 2");
+}
