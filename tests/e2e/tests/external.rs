@@ -57,7 +57,7 @@ impl Release {
 
     fn with_inputs(&self, before: &str, after: &[&str]) -> Vec<String> {
         let component = plugin().to_str().expect("text");
-        let mut arguments = vec![before, component, "--release", &self.name, "--set"].join("\n");
+        let mut arguments = [before, component, "--release", &self.name, "--set"].join("\n");
         arguments
             .push_str(&format!("\nclient={}\n--set\nredirect=https://a.thinkube.test/callback", self.name));
         arguments.split('\n').map(str::to_owned).chain(after.iter().map(ToString::to_string)).collect()
