@@ -8,12 +8,18 @@ mod external;
 mod external_tests;
 #[cfg(test)]
 mod fake;
+mod home;
 mod http;
 #[cfg(test)]
 mod http_tests;
 mod probe;
+mod process;
 mod token;
 
 pub use error::Error;
 pub use external::{Action, Outcome, Removed, Seen, State};
+pub use home::{
+    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease, Left,
+    LeftBecause, Obstacle,
+};
 pub use http::{Http, HttpOptions};

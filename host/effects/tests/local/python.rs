@@ -1,0 +1,140 @@
+//! Python packages in an environment of the release's own, by a real Python and a real pip.
+
+use crate::support::{Place, action, not_tested};
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use thinkube_effects::{DiffLine, Error, HomeAction, HomeEvent};
+use thinkube_plan::Setup;
+
+const ENVIRONMENT: &str = ".local/share/thinkube/venvs/devpi";
+
+/// This machine's own settings of pip would win over those in the home.
+const INSIDE: &str = "THINKUBE_TEST_INSIDE";
+
+fn packages(packages: &[&str]) -> Setup {
+    Setup {
+        python_packages: packages.iter().map(|package| (*package).to_owned()).collect(),
+        ..Setup::default()
+    }
+}
+
+fn python(script: &str, folder: &Path) {
+    let status =
+        Command::new("python3").args(["-c", script]).current_dir(folder).status().expect("Python runs");
+    assert!(status.success());
+}
+
+/// An index with one package, which is found by the settings of pip in the home alone.
+fn index(place: &Place) {
+    const WHEEL: &str = "import zipfile\n\
+        z = zipfile.ZipFile('tiny-1.0-py3-none-any.whl', 'w')\n\
+        z.writestr('tiny.py', 'ANSWER = 42\\n')\n\
+        z.writestr('tiny-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')\n\
+        z.writestr('tiny-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+        z.writestr('tiny-1.0.dist-info/RECORD', 'tiny.py,,\\ntiny-1.0.dist-info/METADATA,,\\ntiny-1.0.dist-info/WHEEL,,\\ntiny-1.0.dist-info/RECORD,,\\n')\n\
+        z.close()\n";
+    python(WHEEL, &place.outside());
+    let settings = format!("[global]\nno-index = true\nfind-links = {}\n", place.outside().display());
+    place.write(".config/pip/pip.conf", &settings);
+}
+
+fn imports(place: &Place) -> bool {
+    let python = place.home().join(ENVIRONMENT).join("bin/python");
+    Command::new(python)
+        .args(["-c", "import tiny; assert tiny.ANSWER == 42"])
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+#[test]
+fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_that_were_there() {
+    if Command::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .status()
+        .map_or(true, |status| !status.success())
+    {
+        not_tested("there is no python3 with its module venv");
+        return;
+    }
+    if env::var_os(INSIDE).is_none() {
+        let mut again = Command::new(env::current_exe().expect("a test is a program"));
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
+            again.env_remove(name);
+        }
+        let name = std::thread::current().name().expect("a test has a name").to_owned();
+        let again =
+            again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
+        // Were these to count, nothing would be found.
+        let again = again.env("PIP_TARGET", "/nowhere").env("PYTHONHOME", "/nowhere");
+        let output = again.output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(installs());
+}
+
+async fn installs() {
+    let place = Place::new();
+    index(&place);
+    assert_eq!(*action(&place.plan(&packages(&["Tiny==1.0"])), ENVIRONMENT), HomeAction::Create);
+    let said = Mutex::new(Vec::new());
+    let events = |event| {
+        if let HomeEvent::Says(line) = event {
+            said.lock().expect("nobody panics").push(line);
+        }
+    };
+    let applied = place.apply_watched(&packages(&["Tiny==1.0"]), &[], &events).await;
+    assert!(applied.unwrap_or_else(|error| panic!("{error}")).changed);
+    assert!(imports(&place));
+    assert!(said.into_inner().expect("nobody panics").iter().any(|line| line.contains("tiny")));
+
+    // Written another way it is the same.
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+    assert!(!place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing to do").changed);
+
+    // There is no such version.
+    let lines = vec![DiffLine::Removed("tiny==1.0".into()), DiffLine::Added("tiny==2.0".into())];
+    let plan = place.plan(&packages(&["tiny==2.0"]));
+    assert_eq!(*action(&plan, ENVIRONMENT), HomeAction::Update { lines, mode: None });
+    let error = place.apply(&packages(&["tiny==2.0"]), &[]).await.expect_err("there is none");
+    assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
+    assert!(imports(&place), "the one before is back");
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+
+    // A host that died while it made a new one has left the one before aside.
+    let (path, old) = (place.home().join(ENVIRONMENT), place.home().join(format!("{ENVIRONMENT}.old")));
+    fs::rename(&path, &old).expect("ours");
+    fs::create_dir(&path).expect("ours");
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+    assert!(imports(&place) && !old.exists());
+
+    assert_eq!(place.remove(&[]), []);
+    let left: Vec<String> = place.all().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(left, [".config", ".config/pip", ".config/pip/pip.conf"]);
+}
+
+#[tokio::test]
+async fn an_environment_that_the_release_did_not_make_is_in_the_way() {
+    let place = Place::new();
+    place.write(&format!("{ENVIRONMENT}/mine"), "mine");
+    let plan = place.plan(&packages(&["tiny==1.0"]));
+    assert!(matches!(action(&plan, ENVIRONMENT), HomeAction::InTheWay { .. }));
+    let applied = place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing is done");
+    assert!(!applied.changed);
+    assert_eq!(applied.left.len(), 1);
+    assert_eq!(place.remove(&[]), []);
+    assert_eq!(place.read(&format!("{ENVIRONMENT}/mine")), "mine");
+}
+
+#[tokio::test]
+async fn a_package_that_is_not_granted_or_not_pinned_is_refused() {
+    let place = Place::new();
+    for wrong in ["requests==2.0", "tiny", "tiny>=1.0", "tiny==1.0 --index-url=https://evil.example/"] {
+        assert!(matches!(place.apply(&packages(&[wrong]), &[]).await, Err(Error::HomeRefused(_))), "{wrong}");
+    }
+    assert_eq!(place.all(), []);
+}

@@ -1,0 +1,161 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use thinkube_effects::{Error, Home, HomeAction, HomeApplied, HomeChange, HomeEvent, Left};
+use thinkube_plan::{HomeFile, Permission, Setup};
+
+/// A home, the folder of its records, and a folder beside it that nothing may be written to.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["home", "outside"] {
+            fs::create_dir(folder.path().join(name)).expect("writable");
+        }
+        Self { folder }
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// Where, for all that its owner has granted, nothing is ever written.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.folder.path().join("outside")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state/workstation")
+    }
+
+    pub(crate) fn open(&self) -> Home {
+        Home::open(&self.home(), &self.state()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.home().join(path);
+        fs::create_dir_all(path.parent().expect("it lies in the home")).expect("writable");
+        fs::write(path, content).expect("writable");
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.home().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    pub(crate) fn mode(&self, path: &str) -> u32 {
+        fs::symlink_metadata(self.home().join(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
+            .permissions()
+            .mode()
+            & 0o7777
+    }
+
+    /// Everything in the home, with contents and modes.
+    pub(crate) fn all(&self) -> Vec<(String, String)> {
+        listing(&self.home())
+    }
+
+    pub(crate) fn plan(&self, setup: &Setup) -> Vec<HomeChange> {
+        let home = self.open();
+        let release = home.release("devpi").unwrap_or_else(|error| panic!("{error}"));
+        release.plan(setup, &granted()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) async fn apply(&self, setup: &Setup, overwrite: &[&str]) -> Result<HomeApplied, Error> {
+        self.apply_watched(setup, overwrite, &|_| ()).await
+    }
+
+    pub(crate) async fn apply_watched(
+        &self,
+        setup: &Setup,
+        overwrite: &[&str],
+        events: &(dyn Fn(HomeEvent) + Send + Sync),
+    ) -> Result<HomeApplied, Error> {
+        let home = self.open();
+        let mut release = home.release("devpi")?;
+        let shown = release.plan(setup, &granted())?;
+        release.apply(setup, &granted(), &shown, &owned(overwrite), events).await
+    }
+
+    pub(crate) fn remove(&self, overwrite: &[&str]) -> Vec<Left> {
+        self.remove_watched(overwrite, &|_| ()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) fn remove_watched(
+        &self,
+        overwrite: &[&str],
+        events: &(dyn Fn(HomeEvent) + Send + Sync),
+    ) -> Result<Vec<Left>, Error> {
+        self.open().release("devpi")?.remove(&owned(overwrite), events)
+    }
+
+    pub(crate) fn record(&self) -> PathBuf {
+        self.state().join("devpi.json")
+    }
+}
+
+fn owned(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| (*path).to_owned()).collect()
+}
+
+/// Everything below a folder, with contents and modes; where links lead, for links.
+pub(crate) fn listing(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    walk(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let kind = fs::symlink_metadata(&path).expect("it is there");
+        let mode = kind.permissions().mode() & 0o7777;
+        let what = if kind.is_dir() {
+            walk(root, &path, found);
+            format!("{mode:o} folder")
+        } else if kind.is_symlink() {
+            format!("-> {}", fs::read_link(&path).expect("a link").display())
+        } else {
+            format!("{mode:o} {}", String::from_utf8_lossy(&fs::read(&path).expect("readable")))
+        };
+        found.push((path.strip_prefix(root).expect("below").display().to_string(), what));
+    }
+}
+
+/// What every test's operator has granted.
+pub(crate) fn granted() -> Vec<Permission> {
+    [".config", ".pip", "devpi-scripts"]
+        .map(|path| Permission::WriteHome(path.to_owned()))
+        .into_iter()
+        .chain([Permission::PythonPackage("tiny".to_owned())])
+        .collect()
+}
+
+pub(crate) fn file(path: &str, mode: u32, content: &str) -> HomeFile {
+    HomeFile { path: path.to_owned(), mode, content: content.to_owned() }
+}
+
+pub(crate) fn files(files: &[(&str, &str)]) -> Setup {
+    Setup {
+        files: files.iter().map(|(path, content)| file(path, 0o644, content)).collect(),
+        ..Setup::default()
+    }
+}
+
+/// Says why a test can't run on this machine.
+#[allow(clippy::print_stdout, reason = "whoever runs it is to know")]
+pub(crate) fn not_tested(why: &str) {
+    println!("not tested: {why}");
+}
+
+/// The action for one path.
+pub(crate) fn action<'a>(changes: &'a [HomeChange], path: &str) -> &'a HomeAction {
+    let found: Vec<&HomeChange> = changes.iter().filter(|change| change.path == path).collect();
+    assert_eq!(found.len(), 1, "{path} in {changes:?}");
+    &found[0].action
+}
