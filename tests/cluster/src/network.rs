@@ -71,11 +71,10 @@ pub(crate) fn make(layout: &Layout, host: Ipv4Addr, inside: Ipv4Addr) -> Result<
         command.arg(format!("--net=/run/netns/{netns}")).args(["--", "sh", "-c", &write]);
         run(&mut command)
     };
-    // Before there is a link: by an address that IPv6 gives itself the machine could be reached; and a browser in here
-    // breaks off what it does whenever a pod's link gets or loses one. A kernel without IPv6 has no such setting.
-    for links in ["all", "default"] {
-        let _ = set(&format!("net/ipv6/conf/{links}/disable_ipv6"), 1);
-    }
+    // Before there is a link but loopback, which keeps ::1: by an address that IPv6 gives itself the machine could be
+    // reached; and a browser in here breaks off what it does whenever a pod's link gets or loses one. A kernel without IPv6
+    // has no such setting.
+    let _ = set("net/ipv6/conf/default/disable_ipv6", 1);
     ip(layout, &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &netns])?;
     ip(layout, &["addr", "add", &host, "dev", &link])?;
     ip(layout, &["link", "set", &link, "up"])?;
