@@ -14,7 +14,7 @@ use thinkube_sandbox::Plugin;
 pub struct ApplyRequest {
     /// The longest time that one stage may take to become ready.
     pub timeout: Duration,
-    /// Objects of nobody that the release may take over.
+    /// Objects of nobody, and resources outside the cluster, that the release may take over.
     pub adopt: Vec<Adopt>,
     /// How servers outside the cluster are found and trusted. What may be spoken to is the plan's grants.
     pub http: HttpOptions,
@@ -101,6 +101,7 @@ pub async fn apply(
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
         let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
+        elsewhere.demand_owned(comparison.external(), &request.adopt)?;
         let settled = comparison.up_to_date()
             && elsewhere.settled()
             && asking.still_skipped(plan, &comparison.skipped_stages()).await;

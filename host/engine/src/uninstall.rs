@@ -29,11 +29,14 @@ pub async fn uninstall(
     events: Events<'_>,
 ) -> Result<TakenBack, Error> {
     let mut external = Vec::new();
-    if let Some(release) = release.filter(|release| !release.external.is_empty()) {
-        let http = elsewhere::http(&release.plan.granted, http)?;
-        external = elsewhere::remove(&http, &release.external, inputs, events).await?;
-    }
     let pass_on = |event| events(Event::Cluster(event));
-    let objects = cluster.uninstall(name, options, &pass_on).await?;
+    let outside = async || {
+        if let Some(release) = release.filter(|release| !release.external.is_empty()) {
+            let http = elsewhere::http(&release.plan.granted, http)?;
+            external = elsewhere::remove(&http, &release.external, inputs, events).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    let objects = cluster.uninstall_after(name, options, &pass_on, outside).await?;
     Ok(TakenBack { objects, external })
 }
