@@ -41,6 +41,12 @@ impl Check {
         }
     }
 
+    /// The same check under another name: a name is unique in a plan.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// Holds when this CEL expression yields true.
     pub fn cel(mut self, expression: impl Into<String>) -> Self {
         self.expect = Expectation::Cel(expression.into());
