@@ -583,6 +583,46 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_is_told_to_buildah_by_what_is_in_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let archive = |name: &str, files: &[&str]| {
+            files.iter().for_each(|file| fs::write(folder.path().join(file), "{}").expect("writable"));
+            let archive = folder.path().join(name);
+            let mut tar = Command::new("tar");
+            tar.arg("-C").arg(folder.path()).arg("-cf").arg(&archive).args(files);
+            run(&mut tar).expect("an archive");
+            archive
+        };
+        let docker = archive("docker.tar", &["manifest.json"]);
+        assert_eq!(source(&docker).expect("Docker's"), format!("docker-archive:{}", docker.display()));
+        let oci = archive("oci.tar", &["oci-layout", "index.json"]);
+        assert_eq!(source(&oci).expect("OCI's"), format!("oci-archive:{}", oci.display()));
+        // As Docker writes it since release 25.
+        let both = archive("both.tar", &["oci-layout", "index.json", "manifest.json"]);
+        assert_eq!(source(&both).expect("both"), format!("docker-archive:{}", both.display()));
+        for other in [archive("other.tar", &["readme"]), folder.path().join("readme")] {
+            assert!(matches!(source(&other), Err(Error::Archive { .. })), "{}", other.display());
+        }
+    }
+
+    #[test]
+    fn a_node_waits_for_none_of_the_images_that_tests_ask_for_and_python_brings_its_base() {
+        let nowhere = |image: Image| PathBuf::from(format!("/nonexistent/{}", image.key()));
+        let images = Images {
+            cache: PathBuf::from("/nonexistent"),
+            base: nowhere(Image::Base),
+            pause: nowhere(Image::Pause),
+            toolbox: nowhere(Image::Toolbox),
+            devpi: nowhere(Image::Devpi),
+            valkey: nowhere(Image::Valkey),
+            python: nowhere(Image::Python),
+        };
+        assert_eq!(images.missing(), [Image::Base, Image::Toolbox, Image::Devpi, Image::Pause]);
+        assert_eq!(images.missing_of(&[Image::Python]), [Image::Base, Image::Python]);
+        assert_eq!(images.missing_of(&[Image::Valkey]), [Image::Valkey]);
+    }
+
+    #[test]
     fn the_main_archive_is_told_from_security_fixes() {
         let targets = "Packages bookworm-security main http://a/debian-security/\n\
                        Translations bookworm main http://b/debian/\n\
