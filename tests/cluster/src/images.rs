@@ -19,7 +19,6 @@ use crate::needs::Need;
 use crate::paths::{self, Layout};
 use crate::process::{helper, run, run_long};
 use crate::programs::{self, Programs};
-use crate::progress::{Report, step};
 use crate::teardown;
 
 /// The sandbox image's name in the node.
@@ -112,19 +111,13 @@ impl Images {
     }
 
     /// The archive of an image that not every node needs; built now if it is not in the cache.
-    pub(crate) fn on_demand(
-        &self,
-        layout: &Layout,
-        image: Image,
-        report: &mut Report<'_>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn on_demand(&self, layout: &Layout, image: Image) -> Result<PathBuf> {
         if self.file(image).is_file() {
             return Ok(self.file(image).to_owned());
         }
-        let _lock = Lock::take(&self.lock(), report)?;
+        let _lock = Lock::take(&self.lock(), &mut |_| ())?;
         // Somebody else may have built it while we waited.
         for missing in self.missing_of(&[image]) {
-            step(report, format!("building {missing}, which takes about {} s", missing.seconds()));
             self.build(layout, &Programs::cached()?, missing, |_| ())?;
         }
         self.prune();
@@ -134,19 +127,13 @@ impl Images {
     /// An image that somebody else has built, under another name.
     ///
     /// `archive` is a Docker or an OCI archive with one image, named or not.
-    pub(crate) fn given(
-        &self,
-        layout: &Layout,
-        archive: &Path,
-        name: &str,
-        report: &mut Report<'_>,
-    ) -> Result<PathBuf> {
+    pub(crate) fn given(&self, layout: &Layout, archive: &Path, name: &str) -> Result<PathBuf> {
         let content = fs::read(archive).at(archive)?;
         let to = self.cache.join(format!("{GIVEN}-{}.tar", &hash(&[&content, name.as_bytes()])[..12]));
         if to.is_file() {
             return Ok(to);
         }
-        let _lock = Lock::take(&self.lock(), report)?;
+        let _lock = Lock::take(&self.lock(), &mut |_| ())?;
         let work = Work::new(layout, &self.cache.join("work"))?;
         work.rename(&source(archive)?, name, &to)?;
         self.prune();

@@ -22,14 +22,14 @@ impl Cluster {
     /// a root file system that can't be written to. The first time it is built, which takes half a minute.
     pub fn valkey_image(&self) -> Result<String> {
         let own = self.with_a_node()?;
-        let archive = Images::cached()?.on_demand(&own.layout, Image::Valkey, &mut |_| ())?;
+        let archive = Images::cached()?.on_demand(&own.layout, Image::Valkey)?;
         self.provide(&archive)
     }
 
     /// The archive of an image with Python and a pip that may install, to build others on.
     pub fn python_archive(&self) -> Result<PathBuf> {
         let own = self.with_a_node()?;
-        Images::cached()?.on_demand(&own.layout, Image::Python, &mut |_| ())
+        Images::cached()?.on_demand(&own.layout, Image::Python)
     }
 
     /// The reference of the image of oauth2-proxy that the node has from now on: that of the archive which
@@ -40,7 +40,7 @@ impl Cluster {
             return Ok(None);
         };
         let images = Images::cached()?;
-        let archive = images.given(&own.layout, Path::new(&given), OAUTH2_PROXY_IMAGE, &mut |_| ())?;
+        let archive = images.given(&own.layout, Path::new(&given), OAUTH2_PROXY_IMAGE)?;
         self.provide(&archive).map(Some)
     }
 

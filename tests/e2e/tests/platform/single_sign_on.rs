@@ -39,6 +39,8 @@ fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: 
     ];
     let secret = |variable: &str, key: &str| json!({ "name": variable, "valueFrom": { "secretKeyRef": { "name": "proxy", "key": key } } });
     let mut pod = pod("proxy", image, &[]);
+    // It ends where the issuer or the store does not answer yet, and a Service's address answers a moment after it is made.
+    pod["spec"]["restartPolicy"] = json!("Always");
     pod["spec"]["volumes"] = json!([{ "name": "authority", "configMap": { "name": "authority" } }]);
     pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "runAsUser": 2000, "runAsGroup": 2000 });
     let container = &mut pod["spec"]["containers"][0];
@@ -78,7 +80,6 @@ fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_
     let host = corner.host("web");
     open_site(&corner, "site");
     apply(&corner, valkey(&corner, "store"));
-    // The proxy ends when it finds no store.
     wait(&corner, "condition=Ready", "pod/store");
     let callback = format!("https://{host}/oauth2/callback");
     let client = Admin::of(cluster).client(corner.namespace(), &callback);
