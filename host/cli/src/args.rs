@@ -200,6 +200,9 @@ pub(crate) struct ApplyArgs {
     /// Apply the objects of all stages and wait for nothing: no readiness, no gates, no health checks
     #[arg(long)]
     pub no_wait: bool,
+    /// Go on though this preflight check does not hold; `all` is every one
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub ignore_preflight_errors: Vec<String>,
     /// Take over an object that is there already and belongs to no release; External/STEP is a resource outside the cluster
     #[arg(long, value_name = "KIND/[NAMESPACE/]NAME")]
     pub adopt: Vec<thinkube_engine::Adopt>,

@@ -122,7 +122,7 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
-    let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt } = args;
+    let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt, ignore_preflight_errors } = args;
     let http = http.options();
     let progress = style.progress();
     let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
@@ -141,7 +141,8 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         Ok::<_, Failure>((loaded, cluster, planned, secrets))
     })
     .await?;
-    let request = ApplyRequest { timeout, adopt, http, wait: !no_wait };
+    let ignore_preflight = ignore_preflight_errors;
+    let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait };
     let events = |event| progress.show(&event);
     let applied =
         thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;

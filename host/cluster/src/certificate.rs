@@ -68,6 +68,9 @@ mod tests {
         for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\u{0}\u{1}"] {
             assert_eq!(of(&secret("kubernetes.io/tls", text), now), Value::Null, "{text:?}");
         }
-        assert_eq!(of(&json!({"kind": "Secret", "apiVersion": "v1", "type": "kubernetes.io/tls"}), now), Value::Null);
+        assert_eq!(
+            of(&json!({"kind": "Secret", "apiVersion": "v1", "type": "kubernetes.io/tls"}), now),
+            Value::Null
+        );
     }
 }

@@ -7,8 +7,11 @@ use thinkube_cluster::{
     Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release,
 };
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Plan, SecretInputs, Step};
+use thinkube_plan::{Check, Plan, SecretInputs, Severity, Step};
 use thinkube_sandbox::Plugin;
+
+/// Every preflight check.
+const ALL: &str = "all";
 
 /// How to apply.
 pub struct ApplyRequest {
@@ -16,6 +19,8 @@ pub struct ApplyRequest {
     pub timeout: Duration,
     /// Objects of nobody, and resources outside the cluster, that the release may take over.
     pub adopt: Vec<Adopt>,
+    /// Preflight checks that need not hold, by name; `all` is every one.
+    pub ignore_preflight: Vec<String>,
     /// How servers outside the cluster are found and trusted. What may be spoken to is the plan's grants.
     pub http: HttpOptions,
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
@@ -98,7 +103,7 @@ pub async fn apply(
         http.supported(step)?;
     }
     let (mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
-        asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
+        asking.demand("preflight", &demanded(plan, &request.ignore_preflight)?, Patience::Once).await?;
         let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
         elsewhere.demand_owned(comparison.external(), &request.adopt)?;
@@ -164,6 +169,22 @@ fn carried_out(plan: &Plan) -> Result<(), Error> {
         return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
     }
     Ok(())
+}
+
+/// The preflight checks, those in `ignored` as warnings.
+fn demanded(plan: &Plan, ignored: &[String]) -> Result<Vec<Check>, Error> {
+    let checks = &plan.outline.preflight;
+    let known = |name: &String| name == ALL || checks.iter().any(|check| check.name == *name);
+    if let Some(unknown) = ignored.iter().find(|name| !known(name)) {
+        let known = checks.iter().map(|check| check.name.clone()).collect();
+        return Err(Error::NoPreflight { name: unknown.clone(), known });
+    }
+    let ignored = |check: &Check| ignored.iter().any(|name| name == ALL || *name == check.name);
+    let mut checks = checks.clone();
+    for check in checks.iter_mut().filter(|check| ignored(check)) {
+        check.severity = Severity::Warning;
+    }
+    Ok(checks)
 }
 
 async fn stages(

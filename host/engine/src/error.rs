@@ -88,6 +88,14 @@ pub enum Error {
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] thinkube_effects::Error),
+    /// A preflight check was named that the plan does not have.
+    #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
+    NoPreflight {
+        /// The name.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -146,6 +154,7 @@ impl Error {
             | Self::Problem(_)
             | Self::FactsNeeded(_)
             | Self::SecretMissing { .. }
+            | Self::NoPreflight { .. }
             | Self::OtherPlugin { .. } => Class::Input,
             Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
             Self::Plugin(_)
@@ -178,6 +187,7 @@ impl Error {
             Self::Cluster(error) => error.kind(),
             Self::ExternalNotOwned(_) => "not-owned",
             Self::Effect(_) => "external",
+            Self::NoPreflight { .. } => "no-preflight",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
