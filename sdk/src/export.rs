@@ -4,7 +4,8 @@ use crate::bindings::checks::exports::thinkube::plugin::checks;
 use crate::bindings::operations::exports::thinkube::plugin::operations;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::{
-    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem, Verdict,
+    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
+    Verdict,
 };
 use std::marker::PhantomData;
 

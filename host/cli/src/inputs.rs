@@ -100,7 +100,7 @@ fn uses(step: &Step, input: &str) -> bool {
             SecretContent::Mirror(_) => false,
         },
         Step::External(external) => external.auth.password_input().is_some_and(|name| name == input),
-        Step::Object(_) | Step::Image(_) | Step::PodFiles(_) => false,
+        Step::Object(_) | Step::Image(_) | Step::PodFiles(_) | Step::Restart(_) => false,
     }
 }
 

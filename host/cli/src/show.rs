@@ -232,6 +232,8 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
                 let source = match &entry.source {
                     SecretSource::Input(name) => format!("secret input {name}"),
                     SecretSource::Random(random) => format!("{} random bytes, made once", random.bytes),
+                    SecretSource::Renewed(random) => format!("{} random bytes, made anew", random.bytes),
+                    SecretSource::Kept => "the value that is there".to_owned(),
                     SecretSource::Copy(key) => {
                         format!("copy of {}/{} key {}", key.namespace, key.name, key.key)
                     }
@@ -310,7 +312,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
 fn mark(action: Action) -> (anstyle::Style, char) {
     match action {
         Action::Create => (GOOD, '+'),
-        Action::Update => (CARE, '~'),
+        Action::Update | Action::Restart => (CARE, '~'),
         Action::Recreate => (CARE, '±'),
         Action::Delete => (BAD, '-'),
         Action::Keep | Action::Unchanged => (FAINT, '='),
@@ -323,6 +325,7 @@ fn words(action: Action) -> (&'static str, &'static str) {
         Action::Create => ("created", "to create"),
         Action::Update => ("changed", "to change"),
         Action::Recreate => ("recreated", "to recreate"),
+        Action::Restart => ("restarted", "to restart"),
         Action::Delete => ("deleted", "to delete"),
         Action::Keep => ("left as it is", "left as they are"),
         Action::Unchanged => ("unchanged", "unchanged"),
@@ -590,7 +593,7 @@ fn phase(phase: Phase) -> String {
     let style = match phase {
         Phase::Deployed => GOOD,
         Phase::Failed | Phase::Interrupted => BAD,
-        Phase::Applying | Phase::Uninstalling => CARE,
+        Phase::Applying | Phase::Operating | Phase::Uninstalling => CARE,
     };
     styled(style, phase)
 }
