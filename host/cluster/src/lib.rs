@@ -25,6 +25,7 @@ mod operation;
 mod release;
 mod remove;
 mod resolve;
+mod secret;
 mod state;
 mod uninstall;
 #[cfg(test)]

@@ -85,7 +85,9 @@ pub enum Error {
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
     QueryDenied(Query),
     /// A secret input has no value.
-    #[error("the secret input `{name}` has no value: set the environment variable {env} ({summary})")]
+    #[error(
+        "the secret input `{name}` has no value: set the environment variable {env}, or say where it is with --secret {name}=file:PATH ({summary})"
+    )]
     SecretMissing {
         /// The input's name.
         name: String,

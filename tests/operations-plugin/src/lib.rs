@@ -127,7 +127,8 @@ impl Operations for Keeper {
                 Plan::new().stage(Stage::new("say").object(words).object(job(context, "exec true")))
             }
             "fail" => {
-                let script = "echo it begins; echo the password is $password; echo it cannot go on >&2; exit 3";
+                let script =
+                    "echo it begins; echo the password is $password; echo it cannot go on >&2; exit 3";
                 Plan::new().stage(Stage::new("fail").object(job(context, script)))
             }
             "borrow" => Plan::new()
