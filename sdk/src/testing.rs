@@ -5,7 +5,8 @@ use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
-    Answer, Check, Context, Descriptor, Fact, Installed, Outcome, Plan, Plugin, Problem, Query, Step,
+    Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
+    Problem, Query, Step,
 };
 use serde_json::Value;
 use std::fmt;
@@ -20,6 +21,15 @@ const MAX_ROUNDS: usize = 8;
 /// If there is no plan; the message says why. Use [`Case`] to look at the reason.
 pub fn plan<P: Plugin>(settings: Value) -> Planned {
     Case::<P>::new(settings).run().unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+}
+
+/// Plans the operation of this name on a release with these settings, with these arguments and no facts.
+///
+/// # Panics
+/// If there is no plan; the message says why. Use [`Case::operate`] to look at the reason.
+pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
+    let planned = Case::<P>::new(settings).operate(name, arguments);
+    planned.unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
 }
 
 /// What the plugin says of itself, with its schema.
@@ -38,8 +48,11 @@ pub fn schema<P: Plugin>() -> Value {
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The settings do not fit the schema: the host would not call the plugin. Each is `PATH: MESSAGE`.
+    /// The settings, or the arguments of an operation, do not fit the schema: the host would not call the plugin. Each is
+    /// `PATH: MESSAGE`.
     Schema(Vec<String>),
+    /// The plugin has no operation of this name.
+    NoOperation(String),
     /// The plugin's own answer.
     Problem(Problem),
     /// The plugin asked for a fact that this case does not answer.
@@ -51,7 +64,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(faults) => write!(f, "the settings do not fit the schema: {}", faults.join("; ")),
+            Self::Schema(faults) => {
+                write!(f, "what was given does not fit the schema: {}", faults.join("; "))
+            }
+            Self::NoOperation(name) => write!(f, "the plugin has no operation `{name}`"),
             Self::Problem(problem) => write!(f, "{problem:?}"),
             Self::Unanswered(query) => write!(f, "the plugin asks for {query:?}; answer it with Case::facts"),
             Self::Rounds => write!(f, "the plugin still asks for facts after {MAX_ROUNDS} rounds"),
@@ -113,24 +129,33 @@ impl<P: Plugin> Case<P> {
     ///
     /// # Errors
     /// A [`Refusal`] when there is no plan.
-    pub fn run(mut self) -> Result<Planned, Refusal> {
-        crate::log::native::take();
-        let schema = schema::<P>();
-        fill_defaults(&schema, &mut self.settings);
-        // The engine that the host uses: a pattern that it cannot match must fail here too.
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .should_validate_formats(true)
-            .with_pattern_options(jsonschema::PatternOptions::regex())
-            .build(&schema)
+    pub fn run(self) -> Result<Planned, Refusal> {
+        self.ask(|context| P::plan(context))
+    }
+
+    /// Runs the operation of this name on the release, instead of installing it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is no plan.
+    pub fn operate(self, name: &str, mut arguments: Value) -> Result<Planned, Refusal>
+    where
+        P: Operations,
+    {
+        let operation = P::operations().into_iter().find(|operation| operation.name == name);
+        let operation = operation.ok_or_else(|| Refusal::NoOperation(name.to_owned()))?;
+        let schema = serde_json::from_str(&operation.arguments_schema)
             .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
-        let faults: Vec<String> = validator
-            .iter_errors(&self.settings)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        if !faults.is_empty() {
-            return Err(Refusal::Schema(faults));
-        }
+        settle(&schema, &mut arguments)?;
+        let arguments = arguments.to_string();
+        self.ask(|context| P::plan_operation(name, Arguments::new(arguments.clone()), context))
+    }
+
+    fn ask(
+        mut self,
+        plan: impl Fn(&Context<P::Settings>) -> Result<Outcome, Problem>,
+    ) -> Result<Planned, Refusal> {
+        crate::log::native::take();
+        settle(&schema::<P>(), &mut self.settings)?;
         let descriptor = P::describe();
         let release = self.release.unwrap_or(descriptor.name);
         let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
@@ -146,7 +171,7 @@ impl<P: Plugin> Case<P> {
                 installed: self.installed.clone(),
             };
             let context = Context::parse(context).map_err(Refusal::Problem)?;
-            match P::plan(&context).map_err(Refusal::Problem)? {
+            match plan(&context).map_err(Refusal::Problem)? {
                 Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
                 Outcome::Needs(queries) => {
                     for query in queries {
@@ -229,6 +254,21 @@ impl Planned {
         let staged = plan.stages.iter().flat_map(|stage| stage.done_when.iter().chain(&stage.gates));
         plan.preflight.iter().chain(staged).chain(&plan.health).chain(&plan.tests)
     }
+}
+
+/// Fills in the defaults and judges what was given.
+fn settle(schema: &Value, given: &mut Value) -> Result<(), Refusal> {
+    fill_defaults(schema, given);
+    // The engine that the host uses: a pattern that it cannot match must fail here too.
+    let validator = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .should_validate_formats(true)
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
+    let faults: Vec<String> =
+        validator.iter_errors(given).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Refusal::Schema(faults)) }
 }
 
 fn fill_defaults(schema: &Value, settings: &mut Value) {

@@ -187,3 +187,32 @@ fn pod(context: &Context<Settings>, script: &str, keys: &[&str]) -> Value {
 }
 
 export_plugin!(Keeper, operations);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_sdk::testing::{Case, Refusal, operate};
+
+    fn case() -> Case<Keeper> {
+        Case::new(json!({"image": "shell"}))
+    }
+
+    #[test]
+    fn arguments_have_their_defaults_and_reach_the_plan() {
+        let planned = operate::<Keeper>("say", json!({"image": "shell"}), json!({"text": "a"}));
+        assert_eq!(planned.object("ConfigMap", "words")["data"]["text"], "a");
+        let twice = case().operate("say", json!({"text": "a", "times": 2})).expect("it has a plan");
+        assert_eq!(twice.object("ConfigMap", "words")["data"]["text"], "aa");
+    }
+
+    #[test]
+    fn arguments_that_the_host_refuses_are_refused_and_so_is_an_operation_that_there_is_not() {
+        for wrong in [json!({}), json!({"text": 1}), json!({"text": "a", "other": 1})] {
+            assert!(matches!(case().operate("say", wrong), Err(Refusal::Schema(_))));
+        }
+        assert!(matches!(case().operate("fail", json!({"text": "a"})), Err(Refusal::Schema(_))));
+        assert_eq!(case().operate("shout", json!({})), Err(Refusal::NoOperation("shout".to_owned())));
+        let problem = Problem::invalid_settings("/text", "there is nothing to say");
+        assert_eq!(case().operate("say", json!({"text": ""})), Err(Refusal::Problem(problem)));
+    }
+}
