@@ -148,6 +148,7 @@ fn a_value_is_made_anew_and_what_reads_it_is_restarted_once() {
     let before = (release.key("cookie"), release.key("other"), release.generation());
     let done = release.run("rotate-cookie", &[]).ends_with(0);
     assert_eq!(done.json()["operation"], "rotate-cookie");
+    assert_eq!(done.json()["health"][0]["status"], "passed", "the release is asked how it is");
     let cookie = release.key("cookie");
     assert_ne!(cookie, before.0);
     assert_eq!((release.key("other"), release.key("password")), (before.1, CANARY.to_owned()), "these stay");

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use thinkube_sdk::{
-    Arguments, Context, Descriptor, Encoding, Kind, Object, Operation, Operations, Outcome, Plan, Plugin,
-    Problem, Scope, Secret, Stage, export_plugin,
+    Arguments, Check, Context, Descriptor, Encoding, Evaluate, Kind, Object, Observation, Operation,
+    Operations, Outcome, Plan, Plugin, Problem, Scope, Secret, Stage, Status, Verdict, export_plugin,
 };
 
 /// What the tests set.
@@ -49,6 +49,7 @@ impl Plugin for Keeper {
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
             .secret_input("password", "KEEPER_PASSWORD", "The password that is kept");
+        let described = described.reads(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace);
         kinds.into_iter().fold(described, |described, (api_version, kind)| {
             described.emits(Kind::new(api_version, kind), Scope::OwnNamespace)
         })
@@ -74,12 +75,24 @@ impl Plugin for Keeper {
                 },
             },
         });
-        let things = Stage::new("things").secret(keys).object(note(context, "as planned"));
+        let planned = note(context, "as planned");
+        let health = Check::object("note", "The note says what is planned", &planned).evaluated();
+        let things = Stage::new("things").secret(keys).object(planned);
         Ok(Plan::new()
             .stage(Stage::new("namespace").object(namespace))
             .stage(things)
             .stage(Stage::new("keeper").object(Object::of(&keeper)))
+            .health(health)
             .into())
+    }
+}
+
+impl Evaluate for Keeper {
+    fn evaluate(observation: Observation) -> Verdict {
+        let observed: Value = serde_json::from_str(&observation.json).unwrap_or_default();
+        let text = observed["object"]["data"]["text"].as_str().unwrap_or_default();
+        let status = if text == "as planned" { Status::Passed } else { Status::Failed };
+        Verdict { status, message: format!("it says `{text}`"), remedy: None }
     }
 }
 
@@ -186,7 +199,7 @@ fn pod(context: &Context<Settings>, script: &str, keys: &[&str]) -> Value {
     })
 }
 
-export_plugin!(Keeper, operations);
+export_plugin!(Keeper, checks, operations);
 
 #[cfg(test)]
 mod tests {
