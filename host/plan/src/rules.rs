@@ -136,7 +136,8 @@ impl Rules<'_> {
     fn input(&mut self, stage: &str, title: &str, path: &str, name: &str) {
         if !self.secret_inputs.contains(&name) {
             let known = self.secret_inputs.join(", ");
-            let message = format!("`{name}` is none of the plugin's secret inputs: {known}");
+            let whose = if self.operation { "operation" } else { "plugin" };
+            let message = format!("`{name}` is none of the {whose}'s secret inputs: {known}");
             self.fault(stage, title, path, message);
         }
     }
