@@ -28,9 +28,19 @@ pub struct Operation {
 pub fn overlay(recorded: &Outline, wanted: Outline) -> Result<Outline, Vec<Fault>> {
     let mut outline = wanted;
     let mut faults = Vec::new();
+    let yields: Vec<String> = outline
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.steps)
+        .filter_map(|step| match step {
+            Step::Image(image) => Some(image.name.clone()),
+            Step::External(external) => Some(external.name.clone()),
+            _ => None,
+        })
+        .collect();
     for stage in &mut outline.stages {
         for step in &mut stage.steps {
-            if let Err((path, message)) = on_top(recorded, step) {
+            if let Err((path, message)) = on_top(recorded, step, &yields) {
                 faults.push(Fault { stage: stage.name.clone(), what: step.title(), path, message });
             }
         }
@@ -73,7 +83,7 @@ fn find<'a>(outline: &'a Outline, object: &ObjectRef) -> Option<&'a Step> {
 }
 
 /// Makes of a step on an object of the release what is carried out, or says where and why it cannot be.
-fn on_top(recorded: &Outline, step: &mut Step) -> Result<(), (String, String)> {
+fn on_top(recorded: &Outline, step: &mut Step, yields: &[String]) -> Result<(), (String, String)> {
     let fault = |message: &str| Err((String::new(), message.to_owned()));
     let old = step.target().and_then(|target| find(recorded, &target));
     match (step, old) {
@@ -91,6 +101,14 @@ fn on_top(recorded: &Outline, step: &mut Step) -> Result<(), (String, String)> {
             if old.on_change == OnChange::Keep && !same(old, new) =>
         {
             fault("the release's plan leaves this object alone once it is there, and so must an operation")
+        }
+        (Step::Object(new), Some(Step::Object(old)))
+            if !same(old, new)
+                && !old.bindings.iter().all(|binding| yields.contains(&binding.source.step)) =>
+        {
+            fault(
+                "it cannot be given back: its plan fills in what a step yields that the operation does not have",
+            )
         }
         (Step::Object(new), Some(Step::Object(old))) => {
             new.on_uninstall = old.on_uninstall;
@@ -204,6 +222,12 @@ mod tests {
         assert!(refused(object("Namespace", "other", "update", "")).contains("makes no namespaces"));
         assert!(refused(object("ConfigMap", "once", "update", "other")).contains("leaves this object alone"));
         assert!(refused(object("Secret", "keys", "update", "")).contains("composed"));
+        let mut bound = object("ConfigMap", "bound", "update", "planned");
+        bound["object"]["bindings"] =
+            json!([{"pointer": "/data/text", "source": {"step": "image", "output": "digest"}}]);
+        let changed = outline(vec![object("ConfigMap", "bound", "update", "other")]);
+        let faults = overlay(&outline(vec![bound]), changed).expect_err("it is refused");
+        assert!(faults[0].to_string().contains("cannot be given back"));
         let unknown = secret(&json!([{"key": "new", "source": {"plain": "x"}}]));
         assert!(refused(unknown).contains("Secret n/keys, /new: the Secret has no such key"));
     }
