@@ -29,3 +29,20 @@ pub mod checks {
         default_bindings_module: "thinkube_sdk::bindings::checks",
     });
 }
+
+/// `operations` alone, with the types of the world above.
+pub mod operations {
+    wit_bindgen::generate!({
+        inline: "package thinkube:sdk; world operations { export thinkube:plugin/operations@0.1.0; }",
+        path: "../wit/0.1.0",
+        world: "thinkube:sdk/operations",
+        with: {
+            "thinkube:plugin/types@0.1.0": crate::bindings::plugin::thinkube::plugin::types,
+            "thinkube:plugin/plan@0.1.0": crate::bindings::plugin::thinkube::plugin::plan,
+        },
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "export_operations",
+        default_bindings_module: "thinkube_sdk::bindings::operations",
+    });
+}

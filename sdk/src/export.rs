@@ -1,8 +1,12 @@
 //! From the contract's functions to the author's. Only the export macro names this.
 
 use crate::bindings::checks::exports::thinkube::plugin::checks;
+use crate::bindings::operations::exports::thinkube::plugin::operations;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
-use crate::{Context, Descriptor, Evaluate, Observation, Outcome, Plugin, Problem, Verdict};
+use crate::{
+    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
+    Verdict,
+};
 use std::marker::PhantomData;
 
 /// Stands between the generated exports and a plugin.
@@ -27,11 +31,44 @@ impl<P: Evaluate> checks::Guest for Adapter<P> {
     }
 }
 
+impl<P: Operations> operations::Guest for Adapter<P> {
+    fn operations() -> Vec<Operation> {
+        P::operations()
+    }
+
+    fn plan_operation(
+        name: String,
+        arguments: String,
+        context: lifecycle::Context,
+    ) -> Result<Outcome, Problem> {
+        P::plan_operation(&name, Arguments::new(arguments), &Context::parse(context)?)
+    }
+}
+
 /// Makes a component of a type that implements [`Plugin`](crate::Plugin). `export_plugin!(X, checks)` also exports
-/// its [`Evaluate`](crate::Evaluate). On a target other than WebAssembly it exports nothing.
+/// its [`Evaluate`](crate::Evaluate), `export_plugin!(X, operations)` its [`Operations`](crate::Operations),
+/// `export_plugin!(X, checks, operations)` both. On a target other than WebAssembly it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
-    ($plugin:ty) => {
+    (@ checks $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+    $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
+        };
+    };
+    (@ operations $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> ::std::vec::Vec<$crate::Operation> = <$plugin as $crate::Operations>::operations;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+    $crate::bindings::operations::export_operations!(Exported with_types_in $crate::bindings::operations);
+        };
+    };
+    ($plugin:ty $(, $offer:ident)* $(,)?) => {
         // Natively the linker would not take the names of the exports. The type is used all the same, so that a
         // private one is not reported as dead code.
         #[cfg(not(target_family = "wasm"))]
@@ -41,15 +78,6 @@ macro_rules! export_plugin {
             type Exported = $crate::Adapter<$plugin>;
     $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
         };
-    };
-    ($plugin:ty, checks) => {
-        $crate::export_plugin!($plugin);
-        #[cfg(not(target_family = "wasm"))]
-        const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
-        };
+        $($crate::export_plugin!(@ $offer $plugin);)*
     };
 }

@@ -57,6 +57,7 @@ mod export;
 mod external;
 pub mod log;
 mod object;
+mod operation;
 mod plan;
 pub mod recipes;
 mod secret;
@@ -67,15 +68,16 @@ pub mod testing;
 pub mod bindings;
 
 pub use bindings::checks::exports::thinkube::plugin::checks::{Observation, Status, Verdict};
+pub use bindings::operations::exports::thinkube::plugin::operations::Operation;
 pub use bindings::plugin::exports::thinkube::plugin::lifecycle::{
-    Dependency, Descriptor, Installed, KindPermission, Outcome, Permission, Scope, SecretInput,
+    Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput,
 };
 pub use bindings::plugin::thinkube::plugin::plan::{
-    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall, Plan, Probe,
-    RandomText, ServiceTarget, Severity, Stage, Step,
+    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall, Outcome, Plan,
+    Probe, RandomText, ServiceTarget, Severity, Stage, Step,
 };
 pub use bindings::plugin::thinkube::plugin::types::{
-    Answer, Fact, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
+    Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
 };
 pub use context::Context;
 #[doc(hidden)]
@@ -83,6 +85,7 @@ pub use export::Adapter;
 pub use external::External;
 pub use k8s_openapi;
 pub use object::Object;
+pub use operation::{Arguments, Operations};
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;

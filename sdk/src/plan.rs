@@ -1,4 +1,4 @@
-use crate::{Check, External, Object, Outcome, Plan, Secret, Stage};
+use crate::{Check, External, Object, ObjectRef, Outcome, Plan, Secret, Stage, Step};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -70,6 +70,12 @@ impl Stage {
     /// A resource behind an HTTP API.
     pub fn external(mut self, external: External) -> Self {
         self.steps.push(external.into());
+        self
+    }
+
+    /// Only in an operation: new pods for a Deployment, StatefulSet or DaemonSet of the release.
+    pub fn restart(mut self, workload: ObjectRef) -> Self {
+        self.steps.push(Step::Restart(workload));
         self
     }
 

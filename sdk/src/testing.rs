@@ -5,7 +5,8 @@ use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
-    Answer, Check, Context, Descriptor, Fact, Installed, Outcome, Plan, Plugin, Problem, Query, Step,
+    Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
+    Problem, Query, Step,
 };
 use serde_json::Value;
 use std::fmt;
@@ -21,6 +22,15 @@ const MAX_ROUNDS: usize = 8;
 /// If there is no plan; the message says why. Use [`Case`] to look at the reason.
 pub fn plan<P: Plugin>(settings: Value) -> Planned {
     Case::<P>::new(settings).run().unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+}
+
+/// Plans the operation of this name on a release with these settings, with these arguments and no facts.
+///
+/// # Panics
+/// If there is no plan; the message says why. Use [`Case::operate`] to look at the reason.
+pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
+    let planned = Case::<P>::new(settings).operate(name, arguments);
+    planned.unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
 }
 
 /// What the plugin says of itself, with its schema.
@@ -39,8 +49,11 @@ pub fn schema<P: Plugin>() -> Value {
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The settings do not fit the schema: the host would not call the plugin. Each is `PATH: MESSAGE`.
+    /// The settings, or the arguments of an operation, do not fit the schema: the host would not call the plugin. Each is
+    /// `PATH: MESSAGE`.
     Schema(Vec<String>),
+    /// The plugin has no operation of this name.
+    NoOperation(String),
     /// The plugin's own answer.
     Problem(Problem),
     /// The plugin asked for a fact that this case does not answer.
@@ -52,7 +65,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(faults) => write!(f, "the settings do not fit the schema: {}", faults.join("; ")),
+            Self::Schema(faults) => {
+                write!(f, "what was given does not fit the schema: {}", faults.join("; "))
+            }
+            Self::NoOperation(name) => write!(f, "the plugin has no operation `{name}`"),
             Self::Problem(problem) => write!(f, "{problem:?}"),
             Self::Unanswered(query) => write!(f, "the plugin asks for {query:?}; answer it with Case::facts"),
             Self::Rounds => write!(f, "the plugin still asks for facts after {MAX_ROUNDS} rounds"),
@@ -114,13 +130,32 @@ impl<P: Plugin> Case<P> {
     ///
     /// # Errors
     /// A [`Refusal`] when there is no plan.
-    pub fn run(mut self) -> Result<Planned, Refusal> {
+    pub fn run(self) -> Result<Planned, Refusal> {
+        self.ask(|context| P::plan(context))
+    }
+
+    /// Runs the operation of this name on the release, instead of installing it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is no plan.
+    pub fn operate(self, name: &str, arguments: Value) -> Result<Planned, Refusal>
+    where
+        P: Operations,
+    {
+        let operation = P::operations().into_iter().find(|operation| operation.name == name);
+        let operation = operation.ok_or_else(|| Refusal::NoOperation(name.to_owned()))?;
+        let schema = serde_json::from_str(&operation.arguments_schema)
+            .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
+        let arguments = settled(schema, arguments)?.to_string();
+        self.ask(|context| P::plan_operation(name, Arguments::new(arguments.clone()), context))
+    }
+
+    fn ask(
+        mut self,
+        plan: impl Fn(&Context<P::Settings>) -> Result<Outcome, Problem>,
+    ) -> Result<Planned, Refusal> {
         crate::log::native::take();
-        // The code that the host uses: what it refuses must fail here too.
-        let faulty = |error: thinkube_validate::Error| Refusal::Schema(vec![error.to_string()]);
-        let settled = SettingsSchema::new(schema::<P>()).map_err(faulty)?.settle(self.settings);
-        self.settings =
-            settled.map_err(|faults| Refusal::Schema(faults.iter().map(ToString::to_string).collect()))?;
+        self.settings = settled(schema::<P>(), self.settings)?;
         let descriptor = P::describe();
         let release = self.release.unwrap_or(descriptor.name);
         let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
@@ -136,7 +171,7 @@ impl<P: Plugin> Case<P> {
                 installed: self.installed.clone(),
             };
             let context = Context::parse(context).map_err(Refusal::Problem)?;
-            match P::plan(&context).map_err(Refusal::Problem)? {
+            match plan(&context).map_err(Refusal::Problem)? {
                 Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
                 Outcome::Needs(queries) => {
                     for query in queries {
@@ -219,4 +254,10 @@ impl Planned {
         let staged = plan.stages.iter().flat_map(|stage| stage.done_when.iter().chain(&stage.gates));
         plan.preflight.iter().chain(staged).chain(&plan.health).chain(&plan.tests)
     }
+}
+
+/// What was given with the defaults, judged by the code that the host uses: what it refuses must fail here too.
+fn settled(schema: Value, given: Value) -> Result<Value, Refusal> {
+    let schema = SettingsSchema::new(schema).map_err(|error| Refusal::Schema(vec![error.to_string()]))?;
+    schema.settle(given).map_err(|faults| Refusal::Schema(faults.iter().map(ToString::to_string).collect()))
 }

@@ -1,4 +1,6 @@
 use crate::exit;
+use crate::operation::RunArgs;
+use crate::secrets::SecretArgs;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Install or change a release
     Apply(ApplyArgs),
+    /// Carry out an operation that a plugin offers on its release
+    Run(RunArgs),
     /// Ask whether a release works
     Check(CheckArgs),
     /// Show what is installed
@@ -174,6 +178,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub connection: ClusterArgs,
     #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     /// Write the facts that the plan depends on to a file, for --facts
     #[arg(long, value_name = "FILE", requires = "cluster")]
@@ -189,6 +195,8 @@ pub(crate) struct ApplyArgs {
     pub inputs: PlanInputs,
     #[command(flatten)]
     pub connection: ClusterArgs,
+    #[command(flatten)]
+    pub secrets: SecretArgs,
     #[command(flatten)]
     pub http: HttpArgs,
     /// Do not ask
@@ -242,6 +250,8 @@ pub(crate) struct UninstallArgs {
     #[command(flatten)]
     pub connection: ClusterArgs,
     #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     /// Do not ask
     #[arg(short, long)]
@@ -260,7 +270,7 @@ pub(crate) struct Completion {
     pub shell: clap_complete::Shell,
 }
 
-fn parse_setting(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
@@ -273,7 +283,7 @@ fn parse_resolve(text: &str) -> Result<(String, IpAddr), String> {
     if host.is_empty() { Err("HOST=ADDRESS is expected".to_owned()) } else { Ok((host.to_owned(), address)) }
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let expected = || "a number with s, m or h is expected, for example 90s".to_owned();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| expected())?;

@@ -6,28 +6,41 @@ use crate::args::{
 };
 use crate::failure::Failure;
 use crate::show::{self, Progress};
-use crate::{args, exit, inputs, out};
+use crate::{args, exit, inputs, operation, out};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Grants, Installed, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
-    Release, UninstallOptions, unless_interrupted,
+    Release, SecretInputs, UninstallOptions, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// How results and progress are shown.
 #[derive(Clone, Copy)]
-struct Style {
-    output: Output,
+pub(crate) struct Style {
+    pub(crate) output: Output,
     quiet: bool,
 }
 
 impl Style {
-    fn progress(self) -> Progress {
+    pub(crate) fn progress(self) -> Progress {
         Progress::new(!self.quiet)
+    }
+
+    /// Says what the plugin logged, and what had no effect.
+    pub(crate) fn said(self, planned: &Planned) {
+        if self.quiet {
+            return;
+        }
+        for line in &planned.log {
+            out::to_stderr(&show::log_line(line));
+        }
+        for unused in &planned.unused {
+            out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+        }
     }
 }
 
@@ -38,6 +51,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
     match command {
         // Ends by itself, so that the record says how far it came.
         Command::Apply(args) => apply(style, args, &interrupted).await,
+        Command::Run(args) => operation::run(style, args, &interrupted).await,
         Command::Inspect(args) => unless_interrupted(&interrupted, inspect(style, args)).await,
         Command::Render(args) => unless_interrupted(&interrupted, render(style, args)).await,
         Command::Plan(args) => unless_interrupted(&interrupted, plan(style, args)).await,
@@ -90,8 +104,12 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
 }
 
 async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
-    let PlanArgs { inputs, offline, cluster, connection, http, record_facts, exit_code } = args;
+    let PlanArgs { inputs, offline, cluster, connection, secrets, http, record_facts, exit_code } = args;
+    let sources = secrets.sources()?;
     if !cluster {
+        if !sources.is_empty() {
+            return Err(Failure::command_line("--secret needs --cluster: a plan alone holds no values"));
+        }
         let facts = inputs::facts(&offline)?;
         let source = FactSource::Recorded(&facts);
         let (loaded, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
@@ -107,7 +125,7 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
         let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
         std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
     }
-    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), false)?;
+    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, false).await?;
     let preview =
         thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http.options())
             .await?;
@@ -122,13 +140,24 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
-    let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt, ignore_preflight_errors } = args;
+    let ApplyArgs {
+        inputs,
+        connection,
+        secrets,
+        http,
+        yes,
+        timeout,
+        no_wait,
+        adopt,
+        ignore_preflight_errors: ignore_preflight,
+    } = args;
+    let sources = secrets.sources()?;
     let http = http.options();
     let progress = style.progress();
     let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
-        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), true)?;
+        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, true).await?;
         if !yes {
             let preview =
                 thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
@@ -141,7 +170,6 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         Ok::<_, Failure>((loaded, cluster, planned, secrets))
     })
     .await?;
-    let ignore_preflight = ignore_preflight_errors;
     let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait };
     let events = |event| progress.show(&event);
     let applied =
@@ -194,7 +222,8 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, http, yes, delete_data, timeout } = args;
+    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, timeout } = args;
+    let sources = secrets.sources()?;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
@@ -203,7 +232,13 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
         out::to_stderr(&show::uninstalling(&release, delete_data));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
-    let secrets = release.as_ref().map(inputs::secrets_of).unwrap_or_default();
+    let secrets = match &release {
+        Some(release) => {
+            sources.are_of(&inputs::granted_inputs(release).map(|(name, _)| name).collect::<Vec<_>>())?;
+            inputs::secrets_of(release, SecretInputs::default(), &sources, &cluster).await?
+        }
+        None => SecretInputs::default(),
+    };
     let options = UninstallOptions { delete_data, timeout };
     let events = |event| progress.show(&event);
     let taken = thinkube_engine::uninstall(
@@ -230,7 +265,7 @@ fn completion(name: &str, args: &Completion) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
+pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
     let ClusterArgs { kubeconfig, context, home_namespace } = args;
     let options =
         Connect { kubeconfig: kubeconfig.clone(), context: context.clone(), home: home_namespace.clone() };
@@ -238,7 +273,7 @@ async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
 }
 
 /// The release that must be there.
-async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
+pub(crate) async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
     Ok(thinkube_engine::release(cluster, name).await?)
 }
 
@@ -303,19 +338,12 @@ async fn plan_with(
         installed,
     };
     let planned = thinkube_engine::plan(loaded, request).await?;
-    if !style.quiet {
-        for line in &planned.log {
-            out::to_stderr(&show::log_line(line));
-        }
-        for unused in &planned.unused {
-            out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
-        }
-    }
+    style.said(&planned);
     Ok(planned)
 }
 
 /// Asks on the terminal. Where there is none, only `--yes` can say yes.
-async fn confirm(question: &str) -> Result<(), Failure> {
+pub(crate) async fn confirm(question: &str) -> Result<(), Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::input("there is no terminal to ask on; say --yes to go on without a question"));

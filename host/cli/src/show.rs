@@ -13,7 +13,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Phase, Planned, Preview, Release, TakenBack,
+    Offer, Offered, Phase, Planned, Preview, Release, TakenBack,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -81,6 +81,18 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
             })
             .collect();
         text.push_str(&table(&rows));
+    }
+    if !loaded.operations.is_empty() {
+        heading(&mut text, "Operations");
+        for Offered { operation, .. } in &loaded.operations {
+            line!(text, "  {}: {}", operation.name, foreign(&operation.title));
+            for input in &operation.secret_inputs {
+                line!(text, "    with the secret {}", foreign(input));
+            }
+            for line in settings_table(&operation.arguments_schema).lines() {
+                line!(text, "  {line}");
+            }
+        }
     }
     if !descriptor.dependencies.is_empty() {
         heading(&mut text, "Needs");
@@ -174,6 +186,7 @@ pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
         "contract": format!("thinkube:plugin@{}", loaded.plugin.contract_version()),
         "offers": loaded.plugin.offers(),
         "imports": loaded.plugin.imports(),
+        "operations": loaded.operations.iter().map(|offered| &offered.operation).collect::<Vec<_>>(),
         "descriptor": loaded.descriptor,
     })
 }
@@ -232,6 +245,8 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
                 let source = match &entry.source {
                     SecretSource::Input(name) => format!("secret input {name}"),
                     SecretSource::Random(random) => format!("{} random bytes, made once", random.bytes),
+                    SecretSource::Renewed(random) => format!("{} random bytes, made anew", random.bytes),
+                    SecretSource::Kept => "the value that is there".to_owned(),
                     SecretSource::Copy(key) => {
                         format!("copy of {}/{} key {}", key.namespace, key.name, key.key)
                     }
@@ -246,11 +261,19 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
 }
 
 pub(crate) fn plan(loaded: &Loaded, planned: &Planned) -> String {
+    whole_plan("Plan", loaded, planned)
+}
+
+pub(crate) fn operation(name: &str, loaded: &Loaded, planned: &Planned) -> String {
+    whole_plan(&format!("Operation {}", styled(STRONG, name)), loaded, planned)
+}
+
+fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
     let plan = &planned.plan;
     let mut text = String::new();
     line!(
         text,
-        "Plan of release {} in namespace {}, by {} {} ({})",
+        "{what} of release {} in namespace {}, by {} {} ({})",
         styled(STRONG, &plan.release),
         styled(STRONG, &plan.namespace),
         loaded.descriptor.title,
@@ -310,7 +333,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
 fn mark(action: Action) -> (anstyle::Style, char) {
     match action {
         Action::Create => (GOOD, '+'),
-        Action::Update => (CARE, '~'),
+        Action::Update | Action::Restart => (CARE, '~'),
         Action::Recreate => (CARE, '±'),
         Action::Delete => (BAD, '-'),
         Action::Keep | Action::Unchanged => (FAINT, '='),
@@ -323,6 +346,7 @@ fn words(action: Action) -> (&'static str, &'static str) {
         Action::Create => ("created", "to create"),
         Action::Update => ("changed", "to change"),
         Action::Recreate => ("recreated", "to recreate"),
+        Action::Restart => ("restarted", "to restart"),
         Action::Delete => ("deleted", "to delete"),
         Action::Keep => ("left as it is", "left as they are"),
         Action::Unchanged => ("unchanged", "unchanged"),
@@ -536,6 +560,29 @@ pub(crate) fn applied_json(applied: &Applied) -> Value {
     })
 }
 
+pub(crate) fn operated(operation: &str, planned: &Planned, done: &Applied) -> String {
+    let mut text = String::new();
+    let Release { name, revision, .. } = &done.release;
+    line!(text, "{} {operation} on {name}, which is at revision {revision}", styled(GOOD, "done:"));
+    if !done.health.is_empty() {
+        let passed = done.health.iter().filter(|outcome| outcome.passed()).count();
+        line!(text, "{passed} of {} health checks hold", done.health.len());
+    }
+    if let Some(notes) = &planned.plan.outline.notes {
+        line!(text, "\n{}", clean(notes.trim_end()));
+    }
+    text
+}
+
+pub(crate) fn operated_json(operation: &str, planned: &Planned, done: &Applied) -> Value {
+    json!({
+        "operation": operation,
+        "release": release_summary(&done.release),
+        "health": done.health,
+        "notes": planned.plan.outline.notes,
+    })
+}
+
 pub(crate) fn release_summary(release: &Release) -> Value {
     let Release {
         name,
@@ -590,7 +637,7 @@ fn phase(phase: Phase) -> String {
     let style = match phase {
         Phase::Deployed => GOOD,
         Phase::Failed | Phase::Interrupted => BAD,
-        Phase::Applying | Phase::Uninstalling => CARE,
+        Phase::Applying | Phase::Operating | Phase::Uninstalling => CARE,
     };
     styled(style, phase)
 }

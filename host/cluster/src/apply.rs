@@ -8,6 +8,7 @@ use crate::event::{Event, Events};
 use crate::fields::fingerprint;
 use crate::kind::Kind;
 use crate::lease::{Held, claim};
+use crate::operation::RESTARTS;
 use crate::release::{Action, Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Desired, Id, Target, id};
 use crate::state::{Record, Stored, ensure_home};
@@ -80,18 +81,20 @@ impl Default for ApplyOptions {
 /// [`Apply::abandon`] or [`Apply::interrupt`].
 pub struct Apply<'a> {
     pub(crate) cluster: &'a Cluster,
-    plan: &'a Plan,
-    values: Values,
+    pub(crate) plan: &'a Plan,
+    pub(crate) values: Values,
     pub(crate) events: Events<'a>,
     pub(crate) targets: Vec<Target>,
-    needs: Vec<Need>,
+    pub(crate) needs: Vec<Need>,
     /// The release's objects as they were last seen. Holds the values of Secrets: never shown.
     pub(crate) live: HashMap<Id, Value>,
     pub(crate) gone: Vec<Entry>,
     pub(crate) stored: Stored,
-    claim: Held,
+    pub(crate) claim: Held,
     pub(crate) applyset: String,
-    new_revision: bool,
+    pub(crate) new_revision: bool,
+    /// Whether this carries out an operation, not the release's plan.
+    pub(crate) operation: bool,
 }
 
 impl Cluster {
@@ -142,6 +145,7 @@ impl Cluster {
             claim,
             applyset,
             new_revision,
+            operation: false,
         })
     }
 
@@ -194,7 +198,12 @@ impl Cluster {
     }
 
     /// Asks whether RBAC allows every write to come, so that what it forbids is found before the first.
-    async fn preflight(&self, targets: &[Target], needs: &[Need], gone: &[Entry]) -> Result<(), Error> {
+    pub(crate) async fn preflight(
+        &self,
+        targets: &[Target],
+        needs: &[Need],
+        gone: &[Entry],
+    ) -> Result<(), Error> {
         if self.allowed("*", "*", "*", None).await? {
             return Ok(());
         }
@@ -386,10 +395,14 @@ impl Apply<'_> {
     ///
     /// # Errors
     /// [`Error::LostRace`] if somebody else has written the record.
-    pub async fn finish(mut self) -> Result<Release, Error> {
+    pub async fn finish(self) -> Result<Release, Error> {
+        self.end(None).await
+    }
+
+    pub(crate) async fn end(mut self, message: Option<String>) -> Result<Release, Error> {
         self.claim.check()?;
         self.stored.record.phase = Phase::Deployed;
-        self.stored.record.message = None;
+        self.stored.record.message = message;
         self.stored.external = self.plan.outline.external().cloned().collect();
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
@@ -411,7 +424,7 @@ impl Apply<'_> {
         self.stop(Phase::Interrupted, None).await;
     }
 
-    async fn stop(mut self, phase: Phase, message: Option<String>) {
+    pub(crate) async fn stop(mut self, phase: Phase, message: Option<String>) {
         self.stored.record.phase = phase;
         self.stored.record.message = message.map(|text| text.chars().take(4000).collect());
         if self.claim.check().is_ok()
@@ -477,7 +490,11 @@ impl Apply<'_> {
         }
         let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
         let desired = self.desired(target, live.is_some()).await?;
-        let ask = Ask::apply(&target.kind, &target.object, &desired, false);
+        let restarts = matches!(target.desired, Desired::Restart);
+        let ask = match restarts {
+            true => Ask::apply_beside(&target.kind, &target.object, &desired, RESTARTS),
+            false => Ask::apply(&target.kind, &target.object, &desired, false),
+        };
         let started = tokio::time::Instant::now();
         let reply = loop {
             let reply = self.cluster.call(&ask, self.events).await?;
@@ -491,6 +508,9 @@ impl Apply<'_> {
         if reply.answered.class == Class::Done {
             let action = if reply.status == 201 { Action::Create } else { Action::Update };
             let live = reply.value("apply")?;
+            if restarts {
+                return Ok(Done { index, live, action: Action::Restart, fingerprint: None });
+            }
             let fingerprint = fingerprint(&desired, &live);
             return Ok(Done { index, live, action, fingerprint });
         }
@@ -508,7 +528,7 @@ impl Apply<'_> {
     /// What is sent for a target: all of it, or for an object that is adopted to be left alone only the label.
     async fn desired(&self, target: &Target, exists: bool) -> Result<Value, Error> {
         let live = match &target.desired {
-            Desired::Secret(_) => {
+            Desired::Secret(_) | Desired::Restart => {
                 let namespace = target.object.namespace.as_deref();
                 self.cluster.get(&target.kind, namespace, &target.object.name).await?
             }

@@ -278,6 +278,7 @@ impl Cluster {
     ) -> Result<Result<Value, Lack>, Error> {
         match &target.desired {
             Desired::Secret(step) => self.composed(step, applyset, values, live, make).await,
+            Desired::Restart => Ok(self.restarted(target, live)),
             Desired::Manifest(_) | Desired::Bound(_) => {
                 Ok(target.manifest(applyset, &values.outputs).map(Option::unwrap_or_default))
             }
@@ -526,6 +527,10 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
             "it is a mirror of {source}, which is of the type {found}, not the one that the plan states"
         )),
         Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
+        Lack::Kept { key } => invalid(format!(
+            "its key `{key}` is to stay as it is and is not there; apply the release first, which makes it"
+        )),
+        Lack::Restart => invalid("it is not there; apply the release first, which makes it".into()),
         Lack::Random => invalid("no random value could be made".into()),
         Lack::Output { at } => {
             invalid(format!("step {} has not yielded the output `{}` that it needs", at.step, at.output))

@@ -22,9 +22,11 @@ mod lease;
 mod limiter;
 mod normalise;
 mod observe;
+mod operation;
 mod release;
 mod remove;
 mod resolve;
+mod secret;
 mod state;
 mod uninstall;
 #[cfg(test)]
@@ -37,5 +39,6 @@ pub use compare::Comparison;
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
+pub use operation::Operating;
 pub use release::{Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
 pub use uninstall::{UninstallOptions, Uninstalled};

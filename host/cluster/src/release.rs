@@ -43,6 +43,8 @@ pub enum Phase {
     Failed,
     /// An apply was stopped by its user.
     Interrupted,
+    /// An operation began and has not ended.
+    Operating,
     /// An uninstall began and has not ended.
     Uninstalling,
 }
@@ -54,6 +56,7 @@ impl std::fmt::Display for Phase {
             Self::Deployed => "deployed",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Operating => "operating",
             Self::Uninstalling => "uninstalling",
         })
     }
@@ -117,6 +120,8 @@ pub enum Action {
     Update,
     /// It is deleted and made anew.
     Recreate,
+    /// It gets new pods.
+    Restart,
     /// It goes.
     Delete,
     /// It is there and is left alone, as the plan says.

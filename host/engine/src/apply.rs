@@ -7,7 +7,7 @@ use thinkube_cluster::{
     Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release,
 };
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Plan, SecretInputs, Severity, Step};
+use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Step};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -93,15 +93,7 @@ pub async fn apply(
     carried_out(plan)?;
     let http = elsewhere::http(&plan.granted, &request.http)?;
     let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
-    // Before anything is written: what cannot be looked at now cannot be looked at after an hour of applying either.
-    let outline = &plan.outline;
-    let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
-    for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
-        asking.asked.supported(&check.probe)?;
-    }
-    for step in outline.external() {
-        http.supported(step)?;
-    }
+    asking.supported(&plan.outline)?;
     let (mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &demanded(plan, &request.ignore_preflight)?, Patience::Once).await?;
         let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
@@ -127,6 +119,7 @@ pub async fn apply(
             let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, async {
                 stages(&mut run, plan, request, &asking, &mut elsewhere).await?;
+                run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
                     let http = elsewhere::http(&granted_before, &request.http)?;
@@ -157,13 +150,15 @@ pub async fn apply(
 }
 
 /// Whether this host does everything that the plan wants.
-fn carried_out(plan: &Plan) -> Result<(), Error> {
+pub(crate) fn carried_out(plan: &Plan) -> Result<(), Error> {
     let steps =
         plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
     for (stage, step) in steps {
         let cannot = match step {
             Step::Image(_) => "build images",
-            Step::Object(_) | Step::Secret(_) | Step::External(_) | Step::PodFiles(_) => continue,
+            Step::Object(_) | Step::Secret(_) | Step::External(_) | Step::PodFiles(_) | Step::Restart(_) => {
+                continue;
+            }
         };
         let what = format!("stage {}, {}", stage.name, step.title());
         return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
@@ -187,7 +182,8 @@ fn demanded(plan: &Plan, ignored: &[String]) -> Result<Vec<Check>, Error> {
     Ok(checks)
 }
 
-async fn stages(
+/// Applies the stages of a plan, one after the other.
+pub(crate) async fn stages(
     run: &mut Apply<'_>,
     plan: &Plan,
     request: &ApplyRequest,
@@ -208,18 +204,31 @@ async fn stages(
                 .await?;
         }
     }
-    Ok(run.prune().await?)
+    Ok(())
 }
 
-struct Asking<'a> {
-    asked: Asked<'a>,
-    plugin: &'a Plugin,
-    events: Events<'a>,
+pub(crate) struct Asking<'a> {
+    pub(crate) asked: Asked<'a>,
+    pub(crate) plugin: &'a Plugin,
+    pub(crate) events: Events<'a>,
 }
 
 impl Asking<'_> {
+    /// Whether everything can be looked at: to be known before anything is written, for what cannot be looked at now
+    /// cannot be looked at after an hour of applying either.
+    pub(crate) fn supported(&self, outline: &Outline) -> Result<(), Error> {
+        let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
+        for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
+            self.asked.supported(&check.probe)?;
+        }
+        for step in outline.external() {
+            self.asked.http.supported(step)?;
+        }
+        Ok(())
+    }
+
     /// Every check that is an error must hold.
-    async fn demand(
+    pub(crate) async fn demand(
         &self,
         phase: &str,
         checks: &[Check],

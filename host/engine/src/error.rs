@@ -40,6 +40,24 @@ pub enum Error {
     /// The settings are not what the schema wants.
     #[error("the settings are not valid:{}", list(.0))]
     Settings(Vec<SettingFault>),
+    /// The plugin has no such operation.
+    #[error("the plugin has no operation `{name}`{}", instead(.near.as_deref(), .known))]
+    NoOperation {
+        /// The name that was given.
+        name: String,
+        /// The one that was most likely meant.
+        near: Option<String>,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The arguments are not what the operation's schema wants.
+    #[error("the arguments of operation {operation} are not valid:{}", list(.faults))]
+    Arguments {
+        /// The operation.
+        operation: String,
+        /// What is wrong, by the arguments' names.
+        faults: Vec<SettingFault>,
+    },
     /// The plugin itself refuses.
     #[error("the plugin cannot plan: {0}")]
     Problem(Problem),
@@ -67,7 +85,9 @@ pub enum Error {
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
     QueryDenied(Query),
     /// A secret input has no value.
-    #[error("the secret input `{name}` has no value: set the environment variable {env} ({summary})")]
+    #[error(
+        "the secret input `{name}` has no value: set the environment variable {env}, or say where it is with --secret {name}=file:PATH ({summary})"
+    )]
     SecretMissing {
         /// The input's name.
         name: String,
@@ -143,13 +163,19 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
+            Self::Cluster(
+                ClusterError::NoRelease { .. }
+                | ClusterError::MissingInput { .. }
+                | ClusterError::Unfinished { .. },
+            ) => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
             Self::Effect(thinkube_effects::Error::NoInput { .. }) => Class::Input,
             Self::Effect(thinkube_effects::Error::NotGranted { .. }) => Class::Refused,
             Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
+            | Self::NoOperation { .. }
+            | Self::Arguments { .. }
             | Self::ReleaseName(_)
             | Self::Problem(_)
             | Self::FactsNeeded(_)
@@ -177,6 +203,8 @@ impl Error {
             Self::Descriptor(_) => "descriptor",
             Self::ReleaseName(_) => "release-name",
             Self::Settings(_) => "settings",
+            Self::NoOperation { .. } => "no-operation",
+            Self::Arguments { .. } => "arguments",
             Self::Problem(_) => "problem",
             Self::FactsNeeded(_) => "facts-needed",
             Self::TooManyFacts { .. } => "too-many-facts",
@@ -192,6 +220,14 @@ impl Error {
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
         }
+    }
+}
+
+fn instead(near: Option<&str>, known: &[String]) -> String {
+    match (near, known) {
+        (Some(near), _) => format!("; did you mean `{near}`?"),
+        (None, []) => "; it has none".to_owned(),
+        (None, known) => format!("; it has {}", known.join(", ")),
     }
 }
 

@@ -165,7 +165,12 @@ impl Gate<'_> {
     /// What `step` needs and does not have.
     fn step(&self, step: &Step) -> Vec<String> {
         let mut needs = Vec::new();
-        if let Some(target) = step.target()
+        // Who restarts a workload changes it.
+        let changed = match step {
+            Step::Restart(workload) => Some(workload.clone()),
+            _ => step.target(),
+        };
+        if let Some(target) = changed
             && !self.emits(&target.type_meta(), Place::of(&target))
         {
             let place = match Place::of(&target) {
@@ -175,7 +180,7 @@ impl Gate<'_> {
             needs.push(format!("apply {} ({}) in {place}", target.kind, target.api_version));
         }
         let wanted = match step {
-            Step::Object(_) => Vec::new(),
+            Step::Object(_) | Step::Restart(_) => Vec::new(),
             Step::Secret(secret) => match &secret.content {
                 SecretContent::Mirror(source) => vec![copying(source)],
                 SecretContent::Entries(entries) => entries

@@ -13,6 +13,7 @@ mod fill;
 mod grants;
 mod image;
 mod object;
+mod operation;
 mod path;
 mod plan;
 mod rules;
@@ -34,13 +35,14 @@ pub use fill::{settings_in, with_settings};
 pub use grants::{Denial, Grants, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
+pub use operation::{Operation, borrowed, overlay};
 pub use path::RelativePath;
 pub use plan::{
     Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageSource, ImageStep, ObjectStep,
     OnChange, OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText,
     SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
-pub use rules::{Fault, check_outline, is_dns_label};
+pub use rules::{Fault, check_operation, check_outline, is_dns_label};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
 pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
 

@@ -124,6 +124,8 @@ pub enum Step {
     External(Box<ExternalStep>),
     /// Files in running pods.
     PodFiles(PodFilesStep),
+    /// New pods for a workload of the release; only in an operation.
+    Restart(ObjectRef),
 }
 
 impl Step {
@@ -132,7 +134,7 @@ impl Step {
         match self {
             Self::Object(step) => ObjectRef::of(&step.manifest),
             Self::Secret(step) => Some(step.target.clone()),
-            Self::Image(_) | Self::External(_) | Self::PodFiles(_) => None,
+            Self::Image(_) | Self::External(_) | Self::PodFiles(_) | Self::Restart(_) => None,
         }
     }
 
@@ -143,7 +145,7 @@ impl Step {
                 *on_uninstall
             }
             Self::External(step) => step.on_uninstall,
-            Self::Image(_) | Self::PodFiles(_) => OnUninstall::Retain,
+            Self::Image(_) | Self::PodFiles(_) | Self::Restart(_) => OnUninstall::Retain,
         }
     }
 
@@ -156,6 +158,7 @@ impl Step {
             Self::Image(step) => format!("image {}", step.name),
             Self::External(step) => format!("external resource {}", step.name),
             Self::PodFiles(step) => format!("pod files {}", step.name),
+            Self::Restart(workload) => format!("restart of {workload}"),
         }
     }
 }
@@ -261,6 +264,10 @@ pub enum SecretSource {
     Input(String),
     /// Made once and kept.
     Random(RandomText),
+    /// Made anew; only in an operation.
+    Renewed(RandomText),
+    /// The value that is there; only in an operation, where the host writes it (see [`crate::overlay`]).
+    Kept,
     /// A key of another Secret.
     Copy(SecretKey),
     /// An output of another step.

@@ -6,16 +6,18 @@ use crate::guest::{Breach, LogLine, Seed, State};
 use crate::limits::Limits;
 use crate::text;
 use crate::wit::checks::{Evaluates, EvaluatesIndices};
+use crate::wit::operations::{Operates, OperatesIndices};
 use crate::wit::plugin::{Plugin as Lifecycle, PluginIndices};
 use crate::world::{self, World};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::Value;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thinkube_plan::{Context, Descriptor, Digest, Observation, Outcome, Problem, Verdict};
+use thinkube_plan::{Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
@@ -133,6 +135,10 @@ impl Sandbox {
             true => Some(EvaluatesIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
+        let operations = match world.offers.contains(&Offer::Operations) {
+            true => Some(OperatesIndices::new(&pre).map_err(unlinked)?),
+            false => None,
+        };
         Ok(Plugin(Arc::new(Loaded {
             sandbox: Arc::clone(&self.0),
             digest,
@@ -140,6 +146,7 @@ impl Sandbox {
             pre,
             lifecycle,
             checks,
+            operations,
             from_cache,
         })))
     }
@@ -237,7 +244,14 @@ struct Loaded {
     pre: InstancePre<State>,
     lifecycle: PluginIndices,
     checks: Option<EvaluatesIndices>,
+    operations: Option<OperatesIndices>,
     from_cache: bool,
+}
+
+impl Loaded {
+    fn operates(&self) -> Result<OperatesIndices, Error> {
+        self.operations.clone().ok_or(Error::NotOffered { interface: "thinkube:plugin/operations" })
+    }
 }
 
 impl fmt::Debug for Plugin {
@@ -368,6 +382,55 @@ impl Plugin {
             })
             .await?;
         self.read(CALL, called, convert::verdict)
+    }
+
+    /// Asks the plugin which operations there are.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
+    pub async fn operations(&self) -> Result<Called<Vec<Operation>>, Error> {
+        const CALL: &str = "operations";
+        let indices = self.0.operates()?;
+        let called = self
+            .call(CALL, b"", |store, instance| {
+                async move {
+                    let plugin: Operates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    let operations = plugin.thinkube_plugin_operations();
+                    operations.call_operations(store).await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::operations)
+    }
+
+    /// Asks the plugin for the plan of the operation `name`, or for the facts it needs first. `arguments` fit its schema.
+    /// The inner error is the plugin's own: it understood and cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
+    pub async fn plan_operation(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: &Context,
+    ) -> Result<Called<Result<Outcome, Problem>>, Error> {
+        const CALL: &str = "plan-operation";
+        let indices = self.0.operates()?;
+        let (name, text, input) = (name.to_owned(), arguments.to_string(), convert::context(context));
+        let seed = thinkube_plan::canonical_bytes(&(&name, arguments, convert::context_bytes(context)));
+        let called = self
+            .call(CALL, &seed, |store, instance| {
+                async move {
+                    let plugin: Operates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    let operations = plugin.thinkube_plugin_operations();
+                    let called = operations.call_plan_operation(store, &name, &text, &input);
+                    called.await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::outcome)
     }
 
     /// Turns a lifted result into the plan's types.
@@ -570,5 +633,7 @@ mod tests {
         moves(plugin.describe());
         moves(plugin.plan(context));
         moves(plugin.evaluate("", observation));
+        moves(plugin.operations());
+        moves(plugin.plan_operation("", &Value::Null, context));
     };
 }

@@ -25,5 +25,24 @@ pub(crate) mod checks {
     });
 }
 
+/// The optional `operations`, with the types of the world that every plugin has.
+pub(crate) mod operations {
+    wasmtime::component::bindgen!({
+        path: "../../wit/0.1.0",
+        inline: "
+            package thinkube:host;
+            world operates {
+                export thinkube:plugin/operations@0.1.0;
+            }
+        ",
+        world: "thinkube:host/operates",
+        exports: { default: async },
+        with: {
+            "thinkube:plugin/types": crate::wit::plugin::thinkube::plugin::types,
+            "thinkube:plugin/plan": crate::wit::plugin::thinkube::plugin::plan,
+        },
+    });
+}
+
 pub(crate) use plugin::exports::thinkube::plugin::lifecycle;
 pub(crate) use plugin::thinkube::plugin::{log, plan, types};
