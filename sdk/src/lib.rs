@@ -55,6 +55,7 @@ mod context;
 mod descriptor;
 mod export;
 mod external;
+mod image;
 pub mod log;
 mod object;
 mod plan;
@@ -81,6 +82,7 @@ pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
 pub use external::External;
+pub use image::Image;
 pub use k8s_openapi;
 pub use object::Object;
 pub use schemars;

@@ -1,4 +1,4 @@
-use crate::{Check, External, Object, Outcome, Plan, Secret, Stage};
+use crate::{Check, External, Image, Object, Outcome, Plan, Secret, Stage};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -70,6 +70,12 @@ impl Stage {
     /// A resource behind an HTTP API.
     pub fn external(mut self, external: External) -> Self {
         self.steps.push(external.into());
+        self
+    }
+
+    /// An image that the host builds and pushes.
+    pub fn image(mut self, image: Image) -> Self {
+        self.steps.push(image.into());
         self
     }
 

@@ -16,6 +16,7 @@ mod path;
 mod plan;
 mod rules;
 mod secret;
+mod text;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
@@ -29,7 +30,7 @@ pub use descriptor::{
 pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
-pub use grants::{Denial, Grants, permits_query};
+pub use grants::{Denial, Grants, lacking_for_image, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
 pub use path::RelativePath;
@@ -40,6 +41,7 @@ pub use plan::{
 };
 pub use rules::{Fault, check_outline, is_dns_label};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
+pub use text::escaped;
 pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
 
 /// Why a document of this crate could not be read.

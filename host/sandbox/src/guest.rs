@@ -2,7 +2,8 @@
 
 use crate::error::Quota;
 use crate::limits::Limits;
-use crate::text::{Tail, escaped};
+use crate::text::Tail;
+use thinkube_plan::escaped;
 use crate::wit::{log, plan, types};
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
