@@ -1,5 +1,7 @@
 //! How things look: text for people, JSON for programs.
 
+mod image;
+
 use crate::out;
 use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, clean, clean_line, styled, table};
 use serde_json::{Value, json};
@@ -303,6 +305,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
     if let Some(preview) = preview {
         value["changes"] = json!(preview.objects);
         value["external"] = json!(preview.external);
+        value["images"] = json!(preview.images);
     }
     value
 }
@@ -348,6 +351,9 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
             }
         }
     };
+    for image in &preview.images {
+        change(image::title(image), image.action, &[], image.note.as_ref());
+    }
     for object in &preview.objects {
         change(object.object.to_string(), object.action, &object.fields, object.note.as_ref());
     }
@@ -413,6 +419,8 @@ impl Progress {
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
+            Event::Building(event) => image::progress(event),
+            Event::Image(image) => Some(image::done(image)),
             Event::External(change) => {
                 let (style, sign) = mark(change.action);
                 let title = foreign(format!("{sign} {} {}", external_title(change), words(change.action).0));
@@ -547,6 +555,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         digest,
         inventory,
         external,
+        images,
         applyset_id,
         updated,
     } = release;
@@ -561,6 +570,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         "digest": digest,
         "objects": inventory.len(),
         "external": external.collect::<Vec<_>>(),
+        "images": images,
         "applysetId": applyset_id,
         "updated": updated,
     })
@@ -618,6 +628,7 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
             format!("kubectl get KIND -A -l applyset.kubernetes.io/part-of={}", release.applyset_id),
         ),
     ]));
+    text.push_str(&image::recorded(&release.images));
     let mut stage = "";
     for object in objects {
         if object.entry.stage != stage {

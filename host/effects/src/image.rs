@@ -149,6 +149,14 @@ pub enum ImageAction {
     Unchanged,
 }
 
+/// Whether this machine has a program that builds images.
+///
+/// # Errors
+/// [`Error::NoProgram`].
+pub fn image_builder() -> Result<(), Error> {
+    tool::program().map(drop)
+}
+
 /// What is known of a step before anything is run.
 struct Checked<'a> {
     step: &'a ImageStep,

@@ -28,5 +28,5 @@ pub use home::{
 pub use http::{Http, HttpOptions};
 pub use image::{
     Commit, Image, ImageAction, ImageEvent, ImageEvents, ImageOptions, ImageOutcome, ImageSeen, ImageState,
-    Images,
+    Images, image_builder,
 };

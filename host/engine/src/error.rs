@@ -1,7 +1,8 @@
-use crate::CheckOutcome;
+use crate::{CheckOutcome, images};
 use std::path::PathBuf;
 use thinkube_cluster::Error as ClusterError;
-use thinkube_plan::{Denial, Fault, Problem, Query};
+use thinkube_effects::Error as EffectError;
+use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -82,6 +83,17 @@ pub enum Error {
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] thinkube_effects::Error),
+    /// The Secret with the login to a registry is not there.
+    #[error(
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with; make it with \
+         `kubectl create secret docker-registry`"
+    )]
+    NoLogin {
+        /// The step.
+        step: String,
+        /// The Secret.
+        secret: ObjectRef,
+    },
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -131,8 +143,14 @@ impl Error {
         match self {
             Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
-            Self::Effect(thinkube_effects::Error::NoInput { .. }) => Class::Input,
-            Self::Effect(thinkube_effects::Error::NotGranted { .. }) => Class::Refused,
+            Self::Effect(
+                EffectError::NoInput { .. }
+                | EffectError::NoLogin { .. }
+                | EffectError::NoRevision { .. }
+                | EffectError::Source { .. },
+            )
+            | Self::NoLogin { .. } => Class::Input,
+            Self::Effect(EffectError::NotGranted { .. }) => Class::Refused,
             Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
@@ -170,7 +188,8 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
-            Self::Effect(_) => "external",
+            Self::Effect(error) => images::kind(error).unwrap_or("external"),
+            Self::NoLogin { .. } => "registry-login",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

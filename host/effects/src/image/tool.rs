@@ -31,6 +31,17 @@ pub(super) const PASSED: &[&str] = &[
     "BUILDAH_RUNTIME",
 ];
 
+/// Where the program is, and its subcommand that builds.
+pub(super) fn program() -> Result<(PathBuf, &'static str), Error> {
+    let found = [("buildah", "bud"), ("podman", "build")]
+        .into_iter()
+        .find_map(|(program, build)| Some((find(program)?, build)));
+    found.ok_or(Error::NoProgram {
+        program: "buildah or podman",
+        cure: "images are built by one of them; install it (on Debian and Ubuntu: apt-get install buildah)",
+    })
+}
+
 /// One build's tool, with a storage of its own: nothing of it mixes with the operator's images, or is left.
 pub(super) struct Tool<'a> {
     program: PathBuf,
@@ -50,13 +61,7 @@ impl<'a> Tool<'a> {
         says: Says<'a>,
         secrets: &'a [SecretText],
     ) -> Result<Self, Error> {
-        let found = [("buildah", "bud"), ("podman", "build")]
-            .into_iter()
-            .find_map(|(program, build)| Some((find(program)?, build)));
-        let (program, build) = found.ok_or(Error::NoProgram {
-            program: "buildah or podman",
-            cure: "images are built by one of them; install it (on Debian and Ubuntu: apt-get install buildah)",
-        })?;
+        let (program, build) = program()?;
         Ok(Self { program, build, workshop, auth_file, authorities, says, secrets })
     }
 

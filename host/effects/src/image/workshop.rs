@@ -120,7 +120,9 @@ impl Workshop {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        remove_as_container_user(&path);
+        if mounts_below(&path).is_empty() {
+            remove_as_container_user(&path);
+        }
         path.exists().then_some(path)
     }
 }

@@ -1,0 +1,52 @@
+//! Images, as people see them.
+
+use super::{foreign, heading, mark, words};
+use crate::out::{CARE, FAINT, styled, table};
+use thinkube_engine::{BuiltImage, ImageChange, ImageEvent};
+
+/// Which image, of which commit, to where.
+pub(super) fn title(image: &ImageChange) -> String {
+    let ImageChange { name, source, revision, commit, destination, .. } = image;
+    let revision = revision.as_ref().map(|revision| format!(" {revision}")).unwrap_or_default();
+    // The revision may be the commit itself.
+    let commit = commit.as_ref().filter(|commit| !revision.ends_with(commit.as_str()));
+    let commit = commit.map(|commit| format!(" = {commit}")).unwrap_or_default();
+    format!("image {name} of {source}{revision}{commit}, to {destination}")
+}
+
+pub(super) fn done(image: &ImageChange) -> String {
+    let (style, sign) = mark(image.action);
+    let reference = image.reference.as_deref().unwrap_or(&image.destination);
+    let title = foreign(format!("{sign} image {} {reference}", image.name));
+    format!("  {} {}", styled(style, title), words(image.action).0)
+}
+
+pub(super) fn progress(event: &ImageEvent) -> Option<String> {
+    Some(match event {
+        ImageEvent::Fetching { name, source, commit } => {
+            foreign(format!("  image {name}: commit {commit} of {source}"))
+        }
+        ImageEvent::Building { name } => foreign(format!("  image {name}: building")),
+        ImageEvent::Pushing { name, to } => foreign(format!("  image {name}: pushing to {to}")),
+        ImageEvent::Says(line) => styled(FAINT, foreign(format!("    {line}"))),
+        ImageEvent::Left(folder) => {
+            styled(CARE, foreign(format!("  {} could not be removed; remove it by hand", folder.display())))
+        }
+        _ => return None,
+    })
+}
+
+/// What the images of a release were built from.
+pub(super) fn recorded(images: &[BuiltImage]) -> String {
+    if images.is_empty() {
+        return String::new();
+    }
+    let mut text = String::new();
+    heading(&mut text, "images");
+    let rows = images.iter().map(|image| {
+        let BuiltImage { name, source, commit, reference } = image;
+        vec![foreign(name), foreign(reference), foreign(format!("from {commit} of {source}"))]
+    });
+    text.push_str(&table(&rows.collect::<Vec<_>>()));
+    text
+}
