@@ -11,6 +11,7 @@ mod source;
 #[cfg(test)]
 mod source_tests;
 mod tool;
+mod way;
 mod workshop;
 
 pub use source::Commit;
@@ -68,8 +69,8 @@ pub type ImageEvents<'a> = &'a (dyn Fn(ImageEvent) + Send + Sync);
 pub struct ImageOptions {
     /// What was granted. Nothing else is built from or pushed to.
     pub granted: Vec<Permission>,
-    /// How registries are found and trusted. The programs that fetch, build and push trust the same authorities, but know
-    /// names by this machine's DNS only. Its own `granted` does not count.
+    /// How registries and repositories are found and trusted, by the host and by the programs that fetch, build and push.
+    /// Its own `granted` does not count.
     pub http: HttpOptions,
     /// How long one build may take; an hour if it is not said.
     pub limit: Option<Duration>,
@@ -205,9 +206,8 @@ impl Images {
     /// [`Error::NoRevision`], [`Error::Git`], [`Error::Source`] and those of running programs.
     pub async fn resolve(&self, step: &ImageStep) -> Result<Commit, Error> {
         self.checked(step, None)?;
-        let workshop = Workshop::new()?;
-        let authorities = workshop.authorities(&self.options.http)?;
-        source::resolve(step, &workshop, &authorities).await
+        let workshop = Workshop::open(&self.options.http).await?;
+        source::resolve(step, &workshop).await
     }
 
     /// Looks what the source is, and whether the registry has an image of it. Nothing is changed. `login` is the text of a
@@ -284,8 +284,7 @@ impl Images {
         events: ImageEvents<'_>,
     ) -> Result<Digest, Error> {
         let Checked { step, destination, login, what } = checked;
-        let mut workshop = Workshop::new()?;
-        let authorities = workshop.authorities(&self.options.http)?;
+        let mut workshop = Workshop::open(&self.options.http).await?;
         // Also where nobody is logged in: else the tools would look for logins of the operator's.
         let nobody = SecretText::new(r#"{"auths":{}}"#.to_owned());
         let auth = login.as_ref().map_or(nobody, |login| login.auth_file(&destination.registry));
@@ -295,10 +294,10 @@ impl Images {
         let name = || step.name.clone();
 
         let built = async {
-            let tool = Tool::find(&workshop, auth_file, &authorities, &says, &secrets)?;
+            let tool = Tool::find(&workshop, auth_file, &says, &secrets)?;
             let source = step.source.location().to_owned();
             events(ImageEvent::Fetching { name: name(), source, commit: commit.id().to_owned() });
-            let checkout = source::fetch(step, commit, &workshop, &authorities, &says).await?;
+            let checkout = source::fetch(step, commit, &workshop, &says).await?;
             events(ImageEvent::Building { name: name() });
             tool.build(&checkout, self.options.limit.unwrap_or(BUILD), what).await?;
             let to = destination.with_tag(commit.tag());

@@ -76,11 +76,7 @@ fn is_commit(revision: &str) -> bool {
 }
 
 /// What the source of a step is now.
-pub(super) async fn resolve(
-    step: &ImageStep,
-    workshop: &Workshop,
-    authorities: &Path,
-) -> Result<Commit, Error> {
+pub(super) async fn resolve(step: &ImageStep, workshop: &Workshop) -> Result<Commit, Error> {
     let git = match &step.source {
         ImageSource::Folder(folder) => return Ok(Commit::of_folder(content(step, Path::new(folder), None)?)),
         ImageSource::Git(git) => git,
@@ -96,7 +92,7 @@ pub(super) async fn resolve(
         let tag = format!("refs/tags/{revision}");
         vec![format!("{tag}^{{}}"), tag, format!("refs/heads/{revision}")]
     };
-    let mut command = git_command(git, workshop, authorities)?;
+    let mut command = git_command(git, workshop)?;
     command.args(["ls-remote", "--quiet", "--", &git.url]).args(&names);
     let run = Run { what: "git ls-remote", limit: ASK, says: &|_| (), secrets: &[] };
     let output = run.kept(command).await?.success().map_err(|lines| failed(git, "git ls-remote", lines))?;
@@ -114,7 +110,6 @@ pub(super) async fn fetch(
     step: &ImageStep,
     commit: &Commit,
     workshop: &Workshop,
-    authorities: &Path,
     says: Says<'_>,
 ) -> Result<Checkout, Error> {
     let root = workshop.folder("source")?;
@@ -130,7 +125,7 @@ pub(super) async fn fetch(
                 run.shown(command).await?.success().map_err(|lines| failed(git, what, lines))
             };
             let command = |arguments: &[&str]| {
-                let mut command = git_command(git, workshop, authorities)?;
+                let mut command = git_command(git, workshop)?;
                 command.args(arguments).env("GIT_DIR", workshop.path("git")).env("GIT_WORK_TREE", &root);
                 Ok::<_, Error>(command)
             };
@@ -158,12 +153,13 @@ pub(super) async fn fetch(
 
 /// git with nothing of the user's own: no configuration, no credentials, no hooks, no questions, and no other protocol than
 /// the URL's. The administrator's configuration counts. Redirects are not followed: what was granted is the URL.
-fn git_command(source: &GitSource, workshop: &Workshop, authorities: &Path) -> Result<Command, Error> {
+fn git_command(source: &GitSource, workshop: &Workshop) -> Result<Command, Error> {
     let git = find("git")
         .ok_or(Error::NoProgram { program: "git", cure: "install it (on Debian: apt-get install git)" })?;
     let home = workshop.folder("home")?;
     let protocol = if source.url.starts_with("file://") { "file" } else { "https" };
     let mut command = command(&git, &[]);
+    workshop.guide(&mut command);
     command
         .current_dir(&home)
         .env("HOME", &home)
@@ -171,7 +167,6 @@ fn git_command(source: &GitSource, workshop: &Workshop, authorities: &Path) -> R
         // Says nothing, so that no other program is asked for a password.
         .env("GIT_ASKPASS", "true")
         .env("GIT_ALLOW_PROTOCOL", protocol)
-        .env("GIT_SSL_CAINFO", authorities)
         .env("GIT_LFS_SKIP_SMUDGE", "1");
     for setting in [
         "core.hooksPath=/dev/null",

@@ -5,7 +5,7 @@ use super::workshop::Workshop;
 use crate::{Error, HttpOptions};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use thinkube_plan::{GitSource, ImageSource, ImageStep};
@@ -63,7 +63,8 @@ struct Web {
 impl Web {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let own = rcgen::generate_simple_self_signed(["localhost", "git.thinkube.test"].map(str::to_owned))
+            .expect("a certificate");
         let pair = folder.path().join("pair.pem");
         fs::write(&pair, own.signing_key.serialize_pem() + &own.cert.pem()).expect("writable");
         fs::write(folder.path().join("ca.crt"), own.cert.pem()).expect("writable");
@@ -125,10 +126,8 @@ impl Drop for Web {
     }
 }
 
-fn workshop(options: &HttpOptions) -> (Workshop, PathBuf) {
-    let workshop = Workshop::new().expect("it is made");
-    let authorities = workshop.authorities(options).expect("they are read");
-    (workshop, authorities)
+async fn workshop(options: &HttpOptions) -> Workshop {
+    Workshop::open(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn is_refused<T>(result: Result<T, Error>) {
@@ -143,12 +142,12 @@ fn is_refused<T>(result: Result<T, Error>) {
 async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_now() {
     let web = Web::start();
     let [first, second] = web.repository("devpi.git");
-    let (workshop, authorities) = workshop(&web.options());
+    let workshop = workshop(&web.options()).await;
     let step = web.step("devpi.git", "main");
-    let commit = resolve(&step, &workshop, &authorities).await.unwrap_or_else(|error| panic!("{error}"));
+    let commit = resolve(&step, &workshop).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(commit.id(), second);
-    let old = resolve(&web.step("devpi.git", &first), &workshop, &authorities).await.expect("it is one");
-    let checkout = fetch(&step, &old, &workshop, &authorities, &|_| ()).await;
+    let old = resolve(&web.step("devpi.git", &first), &workshop).await.expect("it is one");
+    let checkout = fetch(&step, &old, &workshop, &|_| ()).await;
     let checkout = checkout.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fs::read_to_string(checkout.dockerfile).expect("it is there"), "first");
     let files: Vec<_> = fs::read_dir(checkout.context).expect("it is there").flatten().collect();
@@ -162,16 +161,14 @@ async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_
 async fn a_server_that_nobody_vouches_for_that_sends_elsewhere_or_wants_a_password_is_not_fetched_from() {
     let web = Web::start();
     let [first, _] = web.repository("devpi.git");
-    let (distrusting, nobody) = workshop(&HttpOptions::default());
-    is_refused(resolve(&web.step("devpi.git", "main"), &distrusting, &nobody).await);
+    let distrusting = workshop(&HttpOptions::default()).await;
+    is_refused(resolve(&web.step("devpi.git", "main"), &distrusting).await);
 
-    let (workshop, authorities) = workshop(&web.options());
     for elsewhere in ["moved/devpi.git", "private/devpi.git", "gone.git"] {
-        let step = web.step(elsewhere, "main");
-        is_refused(resolve(&step, &workshop, &authorities).await);
-        let commit = resolve(&web.step(elsewhere, &first), &workshop, &authorities).await.expect("it is one");
-        let workshop = Workshop::new().expect("it is made");
-        is_refused(fetch(&step, &commit, &workshop, &authorities, &|_| ()).await);
+        let (step, workshop) = (web.step(elsewhere, "main"), workshop(&web.options()).await);
+        is_refused(resolve(&step, &workshop).await);
+        let commit = resolve(&web.step(elsewhere, &first), &workshop).await.expect("it is one");
+        is_refused(fetch(&step, &commit, &workshop, &|_| ()).await);
     }
 }
 
@@ -179,7 +176,7 @@ async fn a_server_that_nobody_vouches_for_that_sends_elsewhere_or_wants_a_passwo
 async fn whatever_the_operator_has_told_git_does_not_count() {
     let web = Web::start();
     let [_, second] = web.repository("devpi.git");
-    let (workshop, authorities) = workshop(&web.options());
+    let workshop = workshop(&web.options()).await;
     // As if it were the operator's: everything that this git may read is here.
     let home = workshop.folder("home").expect("writable");
     let hooks = home.join("hooks");
@@ -195,10 +192,32 @@ async fn whatever_the_operator_has_told_git_does_not_count() {
     );
     fs::write(home.join(".gitconfig"), settings).expect("writable");
     let step = web.step("devpi.git", &second);
-    let commit = resolve(&step, &workshop, &authorities).await.expect("it is one");
-    fetch(&step, &commit, &workshop, &authorities, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
-    is_refused(resolve(&web.step("private/devpi.git", "main"), &workshop, &authorities).await);
+    let commit = resolve(&step, &workshop).await.expect("it is one");
+    fetch(&step, &commit, &workshop, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
+    is_refused(resolve(&web.step("private/devpi.git", "main"), &workshop).await);
     assert!(!home.join("ran").exists());
+}
+
+#[tokio::test]
+async fn a_name_that_only_the_operator_knows_is_found_by_git_too() {
+    let web = Web::start();
+    let [_, second] = web.repository("devpi.git");
+    let named = |name: &str| {
+        let step = web.step("devpi.git", "main");
+        let ImageSource::Git(git) = &step.source else { panic!("it is from git") };
+        let url = git.url.replace("localhost", name);
+        ImageStep { source: ImageSource::Git(GitSource { url, ..git.clone() }), ..step }
+    };
+    let address = std::net::IpAddr::from([127, 0, 0, 1]);
+    let names = ["git.thinkube.test", "other.thinkube.test"].map(|name| (name.to_owned(), address));
+    let workshop = workshop(&HttpOptions { resolve: names.into(), ..web.options() }).await;
+    let step = named("git.thinkube.test");
+    let commit = resolve(&step, &workshop).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(commit.id(), second);
+    fetch(&step, &commit, &workshop, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
+    // The certificate must be for the name, wherever it leads; and nobody knows this one.
+    is_refused(resolve(&named("other.thinkube.test"), &workshop).await);
+    is_refused(resolve(&named("nowhere.thinkube.test"), &workshop).await);
 }
 
 fn script(path: &Path, says: &Path) {

@@ -5,7 +5,7 @@ use super::workshop::Workshop;
 use crate::Error;
 use crate::process::{Run, Says, command, find};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_plan::{Digest, ImageName, SecretText};
 use tokio::process::Command;
@@ -48,7 +48,6 @@ pub(super) struct Tool<'a> {
     build: &'static str,
     workshop: &'a Workshop,
     auth_file: PathBuf,
-    authorities: &'a Path,
     says: Says<'a>,
     secrets: &'a [SecretText],
 }
@@ -57,16 +56,16 @@ impl<'a> Tool<'a> {
     pub(super) fn find(
         workshop: &'a Workshop,
         auth_file: PathBuf,
-        authorities: &'a Path,
         says: Says<'a>,
         secrets: &'a [SecretText],
     ) -> Result<Self, Error> {
         let (program, build) = program()?;
-        Ok(Self { program, build, workshop, auth_file, authorities, says, secrets })
+        Ok(Self { program, build, workshop, auth_file, says, secrets })
     }
 
     fn command(&self, subcommand: &str) -> Result<Command, Error> {
         let mut command = command(&self.program, PASSED);
+        self.workshop.guide(&mut command);
         command
             .arg("--root")
             .arg(self.workshop.path("storage"))
@@ -79,14 +78,16 @@ impl<'a> Tool<'a> {
             .current_dir(self.workshop.folder("home")?)
             .env("TMPDIR", self.workshop.folder("tmp")?)
             // Where a tool without root keeps what it knows of registries.
-            .env("XDG_DATA_HOME", self.workshop.folder("data")?)
-            .env("SSL_CERT_FILE", self.authorities)
-            .env_remove("SSL_CERT_DIR");
+            .env("XDG_DATA_HOME", self.workshop.folder("data")?);
         Ok(command)
     }
 
     pub(super) async fn build(&self, checkout: &Checkout, limit: Duration, what: &str) -> Result<(), Error> {
         let mut command = self.command(self.build)?;
+        if self.workshop.has_way() {
+            // Loopback is another one in a container.
+            command.arg("--http-proxy=false");
+        }
         command
             .args(["--layers=false", "--force-rm", "--tag", LOCAL, "--file"])
             .arg(&checkout.dockerfile)

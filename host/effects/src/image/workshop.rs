@@ -1,5 +1,6 @@
 //! A private folder for one build, and whom its programs trust.
 
+use super::way::Way;
 use crate::Error;
 use crate::http::HttpOptions;
 use crate::process::{command, find};
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thinkube_plan::SecretText;
+use tokio::process::Command;
 
 /// Longer paths of folders for run-time state are refused by podman, which puts sockets there.
 const LONGEST: usize = 40;
@@ -27,11 +29,40 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Workshop {
     folder: Option<TempDir>,
     path: PathBuf,
+    way: Option<Way>,
 }
 
+const AUTHORITIES: &str = "authorities.pem";
+
 impl Workshop {
+    /// For programs that find and trust whom the host does.
+    pub(super) async fn open(options: &HttpOptions) -> Result<Self, Error> {
+        let mut this = Self::new()?;
+        this.authorities(options)?;
+        if !options.resolve.is_empty() {
+            this.way = Some(Way::open(options.resolve.clone()).await?);
+        }
+        Ok(this)
+    }
+
+    /// Tells a program where to find whom it is to trust, and the way.
+    pub(super) fn guide(&self, command: &mut Command) {
+        for name in ["SSL_CERT_FILE", "GIT_SSL_CAINFO"] {
+            command.env(name, self.path(AUTHORITIES));
+        }
+        command.env_remove("SSL_CERT_DIR");
+        if let Some(way) = &self.way {
+            way.lead(command);
+        }
+    }
+
+    /// Whether programs are led to servers by the host.
+    pub(super) fn has_way(&self) -> bool {
+        self.way.is_some()
+    }
+
     /// Below TMPDIR; else below /var/tmp, where container tools keep what is too big for memory.
-    pub(super) fn new() -> Result<Self, Error> {
+    fn new() -> Result<Self, Error> {
         let named = std::env::var_os("TMPDIR").map(PathBuf::from);
         let named = named.filter(|folder| folder.is_absolute() && folder.as_os_str().len() <= LONGEST);
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
@@ -41,7 +72,9 @@ impl Workshop {
                 .permissions(fs::Permissions::from_mode(0o700))
                 .tempdir_in(base);
             match made {
-                Ok(folder) => return Ok(Self { path: folder.path().to_owned(), folder: Some(folder) }),
+                Ok(folder) => {
+                    return Ok(Self { path: folder.path().to_owned(), folder: Some(folder), way: None });
+                }
                 Err(error) => failure = error,
             }
         }
@@ -76,7 +109,7 @@ impl Workshop {
     }
 
     /// A file with every authority that the host itself trusts, for the programs that it runs.
-    pub(super) fn authorities(&self, options: &HttpOptions) -> Result<PathBuf, Error> {
+    fn authorities(&self, options: &HttpOptions) -> Result<PathBuf, Error> {
         let mut authorities = rustls_native_certs::load_native_certs().certs;
         if let Some(file) = &options.ca_file {
             let unreadable = |error| Error::Certificates { message: format!("{}: {error}", file.display()) };
@@ -94,7 +127,7 @@ impl Workshop {
             }
             text.push_str("-----END CERTIFICATE-----\n");
         }
-        self.write("authorities.pem", text.as_bytes())
+        self.write(AUTHORITIES, text.as_bytes())
     }
 
     /// Removes it. What cannot be removed is returned.
