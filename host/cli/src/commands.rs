@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use thinkube_engine::model::{Grants, Installed, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
-    Release, UninstallOptions, unless_interrupted,
+    Release, UninstallOptions, UninstallRequest, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -193,28 +193,24 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, http, yes, delete_data, timeout } = args;
+    let UninstallArgs { release: name, connection, http, yes, delete_data, delete_images, timeout } = args;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
         let release = known_release(&cluster, &name).await?;
-        out::to_stderr(&show::uninstalling(&release, delete_data));
+        out::to_stderr(&show::uninstalling(&release, delete_data, delete_images));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
     let secrets = release.as_ref().map(inputs::secrets_of).unwrap_or_default();
-    let options = UninstallOptions { delete_data, timeout };
+    let request = UninstallRequest {
+        objects: UninstallOptions { delete_data, timeout },
+        http: http.options(),
+        delete_images,
+    };
     let events = |event| progress.show(&event);
-    let taken = thinkube_engine::uninstall(
-        &cluster,
-        &name,
-        release.as_ref(),
-        &secrets,
-        &http.options(),
-        &options,
-        &events,
-    )
-    .await?;
+    let taken =
+        thinkube_engine::uninstall(&cluster, &name, release.as_ref(), &secrets, &request, &events).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken)),
         Output::Json => out::json(&taken),

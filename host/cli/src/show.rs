@@ -654,7 +654,7 @@ pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value
     value
 }
 
-pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
+pub(crate) fn uninstalling(release: &Release, delete_data: bool, delete_images: bool) -> String {
     let mut text = String::new();
     line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
     for entry in release.inventory.iter().rev() {
@@ -667,6 +667,9 @@ pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
     for step in release.external.iter().rev() {
         let title = foreign(format!("- external resource {} at {}", step.name, step.base_url));
         line!(text, "  {}", styled(BAD, title));
+    }
+    for built in &release.images {
+        line!(text, "  {}", image::going(built, delete_images));
     }
     text
 }
@@ -682,6 +685,9 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
             }
             _ => line!(text, "  {} is gone", foreign(external_title(external))),
         }
+    }
+    for image in &taken.images {
+        line!(text, "  {}", image::gone(image));
     }
     for (object, why) in &taken.objects.kept {
         line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));

@@ -387,7 +387,7 @@ pub enum Error {
         destination: String,
         /// The status.
         status: u16,
-        /// `pull` or `push`.
+        /// `pull`, `push` or `delete`.
         action: &'static str,
         /// Somebody was logged in.
         login: bool,
@@ -397,6 +397,17 @@ pub enum Error {
         "{what}: the registry has no place for {destination} (404); make the project first, or check its name"
     )]
     NoRepository {
+        /// The step.
+        what: String,
+        /// REGISTRY/REPOSITORY.
+        destination: String,
+    },
+    /// A registry deletes nothing.
+    #[error(
+        "{what}: the registry deletes no images (405), so {destination} stays; have it allow that, or run this again without \
+         deleting images"
+    )]
+    NoDeletion {
         /// The step.
         what: String,
         /// REGISTRY/REPOSITORY.

@@ -276,6 +276,20 @@ impl Images {
         Ok(ImageOutcome { image: checked.image(&manifest), action })
     }
 
+    /// Deletes an image of a step from its registry, with every tag that leads to it. False: it was not there.
+    ///
+    /// # Errors
+    /// As those of [`Images::look`]; [`Error::NoDeletion`].
+    pub async fn remove(
+        &self,
+        step: &ImageStep,
+        digest: &Digest,
+        login: Option<&SecretText>,
+    ) -> Result<bool, Error> {
+        let checked = self.checked(step, login)?;
+        self.registry(&checked)?.forget(digest).await
+    }
+
     /// Fetches the source, builds the image and pushes it under the tag of its commit.
     async fn build_and_push(
         &self,

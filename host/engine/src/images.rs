@@ -3,13 +3,13 @@
 use crate::{Error, Event, Events};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use thinkube_cluster::{Action, Apply, BuiltImage, Cluster};
+use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
     Error as EffectError, HttpOptions, Image, ImageOptions, ImageSeen, ImageState, Images,
 };
-use thinkube_plan::{ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
+use thinkube_plan::{Digest, ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
 
-/// What an apply would do, or did, for an image.
+/// What an apply would do for an image, or what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageChange {
@@ -57,9 +57,7 @@ impl<'a> Builds<'a> {
         plan: &'a Plan,
         http: &HttpOptions,
     ) -> Result<Self, Error> {
-        let options =
-            ImageOptions { granted: plan.granted.clone(), http: http.clone(), ..ImageOptions::default() };
-        let mut this = Self { images: Images::new(options), cluster, plan, looked: BTreeMap::new() };
+        let mut this = Self { images: images(plan, http), cluster, plan, looked: BTreeMap::new() };
         for step in plan.outline.images() {
             let looked = match this.look_at(step).await {
                 Err(Error::NoLogin { secret, .. }) if plan.outline.makes(&secret) => None,
@@ -71,13 +69,7 @@ impl<'a> Builds<'a> {
     }
 
     async fn look_at(&self, step: &ImageStep) -> Result<Looked, Error> {
-        let login = match &step.push_credentials {
-            None => None,
-            Some(secret) => match self.cluster.docker_config(secret).await? {
-                None => return Err(Error::NoLogin { step: step.name.clone(), secret: secret.clone() }),
-                login => login,
-            },
-        };
+        let login = login(self.cluster, step).await?;
         let seen = self.images.look(step, login.as_ref()).await?;
         Ok(Looked { seen, login })
     }
@@ -161,6 +153,58 @@ impl<'a> Builds<'a> {
     }
 }
 
+/// What becomes of the images of a release that goes: they stay, unless `delete` says otherwise. Those that other releases
+/// run stay anyway.
+pub(crate) async fn leave(
+    cluster: &Cluster,
+    release: &Release,
+    http: &HttpOptions,
+    delete: bool,
+) -> Result<Vec<ImageChange>, Error> {
+    let plan = &release.plan;
+    let built = plan.outline.images().filter_map(|step| {
+        let image = release.images.iter().find(|image| image.name == step.name)?;
+        let (name, digest) = image.reference.split_once('@')?;
+        // The plan of a revision that never came to an end may push elsewhere.
+        let here = step.destination.rsplit_once(':').is_some_and(|(repository, _)| repository == name);
+        Some((step, image, digest.parse::<Digest>().ok().filter(|_| here)))
+    });
+    let others = if delete { cluster.releases().await? } else { Vec::new() };
+    let mut changes = Vec::new();
+    for (step, built, digest) in built {
+        let runs = |other: &&Release| {
+            other.name != release.name && other.images.iter().any(|image| image.reference == built.reference)
+        };
+        let (action, note) = match (digest, others.iter().find(runs)) {
+            (Some(digest), None) if delete => {
+                let login = login(cluster, step).await?;
+                match images(plan, http).remove(step, &digest, login.as_ref()).await? {
+                    true => (Action::Delete, None),
+                    false => (Action::Unchanged, Some("it was not there".to_owned())),
+                }
+            }
+            (_, Some(other)) => (Action::Keep, Some(format!("release {} runs it too", other.name))),
+            _ => (Action::Keep, None),
+        };
+        let change = changed(step, Some(&built.commit), None, action, note.as_deref());
+        changes.push(ImageChange { reference: Some(built.reference.clone()), ..change });
+    }
+    Ok(changes)
+}
+
+fn images(plan: &Plan, http: &HttpOptions) -> Images {
+    Images::new(ImageOptions { granted: plan.granted.clone(), http: http.clone(), ..ImageOptions::default() })
+}
+
+/// Who pushes; None where the step names nobody.
+async fn login(cluster: &Cluster, step: &ImageStep) -> Result<Option<SecretText>, Error> {
+    let Some(secret) = &step.push_credentials else { return Ok(None) };
+    match cluster.docker_config(secret).await? {
+        None => Err(Error::NoLogin { step: step.name.clone(), secret: secret.clone() }),
+        login => Ok(login),
+    }
+}
+
 fn images_of(stage: &Stage) -> impl Iterator<Item = &ImageStep> {
     stage.steps.iter().filter_map(|step| match step {
         Step::Image(step) => Some(step),
@@ -216,7 +260,9 @@ pub(crate) fn kind(error: &EffectError) -> Option<&'static str> {
         EffectError::Build { .. } => "image-build",
         EffectError::Push { .. } => "image-push",
         EffectError::NoLogin { .. } => "registry-login",
-        EffectError::RegistryRefused { .. } | EffectError::NoRepository { .. } => "registry-refused",
+        EffectError::RegistryRefused { .. }
+        | EffectError::NoRepository { .. }
+        | EffectError::NoDeletion { .. } => "registry-refused",
         _ => return None,
     })
 }

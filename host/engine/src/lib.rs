@@ -30,7 +30,7 @@ pub use load::{Loaded, load};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
 pub use status::{ObjectStatus, release, status};
-pub use uninstall::{TakenBack, uninstall};
+pub use uninstall::{TakenBack, UninstallRequest, uninstall};
 
 pub use thinkube_cluster::{
     Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,

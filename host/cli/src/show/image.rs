@@ -1,8 +1,8 @@
 //! Images, as people see them.
 
 use super::{foreign, heading, mark, words};
-use crate::out::{CARE, FAINT, styled, table};
-use thinkube_engine::{BuiltImage, ImageChange, ImageEvent};
+use crate::out::{BAD, CARE, FAINT, styled, table};
+use thinkube_engine::{Action, BuiltImage, ImageChange, ImageEvent};
 
 /// Which image, of which commit, to where.
 pub(super) fn title(image: &ImageChange) -> String {
@@ -49,4 +49,24 @@ pub(super) fn recorded(images: &[BuiltImage]) -> String {
     });
     text.push_str(&table(&rows.collect::<Vec<_>>()));
     text
+}
+
+/// What an uninstall would do.
+pub(super) fn going(image: &BuiltImage, delete: bool) -> String {
+    let reference = foreign(&image.reference);
+    if delete {
+        styled(BAD, format!("- image {reference}"))
+    } else {
+        styled(FAINT, format!("= image {reference} stays in its registry"))
+    }
+}
+
+/// What an uninstall has done.
+pub(super) fn gone(image: &ImageChange) -> String {
+    let what = foreign(format!("image {}", image.reference.as_deref().unwrap_or(&image.destination)));
+    let why = image.note.as_ref().map(|note| format!(": {}", foreign(note))).unwrap_or_default();
+    match image.action {
+        Action::Keep => format!("{} stays in its registry{why}", styled(CARE, what)),
+        _ => format!("{what} is gone{why}"),
+    }
 }

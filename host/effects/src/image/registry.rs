@@ -155,6 +155,17 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// Forgets an image with all of its tags; false where there is none.
+    pub(super) async fn forget(&self, digest: &Digest) -> Result<bool, Error> {
+        let url = self.url(&format!("manifests/{digest}"))?;
+        let reply = self.ask(HttpMethod::Delete, url, HeaderMap::new(), None).await?;
+        match reply.status {
+            200..=299 => Ok(true),
+            404 => Ok(false),
+            status => Err(self.refusal(status, "delete")),
+        }
+    }
+
     /// Begins an upload and gives it up: who may do that may push. Known before an hour is spent on a build.
     pub(super) async fn may_push(&self) -> Result<(), Error> {
         let url = self.url("blobs/uploads/")?;
@@ -179,6 +190,8 @@ impl<'a> Registry<'a> {
                 Error::RegistryRefused { what, destination, status, action, login: self.login.is_some() }
             }
             404 => Error::NoRepository { what, destination },
+            // OCI distribution specification, section "Deleting Manifests".
+            405 if action == "delete" => Error::NoDeletion { what, destination },
             status => Error::Status { what: format!("{what}, {action} {destination}"), status, said: None },
         }
     }
@@ -191,7 +204,11 @@ impl<'a> Registry<'a> {
         mut headers: HeaderMap,
         body: Option<Vec<u8>>,
     ) -> Result<Reply, Error> {
-        let actions = if method == HttpMethod::Get { "pull" } else { "pull,push" };
+        let actions = match method {
+            HttpMethod::Get => "pull",
+            HttpMethod::Delete if url.path().contains("/manifests/") => "delete",
+            _ => "pull,push",
+        };
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).get(actions).cloned();
         if let Some(shown) = shown {
             headers.insert(AUTHORIZATION, shown);
