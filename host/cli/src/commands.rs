@@ -125,10 +125,11 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
     let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt } = args;
     let http = http.options();
     let progress = style.progress();
-    let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
+    let (loaded, cluster, planned, secrets, shown) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
         let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), true)?;
+        let mut shown = Vec::new();
         if !yes {
             let preview =
                 thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
@@ -137,11 +138,12 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
             if preview.changes() {
                 confirm(&format!("Apply this to {}?", cluster.server())).await?;
             }
+            shown = preview.images;
         }
-        Ok::<_, Failure>((loaded, cluster, planned, secrets))
+        Ok::<_, Failure>((loaded, cluster, planned, secrets, shown))
     })
     .await?;
-    let request = ApplyRequest { timeout, adopt, http, wait: !no_wait };
+    let request = ApplyRequest { timeout, adopt, http, wait: !no_wait, shown };
     let events = |event| progress.show(&event);
     let applied =
         thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;

@@ -18,7 +18,6 @@ pub use source::Commit;
 
 use crate::{Error, HttpOptions};
 use registry::{Login, Manifest, Registry};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_plan::{
@@ -83,8 +82,7 @@ pub struct Images {
 }
 
 /// An image in a registry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// REGISTRY/REPOSITORY.
     pub name: String,
@@ -117,8 +115,7 @@ pub struct ImageSeen {
 }
 
 /// What a registry has of a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageState {
     /// No image of it: it is to be built.
     Absent,
@@ -129,8 +126,7 @@ pub enum ImageState {
 }
 
 /// What became of an image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageOutcome {
     /// The image.
     pub image: Image,
@@ -139,8 +135,7 @@ pub struct ImageOutcome {
 }
 
 /// What was done for an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageAction {
     /// It was built and pushed.
     Built,
@@ -170,14 +165,6 @@ impl Images {
     /// For the images of one plan.
     pub fn new(options: ImageOptions) -> Self {
         Self { options }
-    }
-
-    /// Whether the others could carry out `step` at all: to be asked before anything is changed.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`], also for what was not granted.
-    pub fn supported(&self, step: &ImageStep) -> Result<(), Error> {
-        self.checked(step, None).map(drop)
     }
 
     fn checked<'a>(&self, step: &'a ImageStep, login: Option<&SecretText>) -> Result<Checked<'a>, Error> {

@@ -19,6 +19,8 @@ pub struct ApplyRequest {
     pub http: HttpOptions,
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
     pub wait: bool,
+    /// The images of the preview that was agreed to; empty where nobody was asked. Of other commits they are not built.
+    pub shown: Vec<ImageChange>,
 }
 
 /// How an apply ended.
@@ -102,7 +104,7 @@ pub async fn apply(
     let (mut builds, mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
         let builds = Builds::look(cluster, plan, &request.http).await?;
-        builds.buildable()?;
+        builds.ready(&request.shown)?;
         let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
         let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;

@@ -94,6 +94,18 @@ pub enum Error {
         /// The Secret.
         secret: ObjectRef,
     },
+    /// The source of an image is no longer what was shown.
+    #[error(
+        "image {step}: its source was shown as {shown} and is {now} by now; nothing was changed. Run this again and look"
+    )]
+    ImageMoved {
+        /// The step.
+        step: String,
+        /// The commit of then.
+        shown: String,
+        /// The commit of now.
+        now: String,
+    },
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -151,7 +163,9 @@ impl Error {
             )
             | Self::NoLogin { .. } => Class::Input,
             Self::Effect(EffectError::NotGranted { .. }) => Class::Refused,
-            Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
+            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) | Self::Effect(_) => {
+                Class::Failure
+            }
             Self::Read { .. }
             | Self::Settings(_)
             | Self::ReleaseName(_)
@@ -190,6 +204,7 @@ impl Error {
             Self::Cluster(error) => error.kind(),
             Self::Effect(error) => images::kind(error).unwrap_or("external"),
             Self::NoLogin { .. } => "registry-login",
+            Self::ImageMoved { .. } => "image-moved",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

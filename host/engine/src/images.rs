@@ -5,7 +5,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
-    Error as EffectError, HttpOptions, Image, ImageOptions, ImageSeen, ImageState, Images,
+    Error as EffectError, HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState,
+    Images,
 };
 use thinkube_plan::{Digest, ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
 
@@ -74,12 +75,20 @@ impl<'a> Builds<'a> {
         Ok(Looked { seen, login })
     }
 
-    /// Whether this machine has what builds the images that are to be built: to be known before anything is changed.
-    pub(crate) fn buildable(&self) -> Result<(), Error> {
-        let have = |looked: &Option<Looked>| {
-            looked.as_ref().is_some_and(|looked| looked.seen.state != ImageState::Absent)
-        };
-        if self.looked.values().all(have) { Ok(()) } else { Ok(thinkube_effects::image_builder()?) }
+    /// Whether this machine has what builds the images that are to be built, and whether they are those that the
+    /// operator was shown: to be known before anything is changed.
+    pub(crate) fn ready(&self, shown: &[ImageChange]) -> Result<(), Error> {
+        let changes = self.changes();
+        if let Some((step, shown, now)) = moved(shown, &changes) {
+            return Err(Error::ImageMoved { step, shown, now });
+        }
+        // A stage that may be skipped says what it lacks when it is not.
+        let stages = self.plan.outline.stages.iter().filter(|stage| stage.done_when.is_empty());
+        let wanted: Vec<&str> = stages.flat_map(images_of).map(|step| step.name.as_str()).collect();
+        let builds = changes
+            .iter()
+            .any(|change| change.action == Action::Create && wanted.contains(&change.name.as_str()));
+        if builds { Ok(thinkube_effects::image_builder()?) } else { Ok(()) }
     }
 
     /// What is known of the images before anything is built.
@@ -139,11 +148,12 @@ impl<'a> Builds<'a> {
             };
             let Looked { seen, login } = looked;
             let pass_on = |event| events(Event::Building(event));
-            let image = self.images.bring_about(step, &seen, login.as_ref(), &pass_on).await?.image;
-            let action = match seen.state {
-                ImageState::Absent => Action::Create,
-                ImageState::Untagged(_) => Action::Update,
-                ImageState::Same(_) => Action::Unchanged,
+            let ImageOutcome { image, action } =
+                self.images.bring_about(step, &seen, login.as_ref(), &pass_on).await?;
+            let action = match action {
+                ImageAction::Built => Action::Create,
+                ImageAction::Tagged => Action::Update,
+                ImageAction::Unchanged => Action::Unchanged,
             };
             outputs.extend(image.outputs(&step.name));
             run.built(record(step, seen.commit.id(), &image));
@@ -212,6 +222,15 @@ fn images_of(stage: &Stage) -> impl Iterator<Item = &ImageStep> {
     })
 }
 
+/// An image whose source has moved on since it was shown: its name, the commit of then, the commit of now.
+fn moved(shown: &[ImageChange], now: &[ImageChange]) -> Option<(String, String, String)> {
+    shown.iter().find_map(|shown| {
+        let now = now.iter().find(|now| now.name == shown.name)?.commit.clone()?;
+        let commit = shown.commit.clone().filter(|commit| *commit != now)?;
+        Some((shown.name.clone(), commit, now))
+    })
+}
+
 fn there(seen: &ImageSeen) -> Option<&Image> {
     match &seen.state {
         ImageState::Absent => None,
@@ -265,4 +284,30 @@ pub(crate) fn kind(error: &EffectError) -> Option<&'static str> {
         | EffectError::NoDeletion { .. } => "registry-refused",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_that_moves_between_the_question_and_the_answer_is_noticed() {
+        let change = |name: &str, commit: Option<&str>| ImageChange {
+            name: name.to_owned(),
+            source: "https://git.example.org/web".to_owned(),
+            revision: Some("main".to_owned()),
+            commit: commit.map(str::to_owned),
+            destination: "registry.example.org/web:1".to_owned(),
+            reference: None,
+            action: Action::Create,
+            note: None,
+        };
+        let now = [change("a", Some("1")), change("b", Some("2"))];
+        assert_eq!(moved(&[], &now), None);
+        assert_eq!(moved(&now, &now), None);
+        // It could not be looked at when it was shown, and the note said so.
+        assert_eq!(moved(&[change("a", None)], &now), None);
+        let shown = [change("a", Some("1")), change("b", Some("1"))];
+        assert_eq!(moved(&shown, &now), Some(("b".to_owned(), "1".to_owned(), "2".to_owned())));
+    }
 }

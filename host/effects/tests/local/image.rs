@@ -172,7 +172,7 @@ async fn what_is_not_granted_is_not_even_looked_at() {
             vec![Permission::BuildFrom(url.into()), Permission::PushImage("registry.example.org".into())];
         step.source = ImageSource::Git(GitSource { url: url.into(), revision: "main".into() });
         let images = Images::new(ImageOptions { granted, ..options() });
-        assert!(matches!(images.supported(&step), Err(Error::Invalid { .. })), "{url}");
+        assert!(matches!(images.resolve(&step).await, Err(Error::Invalid { .. })), "{url}");
     }
     let mut step = repository.step("main");
     step.destination = "elsewhere.example.org/library/devpi:1".into();
