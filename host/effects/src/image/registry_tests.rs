@@ -20,6 +20,8 @@ struct Harbor {
     realm: String,
     tags: BTreeMap<String, String>,
     pushers: bool,
+    /// It deletes nothing.
+    frozen: bool,
 }
 
 impl Harbor {
@@ -32,10 +34,7 @@ impl Harbor {
                 == Some("Basic YW5uOmNhbmFyeS01ZDFl");
             return match (known, actions) {
                 (false, _) if request.headers.contains_key("authorization") => Answer::status(401),
-                _ => Answer::json(
-                    200,
-                    json!({"token": format!("{TOKEN}-{known}-{}", actions.contains("push"))}),
-                ),
+                _ => Answer::json(200, json!({"token": format!("{TOKEN}-{known}-{actions}")})),
             };
         }
         let shown = request.headers.get("authorization").cloned().unwrap_or_default();
@@ -46,7 +45,7 @@ impl Harbor {
             );
             return Answer::Reply(401, vec![("www-authenticate", challenge)], String::new());
         };
-        let may_push = self.pushers && shown == "true-true";
+        let may_push = self.pushers && shown == "true-pull%2Cpush";
         match (method, path.strip_prefix("/v2/library/devpi/").unwrap_or(path)) {
             ("POST", "blobs/uploads/") if may_push => Answer::Reply(
                 202,
@@ -58,6 +57,13 @@ impl Harbor {
                 assert_eq!(request.headers["content-type"], "application/vnd.oci.image.manifest.v1+json");
                 self.tags.insert(tag.trim_start_matches("manifests/").to_owned(), request.body.clone());
                 Answer::status(201)
+            }
+            ("DELETE", _) if self.frozen => Answer::status(405),
+            ("DELETE", digest) if shown == "true-delete" => {
+                let digest = digest.trim_start_matches("manifests/");
+                let before = self.tags.len();
+                self.tags.retain(|_, manifest| Digest::of(manifest.as_bytes()).to_string() != digest);
+                Answer::status(if self.tags.len() < before { 202 } else { 404 })
             }
             ("GET", tag) => match self.tags.get(tag.trim_start_matches("manifests/")) {
                 Some(manifest) => Answer::Reply(
@@ -83,7 +89,7 @@ struct Place {
 async fn harbor() -> Place {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let tags = [("known".to_owned(), MANIFEST.to_owned())].into();
-    let harbor = Arc::new(Mutex::new(Harbor { realm: String::new(), tags, pushers: true }));
+    let harbor = Arc::new(Mutex::new(Harbor { realm: String::new(), tags, pushers: true, frozen: false }));
     let own = harbor.clone();
     let (server, ca_file) =
         secure(HOST, folder.path(), move |request| own.lock().expect("nobody panics").answer(request)).await;
@@ -141,6 +147,21 @@ async fn whoever_may_not_push_is_told_before_anything_is_built() {
     let ann = login(&place, PASSWORD);
     let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");
     refused(registry.may_push().await.expect_err("ann may not any more"), 403, true);
+}
+
+#[tokio::test]
+async fn an_image_is_deleted_with_its_tags_where_the_registry_deletes_any() {
+    let place = harbor().await;
+    let ann = login(&place, PASSWORD);
+    let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");
+    let digest = Digest::of(MANIFEST.as_bytes());
+    place.harbor.lock().expect("nobody panics").frozen = true;
+    let error = registry.forget(&digest).await.expect_err("it deletes nothing");
+    assert!(matches!(error, Error::NoDeletion { .. }), "{error}");
+    place.harbor.lock().expect("nobody panics").frozen = false;
+    assert!(registry.forget(&digest).await.expect("ann may"));
+    assert!(registry.manifest("known").await.expect("an answer").is_none());
+    assert!(!registry.forget(&digest).await.expect("it is not there"));
 }
 
 #[tokio::test]
