@@ -289,6 +289,9 @@ fn remarks(step: &Step) -> String {
     if let Step::Secret(secret) = step {
         remarks.extend(sources(secret).into_iter().map(|(key, source)| format!("{key} from {source}")));
     }
+    if let Step::Image(image) = step {
+        remarks.push(image::remark(image));
+    }
     if step.on_uninstall() == OnUninstall::Retain {
         remarks.push("kept at uninstall".to_owned());
     }

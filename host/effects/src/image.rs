@@ -206,12 +206,19 @@ impl Images {
     pub async fn look(&self, step: &ImageStep, login: Option<&SecretText>) -> Result<ImageSeen, Error> {
         let checked = self.checked(step, login)?;
         let commit = self.resolve(step).await?;
+        let tag = &checked.destination.tag;
+        // Else whoever builds that other commit would be given this image.
+        if source::is_tag_of_commit(tag) && tag != commit.tag() {
+            let message =
+                format!("the tag {tag} is by which the image of another commit is found; choose another one");
+            return Err(Error::Invalid { what: checked.what, message });
+        }
         let registry = self.registry(&checked)?;
         let state = match registry.manifest(commit.tag()).await? {
             None => ImageState::Absent,
             Some(manifest) => {
                 let image = checked.image(&manifest);
-                let tagged = registry.manifest(&checked.destination.tag).await?;
+                let tagged = registry.manifest(tag).await?;
                 if tagged.is_some_and(|tagged| tagged.digest == manifest.digest) {
                     ImageState::Same(image)
                 } else {

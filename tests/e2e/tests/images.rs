@@ -29,7 +29,7 @@ struct Release {
 }
 
 /// What buildah keeps below here has no setting.
-const KEPT: &str = "/var/lib/containers";
+const KEPT: &str = "/var/lib";
 
 impl Release {
     /// None where there is no registry, no git or no buildah.
@@ -113,7 +113,7 @@ impl Release {
         let plain = command(arguments);
         let mut command = Command::new("unshare");
         // In memory, so that it goes with the command.
-        let script = format!("mkdir -p {KEPT} && mount -t tmpfs none {KEPT} && exec \"$@\"");
+        let script = format!("mount -t tmpfs none {KEPT} && exec \"$@\"");
         command.args(["--mount", "--propagation=private", "--", "sh", "-c", &script, "sh"]);
         command.arg(host()).args(plain.get_args()).current_dir(thinkube_e2e::root()).stdin(Stdio::null());
         command
@@ -345,7 +345,7 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     let tools = release.path("tools");
     fs::create_dir(&tools).expect("writable");
     let path = std::env::var_os("PATH").expect("it is set");
-    for program in ["git", "sh", "mkdir", "mount"] {
+    for program in ["git", "sh", "mount"] {
         let found =
             std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
         std::os::unix::fs::symlink(found.expect("it is there"), tools.join(program)).expect("a link");

@@ -2,6 +2,7 @@
 
 use super::{foreign, heading, mark, words};
 use crate::out::{BAD, CARE, FAINT, styled, table};
+use thinkube_engine::model::{ImageSource, ImageStep};
 use thinkube_engine::{Action, BuiltImage, ImageChange, ImageEvent};
 
 /// Which image, of which commit, to where.
@@ -14,11 +15,25 @@ pub(super) fn title(image: &ImageChange) -> String {
     format!("image {name} of {source}{revision}{commit}, to {destination}")
 }
 
+/// What a plan says of an image.
+pub(super) fn remark(step: &ImageStep) -> String {
+    let revision = match &step.source {
+        ImageSource::Git(git) => format!(" {}", git.revision),
+        ImageSource::Folder(_) => String::new(),
+    };
+    format!("built from {}{revision}, pushed to {}", step.source.location(), step.destination)
+}
+
 pub(super) fn done(image: &ImageChange) -> String {
     let (style, sign) = mark(image.action);
     let reference = image.reference.as_deref().unwrap_or(&image.destination);
     let title = foreign(format!("{sign} image {} {reference}", image.name));
-    format!("  {} {}", styled(style, title), words(image.action).0)
+    let done = match image.action {
+        Action::Create => "built and pushed",
+        Action::Update => "was there, and is tagged",
+        other => words(other).0,
+    };
+    format!("  {} {done}", styled(style, title))
 }
 
 pub(super) fn progress(event: &ImageEvent) -> Option<String> {

@@ -63,6 +63,12 @@ impl fmt::Display for Commit {
     }
 }
 
+/// Whether a tag is one under which [`Commit::tag`] keeps images.
+pub(super) fn is_tag_of_commit(tag: &str) -> bool {
+    let id = tag.strip_prefix("folder-").unwrap_or(tag);
+    is_commit(id.split_once('-').map_or(id, |(id, _)| id))
+}
+
 /// What a build reads.
 pub(super) struct Checkout {
     pub(super) context: PathBuf,

@@ -151,6 +151,20 @@ async fn one_commit_can_hold_several_images_and_each_has_a_tag_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_plan_cannot_give_an_image_the_tag_by_which_that_of_another_commit_is_found() {
+    let repository = Repository::new();
+    repository.write("Dockerfile", "FROM scratch\n");
+    let step = repository.step(&repository.commit());
+    let other = "7bbfb79f0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    for tag in [other, &format!("{other}-01234567"), &format!("folder-{}", "0".repeat(64))] {
+        let destination = destination().replace("latest", tag);
+        let step = ImageStep { destination, ..step.clone() };
+        let error = images().look(&step, None).await.expect_err(tag);
+        assert!(matches!(&error, Error::Invalid { message, .. } if message.contains(tag)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_repository_that_is_not_there_says_so_and_asks_nobody_for_a_password() {
     let mut step = Repository::new().step("main");
     let gone = format!("file://{}/gone.git", env::temp_dir().display());
