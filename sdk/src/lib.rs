@@ -121,6 +121,17 @@ pub trait Evaluate {
     fn evaluate(observation: Observation) -> Verdict;
 }
 
+/// Marks a setting that may be left out, because the host then works it out of others:
+/// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's
+/// value, `${NAME:dashed}` with a dash for each dot, `$$` a dollar sign.
+pub fn default_from(text: &'static str) -> impl FnMut(&mut schemars::Schema) {
+    move |schema| {
+        // What serde would fill in is not what the operator gets.
+        schema.remove("default");
+        schema.insert("x-thinkube-default".to_owned(), text.into());
+    }
+}
+
 /// The JSON Schema 2020-12 of a settings type, without references, so that every setting is said in one place.
 pub fn schema_of<S: JsonSchema>() -> String {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);

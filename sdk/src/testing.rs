@@ -10,6 +10,7 @@ use crate::{
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;
+use thinkube_validate::SettingsSchema;
 
 /// The host bounds the rounds too. A plugin that needs more does not ask for what it can know it will need.
 const MAX_ROUNDS: usize = 8;
@@ -115,22 +116,11 @@ impl<P: Plugin> Case<P> {
     /// A [`Refusal`] when there is no plan.
     pub fn run(mut self) -> Result<Planned, Refusal> {
         crate::log::native::take();
-        let schema = schema::<P>();
-        fill_defaults(&schema, &mut self.settings);
-        // The engine that the host uses: a pattern that it cannot match must fail here too.
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .should_validate_formats(true)
-            .with_pattern_options(jsonschema::PatternOptions::regex())
-            .build(&schema)
-            .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
-        let faults: Vec<String> = validator
-            .iter_errors(&self.settings)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        if !faults.is_empty() {
-            return Err(Refusal::Schema(faults));
-        }
+        // The code that the host uses: what it refuses must fail here too.
+        let faulty = |error: thinkube_validate::Error| Refusal::Schema(vec![error.to_string()]);
+        let settled = SettingsSchema::new(schema::<P>()).map_err(faulty)?.settle(self.settings);
+        self.settings =
+            settled.map_err(|faults| Refusal::Schema(faults.iter().map(ToString::to_string).collect()))?;
         let descriptor = P::describe();
         let release = self.release.unwrap_or(descriptor.name);
         let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
@@ -228,20 +218,5 @@ impl Planned {
         let plan = &self.plan;
         let staged = plan.stages.iter().flat_map(|stage| stage.done_when.iter().chain(&stage.gates));
         plan.preflight.iter().chain(staged).chain(&plan.health).chain(&plan.tests)
-    }
-}
-
-fn fill_defaults(schema: &Value, settings: &mut Value) {
-    let (Some(Value::Object(properties)), Value::Object(settings)) = (schema.get("properties"), settings)
-    else {
-        return;
-    };
-    for (name, property) in properties {
-        if let (None, Some(default)) = (settings.get(name), property.get("default")) {
-            settings.insert(name.clone(), default.clone());
-        }
-        if let Some(value) = settings.get_mut(name) {
-            fill_defaults(property, value);
-        }
     }
 }

@@ -200,7 +200,7 @@ pub(crate) struct ApplyArgs {
     /// Apply the objects of all stages and wait for nothing: no readiness, no gates, no health checks
     #[arg(long)]
     pub no_wait: bool,
-    /// Take over an object that is there already and belongs to no release
+    /// Take over an object that is there already and belongs to no release; External/STEP is a resource outside the cluster
     #[arg(long, value_name = "KIND/[NAMESPACE/]NAME")]
     pub adopt: Vec<thinkube_engine::Adopt>,
 }

@@ -264,23 +264,21 @@ async fn plan_on(
         settings: release.plan.settings.clone(),
         revision: release.revision,
     });
-    let mut grants = inputs::grants(inputs)?;
-    if let (None, Some(release), false) = (&grants, &release, inputs.grant_requested) {
-        // What was not granted then is not granted now because nobody says anything.
-        let granted = release.plan.granted.clone();
-        let requested = loaded.descriptor.requests();
-        let wider = widened(&granted, &requested);
-        if !wider.is_empty() && !style.quiet {
-            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-            out::warn(&format!(
-                "the plugin asks for more than release {name} was granted; --grant-requested grants it:{wider}"
-            ));
-        }
-        grants = Some(Grants { permissions: granted });
-    }
+    // What was not granted then is not granted now because nobody says anything.
+    let held = release.as_ref().filter(|_| !inputs.grant_requested).map(|release| &release.plan.granted);
+    let held = held.map(|granted| Grants { permissions: granted.clone() });
+    let given = inputs::grants(inputs)?;
+    let said = given.is_some() || style.quiet;
     let facts = FactSource::Cluster(cluster);
-    let planned =
-        plan_with(style, &loaded, inputs, grants, facts, cluster.version().to_owned(), installed).await?;
+    let version = cluster.version().to_owned();
+    let planned = plan_with(style, &loaded, inputs, given.or(held), facts, version, installed).await?;
+    let wider = widened(&planned.plan.granted, &planned.plan.requested);
+    if !wider.is_empty() && !said {
+        let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
+        out::warn(&format!(
+            "the plugin asks for more than release {name} was granted; --grant-requested grants it:{wider}"
+        ));
+    }
     Ok((loaded, planned, release))
 }
 

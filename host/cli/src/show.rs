@@ -101,7 +101,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
         text.push_str(&table(&rows));
     }
     heading(&mut text, "Asks to be allowed to");
-    for permission in descriptor.requests() {
+    for permission in descriptor.asks() {
         line!(text, "  {}", foreign(permission));
     }
     heading(&mut text, "Imports");
@@ -139,7 +139,7 @@ fn settings_table(schema: &Value) -> String {
     let rows: Vec<Vec<String>> = properties
         .iter()
         .map(|(name, property)| {
-            let default = match property.get("default") {
+            let default = match property.get("default").or_else(|| property.get("x-thinkube-default")) {
                 Some(Value::String(text)) => foreign(text),
                 Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
                 Some(Value::Null) | None => String::new(),

@@ -7,6 +7,7 @@
 
 mod apply;
 mod applyset;
+mod certificate;
 mod classify;
 mod client;
 mod compare;

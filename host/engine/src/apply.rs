@@ -13,7 +13,7 @@ use thinkube_sandbox::Plugin;
 pub struct ApplyRequest {
     /// The longest time that one stage may take to become ready.
     pub timeout: Duration,
-    /// Objects of nobody that the release may take over.
+    /// Objects of nobody, and resources outside the cluster, that the release may take over.
     pub adopt: Vec<Adopt>,
     /// How servers outside the cluster are found and trusted. What may be spoken to is the plan's grants.
     pub http: HttpOptions,
@@ -108,6 +108,7 @@ pub async fn apply(
         let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
         let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
+        elsewhere.demand_owned(comparison.external(), &request.adopt)?;
         let settled = comparison.up_to_date()
             && elsewhere.settled()
             && builds.settled(comparison.images(), &comparison.skipped_stages())

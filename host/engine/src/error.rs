@@ -80,6 +80,12 @@ pub enum Error {
     /// The cluster side failed.
     #[error(transparent)]
     Cluster(#[from] thinkube_cluster::Error),
+    /// Resources are there, outside the cluster, that the release did not make.
+    #[error(
+        "these are there already, and this release did not make them:{}\nTo take one over, name it: --adopt External/{}",
+        elsewhere(.0), .0[0].0
+    )]
+    ExternalNotOwned(Vec<(String, String)>),
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] thinkube_effects::Error),
@@ -154,7 +160,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
-            Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
+            Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
             Self::Effect(
                 EffectError::NoInput { .. }
                 | EffectError::NoLogin { .. }
@@ -205,6 +211,7 @@ impl Error {
             Self::Effect(error) => images::kind(error).unwrap_or("external"),
             Self::NoLogin { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
+            Self::ExternalNotOwned(_) => "not-owned",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
@@ -214,6 +221,10 @@ impl Error {
 
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {}", item.to_string())).collect()
+}
+
+fn elsewhere(resources: &[(String, String)]) -> String {
+    resources.iter().map(|(name, base_url)| format!("\n  {name} at {base_url}")).collect()
 }
 
 fn failures(failed: &[CheckOutcome]) -> String {

@@ -32,9 +32,21 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
         return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
     }
     if let Some(setting) = &descriptor.namespace_setting
-        && descriptor.settings_schema.pointer(&format!("/properties/{setting}")).is_none()
+        && !schema.has(setting)
     {
         return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
+    }
+    for permission in &descriptor.permissions {
+        let fault = match permission.settings() {
+            Ok(names) => names
+                .into_iter()
+                .find(|name| !schema.has(name))
+                .map(|name| format!("it names `{name}`, which is no setting")),
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = fault {
+            return Err(Error::Descriptor(format!("its permission to {permission}: {fault}")));
+        }
     }
     Ok(Loaded { plugin, descriptor, schema, log: called.log })
 }

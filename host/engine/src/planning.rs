@@ -74,7 +74,8 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
     let settings =
         in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
     let namespace = namespace(descriptor, &release, &settings)?;
-    let granted = grants.map_or_else(|| descriptor.requests(), |grants| grants.permissions);
+    let requested = descriptor.requests(&settings);
+    let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
@@ -119,7 +120,7 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         namespace,
         plugin: identity,
         settings,
-        requested: descriptor.requests(),
+        requested,
         granted,
         outline,
     };

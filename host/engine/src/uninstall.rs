@@ -40,17 +40,18 @@ pub async fn uninstall(
     request: &UninstallRequest,
     events: Events<'_>,
 ) -> Result<TakenBack, Error> {
-    let mut external = Vec::new();
-    if let Some(release) = release.filter(|release| !release.external.is_empty()) {
-        let http = elsewhere::http(&release.plan.granted, &request.http)?;
-        external = elsewhere::remove(&http, &release.external, inputs, events).await?;
-    }
-    // Before the Secret with the login is gone.
-    let images = match release {
-        Some(release) => images::leave(cluster, release, &request.http, request.delete_images).await?,
-        None => Vec::new(),
-    };
+    let (mut external, mut images) = (Vec::new(), Vec::new());
     let pass_on = |event| events(Event::Cluster(event));
-    let objects = cluster.uninstall(name, &request.objects, &pass_on).await?;
+    let outside = async || {
+        let Some(release) = release else { return Ok(()) };
+        if !release.external.is_empty() {
+            let http = elsewhere::http(&release.plan.granted, &request.http)?;
+            external = elsewhere::remove(&http, &release.external, inputs, events).await?;
+        }
+        // Before the Secret with the login is gone.
+        images = images::leave(cluster, release, &request.http, request.delete_images).await?;
+        Ok::<_, Error>(())
+    };
+    let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
     Ok(TakenBack { objects, external, images })
 }

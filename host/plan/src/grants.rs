@@ -91,10 +91,13 @@ fn needed_by(image: &ImageStep) -> Vec<Permission> {
         Permission::BuildFrom(image.source.location().to_owned()),
         Permission::PushImage(repository(&image.destination).to_owned()),
     ];
-    needed.extend(image.push_credentials.as_ref().map(|secret| {
-        Permission::CopySecret(format!("{}/{}", secret.namespace.as_deref().unwrap_or(""), secret.name))
-    }));
+    needed.extend(image.push_credentials.as_ref().map(copying));
     needed
+}
+
+/// What it takes to copy from this Secret.
+fn copying(secret: &ObjectRef) -> Permission {
+    Permission::CopySecret(format!("{}/{}", secret.namespace.as_deref().unwrap_or(""), secret.name))
 }
 
 /// Whether `path`, relative to the home, may be written under `granted`.
@@ -189,13 +192,7 @@ impl Gate<'_> {
         let wanted = match step {
             Step::Object(_) => Vec::new(),
             Step::Secret(secret) => match &secret.content {
-                SecretContent::Mirror(source) => {
-                    vec![Permission::CopySecret(format!(
-                        "{}/{}",
-                        source.namespace.as_deref().unwrap_or(""),
-                        source.name
-                    ))]
-                }
+                SecretContent::Mirror(source) => vec![copying(source)],
                 SecretContent::Entries(entries) => entries
                     .iter()
                     .filter_map(|entry| match &entry.source {
@@ -248,6 +245,15 @@ impl Gate<'_> {
                 .then(|| format!("read {} ({})", kind.kind, kind.api_version))
         };
         match probe {
+            // A check sees less of a Secret than who may copy it: its type, the names of its keys, its certificate.
+            Probe::Object(object)
+                if *expect != Expectation::Evaluate
+                    && object.kind == "Secret"
+                    && object.api_version == "v1"
+                    && self.holds(&copying(object)) =>
+            {
+                None
+            }
             Probe::Ready(object) | Probe::Object(object) => looks(object.type_meta(), Place::of(object)),
             Probe::Objects(selection) => looks(
                 TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() },
@@ -435,6 +441,25 @@ mod tests {
             let plan = plan(vec![], vec![http_check(HttpTarget::Url(url.into()))]);
             assert_eq!(denied(granted.clone(), &plan).len(), 1, "{url}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_may_be_copied_may_be_looked_at_by_a_check_and_by_nothing_else() {
+        let look = |name: &str, expect| {
+            let object = ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("default".into()),
+                name: name.into(),
+            };
+            let mut check = http_check(HttpTarget::Url("https://a/".into()));
+            check.probe = Probe::Object(object);
+            check.expect = expect;
+            denied(vec![Permission::CopySecret("default/tls".into())], &plan(vec![], vec![check])).len()
+        };
+        assert_eq!(look("tls", Expectation::Holds), 0);
+        assert_eq!(look("other", Expectation::Holds), 1);
+        assert_eq!(look("tls", Expectation::Evaluate), 1, "the plugin would be told");
     }
 
     #[test]

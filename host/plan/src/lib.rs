@@ -9,6 +9,7 @@ mod descriptor;
 mod diff;
 mod external;
 mod facts;
+mod fill;
 mod grants;
 mod image;
 mod object;
@@ -30,6 +31,7 @@ pub use descriptor::{
 pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
+pub use fill::{settings_in, with_settings};
 pub use grants::{Denial, Grants, lacking_for_image, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
