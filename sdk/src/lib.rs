@@ -55,6 +55,7 @@ mod context;
 mod descriptor;
 mod export;
 mod external;
+mod image;
 pub mod log;
 mod object;
 mod operation;
@@ -83,6 +84,7 @@ pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
 pub use external::External;
+pub use image::Image;
 pub use k8s_openapi;
 pub use object::Object;
 pub use operation::{Arguments, Operations};

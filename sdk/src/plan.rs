@@ -1,4 +1,4 @@
-use crate::{Check, External, Object, ObjectRef, Outcome, Plan, Secret, Stage, Step};
+use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, Secret, Stage, Step};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -76,6 +76,12 @@ impl Stage {
     /// Only in an operation: new pods for a Deployment, StatefulSet or DaemonSet of the release.
     pub fn restart(mut self, workload: ObjectRef) -> Self {
         self.steps.push(Step::Restart(workload));
+        self
+    }
+
+    /// An image that the host builds and pushes.
+    pub fn image(mut self, image: Image) -> Self {
+        self.steps.push(image.into());
         self
     }
 

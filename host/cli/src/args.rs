@@ -259,6 +259,9 @@ pub(crate) struct UninstallArgs {
     /// Delete what the plan retains too: volumes and their data
     #[arg(long)]
     pub delete_data: bool,
+    /// Delete the images that were built for it from their registries too
+    #[arg(long)]
+    pub delete_images: bool,
     /// Longest time for the objects to be gone
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
     pub timeout: Duration,

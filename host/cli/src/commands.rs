@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use thinkube_engine::model::{Grants, Installed, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
-    Release, SecretInputs, UninstallOptions, unless_interrupted,
+    Release, SecretInputs, UninstallOptions, UninstallRequest, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -154,10 +154,11 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
     let sources = secrets.sources()?;
     let http = http.options();
     let progress = style.progress();
-    let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
+    let (loaded, cluster, planned, secrets, shown) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
         let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, true).await?;
+        let mut shown = Vec::new();
         if !yes {
             let preview =
                 thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
@@ -166,11 +167,12 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
             if preview.changes() {
                 confirm(&format!("Apply this to {}?", cluster.server())).await?;
             }
+            shown = preview.images;
         }
-        Ok::<_, Failure>((loaded, cluster, planned, secrets))
+        Ok::<_, Failure>((loaded, cluster, planned, secrets, shown))
     })
     .await?;
-    let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait };
+    let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait, shown };
     let events = |event| progress.show(&event);
     let applied =
         thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;
@@ -222,14 +224,14 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, timeout } = args;
+    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, delete_images, timeout } = args;
     let sources = secrets.sources()?;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
         let release = known_release(&cluster, &name).await?;
-        out::to_stderr(&show::uninstalling(&release, delete_data));
+        out::to_stderr(&show::uninstalling(&release, delete_data, delete_images));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
     let secrets = match &release {
@@ -239,18 +241,14 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
         }
         None => SecretInputs::default(),
     };
-    let options = UninstallOptions { delete_data, timeout };
+    let request = UninstallRequest {
+        objects: UninstallOptions { delete_data, timeout },
+        http: http.options(),
+        delete_images,
+    };
     let events = |event| progress.show(&event);
-    let taken = thinkube_engine::uninstall(
-        &cluster,
-        &name,
-        release.as_ref(),
-        &secrets,
-        &http.options(),
-        &options,
-        &events,
-    )
-    .await?;
+    let taken =
+        thinkube_engine::uninstall(&cluster, &name, release.as_ref(), &secrets, &request, &events).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken)),
         Output::Json => out::json(&taken),

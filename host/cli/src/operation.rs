@@ -78,7 +78,14 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
     if dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    let request = ApplyRequest { timeout, adopt: Vec::new(), ignore_preflight: Vec::new(), http, wait: true };
+    let request = ApplyRequest {
+        timeout,
+        adopt: Vec::new(),
+        ignore_preflight: Vec::new(),
+        http,
+        wait: true,
+        shown: Vec::new(),
+    };
     let events = |event| progress.show(&event);
     let done = thinkube_engine::operate(
         &loaded,

@@ -1,5 +1,7 @@
 //! How things look: text for people, JSON for programs.
 
+mod image;
+
 use crate::out;
 use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, clean, clean_line, styled, table};
 use serde_json::{Value, json};
@@ -310,6 +312,9 @@ fn remarks(step: &Step) -> String {
     if let Step::Secret(secret) = step {
         remarks.extend(sources(secret).into_iter().map(|(key, source)| format!("{key} from {source}")));
     }
+    if let Step::Image(image) = step {
+        remarks.push(image::remark(image));
+    }
     if step.on_uninstall() == OnUninstall::Retain {
         remarks.push("kept at uninstall".to_owned());
     }
@@ -326,6 +331,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
     if let Some(preview) = preview {
         value["changes"] = json!(preview.objects);
         value["external"] = json!(preview.external);
+        value["images"] = json!(preview.images);
     }
     value
 }
@@ -372,6 +378,9 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
             }
         }
     };
+    for image in &preview.images {
+        change(image::title(image), image.action, &[], image.note.as_ref());
+    }
     for object in &preview.objects {
         change(object.object.to_string(), object.action, &object.fields, object.note.as_ref());
     }
@@ -437,6 +446,8 @@ impl Progress {
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
+            Event::Building(event) => image::progress(event),
+            Event::Image(image) => Some(image::done(image)),
             Event::External(change) => {
                 let (style, sign) = mark(change.action);
                 let title = foreign(format!("{sign} {} {}", external_title(change), words(change.action).0));
@@ -594,6 +605,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         digest,
         inventory,
         external,
+        images,
         applyset_id,
         updated,
     } = release;
@@ -608,6 +620,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         "digest": digest,
         "objects": inventory.len(),
         "external": external.collect::<Vec<_>>(),
+        "images": images,
         "applysetId": applyset_id,
         "updated": updated,
     })
@@ -665,6 +678,7 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
             format!("kubectl get KIND -A -l applyset.kubernetes.io/part-of={}", release.applyset_id),
         ),
     ]));
+    text.push_str(&image::recorded(&release.images));
     let mut stage = "";
     for object in objects {
         if object.entry.stage != stage {
@@ -690,7 +704,7 @@ pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value
     value
 }
 
-pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
+pub(crate) fn uninstalling(release: &Release, delete_data: bool, delete_images: bool) -> String {
     let mut text = String::new();
     line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
     for entry in release.inventory.iter().rev() {
@@ -703,6 +717,9 @@ pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
     for step in release.external.iter().rev() {
         let title = foreign(format!("- external resource {} at {}", step.name, step.base_url));
         line!(text, "  {}", styled(BAD, title));
+    }
+    for built in &release.images {
+        line!(text, "  {}", image::going(built, delete_images));
     }
     text
 }
@@ -718,6 +735,9 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
             }
             _ => line!(text, "  {} is gone", foreign(external_title(external))),
         }
+    }
+    for image in &taken.images {
+        line!(text, "  {}", image::gone(image));
     }
     for (object, why) in &taken.objects.kept {
         line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));

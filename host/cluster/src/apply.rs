@@ -9,7 +9,7 @@ use crate::fields::fingerprint;
 use crate::kind::Kind;
 use crate::lease::{Held, claim};
 use crate::operation::RESTARTS;
-use crate::release::{Action, Entry, EntryPhase, Phase, Release};
+use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Desired, Id, Target, id};
 use crate::state::{Record, Stored, ensure_home};
 use futures::stream::{self, StreamExt as _};
@@ -185,9 +185,10 @@ impl Cluster {
         let mut external: Vec<ExternalStep> = plan.outline.external().cloned().collect();
         let old = stored.iter().flat_map(|stored| &stored.external);
         external.extend(old.filter(|old| plan.outline.external().all(|new| !new.is_of(old))).cloned());
+        let images = stored.as_ref().map(|old| old.images.clone()).unwrap_or_default();
         let (resource_version, uid) =
             stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
-        let mut stored = Stored { record, inventory, external, resource_version, uid };
+        let mut stored = Stored { record, inventory, external, images, resource_version, uid };
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
             release: plan.release.clone(),
@@ -307,6 +308,12 @@ impl Apply<'_> {
         self.values.outputs.extend(outputs);
     }
 
+    /// Takes what an image was built from and where it is, for the record.
+    pub fn built(&mut self, image: BuiltImage) {
+        self.stored.images.retain(|other| other.name != image.name);
+        self.stored.images.push(image);
+    }
+
     /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,
     /// then workloads; and records what the server made of them.
     ///
@@ -404,6 +411,7 @@ impl Apply<'_> {
         self.stored.record.phase = Phase::Deployed;
         self.stored.record.message = message;
         self.stored.external = self.plan.outline.external().cloned().collect();
+        self.stored.images.retain(|image| self.plan.outline.images().any(|step| step.name == image.name));
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
             let revision = self.stored.record.revision;

@@ -7,7 +7,7 @@ use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
-use crate::release::{Action, Entry, EntryPhase, Phase};
+use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase};
 use crate::resolve::{Desired, Id, Target, id, resolve};
 use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -78,6 +78,11 @@ impl Comparison {
     /// Resources outside the cluster that the release may have.
     pub fn external(&self) -> &[ExternalStep] {
         self.stored.as_ref().map(|stored| stored.external.as_slice()).unwrap_or_default()
+    }
+
+    /// What the release's images were built from when they were applied last.
+    pub fn images(&self) -> &[BuiltImage] {
+        self.stored.as_ref().map(|stored| stored.images.as_slice()).unwrap_or_default()
     }
 
     /// Objects that are there and that the release does not own, with what is known of their owner.

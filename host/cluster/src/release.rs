@@ -25,6 +25,9 @@ pub struct Release {
     /// Every resource outside the cluster that may exist.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<ExternalStep>,
+    /// What the images of its plan were built from, and where they are. They stay there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<BuiltImage>,
     /// What its objects carry in the label `applyset.kubernetes.io/part-of`.
     pub applyset_id: String,
     /// When the record was written last, RFC 3339.
@@ -60,6 +63,20 @@ impl std::fmt::Display for Phase {
             Self::Uninstalling => "uninstalling",
         })
     }
+}
+
+/// An image that an apply has built, or found in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuiltImage {
+    /// The name of its step.
+    pub name: String,
+    /// The git URL or the folder.
+    pub source: String,
+    /// The commit, or the hash of what the folder held.
+    pub commit: String,
+    /// REGISTRY/REPOSITORY@DIGEST.
+    pub reference: String,
 }
 
 /// An object in the inventory.

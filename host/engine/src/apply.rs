@@ -1,13 +1,12 @@
 use crate::check::{Asked, CheckOutcome, Patience, failed, run_checks};
 use crate::elsewhere::{self, Elsewhere, ExternalChange};
+use crate::images::{Builds, ImageChange};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{
-    Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release,
-};
+use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Step};
+use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -25,6 +24,8 @@ pub struct ApplyRequest {
     pub http: HttpOptions,
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
     pub wait: bool,
+    /// The images of the preview that was agreed to; empty where nobody was asked. Of other commits they are not built.
+    pub shown: Vec<ImageChange>,
 }
 
 /// How an apply ended.
@@ -45,13 +46,16 @@ pub struct Preview {
     pub objects: Vec<ObjectChange>,
     /// Outside it.
     pub external: Vec<ExternalChange>,
+    /// In registries.
+    pub images: Vec<ImageChange>,
 }
 
 impl Preview {
     /// Whether anything would change.
     pub fn changes(&self) -> bool {
         let external = self.external.iter().map(|change| change.action);
-        let mut actions = self.objects.iter().map(|change| change.action).chain(external);
+        let images = self.images.iter().map(|change| change.action);
+        let mut actions = self.objects.iter().map(|change| change.action).chain(external).chain(images);
         actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
     }
 }
@@ -67,12 +71,13 @@ pub async fn preview(
     release: Option<&Release>,
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    carried_out(plan)?;
+    let builds = Builds::look(cluster, plan, http).await?;
     let http = elsewhere::http(&plan.granted, http)?;
-    let elsewhere = Elsewhere::look(&http, plan, secrets, false).await?;
+    let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+    let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
-    Ok(Preview { objects, external: elsewhere.changes(on_record) })
+    Ok(Preview { objects, external: elsewhere.changes(on_record), images: builds.changes() })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
@@ -90,20 +95,23 @@ pub async fn apply(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
-    carried_out(plan)?;
     let http = elsewhere::http(&plan.granted, &request.http)?;
     let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
     asking.supported(&plan.outline)?;
-    let (mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
+    let (mut builds, mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &demanded(plan, &request.ignore_preflight)?, Patience::Once).await?;
-        let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
+        let builds = Builds::look(cluster, plan, &request.http).await?;
+        builds.ready(&request.shown)?;
+        let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+        let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
         elsewhere.demand_owned(comparison.external(), &request.adopt)?;
         let settled = comparison.up_to_date()
             && elsewhere.settled()
+            && builds.settled(comparison.images(), &comparison.skipped_stages())
             && asking.still_skipped(plan, &comparison.skipped_stages()).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
-        Ok::<_, Error>((elsewhere, comparison, unchanged))
+        Ok::<_, Error>((builds, elsewhere, comparison, unchanged))
     })
     .await?;
     let (release, changed) = match unchanged {
@@ -118,7 +126,7 @@ pub async fn apply(
             };
             let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, async {
-                stages(&mut run, plan, request, &asking, &mut elsewhere).await?;
+                stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere).await?;
                 run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
@@ -149,23 +157,6 @@ pub async fn apply(
     Ok(Applied { release, changed, health })
 }
 
-/// Whether this host does everything that the plan wants.
-pub(crate) fn carried_out(plan: &Plan) -> Result<(), Error> {
-    let steps =
-        plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
-    for (stage, step) in steps {
-        let cannot = match step {
-            Step::Image(_) => "build images",
-            Step::Object(_) | Step::Secret(_) | Step::External(_) | Step::PodFiles(_) | Step::Restart(_) => {
-                continue;
-            }
-        };
-        let what = format!("stage {}, {}", stage.name, step.title());
-        return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
-    }
-    Ok(())
-}
-
 /// The preflight checks, those in `ignored` as warnings.
 fn demanded(plan: &Plan, ignored: &[String]) -> Result<Vec<Check>, Error> {
     let checks = &plan.outline.preflight;
@@ -188,6 +179,7 @@ pub(crate) async fn stages(
     plan: &Plan,
     request: &ApplyRequest,
     asking: &Asking<'_>,
+    builds: &mut Builds<'_>,
     elsewhere: &mut Elsewhere<'_>,
 ) -> Result<(), Error> {
     for (index, stage) in plan.outline.stages.iter().enumerate() {
@@ -195,6 +187,7 @@ pub(crate) async fn stages(
             run.skip(index).await;
             continue;
         }
+        elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
         run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         run.stage(index).await?;
         if request.wait {

@@ -63,10 +63,9 @@ impl<'a> Elsewhere<'a> {
     pub(crate) async fn look(
         http: &'a Http,
         plan: &'a Plan,
-        inputs: &SecretInputs,
+        values: Values,
         demand: bool,
     ) -> Result<Self, Error> {
-        let values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
         let mut this = Self { http, plan, seen: BTreeMap::new(), changes: Vec::new(), values };
         for step in plan.outline.external() {
             let (seen, action, fields, note) = match http.look(step, &this.values).await {

@@ -1,7 +1,8 @@
-use crate::CheckOutcome;
+use crate::{CheckOutcome, images};
 use std::path::PathBuf;
 use thinkube_cluster::Error as ClusterError;
-use thinkube_plan::{Denial, Fault, Problem, Query};
+use thinkube_effects::Error as EffectError;
+use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -116,6 +117,29 @@ pub enum Error {
         /// Those there are.
         known: Vec<String>,
     },
+    /// The Secret with the login to a registry is not there.
+    #[error(
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with; make it with \
+         `kubectl create secret docker-registry`"
+    )]
+    NoLogin {
+        /// The step.
+        step: String,
+        /// The Secret.
+        secret: ObjectRef,
+    },
+    /// The source of an image is no longer what was shown.
+    #[error(
+        "image {step}: its source was shown as {shown} and is {now} by now; nothing was changed. Run this again and look"
+    )]
+    ImageMoved {
+        /// The step.
+        step: String,
+        /// The commit of then.
+        shown: String,
+        /// The commit of now.
+        now: String,
+    },
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -169,9 +193,17 @@ impl Error {
                 | ClusterError::Unfinished { .. },
             ) => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Effect(thinkube_effects::Error::NoInput { .. }) => Class::Input,
-            Self::Effect(thinkube_effects::Error::NotGranted { .. }) => Class::Refused,
-            Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
+            Self::Effect(
+                EffectError::NoInput { .. }
+                | EffectError::NoLogin { .. }
+                | EffectError::NoRevision { .. }
+                | EffectError::Source { .. },
+            )
+            | Self::NoLogin { .. } => Class::Input,
+            Self::Effect(EffectError::NotGranted { .. }) => Class::Refused,
+            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) | Self::Effect(_) => {
+                Class::Failure
+            }
             Self::Read { .. }
             | Self::Settings(_)
             | Self::NoOperation { .. }
@@ -213,8 +245,10 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
+            Self::Effect(error) => images::kind(error).unwrap_or("external"),
+            Self::NoLogin { .. } => "registry-login",
+            Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
-            Self::Effect(_) => "external",
             Self::NoPreflight { .. } => "no-preflight",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",

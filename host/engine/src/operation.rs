@@ -1,8 +1,9 @@
 //! Operations: the same path as a release's own plan, for a plan that passes.
 
-use crate::apply::{Applied, ApplyRequest, Asking, Preview, carried_out, preview, stages};
+use crate::apply::{Applied, ApplyRequest, Asking, Preview, preview, stages};
 use crate::check::{Asked, Patience};
 use crate::elsewhere::{self, Elsewhere};
+use crate::images::Builds;
 use crate::load::{Loaded, Offered, in_time};
 use crate::planning::{FactSource, Planned, evaluates, judged, rounds};
 use crate::{Error, Event, Events, Interrupted, unless_interrupted};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use thinkube_cluster::{Action, Apply, ApplyOptions, Cluster, Operating, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{
-    Context, Grants, Installed, ObjectRef, Outline, Plan, Problem, SecretInputs, Step, borrowed,
+    Context, Grants, Installed, ObjectRef, Outline, Plan, Problem, SecretInputs, Step, Values, borrowed,
     check_operation, overlay,
 };
 use thinkube_validate::{SettingFault, nearest};
@@ -143,23 +144,25 @@ pub async fn operate(
     let (plan, recorded) = (&planned.plan, &release.plan);
     let borrowed = Plan { outline: borrowed(&recorded.outline, &plan.outline), ..recorded.clone() };
     let operation = Operating { name, plan, recorded, borrowed: &borrowed };
-    carried_out(plan)?;
     let http = elsewhere::http(&plan.granted, &request.http)?;
     let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
     asking.supported(&plan.outline)?;
-    let (mut elsewhere, comparison) = unless_interrupted(interrupted, async {
+    let (mut builds, mut elsewhere, comparison) = unless_interrupted(interrupted, async {
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-        let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
+        let builds = Builds::look(cluster, plan, &request.http).await?;
+        builds.ready(&request.shown)?;
+        let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+        let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
-        Ok::<_, Error>((elsewhere, comparison))
+        Ok::<_, Error>((builds, elsewhere, comparison))
     })
     .await?;
     let pass_on = |event| events(Event::Cluster(event));
     let options = ApplyOptions::default();
     let mut run =
         cluster.begin_operation(&operation, &elsewhere.values, comparison, &options, &pass_on).await?;
-    let done =
-        unless_interrupted(interrupted, stages(&mut run, plan, request, &asking, &mut elsewhere)).await;
+    let stages = stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere);
+    let done = unless_interrupted(interrupted, stages).await;
     let ended = match done {
         Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),
         _ => unless_interrupted(interrupted, given_back(&mut run, &operation, request)).await,

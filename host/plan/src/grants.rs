@@ -2,7 +2,7 @@ use crate::{
     Auth, Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
     SecretContent,
 };
-use crate::{HttpMethod, SecretSource, SecretStep, Step, TypeMeta};
+use crate::{HttpMethod, ImageStep, SecretSource, SecretStep, Step, TypeMeta};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -78,6 +78,21 @@ pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> 
             .iter()
             .any(|permission| matches!(permission, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind)),
     }
+}
+
+/// What an image step needs and `granted` does not have.
+pub fn lacking_for_image(granted: &[Permission], image: &ImageStep) -> Vec<String> {
+    let gate = Gate { granted, namespace: "" };
+    needed_by(image).iter().filter(|wanted| !gate.holds(wanted)).map(ToString::to_string).collect()
+}
+
+fn needed_by(image: &ImageStep) -> Vec<Permission> {
+    let mut needed = vec![
+        Permission::BuildFrom(image.source.location().to_owned()),
+        Permission::PushImage(repository(&image.destination).to_owned()),
+    ];
+    needed.extend(image.push_credentials.as_ref().map(copying));
+    needed
 }
 
 /// What it takes to copy from this Secret.
@@ -193,15 +208,7 @@ impl Gate<'_> {
                     })
                     .collect(),
             },
-            Step::Image(image) => {
-                let source = image.source.location().to_owned();
-                let mut wanted = vec![
-                    Permission::BuildFrom(source),
-                    Permission::PushImage(repository(&image.destination).to_owned()),
-                ];
-                wanted.extend(image.push_credentials.as_ref().map(copying));
-                wanted
-            }
+            Step::Image(image) => needed_by(image),
             Step::External(external) => {
                 let mut wanted = vec![Permission::Connect(origin(&external.base_url))];
                 if let Auth::PasswordGrant { token_url, .. } = &external.auth {

@@ -18,6 +18,7 @@ mod path;
 mod plan;
 mod rules;
 mod secret;
+mod text;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
@@ -32,7 +33,7 @@ pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use fill::{settings_in, with_settings};
-pub use grants::{Denial, Grants, permits_query};
+pub use grants::{Denial, Grants, lacking_for_image, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
 pub use operation::{Operation, borrowed, overlay};
@@ -44,6 +45,7 @@ pub use plan::{
 };
 pub use rules::{Fault, check_operation, check_outline, is_dns_label};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
+pub use text::escaped;
 pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
 
 /// Why a document of this crate could not be read.

@@ -40,6 +40,19 @@ impl Outline {
             _ => None,
         })
     }
+
+    /// Whether a step makes this object.
+    pub fn makes(&self, object: &ObjectRef) -> bool {
+        self.stages.iter().flat_map(|stage| &stage.steps).any(|step| step.target().as_ref() == Some(object))
+    }
+
+    /// Every image that is built, in order.
+    pub fn images(&self) -> impl Iterator<Item = &ImageStep> {
+        self.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {
+            Step::Image(step) => Some(step),
+            _ => None,
+        })
+    }
 }
 
 fn named<'a>(name: &'a str, checks: &'a [Check]) -> impl Iterator<Item = (&'a str, &'a Check)> {
