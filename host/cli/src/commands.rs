@@ -224,7 +224,8 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, delete_images, timeout } = args;
+    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, delete_images, timeout } =
+        args;
     let sources = secrets.sources()?;
     let progress = style.progress();
     let cluster = connect(&connection).await?;

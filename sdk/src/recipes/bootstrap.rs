@@ -12,9 +12,12 @@ pub struct Bootstrap {
     namespace: String,
     name: String,
     image: String,
-    user: u32,
     pull_secret: Option<String>,
     environment: Vec<Value>,
+    security: Value,
+    volumes: Value,
+    mounts: Value,
+    affinity: Value,
 }
 
 impl Bootstrap {
@@ -29,15 +32,35 @@ impl Bootstrap {
             namespace: namespace.into(),
             name: name.into(),
             image: image.into(),
-            user,
             pull_secret: None,
             environment: Vec::new(),
+            security: pod_security(user),
+            volumes: json!([]),
+            mounts: json!([]),
+            affinity: json!({}),
         }
     }
 
     /// The Secret of its namespace with the registry's credentials.
-    pub fn pull_secret(mut self, name: Option<String>) -> Self {
-        self.pull_secret = name;
+    pub fn pull_secret(mut self, name: impl Into<String>) -> Self {
+        self.pull_secret = Some(name.into());
+        self
+    }
+
+    /// A volume of its namespace, at this place, that files of `group` are on.
+    pub fn volume(mut self, claim: &str, mount: &str, group: u32) -> Self {
+        self.volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]);
+        self.mounts = json!([{"name": "data", "mountPath": mount}]);
+        self.security["fsGroup"] = group.into();
+        self.security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+        self
+    }
+
+    /// On the node of the pods with this label `app`: only there can a ReadWriteOnce volume be had that they have.
+    pub fn beside(mut self, app: &str) -> Self {
+        self.affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+            "labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname",
+        }]}});
         self
     }
 
@@ -73,7 +96,8 @@ impl Bootstrap {
                     "spec": {
                         "restartPolicy": "Never",
                         "imagePullSecrets": pull_secrets(self.pull_secret.as_ref()),
-                        "securityContext": pod_security(self.user),
+                        "securityContext": self.security,
+                        "affinity": self.affinity,
                         "automountServiceAccountToken": false,
                         "containers": [{
                             "name": self.name,
@@ -85,7 +109,9 @@ impl Bootstrap {
                                 "limits": {"cpu": "500m", "memory": "256Mi"},
                             },
                             "securityContext": restricted(),
+                            "volumeMounts": self.mounts,
                         }],
+                        "volumes": self.volumes,
                     },
                 },
             },
