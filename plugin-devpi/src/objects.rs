@@ -6,7 +6,7 @@ use serde_json::json;
 use thinkube_sdk::recipes::{
     Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore, secret_at,
 };
-use thinkube_sdk::{Encoding, Image, Kind, Object, ObjectRef, Secret, SecretKey};
+use thinkube_sdk::{Encoding, Image, Kind, Object, ObjectRef, Secret, SecretKey, template};
 
 /// The Secret with root's password, and its key.
 pub(crate) const ROOT_SECRET: &str = "devpi-root";
@@ -94,92 +94,23 @@ pub(crate) fn deployment(settings: &Settings) -> Object {
         "mkdir -p {server_dir} && chmod 700 {server_dir} && \
          if [ -e {server_dir}/secret ]; then chmod 600 {server_dir}/secret; fi"
     );
-    let security = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": {"drop": ["ALL"]},
-    });
-    let mounts = json!([{"name": VOLUME, "mountPath": MOUNT}]);
-    let probe = |delay: u32, period: u32| json!({"httpGet": {"path": "/", "port": PORT}, "initialDelaySeconds": delay, "periodSeconds": period});
-    let deployment = Object::of(&json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "devpi", "namespace": settings.devpi_namespace},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": {"app": "devpi"}},
-            // The volume is ReadWriteOnce and the server's database has one writer.
-            "strategy": {"type": "Recreate"},
-            "template": {
-                "metadata": {"labels": {"app": "devpi"}},
-                "spec": {
-                    "imagePullSecrets": [{"name": PULL_SECRET}],
-                    // The original runs as the image says, after a busybox of no fixed version has chowned the volume
-                    // as root. With a group on the volume nothing has to be root. OnRootMismatch: the default would
-                    // open the server's secret file to the group at every start, not only once.
-                    "securityContext": {
-                        "runAsNonRoot": true,
-                        "runAsUser": USER_ID,
-                        "runAsGroup": USER_ID,
-                        "fsGroup": USER_ID,
-                        "fsGroupChangePolicy": "OnRootMismatch",
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    // The server never asks the API server for anything.
-                    "automountServiceAccountToken": false,
-                    "initContainers": [{
-                        "name": "prepare-volume",
-                        "image": image_name(settings),
-                        "imagePullPolicy": "IfNotPresent",
-                        "command": ["sh", "-c", prepare],
-                        "securityContext": security,
-                        // The namespace may have a quota, which refuses a container without.
-                        "resources": {
-                            "requests": {"cpu": "10m", "memory": "16Mi"},
-                            "limits": {"cpu": "100m", "memory": "64Mi"},
-                        },
-                        "volumeMounts": mounts,
-                    }],
-                    "containers": [{
-                        "name": "devpi",
-                        "image": image_name(settings),
-                        // The original's `latest` is pulled at every start; a fixed tag need not be.
-                        "imagePullPolicy": "IfNotPresent",
-                        "ports": [{"containerPort": PORT}],
-                        // Not from the original: DEVPI_PORT, which nothing reads, and DEVPI_TRUSTED_PROXY=10.0.0.0/8,
-                        // which the server compares with a peer's address as text, so that no range ever matches.
-                        "env": [
-                            {"name": "DEVPISERVER_SERVERDIR", "value": server_dir},
-                            {"name": "DEVPI_OUTSIDE_URL", "value": settings.api()},
-                            // Else anybody who reaches the open API makes users and indexes.
-                            {"name": "DEVPI_EXTRA_ARGS", "value": "--restrict-modify=root"},
-                            // Takes effect on the first start only.
-                            {"name": "DEVPISERVER_ROOT_PASSWD", "valueFrom": {
-                                "secretKeyRef": {"name": ROOT_SECRET, "key": ROOT_SECRET_KEY},
-                            }},
-                        ],
-                        "volumeMounts": mounts,
-                        // The first start makes a database for some 14 seconds before it listens, more on a slow disk;
-                        // the liveness probe alone would end it. Five minutes at most.
-                        "startupProbe": {
-                            "httpGet": {"path": "/", "port": PORT},
-                            "periodSeconds": 5,
-                            "failureThreshold": 60,
-                        },
-                        "livenessProbe": probe(30, 10),
-                        "readinessProbe": probe(10, 5),
-                        // The original's first generation sets none; its second had to, because building the search
-                        // index at start-up takes more than a namespace's usual default of 1Gi.
-                        "resources": {
-                            "requests": {"cpu": "200m", "memory": "1Gi"},
-                            "limits": {"cpu": "2", "memory": "4Gi"},
-                        },
-                        "securityContext": security,
-                    }],
-                    "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": CLAIM}}],
-                },
-            },
-        },
-    }));
+    let deployment = Object::of(&template(
+        include_str!("deployment.jsonc"),
+        &json!({
+            "namespace": settings.devpi_namespace,
+            "image": image_name(settings),
+            "pull_secret": PULL_SECRET,
+            "user": USER_ID,
+            "prepare": prepare,
+            "server_dir": server_dir,
+            "api": settings.api(),
+            "root_secret": ROOT_SECRET,
+            "root_secret_key": ROOT_SECRET_KEY,
+            "port": PORT,
+            "mounts": [{"name": VOLUME, "mountPath": MOUNT}],
+            "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": CLAIM}}],
+        }),
+    ));
     with_image(deployment, settings, &["initContainers", "containers"])
 }
 

@@ -62,6 +62,7 @@ mod operation;
 mod plan;
 pub mod recipes;
 mod secret;
+mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -91,6 +92,7 @@ pub use operation::{Arguments, Operations};
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
+pub use template::template;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

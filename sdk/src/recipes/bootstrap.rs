@@ -1,5 +1,5 @@
 use super::{pod_security, pull_secrets, restricted};
-use crate::Object;
+use crate::{Object, template};
 use serde_json::{Value, json};
 
 /// The exit code by which a script says that trying again is of no use.
@@ -80,42 +80,23 @@ impl Bootstrap {
     /// The Job that runs this script. It ends with 2 where trying again is of no use; anything else but 0 is tried three
     /// times more. What it prints last is shown when it fails.
     pub fn job(self, script: &str) -> Object {
-        Object::of(&json!({
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {
-                "ttlSecondsAfterFinished": 300,
-                "activeDeadlineSeconds": 300,
-                "backoffLimit": 3,
-                "podFailurePolicy": {"rules": [{
-                    "action": "FailJob", "onExitCodes": {"operator": "In", "values": [FINAL]},
-                }]},
-                "template": {
-                    "metadata": {"labels": {"app": self.name}},
-                    "spec": {
-                        "restartPolicy": "Never",
-                        "imagePullSecrets": pull_secrets(self.pull_secret.as_ref()),
-                        "securityContext": self.security,
-                        "affinity": self.affinity,
-                        "automountServiceAccountToken": false,
-                        "containers": [{
-                            "name": self.name,
-                            "image": self.image,
-                            "command": ["python3", "-c", script],
-                            "env": self.environment,
-                            "resources": {
-                                "requests": {"cpu": "50m", "memory": "64Mi"},
-                                "limits": {"cpu": "500m", "memory": "256Mi"},
-                            },
-                            "securityContext": restricted(),
-                            "volumeMounts": self.mounts,
-                        }],
-                        "volumes": self.volumes,
-                    },
-                },
-            },
-        }))
+        Object::of(&template(
+            include_str!("templates/bootstrap.json"),
+            &json!({
+                "namespace": self.namespace,
+                "name": self.name,
+                "image": self.image,
+                "script": script,
+                "final": FINAL,
+                "environment": self.environment,
+                "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
+                "pod_security": self.security,
+                "restricted": restricted(),
+                "affinity": self.affinity,
+                "mounts": self.mounts,
+                "volumes": self.volumes,
+            }),
+        ))
         .recreate()
     }
 }
