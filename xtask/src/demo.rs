@@ -5,16 +5,14 @@ use crate::progress;
 use anyhow::Context as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use thinkube_test_cluster::{Cluster, Options};
+use thinkube_test_cluster::{Cluster, Options, Part};
 
 /// What a person would type, with the demo's own cluster and password.
 struct Host<'a> {
     program: &'a Path,
     cluster: &'a Cluster,
+    password: &'a str,
 }
-
-/// The password of the demo's DevPI. It guards a cluster that nothing outside this machine reaches.
-const PASSWORD: &str = "thinkube-demo";
 
 impl Host<'_> {
     fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
@@ -23,9 +21,13 @@ impl Host<'_> {
             .current_dir(root())
             .args(arguments)
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            .env("ADMIN_PASSWORD", PASSWORD))
+            .env("ADMIN_PASSWORD", self.password))
     }
 }
+
+/// The hosts that the demo reaches by name. No DNS knows them.
+const HOSTS: [&str; 4] =
+    ["registry.thinkube.test", "auth.thinkube.test", "devpi.thinkube.test", "devpi-api.thinkube.test"];
 
 pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     say("building the host; the first time this takes some minutes");
@@ -33,39 +35,54 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     let program = root().join("target/debug/thinkube-host");
 
     say(
-        "starting a cluster; its first start builds Kubernetes, which takes about eight minutes, later ones take seconds",
+        "starting a cluster with ingress, registry and Keycloak; its first start builds all of it, which takes some 15 \
+         minutes on two cores, later ones take seconds",
     );
-    let options = Options::default();
+    let options =
+        Options { with: [Part::Ingress, Part::Registry, Part::Keycloak].into(), ..Options::default() };
     let cluster = Cluster::up(&options, &mut progress::on_stderr())?;
-    let host = Host { program: &program, cluster: &cluster };
+    let password = cluster.keycloak()?.map(|keycloak| keycloak.admin_password).unwrap_or_default();
+    let host = Host { program: &program, cluster: &cluster, password: &password };
 
-    let mut inputs = vec!["plugin-devpi", "-f", "plugin-devpi/examples/inventory.yaml"];
-    let image = cluster.devpi_image().map(|image| format!("devpi_image={image}"));
-    if let Some(image) = &image {
-        inputs.extend(["--set", image]);
-    }
-    let with = |command: &'static str, more: &[&'static str]| -> Vec<String> {
+    let inputs = ["plugin-devpi", "-f", "plugin-devpi/examples/inventory.yaml"];
+    let with = |command: &str, more: &[&str]| -> Vec<String> {
         [command].iter().chain(&inputs).chain(more).map(ToString::to_string).collect()
     };
-    let call = |arguments: Vec<String>| host.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let call = |arguments: &[String]| host.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
 
-    call(with("plan", &["--cluster"]))?;
-    if cluster.has_node() {
-        call(with("apply", &["--yes"]))?;
-        host.run(&["check", "devpi", "--tests", "--wait"])?;
+    if let Some(image) = cluster.devpi_image() {
+        let address = cluster.address()?;
+        let mut outside = vec!["--ca-file".to_owned(), cluster.authority()?.display().to_string()];
+        for name in HOSTS {
+            outside.extend(["--resolve".to_owned(), format!("{name}={address}")]);
+        }
+        let image = format!("devpi_image={image}");
+        let settings = [
+            "--set",
+            "domain_name=thinkube.test",
+            "--set",
+            "harbor_registry=registry.thinkube.test:5000",
+            "--set",
+            "keycloak_url=https://auth.thinkube.test",
+            // No image of oauth2-proxy is to be had here.
+            "--set",
+            "oauth2_proxy_enabled=false",
+            "--set",
+            &image,
+        ];
+        call(&[with("plan", &settings), vec!["--cluster".to_owned()], outside.clone()].concat())?;
+        call(&[with("apply", &settings), vec!["--yes".to_owned()], outside.clone()].concat())?;
+        let check = ["check", "devpi", "--tests", "--wait", "--plugin", "plugin-devpi"].map(str::to_owned);
+        call(&[check.to_vec(), outside].concat())?;
         host.run(&["status", "devpi"])?;
-        say("DevPI answers:");
-        run(cluster.command(cluster.kubectl()).args([
-            "get",
-            "--raw",
-            "/api/v1/namespaces/devpi/services/devpi:3141/proxy/+api",
-        ]))
-        .context("DevPI does not answer")?;
+        say("DevPI answers at its address:");
+        run(cluster.command("curl").args(["--silent", "--fail", "https://devpi-api.thinkube.test/+api"]))
+            .context("DevPI does not answer")?;
     } else {
-        call(with("apply", &["--yes", "--no-wait"]))?;
-        host.run(&["status", "devpi"])?;
+        call(&with("plan", &["--cluster"]))?;
         say(
-            "no node runs on this machine (see above), so no pod was started: readiness, gates and checks were left out",
+            "no node runs on this machine (see above), and so no ingress, registry or Keycloak: DevPI was planned against the \
+             cluster and not installed",
         );
     }
     say(&format!(

@@ -7,6 +7,7 @@ use crate::compare::{AT_ONCE, Comparison, Need, lack_error};
 use crate::event::{Event, Events};
 use crate::fields::fingerprint;
 use crate::kind::Kind;
+use crate::kstatus::{State, status};
 use crate::lease::{Held, claim};
 use crate::operation::RESTARTS;
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
@@ -398,6 +399,34 @@ impl Apply<'_> {
         }
     }
 
+    /// Makes the Jobs of a stage run again that have ended, well or not: what the stage is to bring about is not there, or
+    /// no longer.
+    ///
+    /// # Errors
+    /// Why one could not be deleted.
+    pub async fn again(&mut self, index: usize) -> Result<(), Error> {
+        self.claim.check()?;
+        for position in 0..self.targets.len() {
+            let target = &self.targets[position];
+            if target.stage != index
+                || !target.kind.is("batch", "Job")
+                || self.needs[position] != Need::Nothing
+            {
+                continue;
+            }
+            if let Some(live) = self.live.get(&target.id()) {
+                if status(live, self.cluster.now()).state == State::InProgress {
+                    continue;
+                }
+                self.delete(target, live).await?;
+            }
+            let at = target.id();
+            self.live.remove(&at);
+            self.needs[position] = Need::Create;
+        }
+        Ok(())
+    }
+
     /// Ends the apply: the inventory shrinks to what is there, old revisions go, the claim is given back.
     ///
     /// # Errors
@@ -554,8 +583,7 @@ impl Apply<'_> {
     }
 
     /// Deletes and makes anew. The new one has been proven valid by then.
-    async fn recreate(&self, index: usize, live: &Value, desired: &Value) -> Result<Done, Error> {
-        let target = &self.targets[index];
+    async fn delete(&self, target: &Target, live: &Value) -> Result<(), Error> {
         let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
         (self.events)(Event::Deleting { object: target.object.clone() });
         let ask = Ask::delete(&target.kind, &target.object, uid, "Foreground");
@@ -563,7 +591,12 @@ impl Apply<'_> {
         if !matches!(reply.answered.class, Class::Done | Class::Absent { .. }) {
             return Err(self.cluster.refusal(&ask, reply).await);
         }
-        self.cluster.gone(&target.kind, &target.object, 5 * SHORTLY).await?;
+        self.cluster.gone(&target.kind, &target.object, 5 * SHORTLY).await
+    }
+
+    async fn recreate(&self, index: usize, live: &Value, desired: &Value) -> Result<Done, Error> {
+        let target = &self.targets[index];
+        self.delete(target, live).await?;
         let ask = Ask::apply(&target.kind, &target.object, desired, false);
         let reply = self.cluster.call(&ask, self.events).await?;
         if reply.answered.class != Class::Done {

@@ -6,7 +6,7 @@ use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
 use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Values};
+use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Step, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -109,7 +109,7 @@ pub async fn apply(
         let settled = comparison.up_to_date()
             && elsewhere.settled()
             && builds.settled(comparison.images(), &comparison.skipped_stages())
-            && asking.still_skipped(plan, &comparison.skipped_stages()).await;
+            && asking.still_done(plan, &comparison.skipped_stages()).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
         Ok::<_, Error>((builds, elsewhere, comparison, unchanged))
     })
@@ -187,6 +187,9 @@ pub(crate) async fn stages(
             run.skip(index).await;
             continue;
         }
+        if !stage.done_when.is_empty() {
+            run.again(index).await?;
+        }
         elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
         run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         run.stage(index).await?;
@@ -245,10 +248,14 @@ impl Asking<'_> {
         self.demand("health", &plan.outline.health, Patience::UntilTimeout).await
     }
 
-    /// Whether the stages that the last apply skipped would be skipped again.
-    async fn still_skipped(&self, plan: &Plan, skipped: &[&str]) -> bool {
-        for stage in plan.outline.stages.iter().filter(|stage| skipped.contains(&stage.name.as_str())) {
-            if !self.holds(&stage.done_when).await {
+    /// Whether what says that a stage is done still holds, for those that the last apply skipped and those whose Jobs, which
+    /// show nothing of what became of their work, have ended.
+    async fn still_done(&self, plan: &Plan, skipped: &[&str]) -> bool {
+        let job = |step: &Step| step.target().is_some_and(|object| object.kind == "Job");
+        for stage in &plan.outline.stages {
+            let skipped = skipped.contains(&stage.name.as_str());
+            let worked = !stage.done_when.is_empty() && stage.steps.iter().any(job);
+            if (skipped || worked) && !self.holds(&stage.done_when).await {
                 return false;
             }
         }
