@@ -29,3 +29,25 @@ pub mod checks {
         default_bindings_module: "thinkube_sdk::bindings::checks",
     });
 }
+
+/// `workstation`, whose context is that of `lifecycle`.
+pub mod workstation {
+    wit_bindgen::generate!({
+        inline: "package thinkube:sdk; world workstation { export thinkube:plugin/workstation@0.1.0; }",
+        path: "../wit/0.1.0",
+        world: "thinkube:sdk/workstation",
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "export_workstation_in_a_world_that_imports_lifecycle",
+        default_bindings_module: "thinkube_sdk::bindings::workstation",
+        with: {
+            "thinkube:plugin/types@0.1.0": super::plugin::thinkube::plugin::types,
+            "thinkube:plugin/plan@0.1.0": super::plugin::thinkube::plugin::plan,
+            "thinkube:plugin/lifecycle@0.1.0": super::plugin::exports::thinkube::plugin::lifecycle,
+        },
+    });
+
+    /// The world that exports `workstation` and, for it to speak of, `lifecycle`; as the linker reads worlds.
+    pub static WORLD: &[u8; include_bytes!(concat!(env!("OUT_DIR"), "/workstation")).len()] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/workstation"));
+}

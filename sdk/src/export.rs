@@ -2,7 +2,10 @@
 
 use crate::bindings::checks::exports::thinkube::plugin::checks;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
-use crate::{Context, Descriptor, Evaluate, Observation, Outcome, Plugin, Problem, Verdict};
+use crate::bindings::workstation::exports::thinkube::plugin::workstation;
+use crate::{
+    Context, Descriptor, Evaluate, Observation, Outcome, Plugin, Problem, Setup, Verdict, Workstation,
+};
 use std::marker::PhantomData;
 
 /// Stands between the generated exports and a plugin.
@@ -27,11 +30,18 @@ impl<P: Evaluate> checks::Guest for Adapter<P> {
     }
 }
 
-/// Makes a component of a type that implements [`Plugin`](crate::Plugin). `export_plugin!(X, checks)` also exports
-/// its [`Evaluate`](crate::Evaluate). On a target other than WebAssembly it exports nothing.
+impl<P: Workstation> workstation::Guest for Adapter<P> {
+    fn plan_workstation(context: lifecycle::Context) -> Result<Setup, Problem> {
+        P::setup(&Context::parse(context)?)
+    }
+}
+
+/// Makes a component of a type that implements [`Plugin`](crate::Plugin). What else it offers is named after it, in any
+/// order: `checks` for its [`Evaluate`](crate::Evaluate), `workstation` for its [`Workstation`](crate::Workstation). On a
+/// target other than WebAssembly it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
-    ($plugin:ty) => {
+    ($plugin:ty $(, $offer:ident)* $(,)?) => {
         // Natively the linker would not take the names of the exports. The type is used all the same, so that a
         // private one is not reported as dead code.
         #[cfg(not(target_family = "wasm"))]
@@ -41,15 +51,33 @@ macro_rules! export_plugin {
             type Exported = $crate::Adapter<$plugin>;
     $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
         };
+        $($crate::__export_offer!($offer, $plugin);)*
     };
-    ($plugin:ty, checks) => {
-        $crate::export_plugin!($plugin);
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_offer {
+    (checks, $plugin:ty) => {
         #[cfg(not(target_family = "wasm"))]
         const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
     $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
+        };
+    };
+    (workstation, $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: $crate::SetupOf<$plugin> = <$plugin as $crate::Workstation>::setup;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+    $crate::__export_thinkube_plugin_workstation_0_1_0_cabi!(
+                Exported with_types_in $crate::bindings::workstation::exports::thinkube::plugin::workstation
+            );
+            #[unsafe(link_section = "component-type:thinkube-sdk:workstation")]
+            static WORLD: [u8; $crate::bindings::workstation::WORLD.len()] = *$crate::bindings::workstation::WORLD;
         };
     };
 }

@@ -58,8 +58,10 @@ mod external;
 pub mod log;
 mod object;
 mod plan;
+mod pod_files;
 pub mod recipes;
 mod secret;
+mod setup;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -77,12 +79,14 @@ pub use bindings::plugin::thinkube::plugin::plan::{
 pub use bindings::plugin::thinkube::plugin::types::{
     Answer, Fact, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
 };
+pub use bindings::workstation::exports::thinkube::plugin::workstation::{HomeDirectory, HomeFile, Setup};
 pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
 pub use external::External;
 pub use k8s_openapi;
 pub use object::Object;
+pub use pod_files::PodFiles;
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
@@ -118,6 +122,19 @@ pub trait Evaluate {
     /// Judges what the host observed for a check that expects [`Expectation::Evaluate`].
     fn evaluate(observation: Observation) -> Verdict;
 }
+
+/// The optional part of the contract for the home of an operator or a developer: `export_plugin!(X, workstation)`.
+pub trait Workstation: Plugin {
+    /// Answers what is wanted in a home. It is pure as [`Plugin::plan`] is, and knows no facts: there may be no cluster.
+    /// No secret can be in it, for none is known here.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is no setup for these settings.
+    fn setup(context: &Context<Self::Settings>) -> Result<Setup, Problem>;
+}
+
+#[doc(hidden)]
+pub type SetupOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<Setup, Problem>;
 
 /// The JSON Schema 2020-12 of a settings type, without references, so that every setting is said in one place.
 pub fn schema_of<S: JsonSchema>() -> String {

@@ -5,7 +5,8 @@ use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
-    Answer, Check, Context, Descriptor, Fact, Installed, Outcome, Plan, Plugin, Problem, Query, Step,
+    Answer, Check, Context, Descriptor, Fact, Installed, Outcome, Plan, Plugin, Problem, Query, Setup, Step,
+    Workstation,
 };
 use serde_json::Value;
 use std::fmt;
@@ -20,6 +21,14 @@ const MAX_ROUNDS: usize = 8;
 /// If there is no plan; the message says why. Use [`Case`] to look at the reason.
 pub fn plan<P: Plugin>(settings: Value) -> Planned {
     Case::<P>::new(settings).run().unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+}
+
+/// What the plugin wants in a home with these settings.
+///
+/// # Panics
+/// If there is no setup; the message says why.
+pub fn setup<P: Workstation>(settings: Value) -> Setup {
+    Case::<P>::new(settings).setup().unwrap_or_else(|refusal| panic!("no setup: {refusal}"))
 }
 
 /// What the plugin says of itself, with its schema.
@@ -113,7 +122,37 @@ impl<P: Plugin> Case<P> {
     ///
     /// # Errors
     /// A [`Refusal`] when there is no plan.
-    pub fn run(mut self) -> Result<Planned, Refusal> {
+    pub fn run(self) -> Result<Planned, Refusal> {
+        let (mut context, answer) = self.context()?;
+        for _ in 0..MAX_ROUNDS {
+            let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
+            match P::plan(&parsed).map_err(Refusal::Problem)? {
+                Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
+                Outcome::Needs(queries) => {
+                    for query in queries {
+                        let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
+                        context.facts.push(Fact { query, answer });
+                    }
+                }
+            }
+        }
+        Err(Refusal::Rounds)
+    }
+
+    /// Asks for the setup of a home.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is none.
+    pub fn setup(self) -> Result<Setup, Refusal>
+    where
+        P: Workstation,
+    {
+        let (context, _) = self.context()?;
+        P::setup(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
+    }
+
+    /// What the host would tell the plugin before it asks for facts, and who answers those.
+    fn context(mut self) -> Result<(lifecycle::Context, Box<Answering>), Refusal> {
         crate::log::native::take();
         let schema = schema::<P>();
         fill_defaults(&schema, &mut self.settings);
@@ -135,28 +174,15 @@ impl<P: Plugin> Case<P> {
         let release = self.release.unwrap_or(descriptor.name);
         let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
         let namespace = setting.and_then(Value::as_str).unwrap_or(&release).to_owned();
-        let mut facts: Vec<Fact> = Vec::new();
-        for _ in 0..MAX_ROUNDS {
-            let context = lifecycle::Context {
-                release: release.clone(),
-                namespace: namespace.clone(),
-                settings: self.settings.to_string(),
-                facts: facts.clone(),
-                kubernetes_version: self.kubernetes_version.clone(),
-                installed: self.installed.clone(),
-            };
-            let context = Context::parse(context).map_err(Refusal::Problem)?;
-            match P::plan(&context).map_err(Refusal::Problem)? {
-                Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
-                Outcome::Needs(queries) => {
-                    for query in queries {
-                        let answer = (self.answer)(&query).ok_or(Refusal::Unanswered(query.clone()))?;
-                        facts.push(Fact { query, answer });
-                    }
-                }
-            }
-        }
-        Err(Refusal::Rounds)
+        let context = lifecycle::Context {
+            release,
+            namespace,
+            settings: self.settings.to_string(),
+            facts: Vec::new(),
+            kubernetes_version: self.kubernetes_version,
+            installed: self.installed,
+        };
+        Ok((context, self.answer))
     }
 }
 

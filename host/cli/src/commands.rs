@@ -6,27 +6,27 @@ use crate::args::{
 };
 use crate::failure::Failure;
 use crate::show::{self, Progress};
-use crate::{args, exit, inputs, out};
+use crate::{args, exit, inputs, out, workstation};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Grants, Installed, widened};
+use thinkube_engine::model::{Grants, Installed, Permission, widened};
 use thinkube_engine::{
-    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
-    Release, UninstallOptions, unless_interrupted,
+    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
+    Planned, Release, UninstallOptions, Unused, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// How results and progress are shown.
 #[derive(Clone, Copy)]
-struct Style {
-    output: Output,
+pub(crate) struct Style {
+    pub(crate) output: Output,
     quiet: bool,
 }
 
 impl Style {
-    fn progress(self) -> Progress {
+    pub(crate) fn progress(self) -> Progress {
         Progress::new(!self.quiet)
     }
 }
@@ -44,6 +44,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
         Command::Uninstall(args) => unless_interrupted(&interrupted, uninstall(style, args)).await,
         Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
         Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
+        Command::Workstation(command) => workstation::run(style, command, &interrupted).await,
         Command::Completion(args) => Ok(completion(name, &args)),
     }
 }
@@ -271,13 +272,7 @@ async fn plan_on(
         // What was not granted then is not granted now because nobody says anything.
         let granted = release.plan.granted.clone();
         let requested = loaded.descriptor.requests();
-        let wider = widened(&granted, &requested);
-        if !wider.is_empty() && !style.quiet {
-            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-            out::warn(&format!(
-                "the plugin asks for more than release {name} was granted; --grant-requested grants it:{wider}"
-            ));
-        }
+        warn_of_wider(style, name, &granted, &requested);
         grants = Some(Grants { permissions: granted });
     }
     let facts = FactSource::Cluster(cluster);
@@ -304,19 +299,36 @@ async fn plan_with(
         installed,
     };
     let planned = thinkube_engine::plan(loaded, request).await?;
-    if !style.quiet {
-        for line in &planned.log {
-            out::to_stderr(&show::log_line(line));
-        }
-        for unused in &planned.unused {
-            out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
-        }
-    }
+    notices(style, &planned.log, &planned.unused);
     Ok(planned)
 }
 
+/// What the plugin logged, and settings without effect.
+pub(crate) fn notices(style: Style, log: &[LogLine], unused: &[Unused]) {
+    if style.quiet {
+        return;
+    }
+    for line in log {
+        out::to_stderr(&show::log_line(line));
+    }
+    for unused in unused {
+        out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+    }
+}
+
+/// What a plugin asks for that its release was not granted.
+pub(crate) fn warn_of_wider(style: Style, release: &str, granted: &[Permission], requested: &[Permission]) {
+    let wider = widened(granted, requested);
+    if !wider.is_empty() && !style.quiet {
+        let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
+        out::warn(&format!(
+            "the plugin asks for more than release {release} was granted; --grant-requested grants it:{wider}"
+        ));
+    }
+}
+
 /// Asks on the terminal. Where there is none, only `--yes` can say yes.
-async fn confirm(question: &str) -> Result<(), Failure> {
+pub(crate) async fn confirm(question: &str) -> Result<(), Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Failure::input("there is no terminal to ask on; say --yes to go on without a question"));

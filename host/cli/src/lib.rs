@@ -7,6 +7,7 @@ mod failure;
 mod inputs;
 mod out;
 mod show;
+mod workstation;
 
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;

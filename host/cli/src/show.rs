@@ -407,9 +407,6 @@ impl Progress {
     }
 
     pub(crate) fn show(&self, event: &Event) {
-        if !self.shown {
-            return;
-        }
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
@@ -420,6 +417,13 @@ impl Progress {
             }
         };
         if let Some(text) = text {
+            self.say(&text);
+        }
+    }
+
+    /// Shows a line, with the time since the beginning.
+    pub(crate) fn say(&self, text: &str) {
+        if self.shown {
             let seconds = self.started.elapsed().as_secs();
             out::to_stderr(&format!(
                 "{} {text}\n",

@@ -1,6 +1,7 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Error as ClusterError;
+use thinkube_effects::Error as EffectError;
 use thinkube_plan::{Denial, Fault, Problem, Query};
 use thinkube_validate::SettingFault;
 
@@ -81,7 +82,7 @@ pub enum Error {
     Cluster(#[from] thinkube_cluster::Error),
     /// Something outside the cluster failed.
     #[error(transparent)]
-    Effect(#[from] thinkube_effects::Error),
+    Effect(#[from] EffectError),
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -131,9 +132,8 @@ impl Error {
         match self {
             Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
-            Self::Effect(thinkube_effects::Error::NoInput { .. }) => Class::Input,
-            Self::Effect(thinkube_effects::Error::NotGranted { .. }) => Class::Refused,
-            Self::Build { .. } | Self::Cluster(_) | Self::Effect(_) => Class::Failure,
+            Self::Effect(error) => of_effect(error),
+            Self::Build { .. } | Self::Cluster(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
             | Self::ReleaseName(_)
@@ -170,11 +170,21 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
-            Self::Effect(_) => "external",
+            Self::Effect(error) => error.kind(),
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
         }
+    }
+}
+
+fn of_effect(error: &EffectError) -> Class {
+    match error {
+        EffectError::NoInput { .. } | EffectError::NoHome | EffectError::NothingToOverwrite { .. } => Class::Input,
+        EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
+        EffectError::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
+        EffectError::HomeRefused(_) => Class::Plugin,
+        _ => Class::Failure,
     }
 }
 

@@ -5,8 +5,7 @@ use crate::error::{Error, Quota, TrapKind};
 use crate::guest::{Breach, LogLine, Seed, State};
 use crate::limits::Limits;
 use crate::text;
-use crate::wit::checks::{Evaluates, EvaluatesIndices};
-use crate::wit::plugin::{Plugin as Lifecycle, PluginIndices};
+use crate::wit::{checks, lifecycle, workstation};
 use crate::world::{self, World};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -15,7 +14,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thinkube_plan::{Context, Descriptor, Digest, Observation, Outcome, Problem, Verdict};
+use thinkube_plan::{Context, Descriptor, Digest, Observation, Outcome, Problem, Setup, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
@@ -128,9 +127,13 @@ impl Sandbox {
         let world = World::of(&self.0.engine, &component)?;
         let unlinked = |error: wasmtime::Error| world::does_not_link(&error);
         let pre = self.0.linker.instantiate_pre(&component).map_err(unlinked)?;
-        let lifecycle = PluginIndices::new(&pre).map_err(unlinked)?;
+        let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(unlinked)?;
         let checks = match world.offers.contains(&Offer::Checks) {
-            true => Some(EvaluatesIndices::new(&pre).map_err(unlinked)?),
+            true => Some(checks::GuestIndices::new(&pre).map_err(unlinked)?),
+            false => None,
+        };
+        let workstation = match world.offers.contains(&Offer::Workstation) {
+            true => Some(workstation::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
         Ok(Plugin(Arc::new(Loaded {
@@ -140,6 +143,7 @@ impl Sandbox {
             pre,
             lifecycle,
             checks,
+            workstation,
             from_cache,
         })))
     }
@@ -235,8 +239,9 @@ struct Loaded {
     digest: Digest,
     world: World,
     pre: InstancePre<State>,
-    lifecycle: PluginIndices,
-    checks: Option<EvaluatesIndices>,
+    lifecycle: lifecycle::GuestIndices,
+    checks: Option<checks::GuestIndices>,
+    workstation: Option<workstation::GuestIndices>,
     from_cache: bool,
 }
 
@@ -314,8 +319,7 @@ impl Plugin {
         let called = self
             .call(CALL, b"", |store, instance| {
                 async move {
-                    let plugin = load(&indices, store, &instance)?;
-                    let lifecycle = plugin.thinkube_plugin_lifecycle();
+                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     lifecycle.call_describe(store).await.map_err(Failure::Running)
                 }
                 .boxed()
@@ -336,8 +340,7 @@ impl Plugin {
         let called = self
             .call(CALL, &convert::context_bytes(context), |store, instance| {
                 async move {
-                    let plugin = load(&indices, store, &instance)?;
-                    let lifecycle = plugin.thinkube_plugin_lifecycle();
+                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     lifecycle.call_plan_release(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
@@ -360,14 +363,35 @@ impl Plugin {
         let called = self
             .call(CALL, &seed, |store, instance| {
                 async move {
-                    let plugin: Evaluates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    let checks = plugin.thinkube_plugin_checks();
+                    let checks = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     checks.call_evaluate(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
             })
             .await?;
         self.read(CALL, called, convert::verdict)
+    }
+
+    /// Asks the plugin what it wants in a home. The inner error is the plugin's own: it understood and cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `workstation`, or any failure of a call: see [`Error`].
+    pub async fn setup(&self, context: &Context) -> Result<Called<Result<Setup, Problem>>, Error> {
+        const CALL: &str = "plan-workstation";
+        let Some(indices) = self.0.workstation.clone() else {
+            return Err(Error::NotOffered { interface: "thinkube:plugin/workstation" });
+        };
+        let input = convert::context(context);
+        let called = self
+            .call(CALL, &convert::context_bytes(context), |store, instance| {
+                async move {
+                    let workstation = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    workstation.call_plan_workstation(store, &input).await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::setup)
     }
 
     /// Turns a lifted result into the plan's types.
@@ -440,14 +464,6 @@ async fn guarded<T>(limit: Duration, call: impl Future<Output = T>) -> Result<Op
         Ok(ended) => Ok(ended.ok()),
         Err(panic) => Err(panic_text(&*panic)),
     }
-}
-
-fn load(
-    indices: &PluginIndices,
-    store: &mut Store<State>,
-    instance: &Instance,
-) -> Result<Lifecycle, Failure> {
-    indices.load(store, instance).map_err(Failure::Unfit)
 }
 
 /// Tells a failure from its type.
