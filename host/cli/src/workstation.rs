@@ -148,13 +148,15 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
             .await?;
     match style.output {
         Output::Text => out::to_stdout(&show::applied(&planned.release, home.path(), &applied)),
-        Output::Json => out::json(&json!({ "home": home.path(), "release": planned.release, "applied": applied })),
+        Output::Json => out::json(&json!({
+            "home": home.path(), "release": planned.release, "changed": applied.changed, "left": applied.left,
+        })),
     }
-    // What a person has changed is theirs, and wanted so. Whatever else was left is not as the setup has it.
+    // What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
     let persons = |why: &LeftBecause| matches!(why, LeftBecause::ChangedByHand | LeftBecause::KeptAs(_));
-    let theirs = |path: &str| !changes.iter().any(|change| change.path == path && is_wanted(&change.action));
-    let whole = applied.left.iter().all(|left| persons(&left.why) || theirs(&left.path));
-    Ok(if whole { ExitCode::SUCCESS } else { exit::code(thinkube_engine::Class::Refused) })
+    let wanted = |path: &str| changes.iter().any(|change| change.path == path && is_wanted(&change.action));
+    let missing = applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
+    Ok(if missing { exit::code(thinkube_engine::Class::Refused) } else { ExitCode::SUCCESS })
 }
 
 fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {

@@ -14,6 +14,7 @@ mod image;
 mod object;
 mod path;
 mod plan;
+mod pod_files;
 mod rules;
 mod secret;
 mod workstation;

@@ -42,6 +42,19 @@ impl Outline {
     }
 }
 
+impl Outline {
+    /// Every step that wants files in running pods, with the number of its stage.
+    pub fn pod_files(&self) -> impl Iterator<Item = (usize, &PodFilesStep)> {
+        let stages = self.stages.iter().enumerate();
+        stages.flat_map(|(number, stage)| stage.steps.iter().map(move |step| (number, step))).filter_map(
+            |(number, step)| match step {
+                Step::PodFiles(step) => Some((number, step)),
+                _ => None,
+            },
+        )
+    }
+}
+
 fn named<'a>(name: &'a str, checks: &'a [Check]) -> impl Iterator<Item = (&'a str, &'a Check)> {
     checks.iter().map(move |check| (name, check))
 }
@@ -143,7 +156,8 @@ impl Step {
                 *on_uninstall
             }
             Self::External(step) => step.on_uninstall,
-            Self::Image(_) | Self::PodFiles(_) => OnUninstall::Retain,
+            Self::PodFiles(_) => OnUninstall::Delete,
+            Self::Image(_) => OnUninstall::Retain,
         }
     }
 

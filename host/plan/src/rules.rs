@@ -195,7 +195,11 @@ impl Rules<'_> {
                     self.outputs.insert(at, output.secret);
                 }
             }
-            Step::PodFiles(_) => {}
+            Step::PodFiles(files) => {
+                for fault in files.faults() {
+                    self.fault(stage, &title, "", fault);
+                }
+            }
         }
         let name = match step {
             Step::Object(_) => None,
