@@ -73,11 +73,12 @@ macro_rules! __export_offer {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
-    $crate::__export_thinkube_plugin_workstation_0_1_0_cabi!(
+            $crate::__export_thinkube_plugin_workstation_0_1_0_cabi!(
                 Exported with_types_in $crate::bindings::workstation::exports::thinkube::plugin::workstation
             );
             #[unsafe(link_section = "component-type:thinkube-sdk:workstation")]
-            static WORLD: [u8; $crate::bindings::workstation::WORLD.len()] = *$crate::bindings::workstation::WORLD;
+            static WORLD: [u8; $crate::bindings::workstation::WORLD.len()] =
+                *$crate::bindings::workstation::WORLD;
         };
     };
 }

@@ -189,8 +189,9 @@ async fn remove(style: Style, args: RemoveArgs) -> Result<ExitCode, Failure> {
         confirm(&format!("Take this back from {}?", home.path().display())).await?;
     }
     let progress = style.progress();
-    let left =
-        release.remove(&below(overwrite), &|event| progress.say(&show::event(&event))).map_err(Error::from)?;
+    let left = release
+        .remove(&below(overwrite), &|event| progress.say(&show::event(&event)))
+        .map_err(Error::from)?;
     match style.output {
         Output::Text => out::to_stdout(&show::removed(&name, home.path(), &left)),
         Output::Json => out::json(&json!({ "home": home.path(), "release": name, "left": left })),
@@ -212,7 +213,8 @@ fn known(names: &[String], name: String, home: &Path) -> Result<String, Failure>
     if names.contains(&name) {
         return Ok(name);
     }
-    let there = if names.is_empty() { "no release has".to_owned() } else { format!("{} has", names.join(", ")) };
+    let there =
+        if names.is_empty() { "no release has".to_owned() } else { format!("{} has", names.join(", ")) };
     Err(Failure::input(format!("release {name} has nothing in {}; {there}", home.display())))
 }
 

@@ -14,6 +14,7 @@ mod compose;
 mod dry_run;
 mod error;
 mod event;
+mod exec;
 mod fields;
 mod kind;
 mod kstatus;
@@ -21,6 +22,7 @@ mod lease;
 mod limiter;
 mod normalise;
 mod observe;
+mod pod_files;
 mod release;
 mod remove;
 mod resolve;
@@ -36,5 +38,7 @@ pub use compare::Comparison;
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
-pub use release::{Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
+pub use release::{
+    Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry, Release,
+};
 pub use uninstall::{UninstallOptions, Uninstalled};

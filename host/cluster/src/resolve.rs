@@ -90,8 +90,7 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
     }
     let mut targets = Vec::new();
     for (index, stage) in plan.outline.stages.iter().enumerate() {
-        // What is no object is not the cluster's: images and external resources.
-        for step in stage.steps.iter().filter(|step| !matches!(step, Step::Image(_) | Step::External(_))) {
+        for step in stage.steps.iter().filter(|step| matches!(step, Step::Object(_) | Step::Secret(_))) {
             let place = Place { stage: index, stage_name: &stage.name, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
@@ -120,12 +119,6 @@ impl Place<'_> {
         own_kinds: &HashMap<TypeMeta, Kind>,
         applyset: &str,
     ) -> Result<Target, Error> {
-        if let Step::PodFiles(_) = self.step {
-            return Err(Error::Unsupported {
-                what: format!("stage {}, {}", self.stage_name, self.step.title()),
-                cannot: "write files in pods".into(),
-            });
-        }
         let mut object =
             self.step.target().ok_or_else(|| self.invalid("apiVersion, kind or metadata.name is missing"))?;
         check_name(&self.step.title(), &object.name)

@@ -343,7 +343,9 @@ impl Error {
             Self::HomeRefused(_) => "invalid-setup",
             Self::NothingToOverwrite { .. } => "nothing-to-overwrite",
             Self::Record { .. } | Self::RecordMalformed { .. } => "home-record",
-            Self::NoProgram { .. } | Self::NotRun { .. } | Self::TooSlow { .. } | Self::Flooded { .. } => "program",
+            Self::NoProgram { .. } | Self::NotRun { .. } | Self::TooSlow { .. } | Self::Flooded { .. } => {
+                "program"
+            }
             Self::Python { .. } => "python",
             _ => "external",
         }

@@ -389,26 +389,40 @@ impl HomeRelease<'_> {
             found.push(HomeStatus { path: path.to_string(), what, state });
         };
         for path in self.record.directories.keys() {
-            add(path, HomeEntry::Directory, match self.home.look(path)? {
-                Looked::Directory(..) => HomeState::InPlace,
-                looked => otherwise(path, looked),
-            });
+            add(
+                path,
+                HomeEntry::Directory,
+                match self.home.look(path)? {
+                    Looked::Directory(..) => HomeState::InPlace,
+                    looked => otherwise(path, looked),
+                },
+            );
         }
         for (path, record) in &self.record.files {
-            add(path, HomeEntry::File, match self.home.look(path)? {
-                Looked::File(_, mark, _) if record.wrote(&mark) => HomeState::InPlace,
-                Looked::File(..) => HomeState::ChangedByHand,
-                looked => otherwise(path, looked),
-            });
+            add(
+                path,
+                HomeEntry::File,
+                match self.home.look(path)? {
+                    Looked::File(_, mark, _) if record.wrote(&mark) => HomeState::InPlace,
+                    Looked::File(..) => HomeState::ChangedByHand,
+                    looked => otherwise(path, looked),
+                },
+            );
         }
         if let Some(packages) = &self.record.python {
-            add(&self.environment, HomeEntry::Python, match self.home.look(&self.environment)? {
-                Looked::Directory(..) if self.python_environment().packages().as_ref() == Some(packages) => {
-                    HomeState::InPlace
-                }
-                Looked::Directory(..) => HomeState::ChangedByHand,
-                looked => otherwise(&self.environment, looked),
-            });
+            add(
+                &self.environment,
+                HomeEntry::Python,
+                match self.home.look(&self.environment)? {
+                    Looked::Directory(..)
+                        if self.python_environment().packages().as_ref() == Some(packages) =>
+                    {
+                        HomeState::InPlace
+                    }
+                    Looked::Directory(..) => HomeState::ChangedByHand,
+                    looked => otherwise(&self.environment, looked),
+                },
+            );
         }
         Ok(found)
     }

@@ -19,7 +19,7 @@ mod token;
 pub use error::Error;
 pub use external::{Action, Outcome, Removed, Seen, State};
 pub use home::{
-    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease, HomeState,
-    HomeStatus, Left, LeftBecause, Obstacle,
+    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease,
+    HomeState, HomeStatus, Left, LeftBecause, Obstacle,
 };
 pub use http::{Http, HttpOptions};

@@ -4,7 +4,7 @@ use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
 use thinkube_cluster::{
-    Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, Release,
+    Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, PodFileChange, Release,
 };
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{Check, Plan, SecretInputs, Step};
@@ -40,13 +40,16 @@ pub struct Preview {
     pub objects: Vec<ObjectChange>,
     /// Outside it.
     pub external: Vec<ExternalChange>,
+    /// In running pods.
+    pub pod_files: Vec<PodFileChange>,
 }
 
 impl Preview {
     /// Whether anything would change.
     pub fn changes(&self) -> bool {
         let external = self.external.iter().map(|change| change.action);
-        let mut actions = self.objects.iter().map(|change| change.action).chain(external);
+        let files = self.pod_files.iter().map(|change| change.action);
+        let mut actions = self.objects.iter().map(|change| change.action).chain(external).chain(files);
         actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
     }
 }
@@ -67,7 +70,8 @@ pub async fn preview(
     let elsewhere = Elsewhere::look(&http, plan, secrets, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
-    Ok(Preview { objects, external: elsewhere.changes(on_record) })
+    let pod_files = cluster.pod_files(plan).await?;
+    Ok(Preview { objects, external: elsewhere.changes(on_record), pod_files })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
@@ -181,6 +185,9 @@ async fn stages(
         run.stage(index).await?;
         if request.wait {
             run.wait(index, request.timeout).await?;
+        }
+        run.pod_files(index).await?;
+        if request.wait {
             asking
                 .demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
                 .await?;

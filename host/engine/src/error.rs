@@ -180,7 +180,9 @@ impl Error {
 
 fn of_effect(error: &EffectError) -> Class {
     match error {
-        EffectError::NoInput { .. } | EffectError::NoHome | EffectError::NothingToOverwrite { .. } => Class::Input,
+        EffectError::NoInput { .. } | EffectError::NoHome | EffectError::NothingToOverwrite { .. } => {
+            Class::Input
+        }
         EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
         EffectError::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
         EffectError::HomeRefused(_) => Class::Plugin,

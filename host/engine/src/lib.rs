@@ -33,8 +33,8 @@ pub use uninstall::{TakenBack, uninstall};
 pub use workstation::{PlannedSetup, SetupRequest, apply_setup, home, plan_setup, preview_setup};
 
 pub use thinkube_cluster::{
-    Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,
-    UninstallOptions, Uninstalled,
+    Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, PodFileChange,
+    Release, UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{
     DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeRelease, HomeState,

@@ -97,7 +97,8 @@ fn path_fault(path: &str) -> Option<String> {
     if let Some(folder) = NO_FILES.iter().find(|folder| within(folder)) {
         return Some(format!("{shown:?}: what is in {folder} are no files"));
     }
-    path.ends_with(TEMPORARY).then(|| format!("{shown:?}: `{TEMPORARY}` is the host's own; choose another name"))
+    path.ends_with(TEMPORARY)
+        .then(|| format!("{shown:?}: `{TEMPORARY}` is the host's own; choose another name"))
 }
 
 #[cfg(test)]
@@ -106,7 +107,11 @@ mod tests {
     use crate::{PodFile, PodLine};
 
     fn step(files: &[(&str, u32)], lines: &[(&str, &str)]) -> PodFilesStep {
-        let file = |(path, mode): &(&str, u32)| PodFile { path: (*path).into(), mode: *mode, content: String::new() };
+        let file = |(path, mode): &(&str, u32)| PodFile {
+            path: (*path).into(),
+            mode: *mode,
+            content: String::new(),
+        };
         let line = |(path, text): &(&str, &str)| PodLine { path: (*path).into(), text: (*text).into() };
         PodFilesStep {
             name: "files".into(),
@@ -120,15 +125,28 @@ mod tests {
 
     #[test]
     fn files_and_lines_of_plain_absolute_paths_are_fine() {
-        let fine = step(&[("/home/coder/.pip/pip.conf", 0o600), ("/device/x", 0o755)], &[("/home/coder/.bashrc", "a\tb $x")]);
+        let fine = step(
+            &[("/home/coder/.pip/pip.conf", 0o600), ("/device/x", 0o755)],
+            &[("/home/coder/.bashrc", "a\tb $x")],
+        );
         assert_eq!(fine.faults(), Vec::<String>::new());
     }
 
     #[test]
     fn a_path_that_is_relative_climbs_or_leads_to_no_file_is_refused() {
-        for wrong in
-            ["a", "/", "/a/../b", "//a", "/a\nb", "/a\\b", "/proc/1/mem", "/sys", "/dev/null", "/a.thinkube-new", ""]
-        {
+        for wrong in [
+            "a",
+            "/",
+            "/a/../b",
+            "//a",
+            "/a\nb",
+            "/a\\b",
+            "/proc/1/mem",
+            "/sys",
+            "/dev/null",
+            "/a.thinkube-new",
+            "",
+        ] {
             assert_eq!(step(&[(wrong, 0o644)], &[]).faults().len(), 1, "{wrong:?}");
             assert_eq!(step(&[], &[(wrong, "a")]).faults().len(), 1, "{wrong:?}");
         }

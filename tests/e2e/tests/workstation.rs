@@ -105,8 +105,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn inspect_says_that_a_plugin_offers_files_for_a_home_and_what_it_asks_for() {
     let shown = run(&["inspect", plugin()]).ends_with(0).stdout;
-    for expected in
-        ["workstation files", "write ~/.config/greeting", "install the Python package iniconfig"]
+    for expected in ["workstation files", "write ~/.config/greeting", "install the Python package iniconfig"]
     {
         assert!(shown.contains(expected), "{expected} is not in {shown}");
     }
@@ -149,7 +148,10 @@ fn a_second_apply_writes_nothing_and_a_removal_leaves_nothing() {
     assert_eq!(home.remove(&[])["left"], json!([]));
     assert_eq!(home.names(), [""; 0]);
     let error = home.run(&["remove", "files", "--yes", "-o", "json"]).ends_with(3).error();
-    assert!(error["error"]["message"].as_str().expect("text").contains("release files has nothing"), "{error}");
+    assert!(
+        error["error"]["message"].as_str().expect("text").contains("release files has nothing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -188,11 +190,17 @@ fn what_a_person_has_changed_is_kept_and_said_until_it_is_named() {
     assert!(status.contains("~/.config/greeting/text was changed by hand"), "{status}");
 
     let left = home.remove(&[])["left"].clone();
-    assert!(left.as_array().expect("a list").contains(&json!({ "path": TEXT, "why": "changedByHand" })), "{left}");
+    assert!(
+        left.as_array().expect("a list").contains(&json!({ "path": TEXT, "why": "changedByHand" })),
+        "{left}"
+    );
     assert_eq!(home.names(), [".config", ".config/greeting", TEXT]);
 
     home.apply(&["--overwrite", &format!("~/{TEXT}")]).ends_with(0);
-    assert_eq!((home.read(TEXT).as_str(), home.read(".config/greeting/text.orig-1").as_str()), ("hello\n", "mine\n"));
+    assert_eq!(
+        (home.read(TEXT).as_str(), home.read(".config/greeting/text.orig-1").as_str()),
+        ("hello\n", "mine\n")
+    );
     let error = home.apply(&["--overwrite", "elsewhere"]).ends_with(3).error();
     assert_eq!(error["error"]["kind"], "nothing-to-overwrite", "{error}");
 }
@@ -202,7 +210,11 @@ fn nothing_goes_through_a_symbolic_link() {
     let (home, outside) = (Home::new(), Home::new());
     symlink(outside.0.path(), home.at(".config")).expect("a link");
     let applied = home.apply(&[]).ends_with(4).json();
-    assert_eq!(applied["left"][0]["why"]["inTheWay"], json!({ "at": ".config", "what": "link" }), "{applied}");
+    assert_eq!(
+        applied["left"][0]["why"]["inTheWay"],
+        json!({ "at": ".config", "what": "link" }),
+        "{applied}"
+    );
     assert_eq!((outside.names(), home.read(SAY).contains("hello")), (vec![], true));
     let shown = home.run(&["plan", plugin()]).ends_with(0).stdout;
     assert!(shown.contains("~/.config is a symbolic link"), "{shown}");
@@ -226,7 +238,9 @@ fn what_was_not_granted_is_refused_and_nothing_is_done() {
     for (path, code, kind) in
         [(".ssh/authorized_keys", 4, "denied"), ("../x", 5, "invalid-setup"), ("/etc/x", 5, "invalid-setup")]
     {
-        for run in [home.plan(&["--set", &format!("file={path}")]), home.apply(&["--set", &format!("file={path}")])] {
+        for run in
+            [home.plan(&["--set", &format!("file={path}")]), home.apply(&["--set", &format!("file={path}")])]
+        {
             let error = run.ends_with(code).error();
             assert_eq!(error["error"]["kind"], kind, "{error}");
             assert!(error["error"]["message"].as_str().expect("text").contains(path), "{error}");
@@ -244,7 +258,8 @@ fn what_was_not_granted_is_refused_and_nothing_is_done() {
 fn what_was_granted_once_is_what_counts_until_somebody_says_otherwise() {
     let home = Home::new();
     let grants = home.at("grants.yaml");
-    fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n  - writeHome: greeting\n").expect("writable");
+    fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n  - writeHome: greeting\n")
+        .expect("writable");
     home.apply(&["--grants", grants.to_str().expect("text")]).ends_with(0);
     let package = ["--set", "package=iniconfig==2.1.0"];
     let refused = home.plan(&package).ends_with(4);
@@ -274,7 +289,11 @@ fn a_plugin_that_offers_nothing_for_a_home_is_told_so() {
 fn without_an_answer_nothing_is_done() {
     let home = Home::new();
     let refused = home.run(&["apply", plugin()]).ends_with(3);
-    assert!(refused.stderr.contains("+ ~/greeting/say") && refused.stderr.contains("--yes"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("+ ~/greeting/say") && refused.stderr.contains("--yes"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(home.names(), [""; 0]);
 }
 

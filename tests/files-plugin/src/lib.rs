@@ -86,9 +86,11 @@ impl Plugin for Files {
                 }
             }
         }));
-        let mut files = PodFiles::new("greeting", &context.namespace, selector)
-            .container("shell")
-            .file("/tmp/greeting/text", 0o640, format!("{greeting}\n"));
+        let mut files = PodFiles::new("greeting", &context.namespace, selector).container("shell").file(
+            "/tmp/greeting/text",
+            0o640,
+            format!("{greeting}\n"),
+        );
         if let Some(line) = line {
             files = files.line("/tmp/profile", line);
         }

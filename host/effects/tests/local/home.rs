@@ -152,9 +152,12 @@ async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now()
     fs::remove_dir_all(place.home().join("devpi-scripts")).expect("ours");
     symlink(place.outside(), place.home().join("devpi-scripts")).expect("a link");
     let in_the_way = HomeState::InTheWay { at: "devpi-scripts".into(), what: Obstacle::Link };
-    for (path, state) in
-        [(PIP, HomeState::ChangedByHand), (FISH, HomeState::Gone), (SCRIPT, in_the_way), (".pip", HomeState::InPlace)]
-    {
+    for (path, state) in [
+        (PIP, HomeState::ChangedByHand),
+        (FISH, HomeState::Gone),
+        (SCRIPT, in_the_way),
+        (".pip", HomeState::InPlace),
+    ] {
         assert_eq!(status()[path], state, "{path}");
     }
     assert_eq!(place.open().releases().expect("one"), ["devpi"]);
