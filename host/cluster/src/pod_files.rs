@@ -190,20 +190,30 @@ impl Cluster {
         Ok(pods.iter().filter(|pod| !over(pod)).map(|pod| container(pod, entry)).collect())
     }
 
-    /// The containers of a step, all running. Waits for those that are about to.
-    async fn running(&self, entry: &PodFilesEntry) -> Result<Vec<Container>, Error> {
+    /// The containers of a step that run. With `wait` all do: those that are about to are waited for.
+    async fn running(
+        &self,
+        entry: &PodFilesEntry,
+        wait: bool,
+        events: Events<'_>,
+    ) -> Result<Vec<Container>, Error> {
         let deadline = Instant::now() + SHORTLY;
         loop {
-            let mut running = Vec::new();
-            let mut waiting = None;
+            let (mut running, mut waiting) = (Vec::new(), Vec::new());
             for found in self.containers(entry).await? {
                 match found {
                     Found::Running(at) => running.push(at),
-                    Found::Not(at, why) => waiting = Some((at, why)),
+                    Found::Not(at, why) => waiting.push((at, why)),
                     Found::Without(error) => return Err(error),
                 }
             }
-            match waiting {
+            if !wait {
+                for (at, why) in waiting.drain(..) {
+                    let note = format!("nothing was written: it is not running ({why})");
+                    events(Event::PodFile(change(entry, Some(&at), None, Action::Keep, Some(note))));
+                }
+            }
+            match waiting.pop() {
                 None => return Ok(running),
                 Some((at, why)) if Instant::now() > deadline => {
                     return Err(Error::PodNotRunning { container: at.to_string(), why });
@@ -358,12 +368,12 @@ impl Cluster {
 }
 
 impl Apply<'_> {
-    /// Writes a stage's files into the pods that run now; waits a minute for those that are about to. A step that finds no
-    /// pod says so in an event.
+    /// Writes a stage's files into the pods that run now; with `wait`, waits a minute for those that are about to. A step
+    /// that finds no pod, or does not wait for one, says so in an event.
     ///
     /// # Errors
     /// [`Error::PodNotRunning`], and those of [`Cluster::pod_files`].
-    pub async fn pod_files(&mut self, index: usize) -> Result<(), Error> {
+    pub async fn pod_files(&mut self, index: usize, wait: bool) -> Result<(), Error> {
         let plan = self.plan;
         let entries = wanted(plan, &self.stored.pod_files);
         for ((_, step), entry) in
@@ -373,8 +383,8 @@ impl Apply<'_> {
             for recorded in self.stored.pod_files.iter_mut().filter(|recorded| recorded.is_of(&entry)) {
                 recorded.skipped = false;
             }
-            let containers = self.cluster.running(&entry).await?;
-            if containers.is_empty() {
+            let containers = self.cluster.running(&entry, wait, self.events).await?;
+            if containers.is_empty() && self.cluster.containers(&entry).await?.is_empty() {
                 (self.events)(Event::PodFile(no_pod(&entry)));
             }
             let this = &*self;

@@ -186,7 +186,7 @@ async fn stages(
         if request.wait {
             run.wait(index, request.timeout).await?;
         }
-        run.pod_files(index).await?;
+        run.pod_files(index, request.wait).await?;
         if request.wait {
             asking
                 .demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)

@@ -160,7 +160,7 @@ async fn a_host_that_died_before_it_wrote_all_leaves_what_an_uninstall_takes_bac
     let quiet = |_| ();
     let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &quiet).await.unwrap();
     apply.stage(0).await.unwrap();
-    apply.pod_files(0).await.unwrap();
+    apply.pod_files(0, true).await.unwrap();
     drop(apply);
     assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -178,6 +178,14 @@ async fn a_container_without_a_shell_one_that_does_not_run_and_a_missing_right_a
     let plan = wants(&bench, "hello\n", &[]);
     let changes = bench.cluster.pod_files(&plan).await.unwrap();
     assert!(changes[0].note.as_deref().unwrap().contains("not running"), "{changes:?}");
+    let (values, said) = (secrets(), Said::default());
+    let events = |event| said.push(event);
+    let comparison = bench.compare(&plan).await.unwrap();
+    let options = ApplyOptions::default();
+    let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &events).await.unwrap();
+    apply.pod_files(0, false).await.unwrap();
+    apply.finish().await.unwrap();
+    assert!(said.all().contains("nothing was written"), "{}", said.all());
     bench.ask("DELETE", &bench.core("pods", "waits"), None).await.unwrap();
 
     running(&bench, "a", &image).await;

@@ -238,7 +238,7 @@ impl Bench {
                 Err(error) => Err(error),
             };
             let done = match done {
-                Ok(()) => apply.pod_files(stage).await,
+                Ok(()) => apply.pod_files(stage, true).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = done {
