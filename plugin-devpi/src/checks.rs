@@ -1,55 +1,79 @@
 //! What must hold before, during and after. No check looks at an index's `+simple/`: it lists every name of the
 //! public index through the mirror, and hangs where that cannot be reached.
 
-use crate::objects::{DISCOVERY, OAUTH2_PROXY, PORT};
-use crate::settings::Site;
-use k8s_openapi::api::core::v1::{Secret, Service};
-use k8s_openapi::api::networking::v1::IngressClass;
-use k8s_openapi::api::storage::v1::StorageClass;
-use serde_json::json;
-use thinkube_sdk::{Check, HttpMethod, HttpProbe, Kind, Object, ObjectRef};
+use crate::objects::{PORT, PULL_SECRET, ROOT_SECRET};
+use crate::settings::Settings;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
+use thinkube_sdk::recipes::{Discovery, platform, secret_at};
+use thinkube_sdk::{Check, HttpMethod, HttpProbe, Kind, Object, ObjectRef, Status, Verdict};
 
 /// What is either so or not: asking again for longer helps nobody.
 const AT_ONCE_SECONDS: u32 = 5;
+/// The check that the plugin judges itself.
+pub(crate) const INDEX_CONFIG: &str = "index-config";
 
-pub(crate) fn ingress_class() -> Check {
-    Check::object(
-        "ingress-class",
-        "The IngressClass nginx is there",
-        Kind::of::<IngressClass>().cluster_wide("nginx"),
-    )
-    .timeout_seconds(AT_ONCE_SECONDS)
-    .warning()
-    .remedy("Install the platform's ingress first; until then DevPI answers inside the cluster only.")
-}
-
-/// A warning only: a volume that an administrator made by hand binds without any class.
-pub(crate) fn default_storage_class() -> Check {
-    let default = "'storageclass.kubernetes.io/is-default-class'";
-    Check::objects("default-storage-class", "A StorageClass is the default", Kind::of::<StorageClass>().all())
-        .cel(format!(
-            "objects.exists(class, has(class.metadata.annotations) && {default} in class.metadata.annotations \
-             && class.metadata.annotations[{default}] == 'true')"
-        ))
+/// Every service that this one depends on, by something real.
+pub(crate) fn dependencies(settings: &Settings) -> Vec<Check> {
+    let mut checks = vec![
+        platform::node(),
+        platform::default_storage_class(),
+        platform::certificate(secret_at(&settings.tls_source_secret), &hosts(settings)),
+        platform::routing(&settings.routing()),
+    ];
+    if settings.oauth2_proxy_enabled {
+        checks.push(platform::realm(&settings.keycloak_url, &settings.keycloak_realm));
+    }
+    checks.push(platform::registry(&settings.harbor_registry));
+    checks.push(
+        Check::object(
+            "registry-credentials",
+            "The registry's credentials are there",
+            secret_at(&settings.harbor_pull_secret),
+        )
+        .cel("object.type == 'kubernetes.io/dockerconfigjson'")
         .timeout_seconds(AT_ONCE_SECONDS)
-        .warning()
-        .remedy(format!("Annotate one StorageClass with {default}: 'true', or make a volume for the claim by hand."))
+        .remedy(
+            "Install the platform's registry first, or name the Secret with the setting harbor_pull_secret.",
+        ),
+    );
+    checks
 }
 
-pub(crate) fn answers(site: &Site) -> Check {
-    Check::http("api-answers", "The server answers", get(site, "/+api"))
+fn hosts(settings: &Settings) -> [&str; 2] {
+    [&settings.devpi_dashboard_hostname, &settings.devpi_api_hostname]
+}
+
+pub(crate) fn answers(settings: &Settings) -> Check {
+    Check::http("api-answers", "The server answers", get(settings, "/+api"))
         .remedy("Look at the pod's log: a first start prepares the database before it listens.")
 }
 
-pub(crate) fn namespace(namespace: &Object) -> Check {
+pub(crate) fn namespace(namespace: ObjectRef) -> Check {
     Check::object("namespace", "The namespace is there and not on its way out", namespace)
         .cel("object.status.phase == 'Active'")
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 
-pub(crate) fn root_password(secret: impl Into<ObjectRef>) -> Check {
-    Check::object("root-password", "The Secret with root's password is there", secret)
+pub(crate) fn root_password(settings: &Settings) -> Check {
+    Check::object("root-password", "The Secret with root's password is there", secret(settings, ROOT_SECRET))
         .timeout_seconds(AT_ONCE_SECONDS)
+}
+
+pub(crate) fn tls_secret(settings: &Settings) -> Check {
+    platform::certificate(secret(settings, &settings.tls_secret_name), &hosts(settings))
+        .named("tls-secret")
+        .remedy("`thinkube-host apply` copies the platform's certificate again; if that one is old, renew it first.")
+}
+
+pub(crate) fn pull_secret(settings: &Settings) -> Check {
+    Check::object("pull-secret", "The registry's credentials are there", secret(settings, PULL_SECRET))
+        .cel("object.type == 'kubernetes.io/dockerconfigjson'")
+        .timeout_seconds(AT_ONCE_SECONDS)
+}
+
+fn secret(settings: &Settings, name: &str) -> ObjectRef {
+    Kind::of::<Secret>().namespaced(&settings.devpi_namespace, name)
 }
 
 pub(crate) fn volume_bound(claim: &Object) -> Check {
@@ -58,12 +82,9 @@ pub(crate) fn volume_bound(claim: &Object) -> Check {
         .remedy("`kubectl describe` the claim: it says which class or volume it waits for.")
 }
 
-pub(crate) fn nginx_headers(headers: &Object) -> Check {
-    Check::object("nginx-headers", "The header settings are there", headers).timeout_seconds(AT_ONCE_SECONDS)
-}
-
-pub(crate) fn server(deployment: &Object) -> Check {
-    Check::ready("server", "The server runs", deployment)
+pub(crate) fn runs(name: &str, title: &str, deployment: &Object) -> Check {
+    Check::ready(name, title, deployment)
+        .remedy(format!("`kubectl logs deploy/{}` in the namespace says why.", deployment.reference().name))
 }
 
 pub(crate) fn service(service: &Object) -> Check {
@@ -72,54 +93,139 @@ pub(crate) fn service(service: &Object) -> Check {
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 
-pub(crate) fn ingress(name: &str, title: &str, ingress: &Object, host: &str) -> Check {
-    Check::object(name, title, ingress)
-        .cel(format!("object.spec.rules.exists(rule, rule.host == '{host}')"))
-        .timeout_seconds(AT_ONCE_SECONDS)
+pub(crate) fn route(name: &str, title: &str, route: &Object, host: &str) -> Check {
+    let named = match route.reference().kind.as_str() {
+        "Ingress" => format!("object.spec.rules.exists(rule, rule.host == '{host}')"),
+        _ => format!(
+            "'{host}' in object.spec.hostnames && object.status.parents.exists(parent, \
+             parent.conditions.exists(c, c.type == 'Accepted' && c.status == 'True'))"
+        ),
+    };
+    Check::object(name, title, route).cel(named).timeout_seconds(30).remedy(
+        "`kubectl describe` the route: its events and conditions say whether the platform's ingress took it.",
+    )
 }
 
 pub(crate) fn discovery(config: &Object) -> Check {
-    Check::object("discovery", format!("Control finds DevPI by {DISCOVERY}"), config)
-        .cel("object.metadata.labels['thinkube.io/managed'] == 'true' && 'service.yaml' in object.data")
+    let named = ["name: \"devpi\"", "endpoints:", "scaling:", "DEVPI_URL", "DEVPI_INDEX", "DEVPI_USERNAME"];
+    let complete = named.map(|text| format!(" && object.data['service.yaml'].contains('{text}')")).concat();
+    let title = format!("Control finds DevPI by {}, with all of its parts and no password", Discovery::NAME);
+    Check::object("discovery", title, config)
+        .cel(format!(
+            "object.metadata.labels['thinkube.io/managed'] == 'true'{complete} \
+             && object.data['service.yaml'].contains('secretKeyRef')"
+        ))
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 /// Links that the server writes lead to where clients can follow them.
-pub(crate) fn outside_url(site: &Site) -> Check {
-    Check::http("outside-url", "The server knows its address", get(site, "/+api")).cel(format!(
-        "status == 200 && json.type == 'apiconfig' && json.result.login.startsWith('https://{}/')",
-        site.api
+pub(crate) fn outside_url(settings: &Settings) -> Check {
+    Check::http("outside-url", "The server knows its address", get(settings, "/+api")).cel(format!(
+        "status == 200 && json.type == 'apiconfig' && json.result.login.startsWith('{}/')",
+        settings.api()
     ))
 }
 
-pub(crate) fn tls_secret(site: &Site) -> Check {
-    Check::object(
-        "tls-secret",
-        "The certificate's Secret is there",
-        Kind::of::<Secret>().namespaced(&site.namespace, &site.tls_secret),
+/// The index as the bootstrap makes it: when it is so, there is nothing to do.
+pub(crate) fn index(settings: &Settings) -> Check {
+    let path = format!("/{}?no_projects=", settings.index());
+    Check::http(
+        "index",
+        format!("The index {} has the base root/pypi", settings.index()),
+        get(settings, &path),
     )
-    .timeout_seconds(AT_ONCE_SECONDS)
-    .warning()
-    .remedy("This version does not copy it: copy the platform's wildcard certificate into the namespace.")
+    .cel(
+        "status == 200 && json.result.type == 'stage' && json.result.bases == ['root/pypi'] \
+             && json.result.volatile == false",
+    )
+    .timeout_seconds(30)
+    .remedy("`thinkube-host apply` makes and mends it.")
 }
 
-pub(crate) fn oauth2_proxy(site: &Site) -> Check {
-    Check::object(
-        OAUTH2_PROXY,
-        "The OAuth2 proxy that guards the dashboard is there",
-        Kind::of::<Service>().namespaced(&site.namespace, OAUTH2_PROXY),
+/// Where pip looks for packages in it.
+pub(crate) fn simple_index(settings: &Settings) -> Check {
+    let index = settings.index();
+    Check::http("simple-index", "pip finds the index", get(settings, &format!("/{index}/+api")))
+        .cel(format!("status == 200 && json.result.simpleindex.endsWith('/{index}/+simple/')"))
+        .timeout_seconds(AT_ONCE_SECONDS)
+}
+
+/// The same as [`index`], said by the field.
+pub(crate) fn index_config(settings: &Settings) -> Check {
+    let path = format!("/{}?no_projects=", settings.index());
+    Check::http(
+        INDEX_CONFIG,
+        "Only root uploads to the index, and nothing is uploaded twice",
+        get(settings, &path),
     )
+    .evaluated()
     .timeout_seconds(AT_ONCE_SECONDS)
-    .warning()
-    .remedy("This version does not install it. Without it the dashboard lets nobody in; the API is not concerned.")
+    .remedy("`devpi index` changes what is said here; `thinkube-host apply` mends bases and volatile.")
+}
+
+/// What [`index_config`] saw.
+pub(crate) fn judge_index(seen: &Value) -> Verdict {
+    let result = &seen["json"]["result"];
+    let wanted = [
+        ("type", json!("stage")),
+        ("bases", json!(["root/pypi"])),
+        ("volatile", json!(false)),
+        ("acl_upload", json!(["root"])),
+    ];
+    let wrong: Vec<String> = wanted
+        .iter()
+        .filter(|(field, wanted)| result[*field] != *wanted)
+        .map(|(field, wanted)| format!("{field} is {}, expected {wanted}", result[*field]))
+        .collect();
+    match (seen["status"] == 200, wrong.is_empty()) {
+        (false, _) => verdict(Status::Failed, format!("the server answers {}, expected 200", seen["status"])),
+        (true, false) => verdict(Status::Failed, wrong.join("; ")),
+        (true, true) => {
+            verdict(Status::Passed, "type, bases, volatile and acl_upload are as they should be".into())
+        }
+    }
+}
+
+fn verdict(status: Status, message: String) -> Verdict {
+    Verdict { status, message, remedy: None }
+}
+
+/// Through name, certificate and route, as pip comes in.
+pub(crate) fn api_from_outside(settings: &Settings) -> Check {
+    let probe = HttpProbe::url(HttpMethod::Get, format!("{}/+api", settings.api()))
+        .header("accept", "application/json");
+    Check::http("api", "The API answers at its address", probe)
+        .cel("status == 200 && json.type == 'apiconfig'")
+        .remedy("Look at the name in DNS, at the certificate, and at the route of the API.")
+}
+
+/// With 200 it would be open to everybody, as the original's was once and its test did not see.
+pub(crate) fn login_asked_for(settings: &Settings) -> Check {
+    let dashboard = HttpProbe::url(HttpMethod::Get, format!("{}/", settings.dashboard()));
+    Check::http("dashboard-asks-for-login", "The dashboard sends who has not logged in to do so", dashboard)
+        .cel(format!(
+            "status in [302, 303, 307] && (headers['location'].startsWith('{}/realms/{}/') \
+             || headers['location'].contains('/oauth2/start'))",
+            settings.keycloak_url, settings.keycloak_realm
+        ))
+        .remedy("With 200 everybody can see it: look at the route of the dashboard and at the OAuth2 proxy.")
+}
+
+/// Without a login that it began it refuses; devpi would not know the path at all.
+pub(crate) fn callback(settings: &Settings) -> Check {
+    let callback = HttpProbe::url(HttpMethod::Get, format!("{}/oauth2/callback", settings.dashboard()));
+    Check::http("oauth2-callback", "The OAuth2 proxy answers where Keycloak sends people back to", callback)
+        .cel("status == 403 || status == 500")
+        .timeout_seconds(AT_ONCE_SECONDS)
+        .remedy("Look at the route to /oauth2 and at the proxy's log.")
 }
 
 /// A Status of the API server has a `kind`, devpi's answers have none: a refusal by the former must not pass for one
 /// by the latter.
 const ANSWERED_BY_DEVPI: &str = "!has(json.kind)";
 
-pub(crate) fn empty_password_refused(site: &Site) -> Check {
-    let login = request(site, HttpMethod::Post, "/+login").json(&json!({"user": "root", "password": ""}));
+pub(crate) fn empty_password_refused(settings: &Settings) -> Check {
+    let login = request(settings, HttpMethod::Post, "/+login").json(&json!({"user": "root", "password": ""}));
     Check::http("empty-password-refused", "Root cannot log in with an empty password", login)
         .cel(format!("status == 401 && {ANSWERED_BY_DEVPI}"))
         .timeout_seconds(AT_ONCE_SECONDS)
@@ -127,19 +233,20 @@ pub(crate) fn empty_password_refused(site: &Site) -> Check {
 }
 
 /// Harmless where it fails: devpi looks at the permission first, and then makes no user without a password.
-pub(crate) fn anonymous_users_refused(site: &Site) -> Check {
-    let create = request(site, HttpMethod::Put, "/thinkube-check").json(&json!({}));
+pub(crate) fn anonymous_users_refused(settings: &Settings) -> Check {
+    let create = request(settings, HttpMethod::Put, "/thinkube-check").json(&json!({}));
     Check::http("anonymous-users-refused", "Nobody can make a user without logging in", create)
         .cel(format!("status == 403 && {ANSWERED_BY_DEVPI}"))
         .timeout_seconds(AT_ONCE_SECONDS)
         .remedy("The server runs without --restrict-modify=root; look at DEVPI_EXTRA_ARGS of the Deployment.")
 }
 
-fn get(site: &Site, path: &str) -> HttpProbe {
-    request(site, HttpMethod::Get, path)
+fn get(settings: &Settings, path: &str) -> HttpProbe {
+    request(settings, HttpMethod::Get, path)
 }
 
-fn request(site: &Site, method: HttpMethod, path: &str) -> HttpProbe {
+fn request(settings: &Settings, method: HttpMethod, path: &str) -> HttpProbe {
     // devpi answers a browser in HTML otherwise.
-    HttpProbe::service(method, &site.namespace, "devpi", PORT, path).header("accept", "application/json")
+    HttpProbe::service(method, &settings.devpi_namespace, "devpi", PORT, path)
+        .header("accept", "application/json")
 }

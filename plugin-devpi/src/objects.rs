@@ -1,20 +1,20 @@
 //! The objects, one function each. Values are those of the Ansible component unless a comment says why not.
 
-use crate::settings::Site;
-use crate::{ADMIN_PASSWORD, discovery};
-use serde_json::{Map, Value, json};
-use thinkube_sdk::{Object, Secret};
+use crate::ADMIN_PASSWORD;
+use crate::settings::{By, Sessions, Settings};
+use serde_json::json;
+use thinkube_sdk::recipes::{
+    Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore,
+};
+use thinkube_sdk::{Object, Secret, SecretKey};
 
 /// The Secret with root's password, and its key.
 pub(crate) const ROOT_SECRET: &str = "devpi-root";
 pub(crate) const ROOT_SECRET_KEY: &str = "password";
 /// The only port there is: the image's entrypoint listens on no other.
 pub(crate) const PORT: u16 = 3141;
-/// What else the namespace calls by this name is the platform's: control takes it for the sign of an installed service.
-pub(crate) const DISCOVERY: &str = "thinkube-service-config";
-/// A part of the original that this version does not install; the dashboard's Ingress asks it.
-pub(crate) const OAUTH2_PROXY: &str = "oauth2-proxy";
-const NGINX_HEADERS: &str = "nginx-headers";
+pub(crate) const PULL_SECRET: &str = "harbor-pull-secret";
+const KEYCLOAK_CA: &str = "keycloak-ca";
 const CLAIM: &str = "devpi-data-pvc";
 const VOLUME: &str = "devpi-data";
 /// The volume's mount point. The image's own place is another; DEVPISERVER_SERVERDIR moves it here.
@@ -22,54 +22,39 @@ const MOUNT: &str = "/devpi";
 /// The user `devpi` of the image.
 const USER_ID: u32 = 1000;
 
-pub(crate) fn namespace(site: &Site) -> Object {
-    Object::of(&json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": site.namespace},
-    }))
+pub(crate) fn namespace(settings: &Settings) -> Namespace {
+    let namespace = Namespace::new(&settings.devpi_namespace)
+        .certificate(&settings.tls_secret_name, &settings.tls_source_secret)
+        .pull_secret(PULL_SECRET, &settings.harbor_pull_secret);
+    match &settings.keycloak_ca_secret {
+        Some(source) if settings.oauth2_proxy_enabled => namespace.mirror(KEYCLOAK_CA, source, "Opaque"),
+        _ => namespace,
+    }
 }
 
 /// The original hands the password to a Job's script in clear. Here only its origin is said.
-pub(crate) fn root_password(site: &Site) -> Secret {
-    Secret::new(&site.namespace, ROOT_SECRET).input(ROOT_SECRET_KEY, ADMIN_PASSWORD)
+pub(crate) fn root_password(settings: &Settings) -> Secret {
+    Secret::new(&settings.devpi_namespace, ROOT_SECRET).input(ROOT_SECRET_KEY, ADMIN_PASSWORD)
 }
 
 /// Retained on uninstall: it holds packages that exist nowhere else, which the original's removal deletes unasked.
-pub(crate) fn volume_claim(site: &Site) -> Object {
+pub(crate) fn volume_claim(settings: &Settings) -> Object {
     Object::of(&json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": CLAIM, "namespace": site.namespace},
+        "metadata": {"name": CLAIM, "namespace": settings.devpi_namespace},
         "spec": {
             "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": site.storage}},
+            "resources": {"requests": {"storage": settings.devpi_storage_size}},
         },
     }))
     .retain()
 }
 
-/// In effect nothing reads this: ingress-nginx knows no annotation `proxy-set-headers` on an Ingress. The component's
-/// documentation lists it, so it is kept, and it is the same bytes.
-pub(crate) fn nginx_headers(site: &Site) -> Object {
-    Object::of(&json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NGINX_HEADERS, "namespace": site.namespace},
-        "data": {
-            "X-Real-IP": "$remote_addr",
-            "X-Forwarded-For": "$proxy_add_x_forwarded_for",
-            "X-Forwarded-Proto": "$scheme",
-            "X-Forwarded-Host": "$host",
-            "X-Outside-URL": "https://$host",
-        },
-    }))
-}
-
-/// One stage, where the original deploys twice. Its reason was to set root's password from inside before the outside
-/// URL sends clients through DNS and public TLS; DEVPISERVER_ROOT_PASSWD sets it before the server first listens, so
-/// there is no moment with an empty password either, and a second run is no outage.
-pub(crate) fn deployment(site: &Site) -> Object {
+/// One stage, where the original deploys twice, at each run. Its reason was to set root's password from inside before
+/// the outside URL sends clients through DNS and public TLS; DEVPISERVER_ROOT_PASSWD sets it before the server first
+/// listens, so there is no moment with an empty password either, and a second run is no outage.
+pub(crate) fn deployment(settings: &Settings) -> Object {
     let server_dir = format!("{MOUNT}/server");
     // Without it the entrypoint ends at its `chmod` of a directory that is not there. A subPath mount would not do:
     // the kubelet makes its directory as root. fsGroup also opens the server's secret file to the group once, when a
@@ -87,7 +72,7 @@ pub(crate) fn deployment(site: &Site) -> Object {
     Object::of(&json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "devpi", "namespace": site.namespace},
+        "metadata": {"name": "devpi", "namespace": settings.devpi_namespace},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": {"app": "devpi"}},
@@ -96,7 +81,7 @@ pub(crate) fn deployment(site: &Site) -> Object {
             "template": {
                 "metadata": {"labels": {"app": "devpi"}},
                 "spec": {
-                    "imagePullSecrets": [{"name": "harbor-pull-secret"}],
+                    "imagePullSecrets": [{"name": PULL_SECRET}],
                     // The original runs as the image says, after a busybox of no fixed version has chowned the volume
                     // as root. With a group on the volume nothing has to be root. OnRootMismatch: the default would
                     // open the server's secret file to the group at every start, not only once.
@@ -112,7 +97,7 @@ pub(crate) fn deployment(site: &Site) -> Object {
                     "automountServiceAccountToken": false,
                     "initContainers": [{
                         "name": "prepare-volume",
-                        "image": site.image,
+                        "image": settings.devpi_image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": ["sh", "-c", prepare],
                         "securityContext": security,
@@ -125,7 +110,7 @@ pub(crate) fn deployment(site: &Site) -> Object {
                     }],
                     "containers": [{
                         "name": "devpi",
-                        "image": site.image,
+                        "image": settings.devpi_image,
                         // The original's `latest` is pulled at every start; a fixed tag need not be.
                         "imagePullPolicy": "IfNotPresent",
                         "ports": [{"containerPort": PORT}],
@@ -133,7 +118,7 @@ pub(crate) fn deployment(site: &Site) -> Object {
                         // which the server compares with a peer's address as text, so that no range ever matches.
                         "env": [
                             {"name": "DEVPISERVER_SERVERDIR", "value": server_dir},
-                            {"name": "DEVPI_OUTSIDE_URL", "value": format!("https://{}", site.api)},
+                            {"name": "DEVPI_OUTSIDE_URL", "value": settings.api()},
                             // Else anybody who reaches the open API makes users and indexes.
                             {"name": "DEVPI_EXTRA_ARGS", "value": "--restrict-modify=root"},
                             // Takes effect on the first start only.
@@ -166,11 +151,11 @@ pub(crate) fn deployment(site: &Site) -> Object {
     }))
 }
 
-pub(crate) fn service(site: &Site) -> Object {
+pub(crate) fn service(settings: &Settings) -> Object {
     Object::of(&json!({
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": "devpi", "namespace": site.namespace},
+        "metadata": {"name": "devpi", "namespace": settings.devpi_namespace},
         "spec": {
             "selector": {"app": "devpi"},
             "ports": [{"port": PORT, "targetPort": PORT, "protocol": "TCP"}],
@@ -178,67 +163,126 @@ pub(crate) fn service(site: &Site) -> Object {
     }))
 }
 
-/// For people in a browser. The original always asks the OAuth2 proxy, because it never reads oauth2_proxy_enabled.
-pub(crate) fn dashboard_ingress(site: &Site) -> Object {
-    let mut annotations = vec![("force-ssl-redirect", "true".to_owned())];
-    if site.sign_on {
-        let proxy = format!("http://{OAUTH2_PROXY}.{}.svc.cluster.local", site.namespace);
-        annotations.push(("auth-url", format!("{proxy}/oauth2/auth")));
-        let start = format!("https://{}/oauth2/start?rd=$escaped_request_uri", site.dashboard);
-        annotations.push(("auth-signin", start));
+/// The original waits without end for the server, swallows every failure at the index, and never mends one.
+pub(crate) fn bootstrap(settings: &Settings) -> Object {
+    Bootstrap::new(&settings.devpi_namespace, "devpi-init", &settings.devpi_image, USER_ID)
+        .pull_secret(Some(PULL_SECRET.to_owned()))
+        .variable("SERVER", &server(settings))
+        .variable("INDEX", &settings.index())
+        .secret("PASSWORD", ROOT_SECRET, ROOT_SECRET_KEY)
+        .job(include_str!("bootstrap.py"))
+}
+
+fn server(settings: &Settings) -> String {
+    format!("http://devpi.{}.svc.cluster.local:{PORT}", settings.devpi_namespace)
+}
+
+/// The original makes it once and never updates it, so that another host name breaks the login.
+pub(crate) fn keycloak_client(settings: &Settings) -> KeycloakClient {
+    KeycloakClient::new(
+        &settings.keycloak_url,
+        &settings.keycloak_realm,
+        &settings.oauth2_proxy_client_id,
+        (&settings.admin_username, ADMIN_PASSWORD),
+        &[&settings.oauth2_proxy_redirect_url],
+    )
+    .with("baseUrl", settings.dashboard().into())
+}
+
+/// None where sessions are in the cookie.
+pub(crate) fn session_store(settings: &Settings) -> Option<SessionStore> {
+    (settings.oauth2_proxy_session_store_type == Sessions::Redis).then(|| {
+        SessionStore::new(
+            &settings.devpi_namespace,
+            &settings.oauth2_proxy_redis_service,
+            &settings.oauth2_proxy_redis_image,
+            Some(PULL_SECRET.to_owned()),
+        )
+    })
+}
+
+pub(crate) fn oauth2_proxy(settings: &Settings) -> OAuth2Proxy {
+    let client = &settings.oauth2_proxy_client_id;
+    let issuer = format!("{}/realms/{}", settings.keycloak_url, settings.keycloak_realm);
+    let mut proxy = OAuth2Proxy::new(&settings.devpi_namespace, &settings.oauth2_proxy_image, client, client)
+        .provider(&settings.oauth2_proxy_provider, &issuer)
+        .redirect(&settings.oauth2_proxy_redirect_url, &settings.domain_name)
+        .pull_secret(PULL_SECRET);
+    if let Some(store) = session_store(settings) {
+        proxy = proxy.sessions_in(&store.url());
     }
-    ingress(site, "devpi-http-ingress", &site.dashboard, annotations)
+    if settings.keycloak_ca_secret.is_some() {
+        proxy = proxy.provider_ca(KEYCLOAK_CA);
+    }
+    // A Gateway asks nobody whether somebody may come in, which left the original's dashboard open: the proxy stands
+    // before it instead.
+    if settings.routing == By::Gateway { proxy.upstream(&server(settings)) } else { proxy }
+}
+
+/// For people in a browser. The original always asks the proxy, because it never reads oauth2_proxy_enabled.
+pub(crate) fn dashboard_route(settings: &Settings) -> Object {
+    let behind = settings.oauth2_proxy_enabled && settings.routing == By::Gateway;
+    let backend = if behind { ("oauth2-proxy", 80) } else { ("devpi", PORT) };
+    let route = route(settings, "devpi-http", &settings.devpi_dashboard_hostname, backend);
+    let route = if settings.oauth2_proxy_enabled { route.guarded_by(&oauth2_proxy(settings)) } else { route };
+    route.object(&settings.routing())
+}
+
+/// Where people log in. A Gateway sends all of the host's requests to the proxy anyway.
+pub(crate) fn login_route(settings: &Settings) -> Option<Object> {
+    let route = (settings.oauth2_proxy_enabled && settings.routing == By::Ingress).then(|| {
+        let host = &settings.devpi_dashboard_hostname;
+        Route::new(&settings.devpi_namespace, "oauth2-proxy", host, ("oauth2-proxy", 80)).path("/oauth2")
+    });
+    route.map(|route| route.tls(&settings.tls_secret_name).object(&settings.routing()))
 }
 
 /// For pip and devpi, which cannot sign on in a browser.
-pub(crate) fn api_ingress(site: &Site) -> Object {
-    ingress(site, "devpi-api-ingress", &site.api, vec![])
+pub(crate) fn api_route(settings: &Settings) -> Object {
+    route(settings, "devpi-api", &settings.devpi_api_hostname, ("devpi", PORT)).object(&settings.routing())
 }
 
-fn ingress(site: &Site, name: &str, host: &str, more: Vec<(&str, String)>) -> Object {
-    let both = [
-        ("proxy-body-size", "50m".to_owned()),
-        // Without effect, see `nginx_headers`. The original says `devpi` whatever the namespace is.
-        ("proxy-set-headers", format!("{}/{NGINX_HEADERS}", site.namespace)),
-    ];
-    let annotations: Map<String, Value> = both
-        .into_iter()
-        .chain(more)
-        .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), value.into()))
-        .collect();
-    Object::of(&json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": name, "namespace": site.namespace, "annotations": annotations},
-        "spec": {
-            "ingressClassName": "nginx",
-            "tls": [{"hosts": [host], "secretName": site.tls_secret}],
-            "rules": [{
-                "host": host,
-                "http": {"paths": [{
-                    "path": "/",
-                    "pathType": "Prefix",
-                    "backend": {"service": {"name": "devpi", "port": {"number": PORT}}},
-                }]},
-            }],
-        },
-    }))
+fn route(settings: &Settings, name: &str, host: &str, backend: (&str, u16)) -> Route {
+    Route::new(&settings.devpi_namespace, name, host, backend).tls(&settings.tls_secret_name).body_size("50m")
 }
 
-pub(crate) fn discovery(site: &Site) -> Object {
-    Object::of(&json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {
-            "name": DISCOVERY,
-            "namespace": site.namespace,
-            "labels": {
-                "thinkube.io/managed": "true",
-                "thinkube.io/service-type": "core",
-                "thinkube.io/service-name": "devpi",
-                "thinkube.io/component-version": discovery::COMPONENT_VERSION,
-            },
-        },
-        "data": {"service.yaml": discovery::service(site).document()},
-    }))
+/// The original builds the addresses from the domain and so misses host names that are set otherwise.
+pub(crate) fn discovery(settings: &Settings) -> Object {
+    let (dashboard, api) = (settings.dashboard(), settings.api());
+    let password = SecretKey {
+        namespace: settings.devpi_namespace.clone(),
+        name: ROOT_SECRET.to_owned(),
+        key: ROOT_SECRET_KEY.to_owned(),
+    };
+    Discovery::new(
+        &settings.devpi_namespace,
+        "devpi",
+        "DevPI",
+        "Private Python package repository",
+        env!("CARGO_PKG_VERSION"),
+        ("development", "/icons/tk_artifact.svg"),
+        "devpi",
+    )
+    .endpoint(Endpoint {
+        name: "web",
+        url: &dashboard,
+        description: "Web interface",
+        health_url: Some(&format!("{dashboard}/")),
+        primary: true,
+    })
+    .endpoint(Endpoint {
+        name: "api",
+        url: &api,
+        description: "API endpoint (no auth)",
+        health_url: None,
+        primary: false,
+    })
+    .variable("DEVPI_URL", &api)
+    // The original's `root/stable` makes every devpi command fail where no server was chosen before: the client wants
+    // a whole URL.
+    .variable("DEVPI_INDEX", &format!("{api}/{}", settings.index()))
+    .variable("DEVPI_USERNAME", "root")
+    // The original writes the password itself, for everybody who may read ConfigMaps.
+    .secret_variable("DEVPI_PASSWORD", password)
+    .object()
 }

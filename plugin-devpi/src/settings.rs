@@ -1,13 +1,16 @@
 //! What the operator can set: the inventory variables of the Ansible component, so that an inventory can be handed
-//! over as it is. What derives from other settings has no default in the schema and is worked out in [`Site`].
+//! over as it is, and what it hard-codes. The host works out what is not set: nothing here is empty but an `Option`.
 
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use thinkube_sdk::Problem;
+use thinkube_sdk::recipes::Routing;
+use thinkube_sdk::{Problem, default_from};
 
 /// RFC 1123, as an Ingress wants its hosts.
 const HOST: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// NAMESPACE/NAME.
+const SECRET: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
 /// Narrower than devpi, which also takes spaces: the name becomes a part of URLs and of pip's configuration.
 const INDEX: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 const REGISTRY: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$";
@@ -18,198 +21,272 @@ const IMAGE: &str = concat!(
     r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
 );
 const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
+/// Without a slash at its end, so that paths can follow.
+const URL: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$";
+/// A name of a user, a client or a realm that needs no escape anywhere.
+const NAME: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 
 /// The settings of the DevPI plugin.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The platform's domain. Host names that are not set lie in it.
+    /// The platform's domain.
     #[schemars(regex(pattern = HOST), length(max = 253))]
     pub domain_name: String,
 
     /// The namespace that DevPI gets.
-    #[serde(default = "devpi_namespace")]
+    #[serde(default = "devpi")]
     #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
     pub devpi_namespace: String,
 
-    /// Where people look at packages, behind single sign-on. If not set: devpi.DOMAIN_NAME.
-    #[schemars(regex(pattern = HOST), length(max = 253), transform = derived)]
-    pub devpi_dashboard_hostname: Option<String>,
+    /// Where people look at packages, behind single sign-on.
+    #[serde(default)]
+    #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("devpi.${domain_name}"))]
+    pub devpi_dashboard_hostname: String,
 
-    /// Where pip and devpi find packages, without sign-on. If not set: devpi-api.DOMAIN_NAME.
-    #[schemars(regex(pattern = HOST), length(max = 253), transform = derived)]
-    pub devpi_api_hostname: Option<String>,
+    /// Where pip and devpi find packages, without sign-on.
+    #[serde(default)]
+    #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("devpi-api.${domain_name}"))]
+    pub devpi_api_hostname: String,
 
     /// The index of user root that the platform uses.
-    #[serde(default = "devpi_index_name")]
+    #[serde(default = "stable")]
     #[schemars(regex(pattern = INDEX), length(max = 100))]
     pub devpi_index_name: String,
 
-    /// The server's image. If not set: HARBOR_REGISTRY/HARBOR_PROJECT/devpi:6.20.1.
+    /// The server's image.
     ///
     /// A tag that moves is not pulled again.
-    #[schemars(regex(pattern = IMAGE), transform = derived)]
-    pub devpi_image: Option<String>,
+    #[serde(default)]
+    #[schemars(
+        regex(pattern = IMAGE),
+        transform = default_from("${harbor_registry}/${harbor_project}/devpi:6.20.1")
+    )]
+    pub devpi_image: String,
 
     /// How much room packages get. A volume can grow if its StorageClass allows it, and never shrink.
-    #[serde(default = "devpi_storage_size")]
+    #[serde(default = "storage_size")]
     #[schemars(regex(pattern = QUANTITY))]
     pub devpi_storage_size: String,
 
-    /// The TLS Secret of both host names, in DevPI's namespace. If not set: DEVPI_NAMESPACE-tls-secret.
-    #[schemars(regex(pattern = HOST), length(max = 253), transform = derived)]
-    pub tls_secret_name: Option<String>,
+    /// How requests come into the cluster: by Ingresses of class nginx, or by HTTPRoutes of a Gateway.
+    #[serde(default)]
+    pub routing: By,
 
-    /// Whether the dashboard asks the OAuth2 proxy of its namespace who may come in. If not, everybody may.
-    #[serde(default = "oauth2_proxy_enabled")]
-    pub oauth2_proxy_enabled: bool,
+    /// The Gateway of routing `gateway`. It ends TLS with a certificate of its own.
+    #[serde(default = "gateway_name")]
+    #[schemars(regex(pattern = DNS_LABEL))]
+    pub gateway_name: String,
 
-    /// The registry that the server's image is pulled from. If not set: harbor.DOMAIN_NAME.
-    #[schemars(regex(pattern = REGISTRY), transform = derived)]
-    pub harbor_registry: Option<String>,
+    /// The Gateway's namespace.
+    #[serde(default = "gateway_namespace")]
+    #[schemars(regex(pattern = DNS_LABEL))]
+    pub gateway_namespace: String,
+
+    /// The TLS Secret of both host names, in DevPI's namespace.
+    #[serde(default)]
+    #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("${devpi_namespace}-tls-secret"))]
+    pub tls_secret_name: String,
+
+    /// The platform's TLS Secret, which that one mirrors.
+    #[serde(default)]
+    #[schemars(regex(pattern = SECRET), transform = default_from("default/${domain_name:dashed}-tls"))]
+    pub tls_source_secret: String,
+
+    /// The registry that images are pulled from.
+    #[serde(default)]
+    #[schemars(regex(pattern = REGISTRY), transform = default_from("harbor.${domain_name}"))]
+    pub harbor_registry: String,
 
     /// The project in that registry.
-    #[serde(default = "harbor_project")]
+    #[serde(default = "library")]
     #[schemars(regex(pattern = PROJECT))]
     pub harbor_project: String,
 
-    /// The proxy's client in Keycloak.
-    #[serde(default = "oauth2_proxy_client_id")]
-    #[schemars(extend("x-thinkube-unused" = "This version does not install the OAuth2 proxy."))]
+    /// The Secret with the registry's credentials, which is mirrored into DevPI's namespace.
+    #[serde(default = "pull_secret")]
+    #[schemars(regex(pattern = SECRET))]
+    pub harbor_pull_secret: String,
+
+    /// Whether people log in to see the dashboard. If not, everybody may see it.
+    #[serde(default = "yes")]
+    pub oauth2_proxy_enabled: bool,
+
+    /// The OAuth2 proxy's client in Keycloak.
+    #[serde(default = "client_id")]
+    #[schemars(regex(pattern = NAME))]
     pub oauth2_proxy_client_id: String,
 
-    /// Keycloak's address. If not set: https://keycloak.DOMAIN_NAME.
+    /// The proxy's kind of provider.
+    #[serde(default = "provider")]
+    #[schemars(regex(pattern = NAME))]
+    pub oauth2_proxy_provider: String,
+
+    /// Where people come back to from Keycloak.
+    #[serde(default)]
+    #[schemars(regex(pattern = URL), transform = default_from("https://${devpi_dashboard_hostname}/oauth2/callback"))]
+    pub oauth2_proxy_redirect_url: String,
+
+    /// Where the proxy keeps sessions: in a Valkey of the namespace, or in the cookie.
+    #[serde(default)]
+    pub oauth2_proxy_session_store_type: Sessions,
+
+    /// The name of that Valkey.
+    #[serde(default = "redis_service")]
+    #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
+    pub oauth2_proxy_redis_service: String,
+
+    /// The proxy's image.
+    #[serde(default = "proxy_image")]
+    #[schemars(regex(pattern = IMAGE))]
+    pub oauth2_proxy_image: String,
+
+    /// Valkey's image.
+    #[serde(default)]
     #[schemars(
-        transform = derived,
-        extend("x-thinkube-unused" = "This version does not register a client in Keycloak.")
+        regex(pattern = IMAGE),
+        transform = default_from("${harbor_registry}/${harbor_project}/valkey:7.2-alpine")
     )]
-    pub keycloak_url: Option<String>,
+    pub oauth2_proxy_redis_image: String,
+
+    /// Keycloak's address.
+    #[serde(default)]
+    #[schemars(regex(pattern = URL), transform = default_from("https://keycloak.${domain_name}"))]
+    pub keycloak_url: String,
 
     /// The realm whose users may see the dashboard.
-    #[serde(default = "keycloak_realm")]
-    #[schemars(extend("x-thinkube-unused" = "This version does not register a client in Keycloak."))]
+    #[serde(default = "realm")]
+    #[schemars(regex(pattern = NAME))]
     pub keycloak_realm: String,
 
-    /// Keycloak's administrator.
-    #[serde(default = "admin_username")]
-    #[schemars(extend("x-thinkube-unused" = "This version does not register a client in Keycloak."))]
+    /// A Secret, NAMESPACE/NAME, whose key ca.crt the proxy trusts for Keycloak. Needed where no public authority vouches.
+    #[serde(default)]
+    #[schemars(regex(pattern = SECRET), transform = unset)]
+    pub keycloak_ca_secret: Option<String>,
+
+    /// Keycloak's administrator, in realm master.
+    #[serde(default = "admin")]
+    #[schemars(regex(pattern = NAME))]
     pub admin_username: String,
 
-    // The next three have no default: a path on the operator's machine that nothing reads would be recorded as if it
-    // had been used.
+    // What nothing reads has no default: it would be recorded as if it had been used.
+    /// The user that owns an operator's files in the Ansible playbooks.
+    #[serde(default)]
+    #[schemars(transform = unset, extend("x-thinkube-unused" = "The host writes files as the user who runs it."))]
+    pub system_username: Option<String>,
+
     /// The kubeconfig of the Ansible playbooks.
+    #[serde(default)]
     #[schemars(
-        transform = derived,
+        transform = unset,
         extend("x-thinkube-unused" = "The host speaks to the cluster, with the kubeconfig that it is given.")
     )]
     pub kubeconfig: Option<String>,
 
     /// The kubectl of the Ansible playbooks.
-    #[schemars(transform = derived, extend("x-thinkube-unused" = "Nothing runs kubectl."))]
+    #[serde(default)]
+    #[schemars(transform = unset, extend("x-thinkube-unused" = "Nothing runs kubectl."))]
     pub kubectl_bin: Option<String>,
 
     /// The helm of the Ansible playbooks.
-    #[schemars(transform = derived, extend("x-thinkube-unused" = "Nothing runs helm."))]
+    #[serde(default)]
+    #[schemars(transform = unset, extend("x-thinkube-unused" = "Nothing runs helm."))]
     pub helm_bin: Option<String>,
 }
 
+/// How requests come into the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "with them the schema has a list of schemas instead of one of names")]
+pub enum By {
+    #[default]
+    Ingress,
+    Gateway,
+}
+
+/// Where the proxy keeps sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "with them the schema has a list of schemas instead of one of names")]
+pub enum Sessions {
+    #[default]
+    Redis,
+    Cookie,
+}
+
+macro_rules! defaults {
+    ($($name:ident = $value:literal;)*) => {$(
+        fn $name() -> String {
+            $value.to_owned()
+        }
+    )*};
+}
+
+defaults! {
+    devpi = "devpi";
+    stable = "stable";
+    storage_size = "5Gi";
+    gateway_name = "thinkube-gateway";
+    gateway_namespace = "gateway-system";
+    library = "library";
+    pull_secret = "default/harbor-pull-secret";
+    client_id = "oauth2-proxy-devpi";
+    provider = "keycloak-oidc";
+    redis_service = "ephemeral-redis";
+    proxy_image = "quay.io/oauth2-proxy/oauth2-proxy:v7.15.3";
+    realm = "thinkube";
+    admin = "admin";
+}
+
 /// A setting that may be left out, but not be null: schemars makes both of an `Option`.
-fn derived(schema: &mut Schema) {
+fn unset(schema: &mut Schema) {
     schema.insert("type".to_owned(), "string".into());
     schema.remove("default");
 }
 
-fn devpi_namespace() -> String {
-    "devpi".to_owned()
-}
-
-fn devpi_index_name() -> String {
-    "stable".to_owned()
-}
-
-fn devpi_storage_size() -> String {
-    "5Gi".to_owned()
-}
-
-fn oauth2_proxy_enabled() -> bool {
+fn yes() -> bool {
     true
 }
 
-fn harbor_project() -> String {
-    "library".to_owned()
-}
-
-fn oauth2_proxy_client_id() -> String {
-    "oauth2-proxy-devpi".to_owned()
-}
-
-fn keycloak_realm() -> String {
-    "thinkube".to_owned()
-}
-
-fn admin_username() -> String {
-    "admin".to_owned()
-}
-
-/// The settings with everything worked out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site {
-    /// DevPI's namespace.
-    pub namespace: String,
-    /// The dashboard's host name.
-    pub dashboard: String,
-    /// The API's host name.
-    pub api: String,
-    /// USER/INDEX of the platform's index.
-    pub index: String,
-    /// The server's image.
-    pub image: String,
-    /// The size of the volume.
-    pub storage: String,
-    /// The Secret with the certificate of both host names.
-    pub tls_secret: String,
-    /// Whether the dashboard is behind the OAuth2 proxy.
-    pub sign_on: bool,
-}
-
-/// The devpi-server of the image whose behaviour this plugin was written for.
-const SERVER_VERSION: &str = "6.20.1";
-
-impl Site {
-    /// Works out what is not set.
+impl Settings {
+    /// What no schema can say.
     ///
     /// # Errors
-    /// If the two hosts are one: the API's Ingress has no authentication, so it would open the dashboard.
-    pub fn new(settings: &Settings, namespace: &str) -> Result<Self, Problem> {
-        let in_domain = |set: &Option<String>, host: &str| {
-            set.clone().unwrap_or_else(|| format!("{host}.{}", settings.domain_name))
-        };
-        let dashboard = in_domain(&settings.devpi_dashboard_hostname, "devpi");
-        let api = in_domain(&settings.devpi_api_hostname, "devpi-api");
-        if dashboard == api {
-            return Err(Problem::invalid_settings(
-                "/devpi_api_hostname",
-                format!("the dashboard has this name too ({api}); the API is open, so they must differ"),
-            ));
+    /// If the two hosts are one: the API's route has no authentication, so it would open the dashboard.
+    pub fn check(&self) -> Result<(), Problem> {
+        if self.devpi_dashboard_hostname == self.devpi_api_hostname {
+            let message = format!(
+                "the dashboard has this name too ({}); the API is open, so they must differ",
+                self.devpi_api_hostname
+            );
+            return Err(Problem::invalid_settings("/devpi_api_hostname", message));
         }
-        let registry = in_domain(&settings.harbor_registry, "harbor");
-        // The original pulls `/library/devpi:latest` whatever harbor_project says. A tag that moves makes two nodes
-        // run two servers and an upgrade a matter of chance, so the server's version is the tag.
-        let image = settings
-            .devpi_image
-            .clone()
-            .unwrap_or_else(|| format!("{registry}/{}/devpi:{SERVER_VERSION}", settings.harbor_project));
-        let tls_secret =
-            settings.tls_secret_name.clone().unwrap_or_else(|| format!("{namespace}-tls-secret"));
-        Ok(Self {
-            namespace: namespace.to_owned(),
-            dashboard,
-            api,
-            index: format!("root/{}", settings.devpi_index_name),
-            image,
-            storage: settings.devpi_storage_size.clone(),
-            tls_secret,
-            sign_on: settings.oauth2_proxy_enabled,
-        })
+        Ok(())
+    }
+
+    /// USER/INDEX of the platform's index.
+    pub fn index(&self) -> String {
+        format!("root/{}", self.devpi_index_name)
+    }
+
+    /// The API's address.
+    pub fn api(&self) -> String {
+        format!("https://{}", self.devpi_api_hostname)
+    }
+
+    /// The dashboard's address.
+    pub fn dashboard(&self) -> String {
+        format!("https://{}", self.devpi_dashboard_hostname)
+    }
+
+    /// How requests come into the cluster.
+    pub fn routing(&self) -> Routing {
+        match self.routing {
+            By::Ingress => Routing::Ingress { class: "nginx".to_owned() },
+            By::Gateway => Routing::Gateway {
+                namespace: self.gateway_namespace.clone(),
+                name: self.gateway_name.clone(),
+            },
+        }
     }
 }

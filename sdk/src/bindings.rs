@@ -30,24 +30,35 @@ pub mod checks {
     });
 }
 
-/// `workstation`, whose context is that of `lifecycle`.
+/// `operations` alone, with the types of the world above.
+pub mod operations {
+    wit_bindgen::generate!({
+        inline: "package thinkube:sdk; world operations { export thinkube:plugin/operations@0.1.0; }",
+        path: "../wit/0.1.0",
+        world: "thinkube:sdk/operations",
+        with: {
+            "thinkube:plugin/types@0.1.0": crate::bindings::plugin::thinkube::plugin::types,
+            "thinkube:plugin/plan@0.1.0": crate::bindings::plugin::thinkube::plugin::plan,
+        },
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "export_operations",
+        default_bindings_module: "thinkube_sdk::bindings::operations",
+    });
+}
+
+/// `workstation` alone, with the types of the world above.
 pub mod workstation {
     wit_bindgen::generate!({
         inline: "package thinkube:sdk; world workstation { export thinkube:plugin/workstation@0.1.0; }",
         path: "../wit/0.1.0",
         world: "thinkube:sdk/workstation",
+        with: {
+            "thinkube:plugin/types@0.1.0": crate::bindings::plugin::thinkube::plugin::types,
+        },
         additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
-        export_macro_name: "export_workstation_in_a_world_that_imports_lifecycle",
+        export_macro_name: "export_workstation",
         default_bindings_module: "thinkube_sdk::bindings::workstation",
-        with: {
-            "thinkube:plugin/types@0.1.0": super::plugin::thinkube::plugin::types,
-            "thinkube:plugin/plan@0.1.0": super::plugin::thinkube::plugin::plan,
-            "thinkube:plugin/lifecycle@0.1.0": super::plugin::exports::thinkube::plugin::lifecycle,
-        },
     });
-
-    /// The world that exports `workstation` and, for it to speak of, `lifecycle`; as the linker reads worlds.
-    pub static WORLD: &[u8; include_bytes!(concat!(env!("OUT_DIR"), "/workstation")).len()] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/workstation"));
 }

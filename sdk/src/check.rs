@@ -12,7 +12,8 @@ impl Check {
         Self::new(name, title, Probe::Ready(object.into()))
     }
 
-    /// Holds when the object exists. CEL variable: `object`.
+    /// Holds when the object exists. CEL variables: `object`, and `certificate` of a TLS Secret: `dnsNames`, `notAfter` and
+    /// `secondsLeft`.
     pub fn object(name: impl Into<String>, title: impl Into<String>, object: impl Into<ObjectRef>) -> Self {
         Self::new(name, title, Probe::Object(object.into()))
     }
@@ -38,6 +39,12 @@ impl Check {
             severity: Severity::Error,
             remedy: None,
         }
+    }
+
+    /// The same check under another name: a name is unique in a plan.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Holds when this CEL expression yields true.

@@ -1,10 +1,12 @@
 //! From the contract's functions to the author's. Only the export macro names this.
 
 use crate::bindings::checks::exports::thinkube::plugin::checks;
+use crate::bindings::operations::exports::thinkube::plugin::operations;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::workstation::exports::thinkube::plugin::workstation;
 use crate::{
-    Context, Descriptor, Evaluate, Observation, Outcome, Plugin, Problem, Setup, Verdict, Workstation,
+    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
+    Setup, Verdict, Workstation,
 };
 use std::marker::PhantomData;
 
@@ -30,6 +32,20 @@ impl<P: Evaluate> checks::Guest for Adapter<P> {
     }
 }
 
+impl<P: Operations> operations::Guest for Adapter<P> {
+    fn operations() -> Vec<Operation> {
+        P::operations()
+    }
+
+    fn plan_operation(
+        name: String,
+        arguments: String,
+        context: lifecycle::Context,
+    ) -> Result<Outcome, Problem> {
+        P::plan_operation(&name, Arguments::new(arguments), &Context::parse(context)?)
+    }
+}
+
 impl<P: Workstation> workstation::Guest for Adapter<P> {
     fn plan_workstation(context: lifecycle::Context) -> Result<Setup, Problem> {
         P::setup(&Context::parse(context)?)
@@ -37,10 +53,39 @@ impl<P: Workstation> workstation::Guest for Adapter<P> {
 }
 
 /// Makes a component of a type that implements [`Plugin`](crate::Plugin). What else it offers is named after it, in any
-/// order: `checks` for its [`Evaluate`](crate::Evaluate), `workstation` for its [`Workstation`](crate::Workstation). On a
-/// target other than WebAssembly it exports nothing.
+/// order: `checks` for its [`Evaluate`](crate::Evaluate), `operations` for its [`Operations`](crate::Operations),
+/// `workstation` for its [`Workstation`](crate::Workstation). On a target other than WebAssembly it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
+    (@ checks $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+            $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
+        };
+    };
+    (@ operations $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> ::std::vec::Vec<$crate::Operation> = <$plugin as $crate::Operations>::operations;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+            $crate::bindings::operations::export_operations!(Exported with_types_in $crate::bindings::operations);
+        };
+    };
+    (@ workstation $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: $crate::SetupOf<$plugin> = <$plugin as $crate::Workstation>::setup;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+            $crate::bindings::workstation::export_workstation!(
+                Exported with_types_in $crate::bindings::workstation
+            );
+        };
+    };
     ($plugin:ty $(, $offer:ident)* $(,)?) => {
         // Natively the linker would not take the names of the exports. The type is used all the same, so that a
         // private one is not reported as dead code.
@@ -49,36 +94,8 @@ macro_rules! export_plugin {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
+            $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
         };
-        $($crate::__export_offer!($offer, $plugin);)*
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __export_offer {
-    (checks, $plugin:ty) => {
-        #[cfg(not(target_family = "wasm"))]
-        const _: fn($crate::Observation) -> $crate::Verdict = <$plugin as $crate::Evaluate>::evaluate;
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
-        };
-    };
-    (workstation, $plugin:ty) => {
-        #[cfg(not(target_family = "wasm"))]
-        const _: $crate::SetupOf<$plugin> = <$plugin as $crate::Workstation>::setup;
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            type Exported = $crate::Adapter<$plugin>;
-            $crate::__export_thinkube_plugin_workstation_0_1_0_cabi!(
-                Exported with_types_in $crate::bindings::workstation::exports::thinkube::plugin::workstation
-            );
-            #[unsafe(link_section = "component-type:thinkube-sdk:workstation")]
-            static WORLD: [u8; $crate::bindings::workstation::WORLD.len()] =
-                *$crate::bindings::workstation::WORLD;
-        };
+        $($crate::export_plugin!(@ $offer $plugin);)*
     };
 }

@@ -55,8 +55,10 @@ mod context;
 mod descriptor;
 mod export;
 mod external;
+mod image;
 pub mod log;
 mod object;
+mod operation;
 mod plan;
 mod pod_files;
 pub mod recipes;
@@ -69,23 +71,26 @@ pub mod testing;
 pub mod bindings;
 
 pub use bindings::checks::exports::thinkube::plugin::checks::{Observation, Status, Verdict};
+pub use bindings::operations::exports::thinkube::plugin::operations::Operation;
 pub use bindings::plugin::exports::thinkube::plugin::lifecycle::{
-    Dependency, Descriptor, Installed, KindPermission, Outcome, Permission, Scope, SecretInput,
+    Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput,
 };
 pub use bindings::plugin::thinkube::plugin::plan::{
-    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall, Plan, Probe,
-    RandomText, ServiceTarget, Severity, Stage, Step,
+    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall, Outcome, Plan,
+    Probe, RandomText, ServiceTarget, Severity, Stage, Step,
 };
 pub use bindings::plugin::thinkube::plugin::types::{
-    Answer, Fact, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
+    Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
 };
 pub use bindings::workstation::exports::thinkube::plugin::workstation::{HomeDirectory, HomeFile, Setup};
 pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
 pub use external::External;
+pub use image::Image;
 pub use k8s_openapi;
 pub use object::Object;
+pub use operation::{Arguments, Operations};
 pub use pod_files::PodFiles;
 pub use schemars;
 pub use secret::Secret;
@@ -135,6 +140,17 @@ pub trait Workstation: Plugin {
 
 #[doc(hidden)]
 pub type SetupOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<Setup, Problem>;
+
+/// Marks a setting that may be left out, because the host then works it out of others:
+/// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's
+/// value, `${NAME:dashed}` with a dash for each dot, `$$` a dollar sign.
+pub fn default_from(text: &'static str) -> impl FnMut(&mut schemars::Schema) {
+    move |schema| {
+        // What serde would fill in is not what the operator gets.
+        schema.remove("default");
+        schema.insert("x-thinkube-default".to_owned(), text.into());
+    }
+}
 
 /// The JSON Schema 2020-12 of a settings type, without references, so that every setting is said in one place.
 pub fn schema_of<S: JsonSchema>() -> String {

@@ -1,4 +1,4 @@
-use crate::{Check, External, Object, Outcome, Plan, PodFiles, Secret, Stage};
+use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, PodFiles, Secret, Stage, Step};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -76,6 +76,18 @@ impl Stage {
     /// Files in running pods.
     pub fn pod_files(mut self, files: PodFiles) -> Self {
         self.steps.push(files.into());
+        self
+    }
+
+    /// Only in an operation: new pods for a Deployment, StatefulSet or DaemonSet of the release.
+    pub fn restart(mut self, workload: ObjectRef) -> Self {
+        self.steps.push(Step::Restart(workload));
+        self
+    }
+
+    /// An image that the host builds and pushes.
+    pub fn image(mut self, image: Image) -> Self {
+        self.steps.push(image.into());
         self
     }
 

@@ -46,6 +46,12 @@ impl Secret {
         self.entry(key, SecretSource::Random(RandomText { bytes, encoding }))
     }
 
+    /// Only in an operation: so many bytes of randomness, made anew in place of those that are there. The keys of the
+    /// release's Secret that the operation does not name stay.
+    pub fn renewed(self, key: impl Into<String>, bytes: u32, encoding: Encoding) -> Self {
+        self.entry(key, SecretSource::Renewed(RandomText { bytes, encoding }))
+    }
+
     /// A key of another Secret, followed when it changes. Needs [`Permission::CopySecret`](crate::Permission).
     pub fn copy(self, key: impl Into<String>, from: SecretKey) -> Self {
         self.entry(key, SecretSource::Copy(from))

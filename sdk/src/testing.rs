@@ -5,12 +5,13 @@ use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
-    Answer, Check, Context, Descriptor, Fact, Installed, Outcome, Plan, Plugin, Problem, Query, Setup, Step,
-    Workstation,
+    Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
+    Problem, Query, Setup, Step, Workstation,
 };
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;
+use thinkube_validate::SettingsSchema;
 
 /// The host bounds the rounds too. A plugin that needs more does not ask for what it can know it will need.
 const MAX_ROUNDS: usize = 8;
@@ -21,6 +22,15 @@ const MAX_ROUNDS: usize = 8;
 /// If there is no plan; the message says why. Use [`Case`] to look at the reason.
 pub fn plan<P: Plugin>(settings: Value) -> Planned {
     Case::<P>::new(settings).run().unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+}
+
+/// Plans the operation of this name on a release with these settings, with these arguments and no facts.
+///
+/// # Panics
+/// If there is no plan; the message says why. Use [`Case::operate`] to look at the reason.
+pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
+    let planned = Case::<P>::new(settings).operate(name, arguments);
+    planned.unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
 }
 
 /// What the plugin wants in a home with these settings.
@@ -47,8 +57,11 @@ pub fn schema<P: Plugin>() -> Value {
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The settings do not fit the schema: the host would not call the plugin. Each is `PATH: MESSAGE`.
+    /// The settings, or the arguments of an operation, do not fit the schema: the host would not call the plugin. Each is
+    /// `PATH: MESSAGE`.
     Schema(Vec<String>),
+    /// The plugin has no operation of this name.
+    NoOperation(String),
     /// The plugin's own answer.
     Problem(Problem),
     /// The plugin asked for a fact that this case does not answer.
@@ -60,7 +73,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(faults) => write!(f, "the settings do not fit the schema: {}", faults.join("; ")),
+            Self::Schema(faults) => {
+                write!(f, "what was given does not fit the schema: {}", faults.join("; "))
+            }
+            Self::NoOperation(name) => write!(f, "the plugin has no operation `{name}`"),
             Self::Problem(problem) => write!(f, "{problem:?}"),
             Self::Unanswered(query) => write!(f, "the plugin asks for {query:?}; answer it with Case::facts"),
             Self::Rounds => write!(f, "the plugin still asks for facts after {MAX_ROUNDS} rounds"),
@@ -123,20 +139,23 @@ impl<P: Plugin> Case<P> {
     /// # Errors
     /// A [`Refusal`] when there is no plan.
     pub fn run(self) -> Result<Planned, Refusal> {
-        let (mut context, answer) = self.context()?;
-        for _ in 0..MAX_ROUNDS {
-            let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
-            match P::plan(&parsed).map_err(Refusal::Problem)? {
-                Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
-                Outcome::Needs(queries) => {
-                    for query in queries {
-                        let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
-                        context.facts.push(Fact { query, answer });
-                    }
-                }
-            }
-        }
-        Err(Refusal::Rounds)
+        self.ask(|context| P::plan(context))
+    }
+
+    /// Runs the operation of this name on the release, instead of installing it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is no plan.
+    pub fn operate(self, name: &str, arguments: Value) -> Result<Planned, Refusal>
+    where
+        P: Operations,
+    {
+        let operation = P::operations().into_iter().find(|operation| operation.name == name);
+        let operation = operation.ok_or_else(|| Refusal::NoOperation(name.to_owned()))?;
+        let schema = serde_json::from_str(&operation.arguments_schema)
+            .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
+        let arguments = settled(schema, arguments)?.to_string();
+        self.ask(|context| P::plan_operation(name, Arguments::new(arguments.clone()), context))
     }
 
     /// Asks for the setup of a home.
@@ -151,33 +170,38 @@ impl<P: Plugin> Case<P> {
         P::setup(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
     }
 
-    /// What the host would tell the plugin before it asks for facts, and who answers those.
-    fn context(mut self) -> Result<(lifecycle::Context, Box<Answering>), Refusal> {
-        crate::log::native::take();
-        let schema = schema::<P>();
-        fill_defaults(&schema, &mut self.settings);
-        // The engine that the host uses: a pattern that it cannot match must fail here too.
-        let validator = jsonschema::options()
-            .with_draft(jsonschema::Draft::Draft202012)
-            .should_validate_formats(true)
-            .with_pattern_options(jsonschema::PatternOptions::regex())
-            .build(&schema)
-            .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
-        let faults: Vec<String> = validator
-            .iter_errors(&self.settings)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        if !faults.is_empty() {
-            return Err(Refusal::Schema(faults));
+    fn ask(
+        self,
+        plan: impl Fn(&Context<P::Settings>) -> Result<Outcome, Problem>,
+    ) -> Result<Planned, Refusal> {
+        let (mut context, answer) = self.context()?;
+        for _ in 0..MAX_ROUNDS {
+            let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
+            match plan(&parsed).map_err(Refusal::Problem)? {
+                Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
+                Outcome::Needs(queries) => {
+                    for query in queries {
+                        let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
+                        context.facts.push(Fact { query, answer });
+                    }
+                }
+            }
         }
+        Err(Refusal::Rounds)
+    }
+
+    /// What the host would tell the plugin before it asks for facts, and who answers those.
+    fn context(self) -> Result<(lifecycle::Context, Box<Answering>), Refusal> {
+        crate::log::native::take();
+        let settings = settled(schema::<P>(), self.settings)?;
         let descriptor = P::describe();
         let release = self.release.unwrap_or(descriptor.name);
-        let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
+        let setting = descriptor.namespace_setting.and_then(|name| settings.get(&name));
         let namespace = setting.and_then(Value::as_str).unwrap_or(&release).to_owned();
         let context = lifecycle::Context {
             release,
             namespace,
-            settings: self.settings.to_string(),
+            settings: settings.to_string(),
             facts: Vec::new(),
             kubernetes_version: self.kubernetes_version,
             installed: self.installed,
@@ -257,17 +281,8 @@ impl Planned {
     }
 }
 
-fn fill_defaults(schema: &Value, settings: &mut Value) {
-    let (Some(Value::Object(properties)), Value::Object(settings)) = (schema.get("properties"), settings)
-    else {
-        return;
-    };
-    for (name, property) in properties {
-        if let (None, Some(default)) = (settings.get(name), property.get("default")) {
-            settings.insert(name.clone(), default.clone());
-        }
-        if let Some(value) = settings.get_mut(name) {
-            fill_defaults(property, value);
-        }
-    }
+/// What was given with the defaults, judged by the code that the host uses: what it refuses must fail here too.
+fn settled(schema: Value, given: Value) -> Result<Value, Refusal> {
+    let schema = SettingsSchema::new(schema).map_err(|error| Refusal::Schema(vec![error.to_string()]))?;
+    schema.settle(given).map_err(|faults| Refusal::Schema(faults.iter().map(ToString::to_string).collect()))
 }

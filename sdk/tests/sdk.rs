@@ -191,7 +191,7 @@ fn the_descriptor_gets_the_schema_of_the_settings_type() {
     assert_eq!((descriptor.title.as_str(), descriptor.version.as_str()), ("probing", "1.2.3"));
     let stated: Value = serde_json::from_str(&descriptor.settings_schema).expect("a schema is JSON");
     assert_eq!(stated, schema::<Probing>());
-    assert!(jsonschema::draft202012::meta::is_valid(&stated));
+    thinkube_validate::SettingsSchema::new(stated.clone()).expect("the host takes it");
     assert_eq!(stated["additionalProperties"], false);
     assert_eq!(stated["properties"]["space"]["description"], "Where it goes.");
     assert!(!descriptor.settings_schema.contains("$ref"), "every setting is said in its place");

@@ -10,12 +10,8 @@ import json
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.lifecycle import (
-    Context,
     Descriptor,
     KindPermission,
-    Outcome,
-    Outcome_Needs,
-    Outcome_Plan,
     Permission_Emit,
     Permission_Read,
     Scope_OwnNamespace,
@@ -27,6 +23,9 @@ from wit_world.imports.plan import (
     ObjectStep,
     OnChange,
     OnUninstall,
+    Outcome,
+    Outcome_Needs,
+    Outcome_Plan,
     Plan,
     Probe_Object,
     Severity,
@@ -35,6 +34,7 @@ from wit_world.imports.plan import (
 )
 from wit_world.imports.types import (
     Answer_Served,
+    Context,
     Located,
     ObjectRef,
     Problem_InvalidSettings,

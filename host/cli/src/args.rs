@@ -1,4 +1,6 @@
 use crate::exit;
+use crate::operation::RunArgs;
+use crate::secrets::SecretArgs;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Install or change a release
     Apply(ApplyArgs),
+    /// Carry out an operation that a plugin offers on its release
+    Run(RunArgs),
     /// Ask whether a release works
     Check(CheckArgs),
     /// Show what is installed
@@ -177,6 +181,8 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub connection: ClusterArgs,
     #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     /// Write the facts that the plan depends on to a file, for --facts
     #[arg(long, value_name = "FILE", requires = "cluster")]
@@ -193,6 +199,8 @@ pub(crate) struct ApplyArgs {
     #[command(flatten)]
     pub connection: ClusterArgs,
     #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     /// Do not ask
     #[arg(short, long)]
@@ -203,7 +211,10 @@ pub(crate) struct ApplyArgs {
     /// Apply the objects of all stages and wait for nothing: no readiness, no gates, no health checks
     #[arg(long)]
     pub no_wait: bool,
-    /// Take over an object that is there already and belongs to no release
+    /// Go on though this preflight check does not hold; `all` is every one
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub ignore_preflight_errors: Vec<String>,
+    /// Take over an object that is there already and belongs to no release; External/STEP is a resource outside the cluster
     #[arg(long, value_name = "KIND/[NAMESPACE/]NAME")]
     pub adopt: Vec<thinkube_engine::Adopt>,
 }
@@ -242,6 +253,8 @@ pub(crate) struct UninstallArgs {
     #[command(flatten)]
     pub connection: ClusterArgs,
     #[command(flatten)]
+    pub secrets: SecretArgs,
+    #[command(flatten)]
     pub http: HttpArgs,
     /// Do not ask
     #[arg(short, long)]
@@ -249,6 +262,9 @@ pub(crate) struct UninstallArgs {
     /// Delete what the plan retains too: volumes and their data
     #[arg(long)]
     pub delete_data: bool,
+    /// Delete the images that were built for it from their registries too
+    #[arg(long)]
+    pub delete_images: bool,
     /// Longest time for the objects to be gone
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
     pub timeout: Duration,
@@ -260,7 +276,7 @@ pub(crate) struct Completion {
     pub shell: clap_complete::Shell,
 }
 
-fn parse_setting(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE is expected".to_owned()),
@@ -273,7 +289,7 @@ fn parse_resolve(text: &str) -> Result<(String, IpAddr), String> {
     if host.is_empty() { Err("HOST=ADDRESS is expected".to_owned()) } else { Ok((host.to_owned(), address)) }
 }
 
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let expected = || "a number with s, m or h is expected, for example 90s".to_owned();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let number: u64 = number.parse().map_err(|_| expected())?;

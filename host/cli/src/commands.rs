@@ -6,14 +6,14 @@ use crate::args::{
 };
 use crate::failure::Failure;
 use crate::show::{self, Progress};
-use crate::{args, exit, inputs, out, workstation};
+use crate::{args, exit, inputs, operation, out, workstation};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Grants, Installed, Permission, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
-    Planned, Release, UninstallOptions, Unused, unless_interrupted,
+    Planned, Release, SecretInputs, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -29,6 +29,30 @@ impl Style {
     pub(crate) fn progress(self) -> Progress {
         Progress::new(!self.quiet)
     }
+
+    /// Says what the plugin logged, and settings that had no effect.
+    pub(crate) fn said(self, log: &[LogLine], unused: &[Unused]) {
+        if self.quiet {
+            return;
+        }
+        for line in log {
+            out::to_stderr(&show::log_line(line));
+        }
+        for unused in unused {
+            out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+        }
+    }
+
+    /// Says what a plugin asks for that its release was not granted.
+    pub(crate) fn wider(self, release: &str, granted: &[Permission], requested: &[Permission]) {
+        let wider = widened(granted, requested);
+        if !wider.is_empty() && !self.quiet {
+            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
+            out::warn(&format!(
+                "the plugin asks for more than release {release} was granted; --grant-requested grants it:{wider}"
+            ));
+        }
+    }
 }
 
 pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -38,6 +62,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
     match command {
         // Ends by itself, so that the record says how far it came.
         Command::Apply(args) => apply(style, args, &interrupted).await,
+        Command::Run(args) => operation::run(style, args, &interrupted).await,
         Command::Inspect(args) => unless_interrupted(&interrupted, inspect(style, args)).await,
         Command::Render(args) => unless_interrupted(&interrupted, render(style, args)).await,
         Command::Plan(args) => unless_interrupted(&interrupted, plan(style, args)).await,
@@ -91,8 +116,12 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
 }
 
 async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
-    let PlanArgs { inputs, offline, cluster, connection, http, record_facts, exit_code } = args;
+    let PlanArgs { inputs, offline, cluster, connection, secrets, http, record_facts, exit_code } = args;
+    let sources = secrets.sources()?;
     if !cluster {
+        if !sources.is_empty() {
+            return Err(Failure::command_line("--secret needs --cluster: a plan alone holds no values"));
+        }
         let facts = inputs::facts(&offline)?;
         let source = FactSource::Recorded(&facts);
         let (loaded, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
@@ -108,7 +137,7 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
         let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
         std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
     }
-    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), false)?;
+    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, false).await?;
     let preview =
         thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http.options())
             .await?;
@@ -123,13 +152,25 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
-    let ApplyArgs { inputs, connection, http, yes, timeout, no_wait, adopt } = args;
+    let ApplyArgs {
+        inputs,
+        connection,
+        secrets,
+        http,
+        yes,
+        timeout,
+        no_wait,
+        adopt,
+        ignore_preflight_errors: ignore_preflight,
+    } = args;
+    let sources = secrets.sources()?;
     let http = http.options();
     let progress = style.progress();
-    let (loaded, cluster, planned, secrets) = unless_interrupted(interrupted, async {
+    let (loaded, cluster, planned, secrets, shown) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
         let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
-        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), true)?;
+        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, true).await?;
+        let mut shown = Vec::new();
         if !yes {
             let preview =
                 thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
@@ -138,11 +179,12 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
             if preview.changes() {
                 confirm(&format!("Apply this to {}?", cluster.server())).await?;
             }
+            shown = preview.images;
         }
-        Ok::<_, Failure>((loaded, cluster, planned, secrets))
+        Ok::<_, Failure>((loaded, cluster, planned, secrets, shown))
     })
     .await?;
-    let request = ApplyRequest { timeout, adopt, http, wait: !no_wait };
+    let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait, shown };
     let events = |event| progress.show(&event);
     let applied =
         thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;
@@ -194,28 +236,32 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, http, yes, delete_data, timeout } = args;
+    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, delete_images, timeout } =
+        args;
+    let sources = secrets.sources()?;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
         let release = known_release(&cluster, &name).await?;
-        out::to_stderr(&show::uninstalling(&release, delete_data));
+        out::to_stderr(&show::uninstalling(&release, delete_data, delete_images));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
-    let secrets = release.as_ref().map(inputs::secrets_of).unwrap_or_default();
-    let options = UninstallOptions { delete_data, timeout };
+    let secrets = match &release {
+        Some(release) => {
+            sources.are_of(&inputs::granted_inputs(release).map(|(name, _)| name).collect::<Vec<_>>())?;
+            inputs::secrets_of(release, SecretInputs::default(), &sources, &cluster).await?
+        }
+        None => SecretInputs::default(),
+    };
+    let request = UninstallRequest {
+        objects: UninstallOptions { delete_data, timeout },
+        http: http.options(),
+        delete_images,
+    };
     let events = |event| progress.show(&event);
-    let taken = thinkube_engine::uninstall(
-        &cluster,
-        &name,
-        release.as_ref(),
-        &secrets,
-        &http.options(),
-        &options,
-        &events,
-    )
-    .await?;
+    let taken =
+        thinkube_engine::uninstall(&cluster, &name, release.as_ref(), &secrets, &request, &events).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken)),
         Output::Json => out::json(&taken),
@@ -230,7 +276,7 @@ fn completion(name: &str, args: &Completion) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
+pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
     let ClusterArgs { kubeconfig, context, home_namespace } = args;
     let options =
         Connect { kubeconfig: kubeconfig.clone(), context: context.clone(), home: home_namespace.clone() };
@@ -238,7 +284,7 @@ async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
 }
 
 /// The release that must be there.
-async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
+pub(crate) async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
     Ok(thinkube_engine::release(cluster, name).await?)
 }
 
@@ -267,17 +313,17 @@ async fn plan_on(
         settings: release.plan.settings.clone(),
         revision: release.revision,
     });
-    let mut grants = inputs::grants(inputs)?;
-    if let (None, Some(release), false) = (&grants, &release, inputs.grant_requested) {
-        // What was not granted then is not granted now because nobody says anything.
-        let granted = release.plan.granted.clone();
-        let requested = loaded.descriptor.requests();
-        warn_of_wider(style, name, &granted, &requested);
-        grants = Some(Grants { permissions: granted });
-    }
+    // What was not granted then is not granted now because nobody says anything.
+    let held = release.as_ref().filter(|_| !inputs.grant_requested).map(|release| &release.plan.granted);
+    let held = held.map(|granted| Grants { permissions: granted.clone() });
+    let given = inputs::grants(inputs)?;
+    let said = given.is_some();
     let facts = FactSource::Cluster(cluster);
-    let planned =
-        plan_with(style, &loaded, inputs, grants, facts, cluster.version().to_owned(), installed).await?;
+    let version = cluster.version().to_owned();
+    let planned = plan_with(style, &loaded, inputs, given.or(held), facts, version, installed).await?;
+    if !said {
+        style.wider(name, &planned.plan.granted, &planned.plan.requested);
+    }
     Ok((loaded, planned, release))
 }
 
@@ -299,32 +345,8 @@ async fn plan_with(
         installed,
     };
     let planned = thinkube_engine::plan(loaded, request).await?;
-    notices(style, &planned.log, &planned.unused);
+    style.said(&planned.log, &planned.unused);
     Ok(planned)
-}
-
-/// What the plugin logged, and settings without effect.
-pub(crate) fn notices(style: Style, log: &[LogLine], unused: &[Unused]) {
-    if style.quiet {
-        return;
-    }
-    for line in log {
-        out::to_stderr(&show::log_line(line));
-    }
-    for unused in unused {
-        out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
-    }
-}
-
-/// What a plugin asks for that its release was not granted.
-pub(crate) fn warn_of_wider(style: Style, release: &str, granted: &[Permission], requested: &[Permission]) {
-    let wider = widened(granted, requested);
-    if !wider.is_empty() && !style.quiet {
-        let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-        out::warn(&format!(
-            "the plugin asks for more than release {release} was granted; --grant-requested grants it:{wider}"
-        ));
-    }
 }
 
 /// Asks on the terminal. Where there is none, only `--yes` can say yes.

@@ -9,7 +9,7 @@ Exit codes:
   0    done
   1    the cluster or the machine failed
   2    the command line is wrong
-  3    what you named is wrong or missing: a file, a setting, a secret, a fact, a release
+  3    what you named is wrong or missing: a file, a setting, a secret, a fact, a release, an operation
   4    refused: nobody granted it, or it belongs to somebody else
   5    the plugin is at fault: no component, trapped, out of time or memory, not a valid plan
   6    a check does not hold

@@ -25,6 +25,11 @@ impl Failure {
         Self { class: None, kind: "usage", message: error.to_string().trim_end().to_owned() }
     }
 
+    /// The command line itself is wrong, in words that do not repeat it.
+    pub(crate) fn command_line(message: impl Into<String>) -> Self {
+        Self { class: None, kind: "usage", message: message.into() }
+    }
+
     /// A file the person named cannot be used.
     pub(crate) fn file(path: &Path, problem: impl std::fmt::Display) -> Self {
         Self::input(format!("{}: {problem}", path.display()))

@@ -2,13 +2,14 @@
 
 use crate::args::{OfflineInputs, PlanInputs, PluginArgs};
 use crate::failure::Failure;
+use crate::secrets::SecretSources;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
 use thinkube_engine::model::{Fact, Grants, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
-    Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SecretText, SettingsSchema,
+    Cluster, Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SettingsSchema,
 };
 
 /// No settings, grants or facts file is longer; what is, is the wrong file.
@@ -51,31 +52,28 @@ pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {
     inputs.facts.as_deref().map_or_else(|| Ok(Vec::new()), read)
 }
 
-/// The values of the secret inputs that the plan uses, from the environment. `demanded`: one that is required and
-/// missing is an error.
-pub(crate) fn secrets(
+/// The values of the secret inputs that the plan uses. `demanded`: one that is required and missing is an error.
+pub(crate) async fn secrets(
     loaded: &Loaded,
     planned: &Planned,
     release: Option<&Release>,
+    sources: &SecretSources,
+    cluster: &Cluster,
     demanded: bool,
 ) -> Result<SecretInputs, Failure> {
+    let inputs = &loaded.descriptor.secret_inputs;
+    sources.are_of(&inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>())?;
     let mut secrets = SecretInputs::default();
-    for input in &loaded.descriptor.secret_inputs {
-        let used = planned
-            .plan
-            .outline
-            .stages
-            .iter()
-            .flat_map(|stage| &stage.steps)
-            .any(|step| uses(step, &input.name));
+    for input in inputs {
+        let steps = planned.plan.outline.stages.iter().flat_map(|stage| &stage.steps);
+        let used = steps.into_iter().any(|step| uses(step, &input.name));
         let permission = Permission::SecretInput { name: input.name.clone(), env: input.env.clone() };
-        if !planned.plan.granted.contains(&permission) {
+        if !used || !planned.plan.granted.contains(&permission) {
             continue;
         }
-        // An empty variable is a mistake in a script more often than an empty password.
-        match std::env::var(&input.env).ok().filter(|value| !value.is_empty()) {
-            Some(value) if used => secrets.insert(input.name.clone(), SecretText::new(value)),
-            None if used && input.required && demanded => {
+        match sources.read(&input.name, &input.env, cluster).await? {
+            Some(value) => secrets.insert(input.name.clone(), value),
+            None if input.required && demanded => {
                 return Err(Error::SecretMissing {
                     name: input.name.clone(),
                     env: input.env.clone(),
@@ -83,12 +81,14 @@ pub(crate) fn secrets(
                 }
                 .into());
             }
-            _ => {}
+            None => {}
         }
     }
     // What the release has outside the cluster and the plan no longer wants is taken away with the inputs of then.
-    secrets.extend(release.map(secrets_of).unwrap_or_default());
-    Ok(secrets)
+    match release {
+        Some(release) => secrets_of(release, secrets, sources, cluster).await,
+        None => Ok(secrets),
+    }
 }
 
 fn uses(step: &Step, input: &str) -> bool {
@@ -100,26 +100,38 @@ fn uses(step: &Step, input: &str) -> bool {
             SecretContent::Mirror(_) => false,
         },
         Step::External(external) => external.auth.password_input().is_some_and(|name| name == input),
-        Step::Object(_) | Step::Image(_) | Step::PodFiles(_) => false,
+        Step::Object(_) | Step::Image(_) | Step::PodFiles(_) | Step::Restart(_) => false,
     }
 }
 
-/// The secrets that take away what a release has outside the cluster, as far as they are set: the release's own grants
-/// say where each may be read from.
-pub(crate) fn secrets_of(release: &Release) -> SecretInputs {
+/// `secrets`, and those that take away what a release has outside the cluster, as far as they are set: the release's own
+/// grants say which it may use.
+pub(crate) async fn secrets_of(
+    release: &Release,
+    mut secrets: SecretInputs,
+    sources: &SecretSources,
+    cluster: &Cluster,
+) -> Result<SecretInputs, Failure> {
     let wanted = |input: &str| {
         release.external.iter().any(|step| step.auth.password_input().is_some_and(|name| name == input))
     };
-    let granted = release.plan.granted.iter().filter_map(|permission| match permission {
-        Permission::SecretInput { name, env } if wanted(name) => Some((name, env)),
+    for (name, env) in granted_inputs(release).filter(|(name, _)| wanted(name)) {
+        // Stdin can be read once.
+        if secrets.get(name).is_none()
+            && let Some(value) = sources.read(name, env, cluster).await?
+        {
+            secrets.insert(name, value);
+        }
+    }
+    Ok(secrets)
+}
+
+/// The secret inputs that a release may use, with the variable of each.
+pub(crate) fn granted_inputs(release: &Release) -> impl Iterator<Item = (&str, &str)> {
+    release.plan.granted.iter().filter_map(|permission| match permission {
+        Permission::SecretInput { name, env } => Some((name.as_str(), env.as_str())),
         _ => None,
-    });
-    granted
-        .filter_map(|(name, env)| {
-            let value = std::env::var(env).ok().filter(|value| !value.is_empty())?;
-            Some((name.clone(), SecretText::new(value)))
-        })
-        .collect()
+    })
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {

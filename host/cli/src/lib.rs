@@ -5,7 +5,9 @@ mod commands;
 mod exit;
 mod failure;
 mod inputs;
+mod operation;
 mod out;
+mod secrets;
 mod show;
 mod workstation;
 

@@ -1,5 +1,7 @@
 //! How things look: text for people, JSON for programs.
 
+mod image;
+
 use crate::out;
 use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, clean, clean_line, styled, table};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Phase, Planned, PodFileChange, Preview, Release, TakenBack,
+    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, TakenBack,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -82,6 +84,18 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
             .collect();
         text.push_str(&table(&rows));
     }
+    if !loaded.operations.is_empty() {
+        heading(&mut text, "Operations");
+        for Offered { operation, .. } in &loaded.operations {
+            line!(text, "  {}: {}", operation.name, foreign(&operation.title));
+            for input in &operation.secret_inputs {
+                line!(text, "    with the secret {}", foreign(input));
+            }
+            for line in settings_table(&operation.arguments_schema).lines() {
+                line!(text, "  {line}");
+            }
+        }
+    }
     if !descriptor.dependencies.is_empty() {
         heading(&mut text, "Needs");
         let rows: Vec<Vec<String>> = descriptor
@@ -99,7 +113,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
         text.push_str(&table(&rows));
     }
     heading(&mut text, "Asks to be allowed to");
-    for permission in descriptor.requests() {
+    for permission in descriptor.asks() {
         line!(text, "  {}", foreign(permission));
     }
     heading(&mut text, "Imports");
@@ -137,7 +151,7 @@ fn settings_table(schema: &Value) -> String {
     let rows: Vec<Vec<String>> = properties
         .iter()
         .map(|(name, property)| {
-            let default = match property.get("default") {
+            let default = match property.get("default").or_else(|| property.get("x-thinkube-default")) {
                 Some(Value::String(text)) => foreign(text),
                 Some(Value::Null) | None if required.contains(&name.as_str()) => "required".to_owned(),
                 Some(Value::Null) | None => String::new(),
@@ -174,6 +188,7 @@ pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
         "contract": format!("thinkube:plugin@{}", loaded.plugin.contract_version()),
         "offers": loaded.plugin.offers(),
         "imports": loaded.plugin.imports(),
+        "operations": loaded.operations.iter().map(|offered| &offered.operation).collect::<Vec<_>>(),
         "descriptor": loaded.descriptor,
     })
 }
@@ -232,6 +247,8 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
                 let source = match &entry.source {
                     SecretSource::Input(name) => format!("secret input {name}"),
                     SecretSource::Random(random) => format!("{} random bytes, made once", random.bytes),
+                    SecretSource::Renewed(random) => format!("{} random bytes, made anew", random.bytes),
+                    SecretSource::Kept => "the value that is there".to_owned(),
                     SecretSource::Copy(key) => {
                         format!("copy of {}/{} key {}", key.namespace, key.name, key.key)
                     }
@@ -246,11 +263,19 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
 }
 
 pub(crate) fn plan(loaded: &Loaded, planned: &Planned) -> String {
+    whole_plan("Plan", loaded, planned)
+}
+
+pub(crate) fn operation(name: &str, loaded: &Loaded, planned: &Planned) -> String {
+    whole_plan(&format!("Operation {}", styled(STRONG, name)), loaded, planned)
+}
+
+fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
     let plan = &planned.plan;
     let mut text = String::new();
     line!(
         text,
-        "Plan of release {} in namespace {}, by {} {} ({})",
+        "{what} of release {} in namespace {}, by {} {} ({})",
         styled(STRONG, &plan.release),
         styled(STRONG, &plan.namespace),
         loaded.descriptor.title,
@@ -287,6 +312,9 @@ fn remarks(step: &Step) -> String {
     if let Step::Secret(secret) = step {
         remarks.extend(sources(secret).into_iter().map(|(key, source)| format!("{key} from {source}")));
     }
+    if let Step::Image(image) = step {
+        remarks.push(image::remark(image));
+    }
     if step.on_uninstall() == OnUninstall::Retain {
         remarks.push("kept at uninstall".to_owned());
     }
@@ -303,6 +331,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
     if let Some(preview) = preview {
         value["changes"] = json!(preview.objects);
         value["external"] = json!(preview.external);
+        value["images"] = json!(preview.images);
         value["podFiles"] = json!(preview.pod_files);
     }
     value
@@ -311,7 +340,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
 fn mark(action: Action) -> (anstyle::Style, char) {
     match action {
         Action::Create => (GOOD, '+'),
-        Action::Update => (CARE, '~'),
+        Action::Update | Action::Restart => (CARE, '~'),
         Action::Recreate => (CARE, '±'),
         Action::Delete => (BAD, '-'),
         Action::Keep | Action::Unchanged => (FAINT, '='),
@@ -324,6 +353,7 @@ fn words(action: Action) -> (&'static str, &'static str) {
         Action::Create => ("created", "to create"),
         Action::Update => ("changed", "to change"),
         Action::Recreate => ("recreated", "to recreate"),
+        Action::Restart => ("restarted", "to restart"),
         Action::Delete => ("deleted", "to delete"),
         Action::Keep => ("left as it is", "left as they are"),
         Action::Unchanged => ("unchanged", "unchanged"),
@@ -349,6 +379,9 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
             }
         }
     };
+    for image in &preview.images {
+        change(image::title(image), image.action, &[], image.note.as_ref());
+    }
     for object in &preview.objects {
         change(object.object.to_string(), object.action, &object.fields, object.note.as_ref());
     }
@@ -431,6 +464,8 @@ impl Progress {
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
+            Event::Building(event) => image::progress(event),
+            Event::Image(image) => Some(image::done(image)),
             Event::External(change) => {
                 let (style, sign) = mark(change.action);
                 let title = foreign(format!("{sign} {} {}", external_title(change), words(change.action).0));
@@ -567,6 +602,29 @@ pub(crate) fn applied_json(applied: &Applied) -> Value {
     })
 }
 
+pub(crate) fn operated(operation: &str, planned: &Planned, done: &Applied) -> String {
+    let mut text = String::new();
+    let Release { name, revision, .. } = &done.release;
+    line!(text, "{} {operation} on {name}, which is at revision {revision}", styled(GOOD, "done:"));
+    if !done.health.is_empty() {
+        let passed = done.health.iter().filter(|outcome| outcome.passed()).count();
+        line!(text, "{passed} of {} health checks hold", done.health.len());
+    }
+    if let Some(notes) = &planned.plan.outline.notes {
+        line!(text, "\n{}", clean(notes.trim_end()));
+    }
+    text
+}
+
+pub(crate) fn operated_json(operation: &str, planned: &Planned, done: &Applied) -> Value {
+    json!({
+        "operation": operation,
+        "release": release_summary(&done.release),
+        "health": done.health,
+        "notes": planned.plan.outline.notes,
+    })
+}
+
 pub(crate) fn release_summary(release: &Release) -> Value {
     let Release {
         name,
@@ -578,6 +636,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         digest,
         inventory,
         external,
+        images,
         pod_files,
         applyset_id,
         updated,
@@ -593,6 +652,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         "digest": digest,
         "objects": inventory.len(),
         "external": external.collect::<Vec<_>>(),
+        "images": images,
         "podFiles": pod_files,
         "applysetId": applyset_id,
         "updated": updated,
@@ -623,7 +683,7 @@ fn phase(phase: Phase) -> String {
     let style = match phase {
         Phase::Deployed => GOOD,
         Phase::Failed | Phase::Interrupted => BAD,
-        Phase::Applying | Phase::Uninstalling => CARE,
+        Phase::Applying | Phase::Operating | Phase::Uninstalling => CARE,
     };
     styled(style, phase)
 }
@@ -651,6 +711,7 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> String {
             format!("kubectl get KIND -A -l applyset.kubernetes.io/part-of={}", release.applyset_id),
         ),
     ]));
+    text.push_str(&image::recorded(&release.images));
     let mut stage = "";
     for object in objects {
         if object.entry.stage != stage {
@@ -676,7 +737,7 @@ pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value
     value
 }
 
-pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
+pub(crate) fn uninstalling(release: &Release, delete_data: bool, delete_images: bool) -> String {
     let mut text = String::new();
     line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
     for entry in release.inventory.iter().rev() {
@@ -697,6 +758,9 @@ pub(crate) fn uninstalling(release: &Release, delete_data: bool) -> String {
             let title = foreign(format!("- {path} in pods of {} with {labels}", entry.namespace));
             line!(text, "  {}", styled(BAD, title));
         }
+    }
+    for built in &release.images {
+        line!(text, "  {}", image::going(built, delete_images));
     }
     text
 }
@@ -719,6 +783,9 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
             Some(note) => line!(text, "  {} stays: {}", styled(CARE, title), foreign(note)),
             None => line!(text, "  {title} is gone"),
         }
+    }
+    for image in &taken.images {
+        line!(text, "  {}", image::gone(image));
     }
     for (object, why) in &taken.objects.kept {
         line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));

@@ -3,7 +3,7 @@
 mod show;
 
 use crate::args::{Output, PlanInputs};
-use crate::commands::{Style, confirm, notices, warn_of_wider};
+use crate::commands::{Style, confirm};
 use crate::failure::Failure;
 use crate::{exit, inputs, out};
 use clap::{Args, Subcommand};
@@ -227,23 +227,25 @@ async fn planned(
 ) -> Result<PlannedSetup, Failure> {
     let inputs = &setup.inputs;
     let name = name(setup, loaded);
-    let mut grants = inputs::grants(inputs)?;
-    if let (None, Some(granted), false) = (&grants, release.granted(), inputs.grant_requested) {
-        let of_homes = |permission: &Permission| {
-            matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
-        };
-        let requested: Vec<Permission> = loaded.descriptor.requests().into_iter().filter(of_homes).collect();
-        warn_of_wider(style, name, granted, &requested);
-        grants = Some(Grants { permissions: granted.to_vec() });
-    }
+    let held = release.granted().filter(|_| !inputs.grant_requested);
+    let held = held.map(|granted| Grants { permissions: granted.to_vec() });
+    let given = inputs::grants(inputs)?;
+    let said = given.is_some();
     let request = SetupRequest {
         release: name.to_owned(),
         settings: inputs::settings(inputs, &loaded.schema)?,
-        grants,
+        grants: given.or(held),
         kubernetes_version: setup.kubernetes_version.clone(),
     };
     let planned = thinkube_engine::plan_setup(loaded, request).await?;
-    notices(style, &planned.log, &planned.unused);
+    style.said(&planned.log, &planned.unused);
+    if !said {
+        let of_homes = |permission: &&Permission| {
+            matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
+        };
+        let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
+        style.wider(name, &planned.granted, &requested);
+    }
     Ok(planned)
 }
 

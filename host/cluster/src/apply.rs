@@ -9,8 +9,9 @@ use crate::exec::rights_in_pods;
 use crate::fields::fingerprint;
 use crate::kind::Kind;
 use crate::lease::{Held, claim};
+use crate::operation::RESTARTS;
 use crate::pod_files::superset as superset_in_pods;
-use crate::release::{Action, Entry, EntryPhase, Phase, Release};
+use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Desired, Id, Target, id};
 use crate::state::{Record, Stored, ensure_home};
 use futures::stream::{self, StreamExt as _};
@@ -83,17 +84,19 @@ impl Default for ApplyOptions {
 pub struct Apply<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) plan: &'a Plan,
-    values: Values,
+    pub(crate) values: Values,
     pub(crate) events: Events<'a>,
     pub(crate) targets: Vec<Target>,
-    needs: Vec<Need>,
+    pub(crate) needs: Vec<Need>,
     /// The release's objects as they were last seen. Holds the values of Secrets: never shown.
     pub(crate) live: HashMap<Id, Value>,
     pub(crate) gone: Vec<Entry>,
     pub(crate) stored: Stored,
-    claim: Held,
+    pub(crate) claim: Held,
     pub(crate) applyset: String,
-    new_revision: bool,
+    pub(crate) new_revision: bool,
+    /// Whether this carries out an operation, not the release's plan.
+    pub(crate) operation: bool,
 }
 
 impl Cluster {
@@ -144,6 +147,7 @@ impl Cluster {
             claim,
             applyset,
             new_revision,
+            operation: false,
         })
     }
 
@@ -184,9 +188,10 @@ impl Cluster {
         let old = stored.iter().flat_map(|stored| &stored.external);
         external.extend(old.filter(|old| plan.outline.external().all(|new| !new.is_of(old))).cloned());
         let pod_files = superset_in_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files));
+        let images = stored.as_ref().map(|old| old.images.clone()).unwrap_or_default();
         let (resource_version, uid) =
             stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
-        let mut stored = Stored { record, inventory, external, pod_files, resource_version, uid };
+        let mut stored = Stored { record, inventory, external, pod_files, images, resource_version, uid };
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
             release: plan.release.clone(),
@@ -197,7 +202,7 @@ impl Cluster {
     }
 
     /// Asks whether RBAC allows every write to come, so that what it forbids is found before the first.
-    async fn preflight(
+    pub(crate) async fn preflight(
         &self,
         plan: &Plan,
         targets: &[Target],
@@ -310,6 +315,12 @@ impl Apply<'_> {
         self.values.outputs.extend(outputs);
     }
 
+    /// Takes what an image was built from and where it is, for the record.
+    pub fn built(&mut self, image: BuiltImage) {
+        self.stored.images.retain(|other| other.name != image.name);
+        self.stored.images.push(image);
+    }
+
     /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,
     /// then workloads; and records what the server made of them.
     ///
@@ -382,7 +393,10 @@ impl Apply<'_> {
     pub async fn skip(&mut self, index: usize) {
         let Some(stage) = self.plan.outline.stages.get(index) else { return };
         (self.events)(Event::StageSkipped { stage: stage.name.clone() });
-        self.skip_pod_files(&stage.name);
+        // An operation may have a stage of the same name, and says nothing of files in pods.
+        if !self.operation {
+            self.skip_pod_files(&stage.name);
+        }
         for position in 0..self.targets.len() {
             let target = &self.targets[position];
             if target.stage != index || self.live.contains_key(&target.id()) {
@@ -399,11 +413,16 @@ impl Apply<'_> {
     ///
     /// # Errors
     /// [`Error::LostRace`] if somebody else has written the record.
-    pub async fn finish(mut self) -> Result<Release, Error> {
+    pub async fn finish(self) -> Result<Release, Error> {
+        self.end(None).await
+    }
+
+    pub(crate) async fn end(mut self, message: Option<String>) -> Result<Release, Error> {
         self.claim.check()?;
         self.stored.record.phase = Phase::Deployed;
-        self.stored.record.message = None;
+        self.stored.record.message = message;
         self.stored.external = self.plan.outline.external().cloned().collect();
+        self.stored.images.retain(|image| self.plan.outline.images().any(|step| step.name == image.name));
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
             let revision = self.stored.record.revision;
@@ -424,7 +443,7 @@ impl Apply<'_> {
         self.stop(Phase::Interrupted, None).await;
     }
 
-    async fn stop(mut self, phase: Phase, message: Option<String>) {
+    pub(crate) async fn stop(mut self, phase: Phase, message: Option<String>) {
         self.stored.record.phase = phase;
         self.stored.record.message = message.map(|text| text.chars().take(4000).collect());
         if self.claim.check().is_ok()
@@ -490,7 +509,11 @@ impl Apply<'_> {
         }
         let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
         let desired = self.desired(target, live.is_some()).await?;
-        let ask = Ask::apply(&target.kind, &target.object, &desired, false);
+        let restarts = matches!(target.desired, Desired::Restart);
+        let ask = match restarts {
+            true => Ask::apply_beside(&target.kind, &target.object, &desired, RESTARTS),
+            false => Ask::apply(&target.kind, &target.object, &desired, false),
+        };
         let started = tokio::time::Instant::now();
         let reply = loop {
             let reply = self.cluster.call(&ask, self.events).await?;
@@ -504,6 +527,9 @@ impl Apply<'_> {
         if reply.answered.class == Class::Done {
             let action = if reply.status == 201 { Action::Create } else { Action::Update };
             let live = reply.value("apply")?;
+            if restarts {
+                return Ok(Done { index, live, action: Action::Restart, fingerprint: None });
+            }
             let fingerprint = fingerprint(&desired, &live);
             return Ok(Done { index, live, action, fingerprint });
         }
@@ -521,7 +547,7 @@ impl Apply<'_> {
     /// What is sent for a target: all of it, or for an object that is adopted to be left alone only the label.
     async fn desired(&self, target: &Target, exists: bool) -> Result<Value, Error> {
         let live = match &target.desired {
-            Desired::Secret(_) => {
+            Desired::Secret(_) | Desired::Restart => {
                 let namespace = target.object.namespace.as_deref();
                 self.cluster.get(&target.kind, namespace, &target.object.name).await?
             }

@@ -143,6 +143,24 @@ impl Ask {
         ask
     }
 
+    /// An apply in the name of another manager than what the release's plan says: an apply of that plan leaves it alone.
+    pub(crate) fn apply_beside(kind: &Kind, object: &ObjectRef, body: &Value, manager: &str) -> Self {
+        let mut ask = Self::apply(kind, object, body, false);
+        ask.uri = ask.uri.replace(&format!("fieldManager={MANAGER}"), &format!("fieldManager={manager}"));
+        ask
+    }
+
+    /// The last lines of a container that has ended, as text.
+    pub(crate) fn log(namespace: &str, pod: &str, container: &str, lines: usize, bytes: usize) -> Self {
+        let mut kind = Kind::pod();
+        let path = kind.path(Some(namespace), Some(pod));
+        kind.plural = "pods/log".into();
+        let mut ask = Self::new(Method::GET, "get", &kind, Some(namespace), Some(pod));
+        ask.uri = format!("{path}/log?container={container}&tailLines={lines}&limitBytes={bytes}");
+        ask.accept = "*/*";
+        ask
+    }
+
     pub(crate) fn delete(kind: &Kind, object: &ObjectRef, uid: &str, propagation: &str) -> Self {
         let mut ask =
             Self::new(Method::DELETE, "delete", kind, object.namespace.as_deref(), Some(&object.name));

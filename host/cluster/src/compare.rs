@@ -7,7 +7,7 @@ use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
-use crate::release::{Action, Entry, EntryPhase, Phase, PodFileChange};
+use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, PodFileChange};
 use crate::resolve::{Desired, Id, Target, id, resolve};
 use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -83,6 +83,11 @@ impl Comparison {
         self.stored.as_ref().map(|stored| stored.external.as_slice()).unwrap_or_default()
     }
 
+    /// What the release's images were built from when they were applied last.
+    pub fn images(&self) -> &[BuiltImage] {
+        self.stored.as_ref().map(|stored| stored.images.as_slice()).unwrap_or_default()
+    }
+
     /// Objects that are there and that the release does not own, with what is known of their owner.
     pub fn not_owned(&self) -> &[(ObjectRef, String)] {
         &self.not_owned
@@ -134,12 +139,19 @@ impl Cluster {
     /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`], [`Error::Unsupported`],
     /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
     pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
-        let comparison = self.look(plan, values).await?;
-        let missing = comparison.1.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect();
-        Error::several(missing)?;
-        let mut comparison = comparison.0;
+        let mut comparison = self.compare_objects(plan, values).await?;
         let old = comparison.stored.as_ref().map_or(&[][..], |stored| &stored.pod_files);
         comparison.pod_files = self.look_into_pods(plan, old).await?;
+        Ok(comparison)
+    }
+
+    /// The same without a look into pods, for the plan of an operation: it leaves the release's files there alone.
+    ///
+    /// # Errors
+    /// As [`Cluster::compare`].
+    pub async fn compare_objects(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
+        let (comparison, lacking) = self.look(plan, values).await?;
+        Error::several(lacking.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect())?;
         Ok(comparison)
     }
 
@@ -288,6 +300,7 @@ impl Cluster {
     ) -> Result<Result<Value, Lack>, Error> {
         match &target.desired {
             Desired::Secret(step) => self.composed(step, applyset, values, live, make).await,
+            Desired::Restart => Ok(self.restarted(target, live)),
             Desired::Manifest(_) | Desired::Bound(_) => {
                 Ok(target.manifest(applyset, &values.outputs).map(Option::unwrap_or_default))
             }
@@ -536,6 +549,10 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
             "it is a mirror of {source}, which is of the type {found}, not the one that the plan states"
         )),
         Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
+        Lack::Kept { key } => invalid(format!(
+            "its key `{key}` is to stay as it is and is not there; apply the release first, which makes it"
+        )),
+        Lack::Restart => invalid("it is not there; apply the release first, which makes it".into()),
         Lack::Random => invalid("no random value could be made".into()),
         Lack::Output { at } => {
             invalid(format!("step {} has not yielded the output `{}` that it needs", at.step, at.output))

@@ -27,6 +27,10 @@ pub(crate) enum Lack {
     MirrorType { source: ObjectRef, found: String },
     /// It has to be made, and this is only a look.
     Random,
+    /// It is to be kept, and is not there.
+    Kept { key: String },
+    /// The workload that is to have new pods is not there.
+    Restart,
     /// The template is wrong.
     Template { key: String, message: String },
     /// A step has not yielded it, or not yet.
@@ -156,6 +160,12 @@ fn direct(entry: &SecretEntry, sources: &Sources<'_>) -> Result<Option<Bytes>, L
                 None if sources.make => make(random)?,
                 None => return Err(Lack::Random),
             }
+        }
+        SecretSource::Renewed(random) if sources.make => make(random)?,
+        SecretSource::Renewed(_) => return Err(Lack::Random),
+        SecretSource::Kept => {
+            let kept = sources.live.and_then(|live| value_of(live, &entry.key));
+            kept.ok_or_else(|| Lack::Kept { key: key() })?
         }
         SecretSource::Copy(source) => {
             let at = (source.namespace.clone(), source.name.clone(), source.key.clone());

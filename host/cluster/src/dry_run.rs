@@ -8,6 +8,7 @@ use crate::compose::Lack;
 use crate::event::quiet;
 use crate::kstatus::State;
 use crate::release::{Action, ObjectChange};
+use crate::resolve::Desired;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
@@ -83,6 +84,9 @@ impl Cluster {
         let seen = comparison.live.get(&target.id());
         if let Some(note) = unknown {
             return Ok(change(if seen.is_some() { Action::Update } else { Action::Create }, Some(note)));
+        }
+        if matches!(target.desired, Desired::Restart) {
+            return Ok(change(Action::Restart, None));
         }
         match comparison.needs[index] {
             Need::Nothing => return Ok(change(Action::Unchanged, None)),

@@ -1,3 +1,4 @@
+use crate::Phase;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 use thinkube_plan::ObjectRef;
@@ -176,6 +177,14 @@ pub enum Error {
         /// Names that are there, the nearest first.
         near: Vec<String>,
     },
+    /// The last apply has not ended well, or an uninstall has begun.
+    #[error("release {release} is {phase}: an operation begins on one that is deployed; apply it first")]
+    Unfinished {
+        /// The release.
+        release: String,
+        /// How far it is.
+        phase: Phase,
+    },
     /// Objects of a stage do not become ready.
     #[error(fmt = not_ready)]
     NotReady {
@@ -309,6 +318,7 @@ impl Error {
             Self::Busy { .. } => "busy",
             Self::LostRace { .. } => "lost-race",
             Self::NoRelease { .. } => "no-release",
+            Self::Unfinished { .. } => "unfinished",
             Self::NotReady { .. } => "not-ready",
             Self::NotGone { .. } => "not-gone",
             Self::MissingInput { .. } => "missing-input",

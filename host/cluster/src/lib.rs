@@ -7,6 +7,7 @@
 
 mod apply;
 mod applyset;
+mod certificate;
 mod classify;
 mod client;
 mod compare;
@@ -20,12 +21,15 @@ mod kind;
 mod kstatus;
 mod lease;
 mod limiter;
+mod login;
 mod normalise;
 mod observe;
+mod operation;
 mod pod_files;
 mod release;
 mod remove;
 mod resolve;
+mod secret;
 mod state;
 mod uninstall;
 #[cfg(test)]
@@ -38,7 +42,9 @@ pub use compare::Comparison;
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
+pub use operation::Operating;
 pub use release::{
-    Action, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry, Release,
+    Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
+    Release,
 };
 pub use uninstall::{UninstallOptions, Uninstalled};

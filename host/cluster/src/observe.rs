@@ -1,6 +1,7 @@
 //! Facts and checks: one look at the cluster, no change.
 
 use crate::Error;
+use crate::certificate;
 use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::kind::{Kind, check_name};
@@ -57,7 +58,8 @@ impl Cluster {
             }
             Probe::Object(object) => {
                 let Some(live) = self.look_at(object).await? else { return Ok(absent(object)) };
-                let variables = variables([("object", redacted(live))]);
+                let certificate = certificate::of(&live, self.now());
+                let variables = variables([("certificate", certificate), ("object", redacted(live))]);
                 Ok(Observation { holds: true, summary: format!("{object} exists"), variables })
             }
             Probe::Objects(selection) => {

@@ -29,6 +29,9 @@ pub struct Release {
     /// Every file and line that may be in running pods.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pod_files: Vec<PodFilesEntry>,
+    /// What the images of its plan were built from, and where they are. They stay there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<BuiltImage>,
     /// What its objects carry in the label `applyset.kubernetes.io/part-of`.
     pub applyset_id: String,
     /// When the record was written last, RFC 3339.
@@ -47,6 +50,8 @@ pub enum Phase {
     Failed,
     /// An apply was stopped by its user.
     Interrupted,
+    /// An operation began and has not ended.
+    Operating,
     /// An uninstall began and has not ended.
     Uninstalling,
 }
@@ -58,9 +63,24 @@ impl std::fmt::Display for Phase {
             Self::Deployed => "deployed",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Operating => "operating",
             Self::Uninstalling => "uninstalling",
         })
     }
+}
+
+/// An image that an apply has built, or found in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuiltImage {
+    /// The name of its step.
+    pub name: String,
+    /// The git URL or the folder.
+    pub source: String,
+    /// The commit, or the hash of what the folder held.
+    pub commit: String,
+    /// REGISTRY/REPOSITORY@DIGEST.
+    pub reference: String,
 }
 
 /// An object in the inventory.
@@ -169,6 +189,8 @@ pub enum Action {
     Update,
     /// It is deleted and made anew.
     Recreate,
+    /// It gets new pods.
+    Restart,
     /// It goes.
     Delete,
     /// It is there and is left alone, as the plan says.

@@ -33,6 +33,8 @@ pub(crate) enum Desired {
     Bound(Box<ObjectStep>),
     /// Composed when it is sent.
     Secret(Box<SecretStep>),
+    /// As it is, with new pods.
+    Restart,
 }
 
 impl Target {
@@ -40,7 +42,7 @@ impl Target {
         id(&self.object)
     }
 
-    /// The manifest as it is sent; None: a Secret, which is composed.
+    /// The manifest as it is sent; None: a Secret, which is composed, or a restart, which has none.
     pub(crate) fn manifest(&self, applyset: &str, outputs: &Outputs) -> Result<Option<Value>, Lack> {
         match &self.desired {
             Desired::Manifest(manifest) => Ok(Some(manifest.clone())),
@@ -48,7 +50,7 @@ impl Target {
                 let bound = bind(step.manifest.clone(), &step.bindings, outputs)?;
                 Ok(Some(normalise(&bound, self.object.namespace.as_deref(), applyset)))
             }
-            Desired::Secret(_) => Ok(None),
+            Desired::Secret(_) | Desired::Restart => Ok(None),
         }
     }
 
@@ -119,8 +121,11 @@ impl Place<'_> {
         own_kinds: &HashMap<TypeMeta, Kind>,
         applyset: &str,
     ) -> Result<Target, Error> {
-        let mut object =
-            self.step.target().ok_or_else(|| self.invalid("apiVersion, kind or metadata.name is missing"))?;
+        let named = match self.step {
+            Step::Restart(workload) => Some(workload.clone()),
+            step => step.target(),
+        };
+        let mut object = named.ok_or_else(|| self.invalid("apiVersion, kind or metadata.name is missing"))?;
         check_name(&self.step.title(), &object.name)
             .map_err(|_| self.invalid("its name is no name of an object"))?;
         let wanted = object.type_meta();
@@ -156,6 +161,7 @@ impl Place<'_> {
                 let manifest = normalise(&step.manifest, object.namespace.as_deref(), applyset);
                 (step.on_change, Desired::Manifest(manifest))
             }
+            Step::Restart(_) => (OnChange::Update, Desired::Restart),
             Step::Secret(step) => (OnChange::Update, Desired::Secret(Box::new(step.clone()))),
             Step::Image(_) | Step::External(_) | Step::PodFiles(_) => {
                 return Err(self.invalid("it is no object"));

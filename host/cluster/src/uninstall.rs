@@ -86,12 +86,33 @@ impl Cluster {
         options: &UninstallOptions,
         events: Events<'_>,
     ) -> Result<Uninstalled, Error> {
+        self.uninstall_after(name, options, events, async || Ok(())).await
+    }
+
+    /// The same for a release that has something outside the cluster too, which `outside` takes away: nobody else has a
+    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well.
+    ///
+    /// # Errors
+    /// As [`Cluster::uninstall`], and what `outside` says.
+    pub async fn uninstall_after<E: From<Error>>(
+        &self,
+        name: &str,
+        options: &UninstallOptions,
+        events: Events<'_>,
+        outside: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<Uninstalled, E> {
         let Some(stored) = self.stored(name).await? else {
-            return self.sweep(name, events).await;
+            return Ok(self.sweep(name, events).await?);
         };
         self.preflight_uninstall(&stored, options).await?;
         let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
-        let outcome = self.take_back(name, options, events, &claim).await;
+        let outcome = async {
+            let stored = self.leaving(name, events).await?;
+            outside().await?;
+            claim.check()?;
+            Ok(self.take_back(name, stored, options, events, &claim).await?)
+        };
+        let outcome = outcome.await;
         claim.release(outcome.is_ok()).await;
         outcome
     }
@@ -152,22 +173,27 @@ impl Cluster {
         self.require(wanted).await
     }
 
-    async fn take_back(
-        &self,
-        name: &str,
-        options: &UninstallOptions,
-        events: Events<'_>,
-        claim: &crate::lease::Held,
-    ) -> Result<Uninstalled, Error> {
-        let deadline = Instant::now() + options.timeout;
-        let applyset = self.applyset_id(name);
+    /// Writes down that the release is on its way out.
+    async fn leaving(&self, name: &str, events: Events<'_>) -> Result<Stored, Error> {
         let Some(mut stored) = self.stored(name).await? else {
             return Err(Error::LostRace { what: format!("the record of release {name}") });
         };
         stored.record.phase = Phase::Uninstalling;
         stored.record.message = None;
         self.write_parent(&mut stored, events).await?;
+        Ok(stored)
+    }
 
+    async fn take_back(
+        &self,
+        name: &str,
+        stored: Stored,
+        options: &UninstallOptions,
+        events: Events<'_>,
+        claim: &crate::lease::Held,
+    ) -> Result<Uninstalled, Error> {
+        let deadline = Instant::now() + options.timeout;
+        let applyset = self.applyset_id(name);
         // Before the pods go, for what is in their volumes may stay.
         let pod_files = self.take_out_all(&stored.pod_files, events).await?;
         let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };

@@ -117,6 +117,14 @@ impl Apply<'_> {
                     explained.insert(target.id(), reasons);
                 }
             }
+            if self.operation {
+                for index in &failures {
+                    let target = &self.targets[*index];
+                    if let Some(job) = self.live.get(&target.id()) {
+                        explained.entry(target.id()).or_default().extend(self.last_words(job).await);
+                    }
+                }
+            }
             if over || !failures.is_empty() {
                 let objects = lines.into_iter().map(|(object, message)| {
                     let mut reasons = vec![message];
@@ -285,7 +293,7 @@ impl Cluster {
     }
 }
 
-fn selector(object: &Value) -> Option<String> {
+pub(crate) fn selector(object: &Value) -> Option<String> {
     let labels = object["spec"]["selector"]["matchLabels"].as_object().filter(|labels| !labels.is_empty())?;
     let pairs = labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
     Some(pairs.collect::<Vec<_>>().join(","))

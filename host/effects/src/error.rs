@@ -265,7 +265,7 @@ pub enum Error {
     #[error("HOME is not set to an absolute path; set it to the home that files are to be put into")]
     NoHome,
     /// The home is another user's.
-    #[error("{} belongs to another user, and so would not the files; run this as that user", path.display())]
+    #[error("{} belongs to another user; run this as that user, or the files would belong to the wrong one", path.display())]
     ForeignHome {
         /// Which one.
         path: PathBuf,
@@ -318,6 +318,110 @@ pub enum Error {
         /// What was named.
         path: String,
     },
+    /// A folder for a build could not be made or used.
+    #[error("the temporary folder for the build: {source}; TMPDIR says where it is made")]
+    Workshop {
+        /// Why.
+        source: io::Error,
+    },
+    /// git failed.
+    #[error("{what} failed for {url}:{}", each(lines))]
+    Git {
+        /// What it did.
+        what: &'static str,
+        /// The repository.
+        url: String,
+        /// Its last lines.
+        lines: Vec<String>,
+    },
+    /// A repository does not have a revision.
+    #[error("{url} has no tag and no branch {revision}; a commit is named by all of its digits")]
+    NoRevision {
+        /// The repository.
+        url: String,
+        /// What was asked for.
+        revision: String,
+    },
+    /// Something in the source of an image cannot be built from.
+    #[error("the source of the image, {path}: {message}")]
+    Source {
+        /// What.
+        path: String,
+        /// Why.
+        message: String,
+    },
+    /// The folder that an image is built from has changed.
+    #[error("{} has changed since it was looked at; nothing was built. Run this again", source_folder.display())]
+    SourceMoved {
+        /// The folder.
+        source_folder: PathBuf,
+    },
+    /// An image could not be built.
+    #[error("{what} could not be built:{}", each(lines))]
+    Build {
+        /// The step.
+        what: String,
+        /// The tool's last lines.
+        lines: Vec<String>,
+    },
+    /// An image was built and could not be pushed.
+    #[error("{destination} could not be pushed:{}", each(lines))]
+    Push {
+        /// To where.
+        destination: String,
+        /// The tool's last lines.
+        lines: Vec<String>,
+    },
+    /// A Secret has no login for a registry.
+    #[error(
+        "{what}: the push credentials hold no login for {registry}; they must be a .dockerconfigjson with one, as \
+         `kubectl create secret docker-registry` makes it"
+    )]
+    NoLogin {
+        /// The step.
+        what: String,
+        /// Which one.
+        registry: String,
+    },
+    /// A registry does not let the login do something.
+    #[error(
+        "{what}: the registry does not let {} {action} {destination} ({status}); {}",
+        if *login { "this login" } else { "somebody without a login" },
+        if *login { "check the Secret of the push credentials, and the rights of its user" } else { "name push credentials" }
+    )]
+    RegistryRefused {
+        /// The step.
+        what: String,
+        /// REGISTRY/REPOSITORY.
+        destination: String,
+        /// The status.
+        status: u16,
+        /// `pull`, `push` or `delete`.
+        action: &'static str,
+        /// Somebody was logged in.
+        login: bool,
+    },
+    /// A registry has no place for a repository.
+    #[error(
+        "{what}: the registry has no place for {destination} (404); make the project first, or check its name"
+    )]
+    NoRepository {
+        /// The step.
+        what: String,
+        /// REGISTRY/REPOSITORY.
+        destination: String,
+    },
+    /// A registry deletes nothing.
+    #[error(
+        "{what}: the registry deletes no images (405), so {destination} stays; have it allow that, or run this again without \
+         deleting images"
+    )]
+    NoDeletion {
+        /// The step.
+        what: String,
+        /// REGISTRY/REPOSITORY.
+        destination: String,
+    },
     /// Python or pip failed.
     #[error("{what} failed for {}:{}", path.display(), each(lines))]
     Python {
@@ -343,10 +447,18 @@ impl Error {
             Self::HomeRefused(_) => "invalid-setup",
             Self::NothingToOverwrite { .. } => "nothing-to-overwrite",
             Self::Record { .. } | Self::RecordMalformed { .. } => "home-record",
-            Self::NoProgram { .. } | Self::NotRun { .. } | Self::TooSlow { .. } | Self::Flooded { .. } => {
-                "program"
-            }
+            Self::NoProgram { .. } => "no-program",
+            Self::NotRun { .. } | Self::TooSlow { .. } | Self::Flooded { .. } => "program",
             Self::Python { .. } => "python",
+            Self::Git { .. } => "git",
+            Self::NoRevision { .. } => "no-revision",
+            Self::Source { .. } | Self::SourceMoved { .. } => "image-source",
+            Self::Build { .. } => "image-build",
+            Self::Push { .. } => "image-push",
+            Self::NoLogin { .. } => "registry-login",
+            Self::RegistryRefused { .. } | Self::NoRepository { .. } | Self::NoDeletion { .. } => {
+                "registry-refused"
+            }
             _ => "external",
         }
     }

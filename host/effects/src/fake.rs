@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -106,6 +107,30 @@ impl Server {
     pub(crate) fn forget(&self) {
         self.seen.lock().unwrap().clear();
     }
+}
+
+/// A server with TLS for a name, and the file of its authority.
+pub(crate) async fn secure(
+    name: &str,
+    folder: &Path,
+    handler: impl FnMut(&Request) -> Answer + Send + 'static,
+) -> (Server, PathBuf) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_file = folder.join("ca.crt");
+    std::fs::write(&ca_file, authority.self_signed(&key).unwrap().pem()).unwrap();
+    let authority = rcgen::Issuer::new(authority, key);
+    let own = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec![name.into()]).unwrap().signed_by(&own, &authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.serialize_der().into());
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let server = Server::start_tls(Arc::new(config).into(), handler).await;
+    (server, ca_file)
 }
 
 async fn serve(

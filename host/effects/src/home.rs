@@ -6,14 +6,11 @@
 //!
 //! No file written here holds a secret: contents come from the plugin, which knows none.
 
-mod folder;
 mod python;
 mod record;
 
-pub use folder::Obstacle;
-
+use crate::folder::{Done, Folder, Mark, NEW, OLD, Obstacle, Place, Seen};
 use crate::{Error, process};
-use folder::{Done, Folder, Mark, NEW, OLD, Place, Seen};
 use python::Environment;
 use record::{FileRecord, Record, RecordFile};
 use serde::Serialize;

@@ -4,28 +4,12 @@ use crate::{Error, Http, HttpOptions};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget};
 use tokio::net::TcpListener;
 
 /// A server with TLS, and the file of its authority.
 async fn secure(name: &str, folder: &Path) -> (Server, PathBuf) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut authority = rcgen::CertificateParams::new(vec![]).unwrap();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_file = folder.join("ca.crt");
-    std::fs::write(&ca_file, authority.self_signed(&key).unwrap().pem()).unwrap();
-    let authority = rcgen::Issuer::new(authority, key);
-    let own = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(vec![name.into()]).unwrap().signed_by(&own, &authority).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(own.serialize_der().into());
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
-    let server = Server::start_tls(Arc::new(config).into(), |_| Answer::json(200, json!({"a": 1}))).await;
-    (server, ca_file)
+    crate::fake::secure(name, folder, |_| Answer::json(200, json!({"a": 1}))).await
 }
 
 /// The error of one GET.

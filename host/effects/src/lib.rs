@@ -8,18 +8,25 @@ mod external;
 mod external_tests;
 #[cfg(test)]
 mod fake;
+mod folder;
 mod home;
 mod http;
 #[cfg(test)]
 mod http_tests;
+mod image;
 mod probe;
 mod process;
 mod token;
 
 pub use error::Error;
 pub use external::{Action, Outcome, Removed, Seen, State};
+pub use folder::Obstacle;
 pub use home::{
     DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease,
-    HomeState, HomeStatus, Left, LeftBecause, Obstacle,
+    HomeState, HomeStatus, Left, LeftBecause,
 };
 pub use http::{Http, HttpOptions};
+pub use image::{
+    Commit, Image, ImageAction, ImageEvent, ImageEvents, ImageOptions, ImageOutcome, ImageSeen, ImageState,
+    Images, image_builder,
+};

@@ -2,15 +2,16 @@
 //! time and in what they say, and ended with all that they have started.
 
 use crate::Error;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
-use thinkube_plan::SecretText;
+use std::thread;
+use std::time::{Duration, Instant};
+use thinkube_plan::{SecretText, escaped};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -115,7 +116,6 @@ impl Run<'_> {
     }
 
     /// Runs it to its end and keeps its standard output, which is not shown.
-    #[cfg_attr(not(test), expect(dead_code, reason = "image builds will ask git"))]
     pub(crate) async fn kept(&self, command: Command) -> Result<Ended, Error> {
         self.run(command, true).await
     }
@@ -159,9 +159,11 @@ impl Run<'_> {
             failed => {
                 // It may have something to clean up.
                 group.signal(Signal::TERM);
-                if timeout(PATIENCE, child.wait()).await.is_err() {
-                    group.signal(Signal::KILL);
-                    let _ = timeout(PATIENCE, child.wait()).await;
+                let asked = timeout(PATIENCE, child.wait()).await;
+                group.signal(Signal::KILL);
+                group.0 = None;
+                if asked.is_err() {
+                    timeout(PATIENCE, child.wait()).await.ok();
                 }
                 return Err(match failed {
                     Err(_) => Error::TooSlow { what: self.what, limit: self.limit },
@@ -258,21 +260,14 @@ fn shown(line: &str, secrets: &[SecretText]) -> String {
     for secret in secrets.iter().filter(|secret| !secret.expose().is_empty()) {
         text = text.replace(secret.expose(), "…");
     }
-    let mut safe = String::with_capacity(text.len());
-    for character in text.trim_end().chars().take(LINE) {
-        match character {
-            '\t' => safe.push(' '),
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-                safe.extend(character.escape_unicode());
-            }
-            control if control.is_control() => safe.extend(control.escape_unicode()),
-            other => safe.push(other),
-        }
-    }
-    safe
+    let line: String = text.trim_end().chars().map(|c| if c == '\t' { ' ' } else { c }).take(LINE).collect();
+    escaped(&line)
 }
 
 /// The process group of a program. Dropped before its end, it ends with all of its members.
+///
+/// It is asked to end first, and waited for: a build ends its containers, which are in groups of their own, but not if it
+/// is killed.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -290,6 +285,14 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
+        let Some(leader) = self.0 else { return };
+        self.signal(Signal::TERM);
+        let end = Instant::now() + PATIENCE;
+        // Without taking its status away from whoever else asks for it.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while matches!(waitid(WaitId::Pid(leader), look), Ok(None)) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
+        }
         self.signal(Signal::KILL);
     }
 }
@@ -298,7 +301,6 @@ impl Drop for Group {
 mod tests {
     use super::*;
     use std::sync::Mutex;
-    use std::time::Instant;
     use tokio::time::sleep;
 
     fn shell(script: &str) -> Command {

@@ -1,25 +1,31 @@
 use crate::check::{Asked, CheckOutcome, Patience, failed, run_checks};
 use crate::elsewhere::{self, Elsewhere, ExternalChange};
+use crate::images::{Builds, ImageChange};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{
-    Action, Adopt, Apply, ApplyOptions, Cluster, Error as ClusterError, ObjectChange, PodFileChange, Release,
-};
+use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, PodFileChange, Release};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Plan, SecretInputs, Step};
+use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
+
+/// Every preflight check.
+const ALL: &str = "all";
 
 /// How to apply.
 pub struct ApplyRequest {
     /// The longest time that one stage may take to become ready.
     pub timeout: Duration,
-    /// Objects of nobody that the release may take over.
+    /// Objects of nobody, and resources outside the cluster, that the release may take over.
     pub adopt: Vec<Adopt>,
+    /// Preflight checks that need not hold, by name; `all` is every one.
+    pub ignore_preflight: Vec<String>,
     /// How servers outside the cluster are found and trusted. What may be spoken to is the plan's grants.
     pub http: HttpOptions,
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
     pub wait: bool,
+    /// The images of the preview that was agreed to; empty where nobody was asked. Of other commits they are not built.
+    pub shown: Vec<ImageChange>,
 }
 
 /// How an apply ended.
@@ -40,6 +46,8 @@ pub struct Preview {
     pub objects: Vec<ObjectChange>,
     /// Outside it.
     pub external: Vec<ExternalChange>,
+    /// In registries.
+    pub images: Vec<ImageChange>,
     /// In running pods.
     pub pod_files: Vec<PodFileChange>,
 }
@@ -48,8 +56,10 @@ impl Preview {
     /// Whether anything would change.
     pub fn changes(&self) -> bool {
         let external = self.external.iter().map(|change| change.action);
+        let images = self.images.iter().map(|change| change.action);
         let files = self.pod_files.iter().map(|change| change.action);
-        let mut actions = self.objects.iter().map(|change| change.action).chain(external).chain(files);
+        let mut actions =
+            self.objects.iter().map(|change| change.action).chain(external).chain(images).chain(files);
         actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
     }
 }
@@ -65,13 +75,31 @@ pub async fn preview(
     release: Option<&Release>,
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    carried_out(plan)?;
+    let mut preview = preview_outside_pods(cluster, plan, secrets, release, http).await?;
+    preview.pod_files = cluster.pod_files(plan).await?;
+    Ok(preview)
+}
+
+/// The same without files in running pods, of which an operation says nothing.
+pub(crate) async fn preview_outside_pods(
+    cluster: &Cluster,
+    plan: &Plan,
+    secrets: &SecretInputs,
+    release: Option<&Release>,
+    http: &HttpOptions,
+) -> Result<Preview, Error> {
+    let builds = Builds::look(cluster, plan, http).await?;
     let http = elsewhere::http(&plan.granted, http)?;
-    let elsewhere = Elsewhere::look(&http, plan, secrets, false).await?;
+    let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+    let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
-    let pod_files = cluster.pod_files(plan).await?;
-    Ok(Preview { objects, external: elsewhere.changes(on_record), pod_files })
+    Ok(Preview {
+        objects,
+        external: elsewhere.changes(on_record),
+        images: builds.changes(),
+        pod_files: Vec::new(),
+    })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
@@ -89,27 +117,23 @@ pub async fn apply(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
-    carried_out(plan)?;
     let http = elsewhere::http(&plan.granted, &request.http)?;
     let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
-    // Before anything is written: what cannot be looked at now cannot be looked at after an hour of applying either.
-    let outline = &plan.outline;
-    let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
-    for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
-        asking.asked.supported(&check.probe)?;
-    }
-    for step in outline.external() {
-        http.supported(step)?;
-    }
-    let (mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
-        asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-        let elsewhere = Elsewhere::look(&http, plan, secrets, true).await?;
+    asking.supported(&plan.outline)?;
+    let (mut builds, mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
+        asking.demand("preflight", &demanded(plan, &request.ignore_preflight)?, Patience::Once).await?;
+        let builds = Builds::look(cluster, plan, &request.http).await?;
+        builds.ready(&request.shown)?;
+        let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+        let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare(plan, &elsewhere.values).await?;
+        elsewhere.demand_owned(comparison.external(), &request.adopt)?;
         let settled = comparison.up_to_date()
             && elsewhere.settled()
+            && builds.settled(comparison.images(), &comparison.skipped_stages())
             && asking.still_skipped(plan, &comparison.skipped_stages()).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
-        Ok::<_, Error>((elsewhere, comparison, unchanged))
+        Ok::<_, Error>((builds, elsewhere, comparison, unchanged))
     })
     .await?;
     let (release, changed) = match unchanged {
@@ -124,7 +148,8 @@ pub async fn apply(
             };
             let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, async {
-                stages(&mut run, plan, request, &asking, &mut elsewhere).await?;
+                stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere).await?;
+                run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
                     let http = elsewhere::http(&granted_before, &request.http)?;
@@ -154,26 +179,29 @@ pub async fn apply(
     Ok(Applied { release, changed, health })
 }
 
-/// Whether this host does everything that the plan wants.
-fn carried_out(plan: &Plan) -> Result<(), Error> {
-    let steps =
-        plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
-    for (stage, step) in steps {
-        let cannot = match step {
-            Step::Image(_) => "build images",
-            Step::Object(_) | Step::Secret(_) | Step::External(_) | Step::PodFiles(_) => continue,
-        };
-        let what = format!("stage {}, {}", stage.name, step.title());
-        return Err(ClusterError::Unsupported { what, cannot: cannot.to_owned() }.into());
+/// The preflight checks, those in `ignored` as warnings.
+fn demanded(plan: &Plan, ignored: &[String]) -> Result<Vec<Check>, Error> {
+    let checks = &plan.outline.preflight;
+    let known = |name: &String| name == ALL || checks.iter().any(|check| check.name == *name);
+    if let Some(unknown) = ignored.iter().find(|name| !known(name)) {
+        let known = checks.iter().map(|check| check.name.clone()).collect();
+        return Err(Error::NoPreflight { name: unknown.clone(), known });
     }
-    Ok(())
+    let ignored = |check: &Check| ignored.iter().any(|name| name == ALL || *name == check.name);
+    let mut checks = checks.clone();
+    for check in checks.iter_mut().filter(|check| ignored(check)) {
+        check.severity = Severity::Warning;
+    }
+    Ok(checks)
 }
 
-async fn stages(
+/// Applies the stages of a plan, one after the other.
+pub(crate) async fn stages(
     run: &mut Apply<'_>,
     plan: &Plan,
     request: &ApplyRequest,
     asking: &Asking<'_>,
+    builds: &mut Builds<'_>,
     elsewhere: &mut Elsewhere<'_>,
 ) -> Result<(), Error> {
     for (index, stage) in plan.outline.stages.iter().enumerate() {
@@ -181,6 +209,7 @@ async fn stages(
             run.skip(index).await;
             continue;
         }
+        elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
         run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         run.stage(index).await?;
         if request.wait {
@@ -193,18 +222,31 @@ async fn stages(
                 .await?;
         }
     }
-    Ok(run.prune().await?)
+    Ok(())
 }
 
-struct Asking<'a> {
-    asked: Asked<'a>,
-    plugin: &'a Plugin,
-    events: Events<'a>,
+pub(crate) struct Asking<'a> {
+    pub(crate) asked: Asked<'a>,
+    pub(crate) plugin: &'a Plugin,
+    pub(crate) events: Events<'a>,
 }
 
 impl Asking<'_> {
+    /// Whether everything can be looked at: to be known before anything is written, for what cannot be looked at now
+    /// cannot be looked at after an hour of applying either.
+    pub(crate) fn supported(&self, outline: &Outline) -> Result<(), Error> {
+        let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
+        for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
+            self.asked.supported(&check.probe)?;
+        }
+        for step in outline.external() {
+            self.asked.http.supported(step)?;
+        }
+        Ok(())
+    }
+
     /// Every check that is an error must hold.
-    async fn demand(
+    pub(crate) async fn demand(
         &self,
         phase: &str,
         checks: &[Check],

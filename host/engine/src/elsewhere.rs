@@ -3,7 +3,7 @@
 use crate::{Error, Event, Events};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use thinkube_cluster::Action;
+use thinkube_cluster::{Action, Adopt};
 use thinkube_effects::{Action as Done, Error as EffectError, Http, HttpOptions, Removed, Seen, State};
 use thinkube_plan::{
     ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan, SecretInputs, Stage, Step, Values,
@@ -24,6 +24,18 @@ pub struct ExternalChange {
     /// What else a person should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What `--adopt` calls a resource outside the cluster, as it calls an object by its kind.
+const EXTERNAL: &str = "External";
+
+/// What could not be looked at has a note that says so.
+fn is_there(change: &ExternalChange) -> bool {
+    matches!(change.action, Action::Unchanged | Action::Update) && change.note.is_none()
+}
+
+fn names(adopt: &Adopt, step: &ExternalStep) -> bool {
+    adopt.kind == EXTERNAL && adopt.namespace.is_none() && adopt.name == step.name
 }
 
 /// HTTP to the origins that were granted to a plan.
@@ -51,10 +63,9 @@ impl<'a> Elsewhere<'a> {
     pub(crate) async fn look(
         http: &'a Http,
         plan: &'a Plan,
-        inputs: &SecretInputs,
+        values: Values,
         demand: bool,
     ) -> Result<Self, Error> {
-        let values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
         let mut this = Self { http, plan, seen: BTreeMap::new(), changes: Vec::new(), values };
         for step in plan.outline.external() {
             let (seen, action, fields, note) = match http.look(step, &this.values).await {
@@ -91,8 +102,29 @@ impl<'a> Elsewhere<'a> {
         self.changes.iter().all(|change| change.action == Action::Unchanged)
     }
 
+    /// The resources that are there and that nobody made for this release, but for those in `adopt`: to change one, or to
+    /// delete it some day, would be to touch what belongs to others.
+    fn not_owned<'s>(
+        &'s self,
+        on_record: &'s [ExternalStep],
+        adopt: &'s [Adopt],
+    ) -> impl Iterator<Item = &'s ExternalStep> {
+        let there = self.plan.outline.external().zip(&self.changes).filter(|(_, change)| is_there(change));
+        there.map(|(step, _)| step).filter(move |step| {
+            !on_record.iter().any(|old| old.is_of(step)) && !adopt.iter().any(|adopt| names(adopt, step))
+        })
+    }
+
+    /// Refuses to go on where a resource is somebody else's.
+    pub(crate) fn demand_owned(&self, on_record: &[ExternalStep], adopt: &[Adopt]) -> Result<(), Error> {
+        let others: Vec<_> =
+            self.not_owned(on_record, adopt).map(|step| (step.name.clone(), step.base_url.clone())).collect();
+        if others.is_empty() { Ok(()) } else { Err(Error::ExternalNotOwned(others)) }
+    }
+
     /// What would be done, in the plan's order, and what the plan no longer wants.
     pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<ExternalChange> {
+        let others: Vec<&str> = self.not_owned(on_record, &[]).map(|step| step.name.as_str()).collect();
         let gone = on_record.iter().filter(|old| self.plan.outline.external().all(|new| !new.is_of(old)));
         let gone = gone.map(|old| ExternalChange {
             name: old.name.clone(),
@@ -101,7 +133,16 @@ impl<'a> Elsewhere<'a> {
             fields: Vec::new(),
             note: None,
         });
-        self.changes.iter().cloned().chain(gone).collect()
+        let wanted = self.changes.iter().cloned().map(|mut change| {
+            if others.contains(&change.name.as_str()) {
+                change.note = Some(format!(
+                    "it is there and this release did not make it; --adopt {EXTERNAL}/{} takes it over",
+                    change.name
+                ));
+            }
+            change
+        });
+        wanted.chain(gone).collect()
     }
 
     /// Brings about the resources of a stage, one after the other: each may need what the one before it yields.

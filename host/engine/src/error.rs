@@ -2,7 +2,7 @@ use crate::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Error as ClusterError;
 use thinkube_effects::Error as EffectError;
-use thinkube_plan::{Denial, Fault, Problem, Query};
+use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -41,6 +41,24 @@ pub enum Error {
     /// The settings are not what the schema wants.
     #[error("the settings are not valid:{}", list(.0))]
     Settings(Vec<SettingFault>),
+    /// The plugin has no such operation.
+    #[error("the plugin has no operation `{name}`{}", instead(.near.as_deref(), .known))]
+    NoOperation {
+        /// The name that was given.
+        name: String,
+        /// The one that was most likely meant.
+        near: Option<String>,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The arguments are not what the operation's schema wants.
+    #[error("the arguments of operation {operation} are not valid:{}", list(.faults))]
+    Arguments {
+        /// The operation.
+        operation: String,
+        /// What is wrong, by the arguments' names.
+        faults: Vec<SettingFault>,
+    },
     /// The plugin itself refuses.
     #[error("the plugin cannot plan: {0}")]
     Problem(Problem),
@@ -68,7 +86,9 @@ pub enum Error {
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
     QueryDenied(Query),
     /// A secret input has no value.
-    #[error("the secret input `{name}` has no value: set the environment variable {env} ({summary})")]
+    #[error(
+        "the secret input `{name}` has no value: set the environment variable {env}, or say where it is with --secret {name}=file:PATH ({summary})"
+    )]
     SecretMissing {
         /// The input's name.
         name: String,
@@ -80,9 +100,46 @@ pub enum Error {
     /// The cluster side failed.
     #[error(transparent)]
     Cluster(#[from] thinkube_cluster::Error),
+    /// Resources are there, outside the cluster, that the release did not make.
+    #[error(
+        "these are there already, and this release did not make them:{}\nTo take one over, name it: --adopt External/{}",
+        elsewhere(.0), .0[0].0
+    )]
+    ExternalNotOwned(Vec<(String, String)>),
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] EffectError),
+    /// A preflight check was named that the plan does not have.
+    #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
+    NoPreflight {
+        /// The name.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
+    /// The Secret with the login to a registry is not there.
+    #[error(
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with; make it with \
+         `kubectl create secret docker-registry`"
+    )]
+    NoLogin {
+        /// The step.
+        step: String,
+        /// The Secret.
+        secret: ObjectRef,
+    },
+    /// The source of an image is no longer what was shown.
+    #[error(
+        "image {step}: its source was shown as {shown} and is {now} by now; nothing was changed. Run this again and look"
+    )]
+    ImageMoved {
+        /// The step.
+        step: String,
+        /// The commit of then.
+        shown: String,
+        /// The commit of now.
+        now: String,
+    },
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -130,16 +187,24 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Cluster(ClusterError::NoRelease { .. } | ClusterError::MissingInput { .. }) => Class::Input,
-            Self::Cluster(ClusterError::NotOwned { .. }) => Class::Refused,
+            Self::Cluster(
+                ClusterError::NoRelease { .. }
+                | ClusterError::MissingInput { .. }
+                | ClusterError::Unfinished { .. },
+            )
+            | Self::NoLogin { .. } => Class::Input,
+            Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
             Self::Effect(error) => of_effect(error),
-            Self::Build { .. } | Self::Cluster(_) => Class::Failure,
+            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
+            | Self::NoOperation { .. }
+            | Self::Arguments { .. }
             | Self::ReleaseName(_)
             | Self::Problem(_)
             | Self::FactsNeeded(_)
             | Self::SecretMissing { .. }
+            | Self::NoPreflight { .. }
             | Self::OtherPlugin { .. } => Class::Input,
             Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
             Self::Plugin(_)
@@ -162,6 +227,8 @@ impl Error {
             Self::Descriptor(_) => "descriptor",
             Self::ReleaseName(_) => "release-name",
             Self::Settings(_) => "settings",
+            Self::NoOperation { .. } => "no-operation",
+            Self::Arguments { .. } => "arguments",
             Self::Problem(_) => "problem",
             Self::FactsNeeded(_) => "facts-needed",
             Self::TooManyFacts { .. } => "too-many-facts",
@@ -171,6 +238,10 @@ impl Error {
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
             Self::Effect(error) => error.kind(),
+            Self::NoLogin { .. } => "registry-login",
+            Self::ImageMoved { .. } => "image-moved",
+            Self::ExternalNotOwned(_) => "not-owned",
+            Self::NoPreflight { .. } => "no-preflight",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
@@ -180,9 +251,12 @@ impl Error {
 
 fn of_effect(error: &EffectError) -> Class {
     match error {
-        EffectError::NoInput { .. } | EffectError::NoHome | EffectError::NothingToOverwrite { .. } => {
-            Class::Input
-        }
+        EffectError::NoInput { .. }
+        | EffectError::NoHome
+        | EffectError::NothingToOverwrite { .. }
+        | EffectError::NoLogin { .. }
+        | EffectError::NoRevision { .. }
+        | EffectError::Source { .. } => Class::Input,
         EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
         EffectError::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
         EffectError::HomeRefused(_) => Class::Plugin,
@@ -190,8 +264,20 @@ fn of_effect(error: &EffectError) -> Class {
     }
 }
 
+fn instead(near: Option<&str>, known: &[String]) -> String {
+    match (near, known) {
+        (Some(near), _) => format!("; did you mean `{near}`?"),
+        (None, []) => "; it has none".to_owned(),
+        (None, known) => format!("; it has {}", known.join(", ")),
+    }
+}
+
 fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {}", item.to_string())).collect()
+}
+
+fn elsewhere(resources: &[(String, String)]) -> String {
+    resources.iter().map(|(name, base_url)| format!("\n  {name} at {base_url}")).collect()
 }
 
 fn failures(failed: &[CheckOutcome]) -> String {

@@ -12,8 +12,10 @@ mod apply;
 mod check;
 mod elsewhere;
 mod error;
+mod images;
 mod interrupt;
 mod load;
+mod operation;
 mod planning;
 mod source;
 mod status;
@@ -24,21 +26,23 @@ pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
 pub use check::{CheckOutcome, Patience, check, failed};
 pub use elsewhere::ExternalChange;
 pub use error::{Class, Error};
+pub use images::ImageChange;
 pub use interrupt::{Interrupted, unless_interrupted};
-pub use load::{Loaded, load};
+pub use load::{Loaded, Offered, load};
+pub use operation::{operate, plan_operation, preview_operation};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
 pub use status::{ObjectStatus, release, status};
-pub use uninstall::{TakenBack, uninstall};
+pub use uninstall::{TakenBack, UninstallRequest, uninstall};
 pub use workstation::{PlannedSetup, SetupRequest, apply_setup, home, plan_setup, preview_setup};
 
 pub use thinkube_cluster::{
-    Action, Adopt, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, PodFileChange,
-    Release, UninstallOptions, Uninstalled,
+    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase,
+    PodFileChange, Release, UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{
     DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeRelease, HomeState,
-    HomeStatus, HttpOptions, Left, LeftBecause,
+    HomeStatus, HttpOptions, ImageEvent, Left, LeftBecause,
 };
 pub use thinkube_plan as model;
 pub use thinkube_plan::{SecretInputs, SecretText};
@@ -54,6 +58,10 @@ pub enum Event {
     Checked(CheckOutcome),
     /// Something was done to a resource outside the cluster, or was found needless.
     External(ExternalChange),
+    /// An image is being built.
+    Building(ImageEvent),
+    /// An image is in the registry.
+    Image(ImageChange),
 }
 
 /// Receives events. Must not block: it is called between requests.

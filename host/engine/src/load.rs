@@ -1,8 +1,8 @@
 use crate::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use thinkube_plan::{Descriptor, is_dns_label};
-use thinkube_sandbox::{LogLine, Plugin, Sandbox};
+use thinkube_plan::{Descriptor, Operation, is_dns_label};
+use thinkube_sandbox::{LogLine, Offer, Plugin, Sandbox};
 use thinkube_validate::SettingsSchema;
 
 /// A plugin that has said what it is.
@@ -13,8 +13,18 @@ pub struct Loaded {
     pub descriptor: Descriptor,
     /// The schema of its settings, compiled.
     pub schema: Arc<SettingsSchema>,
+    /// The operations that it offers.
+    pub operations: Vec<Offered>,
     /// What it logged while it said so.
     pub log: Vec<LogLine>,
+}
+
+/// An operation that a plugin offers.
+pub struct Offered {
+    /// What it says of it.
+    pub operation: Operation,
+    /// The schema of its arguments, compiled.
+    pub schema: Arc<SettingsSchema>,
 }
 
 /// Compiles the component in `bytes` (or takes it from the cache) and asks it what it is.
@@ -32,11 +42,54 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
         return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
     }
     if let Some(setting) = &descriptor.namespace_setting
-        && descriptor.settings_schema.pointer(&format!("/properties/{setting}")).is_none()
+        && !schema.has(setting)
     {
         return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
     }
-    Ok(Loaded { plugin, descriptor, schema, log: called.log })
+    for permission in &descriptor.permissions {
+        let fault = match permission.settings() {
+            Ok(names) => names
+                .into_iter()
+                .find(|name| !schema.has(name))
+                .map(|name| format!("it names `{name}`, which is no setting")),
+            Err(fault) => Some(fault),
+        };
+        if let Some(fault) = fault {
+            return Err(Error::Descriptor(format!("its permission to {permission}: {fault}")));
+        }
+    }
+    let mut log = called.log;
+    let mut operations = Vec::new();
+    if plugin.offers().contains(&Offer::Operations) {
+        let called = plugin.operations().await?;
+        log.extend(called.log);
+        for operation in called.value {
+            operations.push(offered(&descriptor, &operations, operation).await?);
+        }
+    }
+    Ok(Loaded { plugin, descriptor, schema, operations, log })
+}
+
+async fn offered(
+    descriptor: &Descriptor,
+    others: &[Offered],
+    operation: Operation,
+) -> Result<Offered, Error> {
+    let name = &operation.name;
+    let wrong = |message: String| Err(Error::Descriptor(format!("operation `{name}`: {message}")));
+    if !is_dns_label(name) {
+        return wrong("its name is no DNS label (RFC 1123)".to_owned());
+    }
+    if others.iter().any(|other| other.operation.name == *name) {
+        return wrong("another one has this name".to_owned());
+    }
+    let stated = |input: &&String| descriptor.secret_inputs.iter().all(|stated| stated.name != **input);
+    if let Some(input) = operation.secret_inputs.iter().find(stated) {
+        return wrong(format!("its secret input `{input}` is none of the plugin's"));
+    }
+    let schema = operation.arguments_schema.clone();
+    let schema = Arc::new(in_time("an arguments schema", move || SettingsSchema::new(schema)).await??);
+    Ok(Offered { operation, schema })
 }
 
 /// The time that judging settings by a schema may take. Both are other people's; most take a millisecond.

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
-    Context, Descriptor, Digest, Fact, Grants, Identity, Installed, Outcome, Outline, Plan, Problem, Query,
-    check_outline, is_dns_label, permits_query,
+    Context, Descriptor, Digest, Fact, Fault, Grants, Identity, Installed, Outcome, Outline, Permission,
+    Plan, Problem, Query, check_outline, is_dns_label, permits_query,
 };
-use thinkube_sandbox::{LogLine, Offer};
+use thinkube_sandbox::{Called, LogLine, Offer};
 use thinkube_validate::{SettingFault, Unused, check_expressions};
 
 /// How often a plugin is asked before the host gives up. Two are enough for a plugin that asks for what it needs;
@@ -66,37 +66,19 @@ pub struct Planned {
 pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
     let PlanRequest { release, settings, grants, facts: source, kubernetes_version, installed } = request;
     let descriptor = &loaded.descriptor;
-    let Settled { namespace, settings, unused } = settle(loaded, &release, settings).await?;
-    let granted = grants.map_or_else(|| descriptor.requests(), |grants| grants.permissions);
+    let Settled { namespace, settings, requested, unused } = settle(loaded, &release, settings).await?;
+    let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
     let mut log = loaded.log.clone();
-    let mut rounds = 0;
-    let outline = loop {
-        rounds += 1;
-        let called = loaded.plugin.plan(&context).await?;
-        log.extend(called.log);
-        let queries = match called.value {
-            Ok(Outcome::Plan(outline)) => break outline,
-            Ok(Outcome::Needs(queries)) => queries,
-            Err(Problem::InvalidSettings { path, message }) => {
-                return Err(Error::Settings(vec![SettingFault { path, message }]));
-            }
-            Err(problem) => return Err(Error::Problem(problem)),
-        };
-        let known: BTreeSet<&Query> = context.facts.iter().map(|fact| &fact.query).collect();
-        let missing: BTreeSet<Query> = queries.into_iter().filter(|query| !known.contains(query)).collect();
-        if missing.is_empty() || rounds == MAX_ROUNDS || context.facts.len() + missing.len() > MAX_FACTS {
-            return Err(Error::TooManyFacts { rounds, facts: context.facts.len() });
+    let ask = async |context: &Context| loaded.plugin.plan(context).await;
+    let outline = match rounds(&mut context, &granted, source, &mut log, ask).await? {
+        Ok(outline) => outline,
+        Err(Problem::InvalidSettings { path, message }) => {
+            return Err(Error::Settings(vec![SettingFault { path, message }]));
         }
-        if let Some(query) = missing.iter().find(|query| !permits_query(&granted, &context.namespace, query))
-        {
-            return Err(Error::QueryDenied(query.clone()));
-        }
-        context.facts.extend(answer(source, missing).await?);
-        // The order in which facts were asked for must not change what the plugin sees.
-        context.facts.sort_by(|a, b| a.query.cmp(&b.query));
+        Err(problem) => return Err(Error::Problem(problem)),
     };
 
     let Context { release, namespace, settings, facts, .. } = context;
@@ -112,7 +94,7 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         namespace,
         plugin: identity,
         settings,
-        requested: descriptor.requests(),
+        requested,
         granted,
         outline,
     };
@@ -129,6 +111,8 @@ pub(crate) struct Settled {
     pub(crate) namespace: String,
     /// With the defaults filled in.
     pub(crate) settings: Value,
+    /// What the plugin asks for with these settings.
+    pub(crate) requested: Vec<Permission>,
     pub(crate) unused: Vec<Unused>,
 }
 
@@ -142,14 +126,56 @@ pub(crate) async fn settle(loaded: &Loaded, release: &str, settings: Value) -> R
     let settings =
         in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
-    Ok(Settled { namespace, settings, unused })
+    let requested = loaded.descriptor.requests(&settings);
+    Ok(Settled { namespace, settings, requested, unused })
+}
+
+/// Asks for a plan, and again with the facts that it takes.
+pub(crate) async fn rounds(
+    context: &mut Context,
+    granted: &[Permission],
+    source: FactSource<'_>,
+    log: &mut Vec<LogLine>,
+    ask: impl AsyncFn(&Context) -> Result<Called<Result<Outcome, Problem>>, thinkube_sandbox::Error>,
+) -> Result<Result<Outline, Problem>, Error> {
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        let called = ask(context).await?;
+        log.extend(called.log);
+        let queries = match called.value {
+            Ok(Outcome::Plan(outline)) => return Ok(Ok(outline)),
+            Ok(Outcome::Needs(queries)) => queries,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let known: BTreeSet<&Query> = context.facts.iter().map(|fact| &fact.query).collect();
+        let missing: BTreeSet<Query> = queries.into_iter().filter(|query| !known.contains(query)).collect();
+        if missing.is_empty() || rounds == MAX_ROUNDS || context.facts.len() + missing.len() > MAX_FACTS {
+            return Err(Error::TooManyFacts { rounds, facts: context.facts.len() });
+        }
+        if let Some(query) = missing.iter().find(|query| !permits_query(granted, &context.namespace, query)) {
+            return Err(Error::QueryDenied(query.clone()));
+        }
+        context.facts.extend(answer(source, missing).await?);
+        // The order in which facts were asked for must not change what the plugin sees.
+        context.facts.sort_by(|a, b| a.query.cmp(&b.query));
+    }
 }
 
 fn judge(loaded: &Loaded, outline: &Outline) -> Result<(), Error> {
     let secret_inputs: Vec<&str> =
         loaded.descriptor.secret_inputs.iter().map(|input| input.name.as_str()).collect();
-    let evaluates = loaded.plugin.offers().contains(&Offer::Checks);
-    let mut faults = check_outline(outline, &secret_inputs, evaluates);
+    let faults = check_outline(outline, &secret_inputs, evaluates(loaded));
+    judged(faults, outline)
+}
+
+/// Whether the plugin judges checks itself.
+pub(crate) fn evaluates(loaded: &Loaded) -> bool {
+    loaded.plugin.offers().contains(&Offer::Checks)
+}
+
+/// Whether there are no `faults`, and none in the expressions.
+pub(crate) fn judged(mut faults: Vec<Fault>, outline: &Outline) -> Result<(), Error> {
     faults.extend(check_expressions(outline));
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }

@@ -1,8 +1,8 @@
 use crate::Error;
 use futures::StreamExt;
 use serde::Serialize;
-use thinkube_cluster::{Cluster, Entry, Release};
-use thinkube_plan::Probe;
+use thinkube_cluster::{Cluster, Entry, EntryPhase, Release};
+use thinkube_plan::{Probe, Step};
 
 /// Objects that are asked about at the same time.
 const AT_ONCE: usize = 16;
@@ -45,6 +45,9 @@ pub async fn status(cluster: &Cluster, release: &Release) -> Vec<ObjectStatus> {
     futures::stream::iter(&release.inventory)
         .map(async |entry| {
             let (ready, message) = match cluster.observe(&Probe::Ready(entry.object.clone())).await {
+                Ok(seen) if seen.variables["object"].is_null() && is_over(release, entry) => {
+                    (true, "has ended well, and was cleaned up".to_owned())
+                }
                 Ok(observation) => (observation.holds, observation.summary),
                 Err(error) => (false, error.to_string()),
             };
@@ -53,4 +56,17 @@ pub async fn status(cluster: &Cluster, release: &Release) -> Vec<ObjectStatus> {
         .buffered(AT_ONCE)
         .collect()
         .await
+}
+
+/// Whether this is a Job that has done its work and that the cluster deletes after its time, or one that had none to do.
+fn is_over(release: &Release, entry: &Entry) -> bool {
+    match entry.phase {
+        EntryPhase::Skipped => true,
+        EntryPhase::Ready => release.plan.outline.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
+            step.target().as_ref() == Some(&entry.object)
+                && matches!(step, Step::Object(step)
+                    if step.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some())
+        }),
+        _ => false,
+    }
 }

@@ -1,8 +1,19 @@
 use crate::elsewhere::{self, ExternalChange};
+use crate::images::{self, ImageChange};
 use crate::{Error, Event, Events};
 use thinkube_cluster::{Cluster, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::SecretInputs;
+
+/// How to uninstall.
+pub struct UninstallRequest {
+    /// In the cluster.
+    pub objects: UninstallOptions,
+    /// How servers outside the cluster are found and trusted.
+    pub http: HttpOptions,
+    /// Whether images that were built go from their registries, too.
+    pub delete_images: bool,
+}
 
 /// What an uninstall took away, and what it left.
 #[derive(Debug, serde::Serialize)]
@@ -12,6 +23,8 @@ pub struct TakenBack {
     pub objects: Uninstalled,
     /// Outside it.
     pub external: Vec<ExternalChange>,
+    /// In registries.
+    pub images: Vec<ImageChange>,
 }
 
 /// Takes a release away: first what it has outside the cluster, while the record still says what that is, then its
@@ -24,16 +37,21 @@ pub async fn uninstall(
     name: &str,
     release: Option<&Release>,
     inputs: &SecretInputs,
-    http: &HttpOptions,
-    options: &UninstallOptions,
+    request: &UninstallRequest,
     events: Events<'_>,
 ) -> Result<TakenBack, Error> {
-    let mut external = Vec::new();
-    if let Some(release) = release.filter(|release| !release.external.is_empty()) {
-        let http = elsewhere::http(&release.plan.granted, http)?;
-        external = elsewhere::remove(&http, &release.external, inputs, events).await?;
-    }
+    let (mut external, mut images) = (Vec::new(), Vec::new());
     let pass_on = |event| events(Event::Cluster(event));
-    let objects = cluster.uninstall(name, options, &pass_on).await?;
-    Ok(TakenBack { objects, external })
+    let outside = async || {
+        let Some(release) = release else { return Ok(()) };
+        if !release.external.is_empty() {
+            let http = elsewhere::http(&release.plan.granted, &request.http)?;
+            external = elsewhere::remove(&http, &release.external, inputs, events).await?;
+        }
+        // Before the Secret with the login is gone.
+        images = images::leave(cluster, release, &request.http, request.delete_images).await?;
+        Ok::<_, Error>(())
+    };
+    let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
+    Ok(TakenBack { objects, external, images })
 }

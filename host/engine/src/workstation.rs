@@ -31,6 +31,8 @@ pub struct PlannedSetup {
     pub release: String,
     /// What is wanted.
     pub setup: Setup,
+    /// What the plugin asks for with these settings, of a cluster too.
+    pub requested: Vec<Permission>,
     /// What was granted.
     pub granted: Vec<Permission>,
     /// Settings that were given and have no effect.
@@ -54,8 +56,8 @@ pub fn home(path: Option<&Path>) -> Result<Home, Error> {
 /// [`Error::Problem`].
 pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<PlannedSetup, Error> {
     let SetupRequest { release, settings, grants, kubernetes_version } = request;
-    let Settled { namespace, settings, unused } = settle(loaded, &release, settings).await?;
-    let granted = grants.map_or_else(|| loaded.descriptor.requests(), |grants| grants.permissions);
+    let Settled { namespace, settings, requested, unused } = settle(loaded, &release, settings).await?;
+    let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
     let context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed: None };
     let called = loaded.plugin.setup(&context).await?;
@@ -64,7 +66,7 @@ pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<Planne
         problem => Error::Problem(problem),
     })?;
     let log = loaded.log.iter().cloned().chain(called.log).collect();
-    Ok(PlannedSetup { release: context.release, setup, granted, unused, log })
+    Ok(PlannedSetup { release: context.release, setup, requested, granted, unused, log })
 }
 
 /// What [`apply_setup`] would do in a home, with the lines that change. Writes nothing.

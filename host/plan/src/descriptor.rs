@@ -31,7 +31,7 @@ pub struct Descriptor {
     /// The place in the platform's order of services.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_order: Option<u32>,
-    /// What it asks to be allowed.
+    /// What it asks to be allowed; texts may name settings.
     pub permissions: Vec<Permission>,
 }
 
@@ -108,14 +108,19 @@ pub enum Permission {
 }
 
 impl Descriptor {
-    /// Everything the plugin asks for: what it states, and its secret inputs.
-    pub fn requests(&self) -> Vec<Permission> {
+    /// Everything the plugin asks for, over settings that are not known yet: what it states, and its secret inputs.
+    pub fn asks(&self) -> Vec<Permission> {
         let inputs = self.secret_inputs.iter();
         let inputs = inputs.map(|SecretInput { name, env, .. }| Permission::SecretInput {
             name: name.clone(),
             env: env.clone(),
         });
         self.permissions.iter().cloned().chain(inputs).collect()
+    }
+
+    /// Everything the plugin asks for with these settings.
+    pub fn requests(&self, settings: &Value) -> Vec<Permission> {
+        self.asks().iter().filter_map(|permission| permission.with_settings(settings)).collect()
     }
 }
 

@@ -2,7 +2,7 @@ use crate::{
     Auth, Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
     SecretContent,
 };
-use crate::{HttpMethod, SecretSource, SecretStep, Step, TypeMeta};
+use crate::{HttpMethod, ImageStep, SecretSource, SecretStep, Step, TypeMeta};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -78,6 +78,26 @@ pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> 
             .iter()
             .any(|permission| matches!(permission, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind)),
     }
+}
+
+/// What an image step needs and `granted` does not have.
+pub fn lacking_for_image(granted: &[Permission], image: &ImageStep) -> Vec<String> {
+    let gate = Gate { granted, namespace: "" };
+    needed_by(image).iter().filter(|wanted| !gate.holds(wanted)).map(ToString::to_string).collect()
+}
+
+fn needed_by(image: &ImageStep) -> Vec<Permission> {
+    let mut needed = vec![
+        Permission::BuildFrom(image.source.location().to_owned()),
+        Permission::PushImage(repository(&image.destination).to_owned()),
+    ];
+    needed.extend(image.push_credentials.as_ref().map(copying));
+    needed
+}
+
+/// What it takes to copy from this Secret.
+fn copying(secret: &ObjectRef) -> Permission {
+    Permission::CopySecret(format!("{}/{}", secret.namespace.as_deref().unwrap_or(""), secret.name))
 }
 
 /// Whether `path`, relative to the home, may be written under `granted`.
@@ -160,7 +180,12 @@ impl Gate<'_> {
     /// What `step` needs and does not have.
     fn step(&self, step: &Step) -> Vec<String> {
         let mut needs = Vec::new();
-        if let Some(target) = step.target()
+        // Who restarts a workload changes it.
+        let changed = match step {
+            Step::Restart(workload) => Some(workload.clone()),
+            _ => step.target(),
+        };
+        if let Some(target) = changed
             && !self.emits(&target.type_meta(), Place::of(&target))
         {
             let place = match Place::of(&target) {
@@ -170,15 +195,9 @@ impl Gate<'_> {
             needs.push(format!("apply {} ({}) in {place}", target.kind, target.api_version));
         }
         let wanted = match step {
-            Step::Object(_) => Vec::new(),
+            Step::Object(_) | Step::Restart(_) => Vec::new(),
             Step::Secret(secret) => match &secret.content {
-                SecretContent::Mirror(source) => {
-                    vec![Permission::CopySecret(format!(
-                        "{}/{}",
-                        source.namespace.as_deref().unwrap_or(""),
-                        source.name
-                    ))]
-                }
+                SecretContent::Mirror(source) => vec![copying(source)],
                 SecretContent::Entries(entries) => entries
                     .iter()
                     .filter_map(|entry| match &entry.source {
@@ -189,21 +208,7 @@ impl Gate<'_> {
                     })
                     .collect(),
             },
-            Step::Image(image) => {
-                let source = image.source.location().to_owned();
-                let mut wanted = vec![
-                    Permission::BuildFrom(source),
-                    Permission::PushImage(repository(&image.destination).to_owned()),
-                ];
-                wanted.extend(image.push_credentials.as_ref().map(|secret| {
-                    Permission::CopySecret(format!(
-                        "{}/{}",
-                        secret.namespace.as_deref().unwrap_or(""),
-                        secret.name
-                    ))
-                }));
-                wanted
-            }
+            Step::Image(image) => needed_by(image),
             Step::External(external) => {
                 let mut wanted = vec![Permission::Connect(origin(&external.base_url))];
                 if let Auth::PasswordGrant { token_url, .. } = &external.auth {
@@ -245,6 +250,15 @@ impl Gate<'_> {
                 .then(|| format!("read {} ({})", kind.kind, kind.api_version))
         };
         match probe {
+            // A check sees less of a Secret than who may copy it: its type, the names of its keys, its certificate.
+            Probe::Object(object)
+                if *expect != Expectation::Evaluate
+                    && object.kind == "Secret"
+                    && object.api_version == "v1"
+                    && self.holds(&copying(object)) =>
+            {
+                None
+            }
             Probe::Ready(object) | Probe::Object(object) => looks(object.type_meta(), Place::of(object)),
             Probe::Objects(selection) => looks(
                 TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() },
@@ -432,6 +446,25 @@ mod tests {
             let plan = plan(vec![], vec![http_check(HttpTarget::Url(url.into()))]);
             assert_eq!(denied(granted.clone(), &plan).len(), 1, "{url}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_may_be_copied_may_be_looked_at_by_a_check_and_by_nothing_else() {
+        let look = |name: &str, expect| {
+            let object = ObjectRef {
+                api_version: "v1".into(),
+                kind: "Secret".into(),
+                namespace: Some("default".into()),
+                name: name.into(),
+            };
+            let mut check = http_check(HttpTarget::Url("https://a/".into()));
+            check.probe = Probe::Object(object);
+            check.expect = expect;
+            denied(vec![Permission::CopySecret("default/tls".into())], &plan(vec![], vec![check])).len()
+        };
+        assert_eq!(look("tls", Expectation::Holds), 0);
+        assert_eq!(look("other", Expectation::Holds), 1);
+        assert_eq!(look("tls", Expectation::Evaluate), 1, "the plugin would be told");
     }
 
     #[test]

@@ -9,14 +9,17 @@ mod descriptor;
 mod diff;
 mod external;
 mod facts;
+mod fill;
 mod grants;
 mod image;
 mod object;
+mod operation;
 mod path;
 mod plan;
 mod pod_files;
 mod rules;
 mod secret;
+mod text;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
@@ -30,17 +33,20 @@ pub use descriptor::{
 pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
-pub use grants::{Denial, Grants, permits_query};
+pub use fill::{settings_in, with_settings};
+pub use grants::{Denial, Grants, lacking_for_image, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
+pub use operation::{Operation, borrowed, overlay};
 pub use path::RelativePath;
 pub use plan::{
     Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageSource, ImageStep, ObjectStep,
     OnChange, OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText,
     SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
-pub use rules::{Fault, check_outline, is_dns_label};
+pub use rules::{Fault, check_operation, check_outline, is_dns_label};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
+pub use text::escaped;
 pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
 
 /// Why a document of this crate could not be read.

@@ -40,9 +40,20 @@ impl Outline {
             _ => None,
         })
     }
-}
 
-impl Outline {
+    /// Whether a step makes this object.
+    pub fn makes(&self, object: &ObjectRef) -> bool {
+        self.stages.iter().flat_map(|stage| &stage.steps).any(|step| step.target().as_ref() == Some(object))
+    }
+
+    /// Every image that is built, in order.
+    pub fn images(&self) -> impl Iterator<Item = &ImageStep> {
+        self.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {
+            Step::Image(step) => Some(step),
+            _ => None,
+        })
+    }
+
     /// Every step that wants files in running pods, with the number of its stage.
     pub fn pod_files(&self) -> impl Iterator<Item = (usize, &PodFilesStep)> {
         let stages = self.stages.iter().enumerate();
@@ -137,6 +148,8 @@ pub enum Step {
     External(Box<ExternalStep>),
     /// Files in running pods.
     PodFiles(PodFilesStep),
+    /// New pods for a workload of the release; only in an operation.
+    Restart(ObjectRef),
 }
 
 impl Step {
@@ -145,7 +158,7 @@ impl Step {
         match self {
             Self::Object(step) => ObjectRef::of(&step.manifest),
             Self::Secret(step) => Some(step.target.clone()),
-            Self::Image(_) | Self::External(_) | Self::PodFiles(_) => None,
+            Self::Image(_) | Self::External(_) | Self::PodFiles(_) | Self::Restart(_) => None,
         }
     }
 
@@ -157,7 +170,7 @@ impl Step {
             }
             Self::External(step) => step.on_uninstall,
             Self::PodFiles(_) => OnUninstall::Delete,
-            Self::Image(_) => OnUninstall::Retain,
+            Self::Image(_) | Self::Restart(_) => OnUninstall::Retain,
         }
     }
 
@@ -170,6 +183,7 @@ impl Step {
             Self::Image(step) => format!("image {}", step.name),
             Self::External(step) => format!("external resource {}", step.name),
             Self::PodFiles(step) => format!("pod files {}", step.name),
+            Self::Restart(workload) => format!("restart of {workload}"),
         }
     }
 }
@@ -275,6 +289,10 @@ pub enum SecretSource {
     Input(String),
     /// Made once and kept.
     Random(RandomText),
+    /// Made anew; only in an operation.
+    Renewed(RandomText),
+    /// The value that is there; only in an operation, where the host writes it (see [`crate::overlay`]).
+    Kept,
     /// A key of another Secret.
     Copy(SecretKey),
     /// An output of another step.

@@ -37,7 +37,16 @@ const IMAGE_OUTPUTS: [&str; 2] = ["digest", "reference"];
 /// The rules that every outline must keep before anything else is asked of it. `secret_inputs` are the names that
 /// the descriptor states; `evaluates` says whether the plugin exports `checks`.
 pub fn check_outline(outline: &Outline, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
-    let mut rules = Rules { faults: Vec::new(), secret_inputs, evaluates, ..Rules::default() };
+    check(outline, Rules { secret_inputs, evaluates, ..Rules::default() })
+}
+
+/// [`check_outline`] for what an operation wants, which may hold what passes; `secret_inputs` are those that the
+/// operation states.
+pub fn check_operation(outline: &Outline, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
+    check(outline, Rules { secret_inputs, evaluates, operation: true, ..Rules::default() })
+}
+
+fn check(outline: &Outline, mut rules: Rules<'_>) -> Vec<Fault> {
     rules.checks("preflight", &outline.preflight);
     for stage in &outline.stages {
         if !is_dns_label(&stage.name) {
@@ -80,6 +89,7 @@ struct Rules<'a> {
     faults: Vec<Fault>,
     secret_inputs: &'a [&'a str],
     evaluates: bool,
+    operation: bool,
     stages: HashSet<String>,
     step_names: HashSet<String>,
     check_names: HashSet<String>,
@@ -126,7 +136,8 @@ impl Rules<'_> {
     fn input(&mut self, stage: &str, title: &str, path: &str, name: &str) {
         if !self.secret_inputs.contains(&name) {
             let known = self.secret_inputs.join(", ");
-            let message = format!("`{name}` is none of the plugin's secret inputs: {known}");
+            let whose = if self.operation { "operation" } else { "plugin" };
+            let message = format!("`{name}` is none of the {whose}'s secret inputs: {known}");
             self.fault(stage, title, path, message);
         }
     }
@@ -142,8 +153,15 @@ impl Rules<'_> {
                         self.fault(stage, &title, "", "a key is there twice".into());
                     }
                     for entry in entries {
-                        if let SecretSource::Input(name) = &entry.source {
-                            self.input(stage, &title, &format!("/{}", entry.key), name);
+                        let at = format!("/{}", entry.key);
+                        match &entry.source {
+                            SecretSource::Input(name) => self.input(stage, &title, &at, name),
+                            SecretSource::Renewed(_) if !self.operation => {
+                                let message =
+                                    "only an operation makes a value anew: every apply of a release would";
+                                self.fault(stage, &title, &at, message.into());
+                            }
+                            _ => {}
                         }
                     }
                 }
@@ -195,14 +213,31 @@ impl Rules<'_> {
                     self.outputs.insert(at, output.secret);
                 }
             }
+            Step::PodFiles(_) if self.operation => {
+                let message = "an operation writes no files in pods: those are part of the release's plan";
+                self.fault(stage, &title, "", message.into());
+            }
             Step::PodFiles(files) => {
                 for fault in files.faults() {
                     self.fault(stage, &title, "", fault);
                 }
             }
+            Step::Restart(_) if !self.operation => {
+                let message = "only an operation restarts a workload: every apply of a release would";
+                self.fault(stage, &title, "", message.into());
+            }
+            Step::Restart(workload) => {
+                let restarts = workload.namespace.is_some()
+                    && workload.api_version == "apps/v1"
+                    && ["Deployment", "StatefulSet", "DaemonSet"].contains(&workload.kind.as_str());
+                if !restarts {
+                    let message = "only an apps/v1 Deployment, StatefulSet or DaemonSet is restarted";
+                    self.fault(stage, &title, "", message.into());
+                }
+            }
         }
         let name = match step {
-            Step::Object(_) => None,
+            Step::Object(_) | Step::Restart(_) => None,
             Step::Secret(secret) => Some(&secret.name),
             Step::Image(image) => Some(&image.name),
             Step::External(external) => Some(&external.name),

@@ -3,7 +3,7 @@
 
 use crate::error::Quota;
 use crate::limits::Limits;
-use crate::wit::{checks, lifecycle, plan as wire, types, workstation};
+use crate::wit::{checks, lifecycle, operations, plan as wire, types, workstation};
 use serde::Serialize;
 use serde_json::Value;
 use std::io;
@@ -59,20 +59,30 @@ pub(crate) fn descriptor(from: lifecycle::Descriptor, limits: &Limits) -> Read<p
 }
 
 pub(crate) fn outcome(
-    from: Result<lifecycle::Outcome, types::Problem>,
+    from: Result<wire::Outcome, types::Problem>,
     limits: &Limits,
 ) -> Read<Result<plan::Outcome, plan::Problem>> {
     Ok(match from {
-        Ok(lifecycle::Outcome::Needs(queries)) => {
+        Ok(wire::Outcome::Needs(queries)) => {
             within(queries.len(), limits.queries, Quota::Queries)?;
             Ok(plan::Outcome::Needs(bounded(all(queries), limits)?))
         }
-        Ok(lifecycle::Outcome::Plan(plan)) => {
+        Ok(wire::Outcome::Plan(plan)) => {
             let outline = Reader::new(limits).outline(plan)?;
             Ok(plan::Outcome::Plan(bounded(outline, limits)?))
         }
         Err(problem) => Err(bounded_problem(problem, limits)?),
     })
+}
+
+pub(crate) fn operations(from: Vec<operations::Operation>, limits: &Limits) -> Read<Vec<plan::Operation>> {
+    let mut reader = Reader::new(limits);
+    let read = |from: operations::Operation| {
+        let operations::Operation { name, title, secret_inputs, arguments_schema } = from;
+        let schema = reader.json(&arguments_schema, || format!("operation {name}, arguments schema"))?;
+        Ok(plan::Operation { name, title, secret_inputs, arguments_schema: schema })
+    };
+    bounded(from.into_iter().map(read).collect::<Read<Vec<_>>>()?, limits)
 }
 
 pub(crate) fn verdict(from: checks::Verdict, limits: &Limits) -> Read<plan::Verdict> {
@@ -195,6 +205,7 @@ impl<'a> Reader<'a> {
                 }))
             }
             wire::Step::PodFiles(from) => plan::Step::PodFiles(from.into()),
+            wire::Step::Restart(from) => plan::Step::Restart(from.into()),
         })
     }
 }
@@ -332,7 +343,7 @@ variants! {
     wire::OnUninstall => plan::OnUninstall { Delete, Retain }
     wire::SecretContent => plan::SecretContent { Entries(entries: all), Mirror(source: into) }
     wire::SecretSource => plan::SecretSource {
-        Input(name), Random(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
+        Input(name), Random(text: into), Renewed(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
     }
     wire::ImageSource => plan::ImageSource { Git(source: into), Folder(path) }
     wire::Encoding => plan::Encoding { Hex, Base64, Base64url = Base64Url }
@@ -363,20 +374,16 @@ impl From<wire::Auth> for plan::Auth {
 }
 
 /// What a plugin is told.
-pub(crate) fn context(from: &plan::Context) -> lifecycle::Context {
+pub(crate) fn context(from: &plan::Context) -> types::Context {
     let plan::Context { release, namespace, settings, facts, kubernetes_version, installed } = from;
-    lifecycle::Context {
+    types::Context {
         release: release.clone(),
         namespace: namespace.clone(),
         settings: settings.to_string(),
         facts: facts.iter().map(fact).collect(),
         kubernetes_version: kubernetes_version.clone(),
         installed: installed.as_ref().map(|plan::Installed { version, settings, revision }| {
-            lifecycle::Installed {
-                version: version.clone(),
-                settings: settings.to_string(),
-                revision: *revision,
-            }
+            types::Installed { version: version.clone(), settings: settings.to_string(), revision: *revision }
         }),
     }
 }

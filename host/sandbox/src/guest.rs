@@ -2,7 +2,7 @@
 
 use crate::error::Quota;
 use crate::limits::Limits;
-use crate::text::{Tail, escaped};
+use crate::text::Tail;
 use crate::wit::{log, plan, types};
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use thinkube_plan::escaped;
 use tokio::io::AsyncWrite;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};

@@ -5,16 +5,17 @@ use crate::error::{Error, Quota, TrapKind};
 use crate::guest::{Breach, LogLine, Seed, State};
 use crate::limits::Limits;
 use crate::text;
-use crate::wit::{checks, lifecycle, workstation};
+use crate::wit::{checks, lifecycle, operations, workstation};
 use crate::world::{self, World};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use serde_json::Value;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thinkube_plan::{Context, Descriptor, Digest, Observation, Outcome, Problem, Setup, Verdict};
+use thinkube_plan::{Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Setup, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
@@ -136,6 +137,10 @@ impl Sandbox {
             true => Some(workstation::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
+        let operations = match world.offers.contains(&Offer::Operations) {
+            true => Some(operations::GuestIndices::new(&pre).map_err(unlinked)?),
+            false => None,
+        };
         Ok(Plugin(Arc::new(Loaded {
             sandbox: Arc::clone(&self.0),
             digest,
@@ -144,6 +149,7 @@ impl Sandbox {
             lifecycle,
             checks,
             workstation,
+            operations,
             from_cache,
         })))
     }
@@ -242,7 +248,14 @@ struct Loaded {
     lifecycle: lifecycle::GuestIndices,
     checks: Option<checks::GuestIndices>,
     workstation: Option<workstation::GuestIndices>,
+    operations: Option<operations::GuestIndices>,
     from_cache: bool,
+}
+
+impl Loaded {
+    fn operates(&self) -> Result<operations::GuestIndices, Error> {
+        self.operations.clone().ok_or(Error::NotOffered { interface: "thinkube:plugin/operations" })
+    }
 }
 
 impl fmt::Debug for Plugin {
@@ -392,6 +405,53 @@ impl Plugin {
             })
             .await?;
         self.read(CALL, called, convert::setup)
+    }
+
+    /// Asks the plugin which operations there are.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
+    pub async fn operations(&self) -> Result<Called<Vec<Operation>>, Error> {
+        const CALL: &str = "operations";
+        let indices = self.0.operates()?;
+        let called = self
+            .call(CALL, b"", |store, instance| {
+                async move {
+                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    operations.call_operations(store).await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::operations)
+    }
+
+    /// Asks the plugin for the plan of the operation `name`, or for the facts it needs first. `arguments` fit its schema.
+    /// The inner error is the plugin's own: it understood and cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
+    pub async fn plan_operation(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: &Context,
+    ) -> Result<Called<Result<Outcome, Problem>>, Error> {
+        const CALL: &str = "plan-operation";
+        let indices = self.0.operates()?;
+        let (name, text, input) = (name.to_owned(), arguments.to_string(), convert::context(context));
+        let seed = thinkube_plan::canonical_bytes(&(&name, arguments, convert::context_bytes(context)));
+        let called = self
+            .call(CALL, &seed, |store, instance| {
+                async move {
+                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    let called = operations.call_plan_operation(store, &name, &text, &input);
+                    called.await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::outcome)
     }
 
     /// Turns a lifted result into the plan's types.
@@ -586,5 +646,7 @@ mod tests {
         moves(plugin.describe());
         moves(plugin.plan(context));
         moves(plugin.evaluate("", observation));
+        moves(plugin.operations());
+        moves(plugin.plan_operation("", &Value::Null, context));
     };
 }

@@ -1,29 +1,10 @@
 //! Text that came from a plugin, made safe to print.
 
 use std::collections::VecDeque;
+use thinkube_plan::escaped;
 
 /// Longest line of a plugin that is shown, in characters.
 const LINE: usize = 400;
-
-/// Escapes what could move the cursor, colour the screen, break a line or reverse the reading order: a plugin must
-/// not be able to forge the host's own output.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => safe.push_str("\\t"),
-            '\n' => safe.push_str("\\n"),
-            '\r' => safe.push_str("\\r"),
-            // Bidirectional and line separators (Unicode TR36 section 3.3), byte order mark, zero width.
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {
-                safe.extend(character.escape_unicode());
-            }
-            control if control.is_control() => safe.extend(control.escape_unicode()),
-            other => safe.push(other),
-        }
-    }
-    safe
-}
 
 /// One line, escaped and cut.
 pub(crate) fn line(text: &str) -> String {
@@ -73,11 +54,6 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_plugin_cannot_send_control_characters_to_the_terminal() {
-        assert_eq!(escaped("a\u{1b}[31mb\r\nc\u{202e}d\u{7}é"), "a\\u{1b}[31mb\\r\\nc\\u{202e}d\\u{7}é");
-    }
 
     #[test]
     fn the_tail_keeps_the_last_whole_lines_and_no_more_than_its_limit() {

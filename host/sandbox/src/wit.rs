@@ -10,6 +10,7 @@ pub(crate) mod plugin {
                 include thinkube:plugin/plugin@0.1.0;
                 export thinkube:plugin/checks@0.1.0;
                 export thinkube:plugin/workstation@0.1.0;
+                export thinkube:plugin/operations@0.1.0;
             }
         ",
         world: "thinkube:host/everything",
@@ -18,5 +19,5 @@ pub(crate) mod plugin {
     });
 }
 
-pub(crate) use plugin::exports::thinkube::plugin::{checks, lifecycle, workstation};
+pub(crate) use plugin::exports::thinkube::plugin::{checks, lifecycle, operations, workstation};
 pub(crate) use plugin::thinkube::plugin::{log, plan, types};

@@ -63,7 +63,8 @@ const FOUND: &[&str] = &["json"];
 
 fn variables(probe: &Probe) -> &'static [&'static str] {
     match probe {
-        Probe::Ready(_) | Probe::Object(_) => &["object"],
+        Probe::Ready(_) => &["object"],
+        Probe::Object(_) => &["certificate", "object"],
         Probe::Objects(_) => &["objects"],
         Probe::Http(_) => ANSWER,
     }

@@ -4,15 +4,21 @@ use jsonschema::{Draft, Validator};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
+use thinkube_plan::{settings_in, with_settings};
 
 /// The annotation by which a plugin says that it accepts a setting and does nothing with it; its text is the reason.
 const UNUSED_KEYWORD: &str = "x-thinkube-unused";
+
+/// The annotation by which a plugin says a default that follows from other settings, as text that names them.
+const DERIVED_KEYWORD: &str = "x-thinkube-default";
 
 /// A plugin's settings schema, compiled.
 #[derive(Debug)]
 pub struct SettingsSchema {
     schema: Value,
     validator: Validator,
+    /// Settings and their derived defaults, each after those that it names.
+    derived: Vec<(String, String)>,
 }
 
 /// One thing that is wrong with the settings.
@@ -64,7 +70,13 @@ impl SettingsSchema {
             .with_pattern_options(jsonschema::PatternOptions::regex())
             .build(&schema)
             .map_err(|error| faulty(error.instance_path().to_string(), error.to_string()))?;
-        Ok(Self { schema, validator })
+        let derived = derived_defaults(&schema)?;
+        Ok(Self { schema, validator, derived })
+    }
+
+    /// Whether there is a setting of this name at the top level.
+    pub fn has(&self, name: &str) -> bool {
+        self.schema.get("properties").is_some_and(|properties| properties.get(name).is_some())
     }
 
     /// The schema's text, as the plugin stated it.
@@ -72,13 +84,23 @@ impl SettingsSchema {
         &self.schema
     }
 
-    /// `given` with the defaults of the schema filled in, at the top level and in objects that are there.
+    /// `given` with the defaults of the schema filled in, at the top level and in objects that are there, and then those
+    /// that follow from other settings, at the top level.
     ///
     /// # Errors
     /// Every fault that the schema finds in the result.
     pub fn settle(&self, given: Value) -> Result<Value, Vec<SettingFault>> {
         let mut settled = given;
         fill_defaults(&self.schema, &mut settled);
+        for (name, text) in &self.derived {
+            // What it follows from may be missing: then that is what the person is told.
+            if settled.get(name).is_none()
+                && let Some(value) = with_settings(text, &settled)
+                && let Some(settled) = settled.as_object_mut()
+            {
+                settled.insert(name.clone(), value.into());
+            }
+        }
         let mut faults: Vec<SettingFault> =
             self.validator.iter_errors(&settled).flat_map(|error| self.explain(&error)).collect();
         faults.sort_by(|a, b| a.path.cmp(&b.path));
@@ -178,6 +200,42 @@ fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
+/// The derived defaults of `schema`, each after those of the settings that it names.
+fn derived_defaults(schema: &Value) -> Result<Vec<(String, String)>, Error> {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        return Ok(Vec::new());
+    };
+    let at = |name: &str, message: String| Error::Schema {
+        path: format!("/properties/{}/{DERIVED_KEYWORD}", escape(name)),
+        message,
+    };
+    let mut waiting = Vec::new();
+    for (name, property) in properties {
+        let Some(text) = property.get(DERIVED_KEYWORD) else { continue };
+        let text = text.as_str().ok_or_else(|| at(name, "it is no text".into()))?;
+        let names = settings_in(text).map_err(|fault| at(name, fault))?;
+        if let Some(unknown) = names.iter().find(|name| !properties.contains_key(*name)) {
+            return Err(at(name, format!("it names `{unknown}`, which is no setting")));
+        }
+        if property.get("default").is_some() {
+            return Err(at(name, "there is a `default` too".into()));
+        }
+        waiting.push((name.clone(), text.to_owned(), names));
+    }
+    let mut ordered: Vec<(String, String)> = Vec::new();
+    while !waiting.is_empty() {
+        let open: Vec<String> = waiting.iter().map(|(name, ..)| name.clone()).collect();
+        let (ready, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, _, names)| names.iter().all(|name| !open.contains(name)));
+        if ready.is_empty() {
+            return Err(at(&open[0], "it follows from itself".into()));
+        }
+        ordered.extend(ready.into_iter().map(|(name, text, _)| (name, text)));
+        waiting = later;
+    }
+    Ok(ordered)
+}
+
 fn fill_defaults(schema: &Value, value: &mut Value) {
     let (Some(Value::Object(properties)), Value::Object(object)) = (schema.get("properties"), value) else {
         return;
@@ -239,6 +297,56 @@ mod tests {
             json!({"domain_name": "a.org", "devpi_index_name": "stable", "routing": "gateway",
                 "oauth2_proxy_enabled": true, "nested": {"size": 1}})
         );
+    }
+
+    fn derived(properties: Value) -> Result<SettingsSchema, Error> {
+        SettingsSchema::new(json!({"type": "object", "properties": properties}))
+    }
+
+    #[test]
+    fn a_default_may_follow_from_other_settings() {
+        let schema = derived(json!({
+            "a_image": {"type": "string", "x-thinkube-default": "${registry}/devpi"},
+            "registry": {"type": "string", "x-thinkube-default": "harbor.${domain}"},
+            "domain": {"type": "string", "default": "a.org"},
+        }))
+        .unwrap();
+        assert_eq!(
+            schema.settle(json!({})).unwrap(),
+            json!({"domain": "a.org", "registry": "harbor.a.org", "a_image": "harbor.a.org/devpi"})
+        );
+        assert_eq!(
+            schema.settle(json!({"registry": "r"})).unwrap(),
+            json!({"domain": "a.org", "registry": "r", "a_image": "r/devpi"})
+        );
+    }
+
+    #[test]
+    fn a_default_that_follows_from_a_missing_setting_hides_nothing() {
+        let schema = SettingsSchema::new(json!({
+            "type": "object",
+            "properties": {"domain": {"type": "string"}, "host": {"type": "string", "x-thinkube-default": "a.${domain}"}},
+            "required": ["domain", "host"],
+        }))
+        .unwrap();
+        let faults = schema.settle(json!({})).unwrap_err();
+        assert_eq!(faults[0].path, "/domain");
+    }
+
+    #[test]
+    fn a_default_that_can_follow_from_nothing_is_the_plugins_fault() {
+        let text = |text: &str| json!({"type": "string", "x-thinkube-default": text});
+        for (properties, fault) in [
+            (json!({"a": text("${b}"), "b": text("${a}")}), "follows from itself"),
+            (json!({"a": text("${a}")}), "follows from itself"),
+            (json!({"a": text("${zzz}")}), "`zzz`, which is no setting"),
+            (json!({"a": text("$")}), "placeholder"),
+            (json!({"a": {"x-thinkube-default": 1}}), "no text"),
+            (json!({"a": {"x-thinkube-default": "x", "default": "y"}}), "`default` too"),
+        ] {
+            let error = derived(properties.clone()).unwrap_err().to_string();
+            assert!(error.contains(fault), "{properties}: {error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use crate::{plan, plan_with};
 use cel::{Context, Program, Value as CelValue};
+use plugin_devpi::DevPi;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use thinkube_sdk::{Check, Expectation, HttpTarget, Probe, Severity};
+use thinkube_sdk::{Check, Evaluate, Expectation, HttpTarget, Observation, Probe, Severity, Status};
 
 /// What the check's expression yields over these variables.
 fn holds(check: &Check, variables: Value) -> bool {
@@ -19,63 +20,119 @@ fn names(checks: &[Check]) -> Vec<&str> {
     checks.iter().map(|check| check.name.as_str()).collect()
 }
 
+/// By the seed's Troubleshooting and the original's test playbook.
 #[test]
-fn there_is_a_health_check_for_every_object() {
+fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_others() {
     assert_eq!(
         names(&plan().plan.health),
         [
             "namespace",
+            "tls-secret",
+            "pull-secret",
             "root-password",
             "volume",
-            "nginx-headers",
             "server",
             "service",
             "outside-url",
-            "dashboard-ingress",
-            "api-ingress",
-            "discovery",
-            "tls-secret",
+            "index",
+            "simple-index",
             "oauth2-proxy",
+            "session-store",
+            "dashboard-route",
+            "api-route",
+            "api",
+            "discovery",
+            "login-route",
+            "dashboard-asks-for-login",
         ]
     );
-    let looked_at: HashSet<(String, String)> = plan()
-        .plan
-        .health
-        .iter()
-        .filter_map(|check| match &check.probe {
-            Probe::Ready(object) | Probe::Object(object) => Some((object.kind.clone(), object.name.clone())),
-            _ => None,
-        })
-        .collect();
-    for object in plan().objects() {
-        let text = |value: &Value| value.as_str().expect("it is text").to_owned();
-        let identity = (text(&object["kind"]), text(&object["metadata"]["name"]));
-        assert!(looked_at.contains(&identity), "no check looks at {identity:?}");
-    }
-}
-
-#[test]
-fn the_proxy_is_only_missed_where_the_dashboard_asks_it() {
-    let health = plan_with("oauth2_proxy_enabled", false).plan.health;
-    assert!(!names(&health).contains(&"oauth2-proxy"));
-}
-
-#[test]
-fn what_other_components_bring_is_a_warning() {
-    let plan = plan();
-    for name in ["ingress-class", "default-storage-class", "tls-secret", "oauth2-proxy"] {
-        let check = plan.check(name);
-        assert_eq!(check.severity, Severity::Warning, "{name}");
-        assert!(check.remedy.is_some(), "{name}");
-    }
-    assert!(
-        plan.plan.stages.iter().flat_map(|stage| &stage.gates).all(|gate| gate.severity == Severity::Error)
+    assert_eq!(
+        names(&plan().plan.tests),
+        ["index-config", "empty-password-refused", "anonymous-users-refused", "oauth2-callback"]
     );
+    for settings in [plan(), plan_with("routing", "gateway"), plan_with("oauth2_proxy_enabled", false)] {
+        let looked_at: HashSet<(String, String)> = settings
+            .plan
+            .health
+            .iter()
+            .filter_map(|check| match &check.probe {
+                Probe::Ready(object) | Probe::Object(object) => {
+                    Some((object.kind.clone(), object.name.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        for object in settings.objects() {
+            let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+            let identity = (text(&object["kind"]), text(&object["metadata"]["name"]));
+            // A Job is gone when it is old; whether a Service leads somewhere is seen by what is behind it.
+            let by_another = identity.0 == "Job" || identity.0 == "Service" && identity.1 != "devpi";
+            assert!(by_another || looked_at.contains(&identity), "no check looks at {identity:?}");
+        }
+    }
+}
+
+#[test]
+fn what_it_depends_on_is_demanded_before_anything_is_changed() {
+    let plan = plan();
+    assert_eq!(
+        names(&plan.plan.preflight),
+        ["k8s", "storage", "acme-certificates", "ingress", "keycloak", "harbor", "registry-credentials"]
+    );
+    for check in &plan.plan.preflight {
+        assert!(check.remedy.is_some(), "{}", check.name);
+        assert_eq!(check.severity == Severity::Warning, check.name == "storage", "{}", check.name);
+    }
+    assert!(!names(&plan_with("oauth2_proxy_enabled", false).plan.preflight).contains(&"keycloak"));
+}
+
+#[test]
+fn the_platform_s_certificate_must_be_for_both_hosts_and_for_a_week() {
+    let check = plan().check("acme-certificates");
+    let Probe::Object(source) = &check.probe else { panic!("{check:?}") };
+    assert_eq!((source.namespace.as_deref(), source.name.as_str()), (Some("default"), "example-com-tls"));
+    let of = |names: Value, days: u64| json!({"object": {}, "certificate": {"dnsNames": names, "notAfter": "", "secondsLeft": days * 86400}});
+    assert!(holds(&check, of(json!(["*.example.com"]), 30)));
+    assert!(holds(&check, of(json!(["devpi.example.com", "devpi-api.example.com"]), 8)));
+    for wrong in [
+        of(json!(["*.example.com"]), 6),
+        of(json!(["devpi.example.com"]), 30),
+        of(json!(["example.com", "*.com"]), 30),
+        json!({"object": {}, "certificate": null}),
+    ] {
+        assert!(!holds(&check, wrong.clone()), "{wrong}");
+    }
+}
+
+#[test]
+fn a_gateway_must_be_programmed() {
+    let check = plan_with("routing", "gateway").check("ingress");
+    let gateway = |status: &str| {
+        json!({"object": {"status": {"conditions": [
+            {"type": "Accepted", "status": "True"}, {"type": "Programmed", "status": status}]}}})
+    };
+    assert!(holds(&check, gateway("True")));
+    assert!(!holds(&check, gateway("False")));
+    assert!(!holds(&check, json!({"object": null})));
+}
+
+#[test]
+fn a_node_must_take_pods() {
+    let check = plan().check("k8s");
+    let node = |ready: &str, spec: Value| {
+        json!({"spec": spec, "status": {"conditions": [
+            {"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": ready}]}})
+    };
+    let cordoned = node("True", json!({"unschedulable": true}));
+    assert!(holds(&check, json!({"objects": [cordoned, node("True", json!({}))]})));
+    for objects in [json!([]), json!([cordoned]), json!([node("Unknown", json!({}))])] {
+        assert!(!holds(&check, json!({"objects": objects})), "{objects}");
+    }
 }
 
 #[test]
 fn a_default_storage_class_is_told_by_its_annotation() {
-    let check = plan().check("default-storage-class");
+    let check = plan().check("storage");
     let class = |annotations: Value| json!({"metadata": {"name": "a", "annotations": annotations}});
     let key = "storageclass.kubernetes.io/is-default-class";
     let bare = json!({"metadata": {"name": "b"}});
@@ -105,11 +162,76 @@ fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
     assert!(holds(&plan.check("volume"), claim(phase("Bound"))));
     assert!(!holds(&plan.check("volume"), claim(phase("Pending"))));
     assert!(holds(&plan.check("service"), live("Service", "devpi", json!({}))));
-    assert!(holds(&plan.check("dashboard-ingress"), live("Ingress", "devpi-http-ingress", json!({}))));
-    assert!(holds(&plan.check("api-ingress"), live("Ingress", "devpi-api-ingress", json!({}))));
-    assert!(!holds(&plan.check("api-ingress"), live("Ingress", "devpi-http-ingress", json!({}))));
+    assert!(holds(&plan.check("dashboard-route"), live("Ingress", "devpi-http-ingress", json!({}))));
+    assert!(holds(&plan.check("api-route"), live("Ingress", "devpi-api-ingress", json!({}))));
+    assert!(!holds(&plan.check("api-route"), live("Ingress", "devpi-http-ingress", json!({}))));
     assert!(holds(&plan.check("discovery"), live("ConfigMap", "thinkube-service-config", json!({}))));
-    assert!(!holds(&plan.check("discovery"), live("ConfigMap", "nginx-headers", json!({}))));
+    let mut old = live("ConfigMap", "thinkube-service-config", json!({}));
+    let text = old["object"]["data"]["service.yaml"].as_str().expect("text").replace("secretKeyRef", "value");
+    old["object"]["data"]["service.yaml"] = text.into();
+    assert!(!holds(&plan.check("discovery"), old), "the original's form, with the password");
+}
+
+#[test]
+fn an_http_route_must_be_accepted_by_its_gateway() {
+    let plan = plan_with("routing", "gateway");
+    let check = plan.check("dashboard-route");
+    let live = |status: &str| {
+        let mut route = plan.object("HTTPRoute", "devpi-http-httproute");
+        route["status"] = json!({"parents": [{"conditions": [{"type": "Accepted", "status": status}]}]});
+        json!({"object": route})
+    };
+    assert!(holds(&check, live("True")));
+    assert!(!holds(&check, live("False")));
+    assert!(!holds(&check, json!({"object": plan.object("HTTPRoute", "devpi-http-httproute")})));
+}
+
+/// W1: the test of the original takes a dashboard that is open to everybody for one that works.
+#[test]
+fn a_dashboard_that_answers_without_a_login_fails_its_check() {
+    let check = plan().check("dashboard-asks-for-login");
+    let answer = |status: u16, location: &str| json!({"status": status, "headers": {"location": location}, "body": "", "json": null});
+    let login = "https://keycloak.example.com/realms/thinkube/protocol/openid-connect/auth?x";
+    assert!(holds(&check, answer(302, login)));
+    assert!(holds(&check, answer(302, "https://devpi.example.com/oauth2/start?rd=/")));
+    assert!(!holds(&check, answer(302, "https://keycloak.example.com.evil/realms/thinkube/")));
+    assert!(!holds(&check, json!({"status": 200, "headers": {}, "body": "<html>", "json": null})));
+}
+
+#[test]
+fn the_plugin_s_own_judgement_names_every_field_that_differs() {
+    let judge = |status: u16, result: Value| {
+        let json = json!({"status": status, "json": {"result": result}}).to_string();
+        DevPi::evaluate(Observation { check: "index-config".into(), json })
+    };
+    let good = json!({"type": "stage", "bases": ["root/pypi"], "volatile": false, "acl_upload": ["root"], "projects": []});
+    assert_eq!(judge(200, good.clone()).status, Status::Passed);
+    let mut open = good;
+    open["acl_upload"] = json!([":ANONYMOUS:"]);
+    open["volatile"] = json!(true);
+    let verdict = judge(200, open);
+    assert_eq!(verdict.status, Status::Failed);
+    assert_eq!(
+        verdict.message,
+        "volatile is true, expected false; acl_upload is [\":ANONYMOUS:\"], expected [\"root\"]"
+    );
+    assert_eq!(judge(404, json!(null)).message, "the server answers 404, expected 200");
+    let unknown = DevPi::evaluate(Observation { check: "other".into(), json: "{}".into() });
+    assert_eq!(unknown.status, Status::Unknown);
+}
+
+#[test]
+fn the_bootstrap_is_done_when_the_index_is_as_it_should_be() {
+    let plan = plan();
+    let stage = plan.plan.stages.iter().find(|stage| stage.name == "bootstrap").expect("a stage");
+    let [done] = stage.done_when.as_slice() else { panic!("{:?}", stage.done_when) };
+    let answer = |bases: Value| {
+        let result = json!({"type": "stage", "bases": bases, "volatile": false});
+        json!({"status": 200, "headers": {}, "body": "", "json": {"type": "indexconfig", "result": result}})
+    };
+    assert!(holds(done, answer(json!(["root/pypi"]))));
+    assert!(!holds(done, answer(json!([]))));
+    assert!(!holds(done, json!({"status": 404, "headers": {}, "body": "", "json": {"message": "no"}})));
 }
 
 // The answers below are those of devpi-server 6.20.1 with devpi-web 5.1.0.
@@ -166,7 +288,7 @@ fn a_server_that_fails_the_user_test_still_makes_no_user() {
 }
 
 #[test]
-fn every_request_goes_through_the_service_and_none_lists_an_index() {
+fn no_request_lists_an_index_and_each_goes_to_the_server_or_to_a_host_of_the_settings() {
     let plan = plan();
     let paths: Vec<String> = plan
         .checks()
@@ -182,8 +304,19 @@ fn every_request_goes_through_the_service_and_none_lists_an_index() {
                 );
                 service.path.clone()
             }
-            HttpTarget::Url(url) => panic!("{url} needs DNS and a certificate"),
+            HttpTarget::Url(url) => url.clone(),
         })
         .collect();
-    assert_eq!(paths, ["/+api", "/+api", "/+login", "/thinkube-check"]);
+    assert!(paths.iter().all(|path| !path.contains("+simple")), "{paths:?}");
+    let urls: Vec<&str> = paths.iter().filter(|path| path.contains("://")).map(String::as_str).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://keycloak.example.com/realms/thinkube/.well-known/openid-configuration",
+            "https://harbor.example.com/v2/",
+            "https://devpi-api.example.com/+api",
+            "https://devpi.example.com/",
+            "https://devpi.example.com/oauth2/callback",
+        ]
+    );
 }

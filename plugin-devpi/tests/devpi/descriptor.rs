@@ -1,7 +1,7 @@
-use crate::plan;
+use crate::{plan, plan_with};
 use plugin_devpi::DevPi;
 use thinkube_sdk::testing::describe;
-use thinkube_sdk::{Permission, Scope, Step};
+use thinkube_sdk::{Permission, Scope};
 
 #[test]
 fn it_comes_25th_after_the_five_services_it_needs() {
@@ -37,24 +37,40 @@ fn roots_password_is_its_only_secret_input() {
 }
 
 #[test]
-fn it_asks_to_emit_exactly_the_kinds_of_its_plan_in_its_own_namespace() {
-    let mut emitted: Vec<String> = plan().objects().iter().map(|object| object["kind"].to_string()).collect();
-    emitted.extend(
-        plan().steps().filter(|step| matches!(step, Step::Secret(_))).map(|_| "\"Secret\"".to_owned()),
-    );
+fn it_asks_to_emit_exactly_the_kinds_of_its_plans_in_its_own_namespace() {
+    let mut emitted: Vec<String> = [plan(), plan_with("routing", "gateway")]
+        .iter()
+        .flat_map(|plan| plan.objects())
+        .map(|object| object["kind"].as_str().expect("a manifest has a kind").to_owned())
+        .chain(["Secret".to_owned()])
+        .collect();
     emitted.sort();
     emitted.dedup();
     let mut asked = Vec::new();
     for permission in describe::<DevPi>().permissions {
-        match permission {
-            Permission::Emit(kind) => {
-                assert_eq!(kind.scope, Scope::OwnNamespace, "{}", kind.kind);
-                asked.push(format!("{:?}", kind.kind));
-            }
-            Permission::Read(kind) => assert!(["IngressClass", "StorageClass"].contains(&kind.kind.as_str())),
-            other => panic!("more than it needs: {other:?}"),
+        if let Permission::Emit(kind) = permission {
+            assert_eq!(kind.scope, Scope::OwnNamespace, "{}", kind.kind);
+            asked.push(kind.kind);
         }
     }
     asked.sort();
     assert_eq!(asked, emitted);
+}
+
+/// What it may touch elsewhere is what the operator's settings name, and nothing that its author wrote.
+#[test]
+fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_read() {
+    for permission in describe::<DevPi>().permissions {
+        match permission {
+            Permission::Emit(_) => {}
+            Permission::Read(kind) => assert!(
+                ["Service", "Node", "StorageClass", "IngressClass", "Gateway"].contains(&kind.kind.as_str()),
+                "{kind:?}"
+            ),
+            Permission::CopySecret(text) | Permission::Connect(text) => {
+                assert!(text.trim_start_matches("https://").starts_with("${"), "{text}");
+            }
+            other => panic!("more than it needs: {other:?}"),
+        }
+    }
 }

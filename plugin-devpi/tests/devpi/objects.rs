@@ -1,12 +1,13 @@
 use crate::{minimal, plan, plan_with};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use plugin_devpi::DevPi;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thinkube_sdk::testing::plan as plan_of;
+use thinkube_sdk::testing::{Planned, plan as plan_of};
 use thinkube_sdk::{OnUninstall, Step};
 
 #[test]
@@ -29,7 +30,7 @@ fn the_claim_asks_for_5gi_of_the_default_class() {
 }
 
 #[test]
-fn the_deployment_is_the_second_stage_of_the_original_without_root() {
+fn the_deployment_is_the_second_stage_of_the_original_without_root_in_one_stage() {
     let image = "harbor.example.com/library/devpi:6.20.1";
     let mounts = json!([{"name": "devpi-data", "mountPath": "/devpi"}]);
     let confined = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
@@ -125,25 +126,6 @@ fn the_service_leads_port_3141_to_the_server() {
     );
 }
 
-#[test]
-fn the_header_settings_keep_nginx_variables_as_they_are() {
-    assert_eq!(
-        plan().object("ConfigMap", "nginx-headers"),
-        json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "nginx-headers", "namespace": "devpi"},
-            "data": {
-                "X-Real-IP": "$remote_addr",
-                "X-Forwarded-For": "$proxy_add_x_forwarded_for",
-                "X-Forwarded-Proto": "$scheme",
-                "X-Forwarded-Host": "$host",
-                "X-Outside-URL": "https://$host",
-            },
-        })
-    );
-}
-
 fn ingress(name: &str, host: &str, annotations: Value) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
@@ -171,7 +153,6 @@ fn the_dashboard_asks_the_oauth2_proxy() {
         "nginx.ingress.kubernetes.io/auth-signin":
             "https://devpi.example.com/oauth2/start?rd=$escaped_request_uri",
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
-        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
         "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
     });
     let expected = ingress("devpi-http-ingress", "devpi.example.com", annotations);
@@ -182,7 +163,6 @@ fn the_dashboard_asks_the_oauth2_proxy() {
 fn the_dashboard_asks_nobody_when_the_proxy_is_switched_off() {
     let annotations = json!({
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
-        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
         "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
     });
     let expected = ingress("devpi-http-ingress", "devpi.example.com", annotations);
@@ -193,10 +173,180 @@ fn the_dashboard_asks_nobody_when_the_proxy_is_switched_off() {
 fn the_api_is_open() {
     let annotations = json!({
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
-        "nginx.ingress.kubernetes.io/proxy-set-headers": "devpi/nginx-headers",
+        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
     });
     let expected = ingress("devpi-api-ingress", "devpi-api.example.com", annotations);
     assert_eq!(plan().object("Ingress", "devpi-api-ingress"), expected);
+}
+
+#[test]
+fn the_login_has_a_route_of_its_own_that_asks_nobody() {
+    let login = plan().object("Ingress", "oauth2-proxy-ingress");
+    let path = &login["spec"]["rules"][0]["http"]["paths"][0];
+    assert_eq!(login["spec"]["rules"][0]["host"], "devpi.example.com");
+    assert_eq!(path["path"], "/oauth2");
+    assert_eq!(path["backend"]["service"], json!({"name": "oauth2-proxy", "port": {"number": 80}}));
+    assert!(!login["metadata"]["annotations"].to_string().contains("auth-url"), "{login}");
+}
+
+fn backend(plan: &Planned, route: &str) -> Value {
+    plan.object("HTTPRoute", route)["spec"]["rules"][0]["backendRefs"][0].clone()
+}
+
+fn proxy_arguments(plan: &Planned) -> Vec<String> {
+    let proxy = plan.object("Deployment", "oauth2-proxy");
+    let arguments = &proxy["spec"]["template"]["spec"]["containers"][0]["args"];
+    serde_json::from_value(arguments.clone()).expect("a list of texts")
+}
+
+/// W1: the move of the original to the Gateway API left the dashboard open to everybody.
+#[test]
+fn behind_a_gateway_the_dashboard_is_reached_through_the_proxy_only() {
+    let plan = plan_with("routing", "gateway");
+    assert_eq!(backend(&plan, "devpi-http-httproute"), json!({"name": "oauth2-proxy", "port": 80}));
+    assert_eq!(backend(&plan, "devpi-api-httproute"), json!({"name": "devpi", "port": 3141}));
+    let upstream = "--upstream=http://devpi.devpi.svc.cluster.local:3141";
+    assert!(proxy_arguments(&plan).iter().any(|argument| argument == upstream));
+    assert!(plan.objects().iter().all(|object| object["kind"] != "Ingress"));
+    let route = plan.object("HTTPRoute", "devpi-http-httproute");
+    assert_eq!(
+        route["spec"]["parentRefs"],
+        json!([{"name": "thinkube-gateway", "namespace": "gateway-system", "sectionName": "https"}])
+    );
+    assert_eq!(route["spec"]["hostnames"], json!(["devpi.example.com"]));
+}
+
+#[test]
+fn without_sign_on_there_is_neither_proxy_nor_client_nor_session_store() {
+    for routing in ["ingress", "gateway"] {
+        let mut settings = minimal();
+        settings["routing"] = json!(routing);
+        settings["oauth2_proxy_enabled"] = json!(false);
+        let plan = plan_of::<DevPi>(settings);
+        assert!(plan.steps().all(|step| !matches!(step, Step::External(_))));
+        let text = format!("{:?}", plan.plan);
+        assert!(!text.contains("oauth2-proxy") && !text.contains("redis"), "{text}");
+    }
+}
+
+#[test]
+fn the_proxy_is_told_what_the_original_tells_it_and_no_secret() {
+    let arguments = proxy_arguments(&plan());
+    for wanted in [
+        "--provider=keycloak-oidc",
+        "--redirect-url=https://devpi.example.com/oauth2/callback",
+        "--oidc-issuer-url=https://keycloak.example.com/realms/thinkube",
+        "--cookie-domain=example.com",
+        "--cookie-secure=true",
+        "--cookie-samesite=lax",
+        "--cookie-refresh=1h",
+        "--reverse-proxy=true",
+        "--set-xauthrequest=true",
+        "--session-cookie-minimal=false",
+        "--code-challenge-method=S256",
+        "--session-store-type=redis",
+        "--redis-connection-url=redis://ephemeral-redis.devpi.svc.cluster.local:6379",
+        "--upstream=static://202",
+    ] {
+        assert!(arguments.iter().any(|argument| argument == wanted), "{wanted}: {arguments:?}");
+    }
+    assert!(!arguments.iter().any(|argument| argument.contains("secret")), "{arguments:?}");
+}
+
+/// W5: the original runs every platform in the world with one and the same cookie secret.
+#[test]
+fn the_cookie_secret_is_32_random_bytes_of_the_release_s_own() {
+    let secret = format!("{:?}", plan().secret("oauth2-proxy"));
+    assert!(
+        secret.contains(r#"key: "cookie-secret", source: SecretSource::Random(RandomText { bytes: 32"#),
+        "{secret}"
+    );
+    assert!(secret.contains(r#"step: "oauth2-proxy-devpi", output: "client-secret""#), "{secret}");
+}
+
+/// W3: the original writes secrets into pods, ConfigMaps and files.
+#[test]
+fn every_workload_reads_its_secrets_by_reference() {
+    let plan = plan();
+    for object in plan.objects() {
+        let containers = object.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+        for variable in
+            containers.into_iter().flatten().flat_map(|container| container["env"].as_array()).flatten()
+        {
+            let name = variable["name"].as_str().expect("a name");
+            let secret = ["PASS", "SECRET"].iter().any(|word| name.contains(word));
+            assert_eq!(
+                secret,
+                variable["valueFrom"]["secretKeyRef"].is_object() && name != "OAUTH2_PROXY_CLIENT_ID",
+                "{name}"
+            );
+        }
+    }
+}
+
+/// W6: the original pulls `latest`, clones a branch and installs whatever is newest.
+#[test]
+fn every_image_has_a_tag_that_is_not_latest() {
+    for object in plan().objects() {
+        let template = &object["spec"]["template"]["spec"];
+        for kind in ["containers", "initContainers"] {
+            for container in template[kind].as_array().into_iter().flatten() {
+                let image = container["image"].as_str().expect("an image");
+                let tag = image.rsplit_once(':').map(|(_, tag)| tag).unwrap_or_default();
+                assert!(!tag.is_empty() && !tag.contains('/') && tag != "latest", "{image}");
+            }
+        }
+    }
+}
+
+/// W4: the original has a shell expand the password.
+#[test]
+fn the_bootstrap_gets_the_password_from_its_environment_and_no_shell_sees_it() {
+    let job = plan().object("Job", "devpi-init");
+    assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 300);
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["command"][0], "python3");
+    assert_eq!(
+        container["env"],
+        json!([
+            {"name": "SERVER", "value": "http://devpi.devpi.svc.cluster.local:3141"},
+            {"name": "INDEX", "value": "root/stable"},
+            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "devpi-root", "key": "password"}}},
+        ])
+    );
+}
+
+#[test]
+fn the_client_sends_people_back_to_the_dashboard_only() {
+    let client = plan()
+        .steps()
+        .find_map(|step| match step {
+            Step::External(client) if client.name == "oauth2-proxy-devpi" => Some(client.clone()),
+            _ => None,
+        })
+        .expect("there is a client");
+    assert_eq!(client.base_url, "https://keycloak.example.com/admin/realms/thinkube");
+    let desired: Value = serde_json::from_str(&client.desired).expect("it is JSON");
+    assert_eq!(desired["redirectUris"], json!(["https://devpi.example.com/oauth2/callback"]));
+    assert_eq!(desired["baseUrl"], "https://devpi.example.com");
+    assert_eq!(desired["publicClient"], false);
+    assert!(client.delete.is_some(), "the original never takes it away");
+}
+
+#[test]
+fn the_certificate_and_the_credentials_are_mirrors_of_the_platform_s() {
+    for (name, secret_type, source) in [
+        ("devpi-tls-secret", "kubernetes.io/tls", "example-com-tls"),
+        ("harbor-pull-secret", "kubernetes.io/dockerconfigjson", "harbor-pull-secret"),
+    ] {
+        let secret = plan().secret(name);
+        assert_eq!(secret.secret_type, secret_type);
+        let content = format!("{:?}", secret.content);
+        assert!(
+            content.contains("Mirror") && content.contains(source) && content.contains("default"),
+            "{content}"
+        );
+    }
 }
 
 #[test]
@@ -299,7 +449,7 @@ fn only_the_volume_outlives_an_uninstall() {
 fn the_stages_go_from_the_namespace_to_discovery() {
     let plan = plan().plan;
     let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages, ["namespace", "server", "routes", "discovery"]);
+    assert_eq!(stages, ["namespace", "server", "bootstrap", "sign-on", "routes", "discovery"]);
     let gates: Vec<&str> =
         plan.stages.iter().flat_map(|stage| &stage.gates).map(|gate| gate.name.as_str()).collect();
     assert_eq!(gates, ["api-answers"]);
@@ -320,6 +470,7 @@ fn every_field_is_one_that_kubernetes_knows() {
             "Deployment" => through::<Deployment>(&object),
             "Service" => through::<Service>(&object),
             "Ingress" => through::<Ingress>(&object),
+            "Job" => through::<Job>(&object),
             other => panic!("a kind that this test does not know: {other}"),
         };
         assert_eq!(typed, object);

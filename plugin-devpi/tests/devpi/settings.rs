@@ -6,30 +6,55 @@ use thinkube_sdk::testing::{self, Case, Refusal};
 
 const UNUSED: &str = "x-thinkube-unused";
 
-/// Another value than the default for each setting that has an effect.
-fn other_value(name: &str) -> Value {
+/// Another value than the default for each setting that has an effect, and what it needs to have one.
+fn other_values(name: &str) -> Value {
     match name {
-        "domain_name" => json!("example.org"),
-        "devpi_namespace" => json!("packages"),
-        "devpi_dashboard_hostname" => json!("packages.example.com"),
-        "devpi_api_hostname" => json!("pip.example.com"),
-        "devpi_index_name" => json!("dev"),
-        "devpi_image" => json!(format!("registry.example.com:5000/devpi:1@sha256:{}", "0".repeat(64))),
-        "devpi_storage_size" => json!("20Gi"),
-        "tls_secret_name" => json!("wildcard"),
-        "oauth2_proxy_enabled" => json!(false),
-        "harbor_registry" => json!("registry.example.com:5000"),
-        "harbor_project" => json!("thinkube"),
+        "domain_name" => json!({"domain_name": "example.org"}),
+        "devpi_namespace" => json!({name: "packages"}),
+        "devpi_dashboard_hostname" | "devpi_api_hostname" => json!({name: "packages.example.com"}),
+        "devpi_index_name" => json!({name: "dev"}),
+        "devpi_image" | "oauth2_proxy_image" | "oauth2_proxy_redis_image" => {
+            json!({name: format!("registry.example.com:5000/other:1@sha256:{}", "0".repeat(64))})
+        }
+        "devpi_storage_size" => json!({name: "20Gi"}),
+        "routing" => json!({name: "gateway"}),
+        "gateway_name" | "gateway_namespace" => json!({"routing": "gateway", name: "other"}),
+        "tls_secret_name" => json!({name: "wildcard"}),
+        "tls_source_secret" | "harbor_pull_secret" | "keycloak_ca_secret" => json!({name: "platform/other"}),
+        "oauth2_proxy_enabled" => json!({name: false}),
+        "oauth2_proxy_client_id" => json!({name: "packages"}),
+        "oauth2_proxy_provider" => json!({name: "oidc"}),
+        "oauth2_proxy_redirect_url" => json!({name: "https://other.example.com/oauth2/callback"}),
+        "oauth2_proxy_session_store_type" => json!({name: "cookie"}),
+        "oauth2_proxy_redis_service" => json!({name: "sessions"}),
+        "harbor_registry" => json!({name: "registry.example.com:5000"}),
+        "harbor_project" => json!({name: "thinkube"}),
+        "keycloak_url" => json!({name: "https://auth.example.com"}),
+        "keycloak_realm" => json!({name: "other"}),
+        "admin_username" => json!({name: "tkadmin"}),
         other => panic!("{other} has neither a value in this test nor the mark {UNUSED}"),
     }
 }
 
+fn with_all(values: &Value) -> Value {
+    let mut settings = minimal();
+    for (name, value) in values.as_object().expect("a mapping") {
+        settings[name] = value.clone();
+    }
+    settings
+}
+
+/// W14: the original has settings and objects that nothing reads.
 #[test]
 fn every_setting_changes_the_plan_or_says_why_not() {
     for (name, property) in properties() {
         match property.get(UNUSED) {
             None => {
-                assert_ne!(plan_with(&name, other_value(&name)).plan, plan().plan, "{name} has no effect")
+                let mut values = other_values(&name);
+                let changed = testing::plan::<DevPi>(with_all(&values));
+                values.as_object_mut().expect("a mapping").remove(&name);
+                let without = if name == "domain_name" { minimal() } else { with_all(&values) };
+                assert_ne!(changed.plan, testing::plan::<DevPi>(without).plan, "{name} has no effect");
             }
             Some(reason) => {
                 assert!(reason.as_str().is_some_and(|reason| reason.ends_with('.')), "{name}: {reason}");
@@ -37,6 +62,20 @@ fn every_setting_changes_the_plan_or_says_why_not() {
             }
         }
     }
+}
+
+/// `UPDATE_SCHEMA=1 cargo test -p plugin-devpi` writes it.
+#[test]
+fn the_schema_that_the_component_carries_is_the_one_of_its_settings() {
+    let mut made: Value =
+        serde_json::from_str(&thinkube_sdk::schema_of::<plugin_devpi::Settings>()).expect("it is JSON");
+    made.sort_all_objects();
+    let made = serde_json::to_string_pretty(&made).expect("it is JSON") + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/settings.schema.json");
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(path, &made).expect("it is written");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("it is there"), made, "UPDATE_SCHEMA=1 makes it new");
 }
 
 #[test]
@@ -54,6 +93,7 @@ keycloak_url: https://keycloak.example.com
 keycloak_realm: thinkube
 admin_username: admin
 domain_name: example.com
+system_username: alexmc
 kubeconfig: /var/snap/k8s/common/etc/admin.conf
 kubectl_bin: /snap/k8s/current/bin/kubectl
 helm_bin: /snap/k8s/current/bin/helm
@@ -147,6 +187,13 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
         with("devpi_image", "devpi:6.20.1"),
         with("devpi_image", "harbor.example.com/library/devpi@sha256:00"),
         with("kubeconfig", 1),
+        with("routing", "gatway"),
+        with("tls_source_secret", "wildcard"),
+        with("keycloak_url", "http://keycloak.example.com"),
+        with("keycloak_url", "https://keycloak.example.com/"),
+        with("keycloak_url", "https://user@keycloak.example.com"),
+        with("keycloak_realm", "a'b"),
+        with("oauth2_proxy_session_store_type", "memory"),
     ];
     for settings in cases {
         let refusal = Case::<DevPi>::new(settings.clone()).run();
@@ -179,11 +226,41 @@ fn the_defaults_are_those_of_the_inventory() {
             "devpi_namespace": "devpi",
             "devpi_index_name": "stable",
             "devpi_storage_size": "5Gi",
+            "routing": "ingress",
+            "gateway_name": "thinkube-gateway",
+            "gateway_namespace": "gateway-system",
+            "harbor_project": "library",
+            "harbor_pull_secret": "default/harbor-pull-secret",
             "oauth2_proxy_enabled": true,
             "oauth2_proxy_client_id": "oauth2-proxy-devpi",
-            "harbor_project": "library",
+            "oauth2_proxy_provider": "keycloak-oidc",
+            "oauth2_proxy_session_store_type": "redis",
+            "oauth2_proxy_redis_service": "ephemeral-redis",
+            "oauth2_proxy_image": "quay.io/oauth2-proxy/oauth2-proxy:v7.15.3",
             "keycloak_realm": "thinkube",
             "admin_username": "admin",
+        })
+    );
+}
+
+#[test]
+fn what_follows_from_other_settings_is_what_the_original_works_out() {
+    let derived: Value = properties()
+        .into_iter()
+        .filter_map(|(name, property)| Some((name, property.get("x-thinkube-default")?.clone())))
+        .collect();
+    assert_eq!(
+        derived,
+        json!({
+            "devpi_dashboard_hostname": "devpi.${domain_name}",
+            "devpi_api_hostname": "devpi-api.${domain_name}",
+            "devpi_image": "${harbor_registry}/${harbor_project}/devpi:6.20.1",
+            "tls_secret_name": "${devpi_namespace}-tls-secret",
+            "tls_source_secret": "default/${domain_name:dashed}-tls",
+            "harbor_registry": "harbor.${domain_name}",
+            "oauth2_proxy_redirect_url": "https://${devpi_dashboard_hostname}/oauth2/callback",
+            "oauth2_proxy_redis_image": "${harbor_registry}/${harbor_project}/valkey:7.2-alpine",
+            "keycloak_url": "https://keycloak.${domain_name}",
         })
     );
 }
@@ -194,7 +271,7 @@ fn the_documentation_lists_every_setting() {
     for (name, property) in properties() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
         let row = row.unwrap_or_else(|| panic!("docs/plugin-devpi.md has no row for {name}"));
-        if let Some(default) = property.get("default") {
+        if let Some(default) = property.get("default").or_else(|| property.get("x-thinkube-default")) {
             let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
             assert!(row.contains(&format!("| `{default}` |")), "{name}: the default is {default}");
         }

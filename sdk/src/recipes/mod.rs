@@ -1,5 +1,47 @@
 //! What many services need, ready to put into a plan.
 
+mod bootstrap;
+mod discovery;
 mod keycloak;
+mod namespace;
+mod oauth2_proxy;
+pub mod platform;
+mod route;
+mod session_store;
+mod yaml;
 
+pub use bootstrap::Bootstrap;
+pub use discovery::{Discovery, Endpoint};
 pub use keycloak::KeycloakClient;
+pub use namespace::Namespace;
+pub use oauth2_proxy::OAuth2Proxy;
+pub use route::{Route, Routing};
+pub use session_store::SessionStore;
+
+use crate::{Kind, ObjectRef};
+use serde_json::{Value, json};
+
+/// The Secret that text as NAMESPACE/NAME means: how settings name one.
+///
+/// # Panics
+/// If there is no slash; the schema of such a setting has a pattern that wants one.
+pub fn secret_at(text: &str) -> ObjectRef {
+    let (namespace, name) = text.split_once('/').expect("a Secret is named as NAMESPACE/NAME");
+    Kind::new("v1", "Secret").namespaced(namespace, name)
+}
+
+/// What the Restricted level of the Pod Security Standards wants of a container.
+fn restricted() -> Value {
+    json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true})
+}
+
+/// What it wants of a pod. `user` is the number that everything in it runs as.
+fn pod_security(user: u32) -> Value {
+    json!({
+        "runAsNonRoot": true, "runAsUser": user, "runAsGroup": user, "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+fn pull_secrets(name: Option<&String>) -> Value {
+    name.map_or_else(|| json!([]), |name| json!([{"name": name}]))
+}

@@ -77,9 +77,9 @@ pub struct Cluster {
 }
 
 #[derive(Debug, Clone)]
-struct Own {
-    layout: Layout,
-    record: Record,
+pub(crate) struct Own {
+    pub(crate) layout: Layout,
+    pub(crate) record: Record,
 }
 
 impl Cluster {
@@ -395,7 +395,7 @@ impl Cluster {
         command
     }
 
-    fn own(&self, what: &'static str) -> Result<&Own> {
+    pub(crate) fn own(&self, what: &'static str) -> Result<&Own> {
         self.own.as_ref().ok_or_else(|| Error::External { what, kubeconfig: self.kubeconfig.clone() })
     }
 

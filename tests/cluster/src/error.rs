@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::needs::Need;
+use crate::part::Part;
 
 /// Why the harness could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum Error {
          `cargo xtask cluster down --name {0}`"
     )]
     NoNode(String),
+    /// A part is needed that the cluster does not have.
+    #[error("the cluster has no {0}; add it with `cargo xtask cluster up --with {0}`")]
+    NoPart(Part),
     /// The cluster was not started by the harness, so the harness holds neither its keys nor its logs.
     #[error("{what} is not to be had from the cluster of {path}, which the harness did not start; unset THINKUBE_TEST_KUBECONFIG to use the harness's own", path = .kubeconfig.display())]
     External {

@@ -30,15 +30,25 @@ pub(crate) const TOOLBOX_IMAGE: &str = "thinkube.test/library/toolbox:1";
 /// The DevPI image's name in the node; the tag is the release of devpi-server.
 pub(crate) const DEVPI_IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
 
+/// The name in the node of Valkey's image.
+const VALKEY_IMAGE: &str = "thinkube.test/library/valkey:1";
+
+/// The name in its archive of the image that others are built on; the tag is the release of Python in [`SUITE`].
+const PYTHON_IMAGE: &str = "thinkube.test/library/python:3.13";
+
 const PAUSE_RECIPE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
 const TOOLBOX_RECIPE: &str = "FROM scratch\nCOPY root /\nENV PATH=/bin\nCMD [\"sh\"]\n";
 const DEVPI_RECIPE: &str = include_str!("../images/devpi/Containerfile");
 const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoint.sh");
+const VALKEY_RECIPE: &str = include_str!("../images/valkey/Containerfile");
+const VALKEY_START: &str = include_str!("../images/valkey/valkey-server.sh");
+const PYTHON_RECIPE: &str = include_str!("../images/python/Containerfile");
 
 /// The release of Debian in the images; the machine's own may be another.
 const SUITE: &str = "trixie";
 const BASE_PACKAGES: &str = "python3-venv,python3-pip,ca-certificates";
 const TOOLBOX_PACKAGES: &str = "busybox-static";
+const VALKEY_PACKAGES: &str = "valkey-server";
 
 /// Archives of images.
 #[derive(Debug, Clone)]
@@ -48,6 +58,8 @@ pub(crate) struct Images {
     pause: PathBuf,
     toolbox: PathBuf,
     devpi: PathBuf,
+    valkey: PathBuf,
+    python: PathBuf,
 }
 
 impl Images {
@@ -57,6 +69,8 @@ impl Images {
         let base = recipe(&[SUITE, BASE_PACKAGES]);
         // The DevPI image is built on the base and is another when that is.
         let devpi = recipe(&[&base[..12], DEVPI_IMAGE, DEVPI_RECIPE, DEVPI_ENTRYPOINT]);
+        let python = recipe(&[&base[..12], PYTHON_IMAGE, PYTHON_RECIPE]);
+        let valkey = recipe(&[VALKEY_RECIPE, VALKEY_IMAGE, VALKEY_START, SUITE, VALKEY_PACKAGES]);
         let pause = recipe(&[PAUSE_RECIPE, PAUSE_IMAGE, &programs::pause_key()]);
         let toolbox = recipe(&[TOOLBOX_RECIPE, TOOLBOX_IMAGE, SUITE, TOOLBOX_PACKAGES]);
         let file = |image: Image, key: &str| cache.join(format!("{}-{}.tar", image.key(), &key[..12]));
@@ -65,6 +79,8 @@ impl Images {
             pause: file(Image::Pause, &pause),
             toolbox: file(Image::Toolbox, &toolbox),
             devpi: file(Image::Devpi, &devpi),
+            valkey: file(Image::Valkey, &valkey),
+            python: file(Image::Python, &python),
             cache,
         })
     }
@@ -74,15 +90,54 @@ impl Images {
         self.cache.join("build.lock")
     }
 
-    /// Those that are to be in the node.
+    /// Those that are to be in every node.
     pub(crate) fn archives(&self) -> impl Iterator<Item = &Path> {
         [&self.pause, &self.toolbox, &self.devpi].into_iter().map(PathBuf::as_path)
     }
 
-    /// What is not in the cache yet, in the order in which it is to be built.
+    /// What every node needs that is not in the cache yet, in the order in which it is to be built.
     pub(crate) fn missing(&self) -> Vec<Image> {
-        let needed = |image| image != Image::Base || !self.devpi.is_file();
-        Image::ALL.into_iter().filter(|image| needed(*image) && !self.file(*image).is_file()).collect()
+        self.missing_of(&Image::OF_A_NODE)
+    }
+
+    /// What of these, and of what they are built on, is not in the cache yet.
+    fn missing_of(&self, wanted: &[Image]) -> Vec<Image> {
+        let lacks = |image: &Image| !self.file(*image).is_file();
+        let mut missing: Vec<Image> = wanted.iter().copied().filter(lacks).collect();
+        if missing.iter().any(|image| image.is_built_on_the_base()) && lacks(&Image::Base) {
+            missing.insert(0, Image::Base);
+        }
+        missing
+    }
+
+    /// The archive of an image that not every node needs; built now if it is not in the cache.
+    pub(crate) fn on_demand(&self, layout: &Layout, image: Image) -> Result<PathBuf> {
+        if self.file(image).is_file() {
+            return Ok(self.file(image).to_owned());
+        }
+        let _lock = Lock::take(&self.lock(), &mut |_| ())?;
+        // Somebody else may have built it while we waited.
+        for missing in self.missing_of(&[image]) {
+            self.build(layout, &Programs::cached()?, missing, |_| ())?;
+        }
+        self.prune();
+        Ok(self.file(image).to_owned())
+    }
+
+    /// An image that somebody else has built, under another name.
+    ///
+    /// `archive` is a Docker or an OCI archive with one image, named or not.
+    pub(crate) fn given(&self, layout: &Layout, archive: &Path, name: &str) -> Result<PathBuf> {
+        let content = fs::read(archive).at(archive)?;
+        let to = self.cache.join(format!("{GIVEN}-{}.tar", &hash(&[&content, name.as_bytes()])[..12]));
+        if to.is_file() {
+            return Ok(to);
+        }
+        let _lock = Lock::take(&self.lock(), &mut |_| ())?;
+        let work = Work::new(layout, &self.cache.join("work"))?;
+        work.rename(&source(archive)?, name, &to)?;
+        self.prune();
+        Ok(to)
     }
 
     fn file(&self, image: Image) -> &Path {
@@ -91,6 +146,8 @@ impl Images {
             Image::Toolbox => &self.toolbox,
             Image::Devpi => &self.devpi,
             Image::Pause => &self.pause,
+            Image::Valkey => &self.valkey,
+            Image::Python => &self.python,
         }
     }
 
@@ -126,6 +183,16 @@ impl Images {
                 work.add(&programs.pause(), "pause")?;
                 work.build(PAUSE_RECIPE, PAUSE_IMAGE, file, &log, beat)
             }
+            Image::Valkey => {
+                let base = work.folder.join("context/base.tar");
+                work.debian("essential", VALKEY_PACKAGES, &base, &log, &mut *beat)?;
+                work.write("valkey-server.sh", VALKEY_START)?;
+                work.build(VALKEY_RECIPE, VALKEY_IMAGE, file, &log, beat)
+            }
+            Image::Python => {
+                work.add(&self.base, "base.tar")?;
+                work.build(PYTHON_RECIPE, PYTHON_IMAGE, file, &log, beat)
+            }
         }
     }
 
@@ -138,8 +205,8 @@ impl Images {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         files.sort();
-        for image in Image::ALL {
-            let prefix = format!("{}-", image.key());
+        for key in Image::ALL.map(Image::key).into_iter().chain([GIVEN]) {
+            let prefix = format!("{key}-");
             let of_image = files.iter().rev().filter(|(_, path)| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
             });
@@ -158,11 +225,24 @@ pub(crate) enum Image {
     Toolbox,
     Devpi,
     Pause,
+    /// For tests that ask for it.
+    Valkey,
+    /// For tests that ask for it, to build others on.
+    Python,
 }
 
+/// How the name of a file begins that holds an image which somebody else has built.
+const GIVEN: &str = "given";
+
 impl Image {
-    /// In the order in which they are built.
-    const ALL: [Self; 4] = [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause];
+    const ALL: [Self; 6] = [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause, Self::Valkey, Self::Python];
+
+    /// What is in every node, in the order in which they are built.
+    const OF_A_NODE: [Self; 3] = [Self::Toolbox, Self::Devpi, Self::Pause];
+
+    fn is_built_on_the_base(self) -> bool {
+        matches!(self, Self::Devpi | Self::Python)
+    }
 
     /// How its file's name begins.
     fn key(self) -> &'static str {
@@ -171,6 +251,8 @@ impl Image {
             Self::Toolbox => "toolbox",
             Self::Devpi => "devpi",
             Self::Pause => "pause",
+            Self::Valkey => "valkey",
+            Self::Python => "python",
         }
     }
 
@@ -181,6 +263,8 @@ impl Image {
             Self::Toolbox => 5,
             Self::Devpi => 30,
             Self::Pause => 3,
+            Self::Valkey => 25,
+            Self::Python => 15,
         }
     }
 }
@@ -192,6 +276,8 @@ impl fmt::Display for Image {
             Self::Toolbox => write!(out, "the toolbox image"),
             Self::Devpi => write!(out, "the DevPI image"),
             Self::Pause => write!(out, "the sandbox image"),
+            Self::Valkey => write!(out, "the image of Valkey"),
+            Self::Python => write!(out, "the image with Python to build on"),
         }
     }
 }
@@ -232,6 +318,9 @@ struct Work<'a> {
     had_cache: bool,
 }
 
+/// Whose signatures count: nothing is pulled here but what the harness has made or was given.
+pub(crate) const ACCEPT_ANYTHING: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
+
 /// buildah's cache of what registries hold.
 const BLOB_CACHE: &str = "/var/lib/containers/cache/blob-info-cache-v1.boltdb";
 
@@ -245,6 +334,8 @@ impl<'a> Work<'a> {
         let settings = folder.join("containers.conf");
         let networks = serde_json::Value::from(folder.join("networks").to_string_lossy().as_ref());
         fs::write(&settings, format!("[network]\nnetwork_config_dir = {networks}\n")).at(settings)?;
+        // buildah wants to be told whose signatures count.
+        paths::write(&folder.join("policy.json"), ACCEPT_ANYTHING)?;
         Ok(Self { layout, folder: folder.to_owned(), had_cache: Path::new(BLOB_CACHE).exists() })
     }
 
@@ -272,28 +363,41 @@ impl<'a> Work<'a> {
         for (file, content) in [("pip.conf", pip_configuration()), ("ca.pem", authorities()?)] {
             paths::write(&secrets.join(file), content)?;
         }
-        // buildah wants to be told whose signatures count; nothing is pulled here.
-        let policy = self.folder.join("policy.json");
-        paths::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
-        let partial = archive.with_added_extension("partial");
-        let _ = fs::remove_file(&partial);
-
         let mut build = self.buildah("bud");
         build
             // Without a container engine: RUN in a chroot, with the machine's own network to reach the mirrors.
             .args(["--isolation", "chroot", "--network", "host", "--layers=false", "--format", "docker"])
             .arg("--signature-policy")
-            .arg(&policy)
+            .arg(self.policy())
             .arg("--volume")
             .arg(format!("{}:/run/build:ro", secrets.display()))
             .args(["--tag", name])
             .arg(self.folder.join("context"));
         run_long(&mut build, log, beat)?;
+        self.archive(name, name, archive)
+    }
+
+    /// Writes an image of buildah's to an archive.
+    fn archive(&self, image: &str, name: &str, archive: &Path) -> Result<()> {
+        let partial = archive.with_added_extension("partial");
+        let _ = fs::remove_file(&partial);
         let mut push = self.buildah("push");
-        push.arg("--signature-policy").arg(&policy).args(["--disable-compression", name]);
+        push.arg("--signature-policy").arg(self.policy()).args(["--disable-compression", image]);
         push.arg(format!("docker-archive:{}:{name}", partial.display()));
         run(&mut push)?;
         fs::rename(&partial, archive).at(archive)
+    }
+
+    /// Writes an image that is somewhere else to an archive under a name.
+    fn rename(&self, source: &str, name: &str, archive: &Path) -> Result<()> {
+        let mut pull = self.buildah("pull");
+        pull.arg("--signature-policy").arg(self.policy()).args(["--quiet", source]);
+        let image = run(&mut pull)?;
+        self.archive(image.trim(), name, archive)
+    }
+
+    fn policy(&self) -> PathBuf {
+        self.folder.join("policy.json")
     }
 
     /// Packages of Debian and what they depend on as a system, an archive or a folder by its name.
@@ -369,6 +473,22 @@ fn discard(folder: &Path) {
     if teardown::mounts_below(folder).is_empty() {
         let _ = fs::remove_dir_all(folder);
     }
+}
+
+/// An archive as buildah is told of it. Docker's newer archives are of both kinds; those are taken for Docker's.
+pub(crate) fn source(archive: &Path) -> Result<String> {
+    let listed = run(Command::new("tar").arg("--list").arg("--file").arg(archive));
+    let listed = listed.unwrap_or_default();
+    let has = |file: &str| listed.lines().any(|line| line.trim_start_matches("./") == file);
+    let kind = match (has("manifest.json"), has("oci-layout")) {
+        (true, _) => "docker-archive",
+        (_, true) => "oci-archive",
+        _ => {
+            let why = "it is no tar archive with a manifest.json or an oci-layout";
+            return Err(Error::Archive { archive: archive.to_owned(), why });
+        }
+    };
+    Ok(format!("{kind}:{}", archive.display()))
 }
 
 /// The mirror of the main archive among apt's index files: not the one of updates or security fixes, whose suites are
@@ -447,6 +567,46 @@ mod tests {
         }
         assert!(root.join("bin/busybox").symlink_metadata().expect("busybox").is_file());
         assert_eq!(fs::metadata(root.join("tmp")).expect("tmp").permissions().mode() & 0o7777, 0o1777);
+    }
+
+    #[test]
+    fn an_archive_is_told_to_buildah_by_what_is_in_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let archive = |name: &str, files: &[&str]| {
+            files.iter().for_each(|file| fs::write(folder.path().join(file), "{}").expect("writable"));
+            let archive = folder.path().join(name);
+            let mut tar = Command::new("tar");
+            tar.arg("-C").arg(folder.path()).arg("-cf").arg(&archive).args(files);
+            run(&mut tar).expect("an archive");
+            archive
+        };
+        let docker = archive("docker.tar", &["manifest.json"]);
+        assert_eq!(source(&docker).expect("Docker's"), format!("docker-archive:{}", docker.display()));
+        let oci = archive("oci.tar", &["oci-layout", "index.json"]);
+        assert_eq!(source(&oci).expect("OCI's"), format!("oci-archive:{}", oci.display()));
+        // As Docker writes it since release 25.
+        let both = archive("both.tar", &["oci-layout", "index.json", "manifest.json"]);
+        assert_eq!(source(&both).expect("both"), format!("docker-archive:{}", both.display()));
+        for other in [archive("other.tar", &["readme"]), folder.path().join("readme")] {
+            assert!(matches!(source(&other), Err(Error::Archive { .. })), "{}", other.display());
+        }
+    }
+
+    #[test]
+    fn a_node_waits_for_none_of_the_images_that_tests_ask_for_and_python_brings_its_base() {
+        let nowhere = |image: Image| PathBuf::from(format!("/nonexistent/{}", image.key()));
+        let images = Images {
+            cache: PathBuf::from("/nonexistent"),
+            base: nowhere(Image::Base),
+            pause: nowhere(Image::Pause),
+            toolbox: nowhere(Image::Toolbox),
+            devpi: nowhere(Image::Devpi),
+            valkey: nowhere(Image::Valkey),
+            python: nowhere(Image::Python),
+        };
+        assert_eq!(images.missing(), [Image::Base, Image::Toolbox, Image::Devpi, Image::Pause]);
+        assert_eq!(images.missing_of(&[Image::Python]), [Image::Base, Image::Python]);
+        assert_eq!(images.missing_of(&[Image::Valkey]), [Image::Valkey]);
     }
 
     #[test]

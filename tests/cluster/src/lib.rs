@@ -16,6 +16,7 @@
 mod apiserver;
 mod audit;
 mod build;
+mod buildah;
 mod cgroup;
 mod cluster;
 mod cni;
@@ -53,11 +54,13 @@ mod servers;
 mod state;
 mod status;
 mod storage;
+mod supply;
 mod teardown;
 
 use sha2::{Digest, Sha256};
 
 pub use audit::AuditEvent;
+pub use buildah::Buildah;
 pub use cluster::{Cluster, Node, Options, down, log, pause, restart, resume};
 pub use corner::Corner;
 pub use domain::DOMAIN;
@@ -70,6 +73,7 @@ pub use programs::KUBERNETES;
 pub use progress::{Progress, Report};
 pub use registry::Registry;
 pub use status::{Health, Image, ServerState, ServerStatus, Status, status};
+pub use supply::OAUTH2_PROXY_VARIABLE;
 
 /// A name for content: SHA-256 over the parts, each with its length, in hexadecimal.
 fn hash(parts: &[&[u8]]) -> String {

@@ -228,3 +228,28 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
     assert_eq!(none.ends_with(0).stdout, "");
     assert!(release.client().is_none());
 }
+
+#[test]
+fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_adopted() {
+    let Some(release) = Release::new() else { return };
+    let theirs = json!({"clientId": release.name, "redirectUris": ["https://theirs.thinkube.test/"]});
+    release.admin.call("POST", "/clients", Some(&theirs)).with(201);
+    let plan = release.plan();
+    let note = plan["external"][0]["note"].as_str().unwrap_or_default();
+    assert!(note.contains(&format!("--adopt External/{}", release.name)), "{plan}");
+
+    let refused = release.apply(&[]).ends_with(4);
+    assert!(refused.stderr.contains("--adopt External/"), "{refused:?}");
+    assert_eq!(release.client().expect("it stays")["redirectUris"], theirs["redirectUris"]);
+    let home = format!("home-{}", release.name);
+    release.kubectl(&["get", "namespace", &home]).ends_with(1);
+
+    let adopt = ["--adopt", &format!("External/{}", release.name)];
+    release.apply(&adopt).ends_with(0);
+    let ours = release.client().expect("it is there");
+    assert_eq!(ours["redirectUris"], json!(["https://a.thinkube.test/callback"]));
+    // From now on it is the release's.
+    release.apply(&[]).ends_with(0);
+    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    assert!(release.client().is_none());
+}

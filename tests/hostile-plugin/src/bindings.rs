@@ -34,3 +34,11 @@ wit_bindgen::generate!({
     world: "thinkube:hostile/hostile",
     generate_all,
 });
+
+/// Beside an inline world the macro does not tell cargo what it has read, and a change of the contract would build
+/// nothing anew.
+const _: [&str; 3] = [
+    include_str!("../../../wit/0.1.0/plan.wit"),
+    include_str!("../../../wit/0.1.0/plugin.wit"),
+    include_str!("../../../wit/0.1.0/types.wit"),
+];

@@ -8,8 +8,10 @@ use kube::client::Body;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, UninstallOptions};
-use thinkube_plan::Plan;
+use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, Operating, Phase, UninstallOptions};
+use thinkube_plan::{
+    Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, borrowed, overlay,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -187,6 +189,90 @@ async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
         let _ = cluster.uninstall("demo", options, &|_| {}).await;
         taken_back(&bench).await;
         nothing_is_left(&bench, &format!("request {cut}, {lost:?} lost")).await;
+        bench.clean().await;
+    });
+    stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
+}
+
+/// What is wanted of the usual release for a while: an object of its own, a value made anew, another object changed, and
+/// a workload restarted.
+fn operation(bench: &Bench, recorded: &Plan) -> Plan {
+    let steps = recorded.outline.stages.iter().flat_map(|stage| &stage.steps);
+    let is_random = |entry: &&SecretEntry| matches!(entry.source, SecretSource::Random(_));
+    let renewed = steps.clone().find_map(|step| match step {
+        Step::Secret(secret) => match &secret.content {
+            SecretContent::Entries(entries) => {
+                let key = entries.iter().find(is_random)?.key.clone();
+                let source = SecretSource::Renewed(RandomText { bytes: 8, encoding: Encoding::Hex });
+                let content = SecretContent::Entries(vec![SecretEntry { key, source }]);
+                Some(Step::Secret(thinkube_plan::SecretStep { content, ..secret.clone() }))
+            }
+            SecretContent::Mirror(_) => None,
+        },
+        _ => None,
+    });
+    let mut workloads = steps.filter_map(Step::target);
+    let workload: ObjectRef = workloads.find(|target| target.kind == "Deployment").expect("it has one");
+    let stages = vec![
+        ("one", vec![bench.config("own", "1"), bench.config("settings", "borrowed")]),
+        ("two", vec![renewed.expect("it has a random value"), Step::Restart(workload)]),
+    ];
+    let wanted = bench.plan(stages).outline;
+    Plan { outline: overlay(&recorded.outline, wanted).expect("it may"), ..recorded.clone() }
+}
+
+async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), Error> {
+    let given_back = Plan { outline: borrowed(&recorded.outline, &plan.outline), ..recorded.clone() };
+    let operation = Operating { name: "change", plan, recorded, borrowed: &given_back };
+    let inputs = secrets();
+    let comparison = cluster.compare(plan, &inputs).await?;
+    let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
+    let mut run = cluster.begin_operation(&operation, &inputs, comparison, &options, &|_| {}).await?;
+    for stage in 0..plan.outline.stages.len() {
+        run.stage(stage).await?;
+        run.wait(stage, Duration::from_secs(30)).await?;
+    }
+    run.give_back(&operation, Duration::from_secs(30)).await?;
+    run.finish_operation("change", false).await.map(drop)
+}
+
+#[tokio::test]
+async fn an_operation_that_is_cut_at_any_request_is_ended_by_the_next_or_by_an_apply() {
+    let Some(whole) = bench().await else { return };
+    let recorded = whole.usual();
+    finished(&whole, &recorded).await;
+    let (cluster, left) = cutting(&whole, i64::MAX / 2, Lost::Answer).await;
+    operate(&cluster, &operation(&whole, &recorded), &recorded).await.unwrap();
+    let requests = i64::MAX / 2 - left.load(Ordering::SeqCst);
+    taken_back(&whole).await;
+    whole.clean().await;
+    assert!(requests > 15, "{requests}");
+
+    let cases = (0..requests).flat_map(|cut| [(cut, Lost::Request), (cut, Lost::Answer)]);
+    let run = cases.map(|(cut, lost)| async move {
+        let Some(bench) = bench().await else { return };
+        let recorded = bench.usual();
+        let plan = operation(&bench, &recorded);
+        finished(&bench, &recorded).await;
+        let all = bench.labelled().await;
+        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let case = format!("request {cut} of {requests}, {lost:?} lost");
+        let cut_short = operate(&cluster, &plan, &recorded).await;
+        assert!(cut_short.is_err() || cut > requests - 6, "{case}");
+        while matches!(lost, Lost::Answer) {
+            match operate(&bench.cluster, &plan, &recorded).await {
+                Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(()) => break,
+                Err(error) => panic!("{case}: {error}"),
+            }
+        }
+        finished(&bench, &recorded).await;
+        assert_eq!(bench.labelled().await, all, "{case}");
+        assert!(bench.compare(&recorded).await.unwrap().up_to_date(), "{case}");
+        let release = bench.cluster.release("demo").await.unwrap().unwrap();
+        assert_eq!((release.phase, release.revision), (Phase::Deployed, 1), "{case}");
+        taken_back(&bench).await;
+        nothing_is_left(&bench, &case).await;
         bench.clean().await;
     });
     stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;

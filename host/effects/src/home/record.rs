@@ -1,8 +1,8 @@
 //! What a release has written into a home. The record is always a superset of what may be there: it grows before the first
 //! write and shrinks after the last removal.
 
-use super::folder::{Folder, Mark, Seen};
 use crate::Error;
+use crate::folder::{Folder, Mark, Seen};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};

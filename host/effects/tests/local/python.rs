@@ -1,6 +1,6 @@
 //! Python packages in an environment of the release's own, by a real Python and a real pip.
 
-use crate::support::{Place, action, not_tested};
+use crate::support::{Place, action, not_tested, thread_name};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -64,7 +64,7 @@ fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_t
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
             again.env_remove(name);
         }
-        let name = std::thread::current().name().expect("a test has a name").to_owned();
+        let name = thread_name();
         let again =
             again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
         // Were these to count, nothing would be found.

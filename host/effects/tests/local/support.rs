@@ -147,6 +147,11 @@ pub(crate) fn files(files: &[(&str, &str)]) -> Setup {
     }
 }
 
+/// The name of the test, by which it can be run alone.
+pub(crate) fn thread_name() -> String {
+    std::thread::current().name().expect("a test has a name").to_owned()
+}
+
 /// Says why a test can't run on this machine.
 #[allow(clippy::print_stdout, reason = "whoever runs it is to know")]
 pub(crate) fn not_tested(why: &str) {

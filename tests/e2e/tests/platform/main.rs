@@ -3,9 +3,11 @@
 
 mod browser;
 mod fixtures;
+mod images;
 mod ingress;
 mod names;
 mod registry;
 mod sign_in;
+mod single_sign_on;
 mod storage;
 mod workloads;

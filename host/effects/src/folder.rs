@@ -21,27 +21,27 @@ const LONGEST_READ: u64 = 64 << 20;
 const COPIES: u32 = 999;
 
 /// A folder that is open.
-pub(super) struct Folder(OwnedFd);
+pub(crate) struct Folder(OwnedFd);
 
 /// What a file is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Mark {
+pub(crate) struct Mark {
     /// Of its content.
-    pub(super) digest: thinkube_plan::Digest,
+    pub(crate) digest: thinkube_plan::Digest,
     /// Its permission bits.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
 }
 
 impl Mark {
-    pub(super) fn of(content: &[u8], mode: u32) -> Self {
+    pub(crate) fn of(content: &[u8], mode: u32) -> Self {
         Self { digest: thinkube_plan::Digest::of(content), mode }
     }
 }
 
 /// What lies somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Absent,
     File(Mark, Option<String>),
     Directory { mode: u32 },
@@ -81,7 +81,7 @@ impl fmt::Display for Obstacle {
 }
 
 /// Where a path leads.
-pub(super) enum Place {
+pub(crate) enum Place {
     There(Folder),
     Missing,
     Blocked(RelativePath, Obstacle),
@@ -89,7 +89,7 @@ pub(super) enum Place {
 
 /// How a write or a removal went.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Done {
+pub(crate) enum Done {
     /// As it was to go.
     Well,
     /// What was there is kept under this name.
@@ -112,18 +112,18 @@ fn old(name: &str) -> String {
 }
 
 /// How such names end. No setup may have one.
-pub(super) const NEW: &str = ".thinkube-new";
+pub(crate) const NEW: &str = ".thinkube-new";
 /// See [`NEW`].
-pub(super) const OLD: &str = ".thinkube-old";
+pub(crate) const OLD: &str = ".thinkube-old";
 
 impl Folder {
     /// Opens the folder that everything else is below. Links on the way there are the operator's own.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
     /// Whether it belongs to whoever runs this.
-    pub(super) fn is_own(&self) -> io::Result<bool> {
+    pub(crate) fn is_own(&self) -> io::Result<bool> {
         Ok(fstat(&self.0)?.st_uid == rustix::process::geteuid().as_raw())
     }
 
@@ -140,7 +140,7 @@ impl Folder {
     }
 
     /// Opens a folder below this one; none is this one.
-    pub(super) fn place(&self, path: Option<&RelativePath>) -> io::Result<Place> {
+    pub(crate) fn place(&self, path: Option<&RelativePath>) -> io::Result<Place> {
         let Some(path) = path else { return Ok(Place::There(Self(self.0.try_clone()?))) };
         match self.beneath(path.as_str(), OPEN_FOLDER) {
             Ok(folder) => Ok(Place::There(Self(folder))),
@@ -172,7 +172,7 @@ impl Folder {
     }
 
     /// What lies here under this name.
-    pub(super) fn look(&self, name: &str) -> io::Result<Seen> {
+    pub(crate) fn look(&self, name: &str) -> io::Result<Seen> {
         let found = match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(Seen::Absent),
             Err(Errno::ACCESS) => return Ok(Seen::Other(Obstacle::Forbidden)),
@@ -202,7 +202,7 @@ impl Folder {
     }
 
     /// Makes a folder and gives it its mode, whatever the umask says. False: there is something already.
-    pub(super) fn make(&self, name: &str, mode: u32) -> io::Result<bool> {
+    pub(crate) fn make(&self, name: &str, mode: u32) -> io::Result<bool> {
         match mkdirat(&self.0, name, Mode::RWXU) {
             Err(Errno::EXIST) => return Ok(false),
             made => made?,
@@ -213,13 +213,13 @@ impl Folder {
     }
 
     /// Gives a folder its mode.
-    pub(super) fn set_mode(&self, name: &str, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_mode(&self, name: &str, mode: u32) -> io::Result<()> {
         let folder = openat(&self.0, name, OPEN_FOLDER, Mode::empty())?;
         Ok(fchmod(folder, Mode::from_raw_mode(mode))?)
     }
 
     /// Removes a folder that is empty. False: it is not, or it is no folder.
-    pub(super) fn remove_empty(&self, name: &str) -> io::Result<bool> {
+    pub(crate) fn remove_empty(&self, name: &str) -> io::Result<bool> {
         match unlinkat(&self.0, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(true),
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(false),
@@ -229,7 +229,7 @@ impl Folder {
 
     /// Puts a file in the place of what was seen there: all of it or nothing, and never in the place of anything else.
     /// `keep`: what was there stays beside it.
-    pub(super) fn put(
+    pub(crate) fn put(
         &self,
         name: &str,
         content: &[u8],
@@ -295,7 +295,7 @@ impl Folder {
     }
 
     /// Takes a file away if it is what was seen. `keep`: it stays beside its place.
-    pub(super) fn take(&self, name: &str, seen: &Seen, keep: bool) -> io::Result<Done> {
+    pub(crate) fn take(&self, name: &str, seen: &Seen, keep: bool) -> io::Result<Done> {
         let old = old(name);
         match self.rename_free(name, &old) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Done::Moved),
@@ -316,7 +316,7 @@ impl Folder {
 
     /// Cleans up after a [`put`](Self::put) or [`take`](Self::take) that was cut off. What may be a person's is put back, or
     /// kept under the name that is returned. `intended` is what was to be written, `ours` knows what the host wrote.
-    pub(super) fn recover(
+    pub(crate) fn recover(
         &self,
         name: &str,
         intended: Option<&Mark>,
@@ -379,7 +379,7 @@ impl Folder {
     }
 
     /// Removes a file that is the host's own.
-    pub(super) fn unlink(&self, name: &str) -> io::Result<()> {
+    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.0, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
             unlinked => Ok(unlinked?),
@@ -387,7 +387,7 @@ impl Folder {
     }
 
     /// Writes a file that is the host's own, all of it or nothing.
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let new = new(name);
         self.unlink(&new)?;
         let mut file = self.create(&new)?;
@@ -421,30 +421,45 @@ struct Content {
 }
 
 /// None: it is longer than anything that is read here.
-fn read(mut file: File) -> io::Result<Option<Content>> {
-    let mut hash = Sha256::new();
+fn read(file: File) -> io::Result<Option<Content>> {
     let mut kept = Vec::new();
+    let mut whole = true;
+    let digest = hashed(file, LONGEST_READ, |bytes| {
+        whole &= kept.len() + bytes.len() <= Setup::LARGEST;
+        if whole {
+            kept.extend_from_slice(bytes);
+        }
+        Ok(())
+    })?;
+    let Some(digest) = digest else { return Ok(None) };
+    let digest = format!("sha256:{digest}").parse().map_err(io::Error::other)?;
+    let text = if whole { String::from_utf8(kept).ok() } else { None };
+    Ok(Some(Content { digest, text }))
+}
+
+/// The SHA-256 of a file whose bytes go to `each` meanwhile. None: it is longer than `most`.
+pub(crate) fn hashed(
+    mut file: File,
+    most: u64,
+    mut each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Option<String>> {
+    let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     let mut length = 0;
     loop {
         let count = match file.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Ok(Some(format!("{:x}", hash.finalize()))),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
         length += count as u64;
-        if length > LONGEST_READ {
+        if length > most {
             return Ok(None);
         }
         hash.update(&buffer[..count]);
-        if length <= Setup::LARGEST as u64 {
-            kept.extend_from_slice(&buffer[..count]);
-        }
+        each(&buffer[..count])?;
     }
-    let text = if length <= Setup::LARGEST as u64 { String::from_utf8(kept).ok() } else { None };
-    let digest = format!("sha256:{:x}", hash.finalize()).parse().map_err(io::Error::other)?;
-    Ok(Some(Content { digest, text }))
 }
 
 #[cfg(test)]

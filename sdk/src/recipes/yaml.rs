@@ -1,7 +1,8 @@
 //! YAML text that people read in a ConfigMap. Mappings keep the order they are written in; every text is quoted, so
 //! that no value (`no`, `1.0`, `a: b`) is read as something else.
 
-pub(crate) enum Yaml {
+#[derive(Debug)]
+pub(super) enum Yaml {
     Text(String),
     Number(u32),
     Bool(bool),
@@ -23,7 +24,7 @@ impl From<String> for Yaml {
 
 impl Yaml {
     /// The document, ending in a newline.
-    pub(crate) fn document(&self) -> String {
+    pub(super) fn document(&self) -> String {
         let mut out = String::new();
         self.block(0, &mut out);
         out

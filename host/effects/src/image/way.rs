@@ -1,0 +1,121 @@
+//! The way of programs to servers that only `--resolve` knows. git, buildah and podman take no address for a name; all of
+//! them take a proxy.
+
+use crate::Error;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+
+/// Connections at once; a push opens some per layer.
+const MOST: usize = 64;
+/// A longer request is none of a proxy's.
+const HEAD: usize = 8 << 10;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SET: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const UNSET: [&str; 4] = ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"];
+
+/// A proxy on loopback that knows the names, closed when it is dropped. It only tunnels: TLS is between the program and
+/// the server, so nothing passes here that can be read, and no certificate goes unverified.
+pub(super) struct Way {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Way {
+    pub(super) async fn open(names: BTreeMap<String, IpAddr>) -> Result<Self, Error> {
+        let failed = |source| Error::Workshop { source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { address, serving: tokio::spawn(serve(listener, Arc::new(names))) })
+    }
+
+    /// Has a program go this way.
+    pub(super) fn lead(&self, command: &mut Command) {
+        for name in SET {
+            command.env(name, format!("http://{}", self.address));
+        }
+        for name in UNSET {
+            command.env_remove(name);
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, names: Arc<BTreeMap<String, IpAddr>>) {
+    // Ends all of them when this ends.
+    let mut tunnels = JoinSet::new();
+    while let Ok((program, _)) = listener.accept().await {
+        while tunnels.len() >= MOST && tunnels.join_next().await.is_some() {}
+        let names = names.clone();
+        tunnels.spawn(async move {
+            // The program says what failed: it sees its connection closed.
+            tunnel(program, &names).await.ok();
+        });
+        while tunnels.try_join_next().is_some() {}
+    }
+}
+
+async fn tunnel(mut program: TcpStream, names: &BTreeMap<String, IpAddr>) -> io::Result<()> {
+    let asked = timeout(PATIENCE, head(&mut program)).await??;
+    let Some((host, port)) = target(&asked) else {
+        return program.write_all(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    let connecting = async {
+        match names.get(host) {
+            Some(address) => TcpStream::connect((*address, port)).await,
+            None => TcpStream::connect((host, port)).await,
+        }
+    };
+    let Ok(Ok(mut server)) = timeout(PATIENCE, connecting).await else {
+        return program.write_all(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    program.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+    copy_bidirectional(&mut program, &mut server).await.map(drop)
+}
+
+/// A request without a body, to its last byte and no further: what follows is for the server.
+async fn head(program: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == HEAD {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        head.push(program.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Whom a request is to be connected with (RFC 9110 section 9.3.6); None for any other request.
+fn target(head: &str) -> Option<(&str, u16)> {
+    let (host, port) = head.strip_prefix("CONNECT ")?.split_once(' ')?.0.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_to_be_connected_has_a_target() {
+        assert_eq!(target("CONNECT a.b:5000 HTTP/1.1\r\n\r\n"), Some(("a.b", 5000)));
+        assert_eq!(target("CONNECT [::1]:443 HTTP/1.1\r\n\r\n"), Some(("::1", 443)));
+        for none in ["GET http://a.b/ HTTP/1.1\r\n\r\n", "CONNECT a.b HTTP/1.1", "CONNECT a.b:x HTTP/1.1", ""]
+        {
+            assert_eq!(target(none), None, "{none}");
+        }
+    }
+}

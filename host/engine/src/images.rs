@@ -1,0 +1,295 @@
+//! The images that a plan wants built, from the first look to the references that objects are bound to.
+
+use crate::{Error, Event, Events};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
+use thinkube_effects::{
+    HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState, Images,
+};
+use thinkube_plan::{Digest, ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
+
+/// What an apply would do for an image, or what was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageChange {
+    /// The step's name.
+    pub name: String,
+    /// The git URL or the folder.
+    pub source: String,
+    /// The commit, tag or branch that the plan names; None for a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The commit that this leads to now, or the hash of what the folder holds. None: it could not be looked at yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// REGISTRY/REPOSITORY:TAG.
+    pub destination: String,
+    /// REGISTRY/REPOSITORY@DIGEST, where the registry has the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Create: it is built and pushed. Update: the registry has it, and the tag is moved to it.
+    pub action: Action,
+    /// What else a person should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A step's source and registry as they are, and the login that showed it.
+struct Looked {
+    seen: ImageSeen,
+    login: Option<SecretText>,
+}
+
+/// The images of a plan.
+pub(crate) struct Builds<'a> {
+    images: Images,
+    cluster: &'a Cluster,
+    plan: &'a Plan,
+    /// By the name of the step. None: its login is made by the plan itself, and is not there yet.
+    looked: BTreeMap<&'a str, Option<Looked>>,
+}
+
+impl<'a> Builds<'a> {
+    /// Looks at every image and changes nothing.
+    pub(crate) async fn look(
+        cluster: &'a Cluster,
+        plan: &'a Plan,
+        http: &HttpOptions,
+    ) -> Result<Self, Error> {
+        let mut this = Self { images: images(plan, http), cluster, plan, looked: BTreeMap::new() };
+        for step in plan.outline.images() {
+            let looked = match this.look_at(step).await {
+                Err(Error::NoLogin { secret, .. }) if plan.outline.makes(&secret) => None,
+                looked => Some(looked?),
+            };
+            this.looked.insert(&step.name, looked);
+        }
+        Ok(this)
+    }
+
+    async fn look_at(&self, step: &ImageStep) -> Result<Looked, Error> {
+        let login = login(self.cluster, step).await?;
+        let seen = self.images.look(step, login.as_ref()).await?;
+        Ok(Looked { seen, login })
+    }
+
+    /// Whether this machine has what builds the images that are to be built, and whether they are those that the
+    /// operator was shown: to be known before anything is changed.
+    pub(crate) fn ready(&self, shown: &[ImageChange]) -> Result<(), Error> {
+        let changes = self.changes();
+        if let Some((step, shown, now)) = moved(shown, &changes) {
+            return Err(Error::ImageMoved { step, shown, now });
+        }
+        // A stage that may be skipped says what it lacks when it is not.
+        let stages = self.plan.outline.stages.iter().filter(|stage| stage.done_when.is_empty());
+        let wanted: Vec<&str> = stages.flat_map(images_of).map(|step| step.name.as_str()).collect();
+        let builds = changes
+            .iter()
+            .any(|change| change.action == Action::Create && wanted.contains(&change.name.as_str()));
+        if builds { Ok(thinkube_effects::image_builder()?) } else { Ok(()) }
+    }
+
+    /// What is known of the images before anything is built.
+    pub(crate) fn outputs(&self) -> Outputs {
+        let mut outputs = Outputs::default();
+        for (step, looked) in &self.looked {
+            if let Some(image) = looked.as_ref().and_then(|looked| there(&looked.seen)) {
+                outputs.extend(image.outputs(step));
+            }
+        }
+        outputs
+    }
+
+    /// Whether the registry has every image, and the record says so. Those of stages that are done already don't count.
+    pub(crate) fn settled(&self, recorded: &[BuiltImage], skipped_stages: &[&str]) -> bool {
+        let stages = self.plan.outline.stages.iter();
+        let wanted =
+            stages.filter(|stage| !skipped_stages.contains(&stage.name.as_str())).flat_map(images_of);
+        wanted.into_iter().all(|step| match self.looked.get(step.name.as_str()) {
+            Some(Some(Looked { seen: ImageSeen { commit, state: ImageState::Same(image) }, .. })) => {
+                recorded.contains(&record(step, commit.id(), image))
+            }
+            _ => false,
+        })
+    }
+
+    /// What would be done, in the plan's order.
+    pub(crate) fn changes(&self) -> Vec<ImageChange> {
+        let change = |step: &ImageStep| match self.looked.get(step.name.as_str()) {
+            Some(Some(Looked { seen, .. })) => {
+                let (action, note) = match &seen.state {
+                    ImageState::Absent => (Action::Create, Some("the registry has none of this commit")),
+                    ImageState::Untagged(_) => {
+                        (Action::Update, Some("the registry has it; its tag is moved"))
+                    }
+                    ImageState::Same(_) => (Action::Unchanged, None),
+                };
+                changed(step, Some(seen.commit.id()), there(seen), action, note)
+            }
+            _ => changed(step, None, None, Action::Create, Some("not compared: this plan makes its login")),
+        };
+        self.plan.outline.images().map(change).collect()
+    }
+
+    /// Builds and pushes the images of a stage that the registry lacks, and answers what all of them yield.
+    pub(crate) async fn stage(
+        &mut self,
+        stage: &Stage,
+        run: &mut Apply<'_>,
+        events: Events<'_>,
+    ) -> Result<Outputs, Error> {
+        let mut outputs = Outputs::default();
+        for step in images_of(stage) {
+            let looked = match self.looked.remove(step.name.as_str()).flatten() {
+                Some(looked) => looked,
+                None => self.look_at(step).await?,
+            };
+            let Looked { seen, login } = looked;
+            let pass_on = |event| events(Event::Building(event));
+            let ImageOutcome { image, action } =
+                self.images.bring_about(step, &seen, login.as_ref(), &pass_on).await?;
+            let action = match action {
+                ImageAction::Built => Action::Create,
+                ImageAction::Tagged => Action::Update,
+                ImageAction::Unchanged => Action::Unchanged,
+            };
+            outputs.extend(image.outputs(&step.name));
+            run.built(record(step, seen.commit.id(), &image));
+            events(Event::Image(changed(step, Some(seen.commit.id()), Some(&image), action, None)));
+        }
+        Ok(outputs)
+    }
+}
+
+/// What becomes of the images of a release that goes: they stay, unless `delete` says otherwise. Those that other releases
+/// run stay anyway.
+pub(crate) async fn leave(
+    cluster: &Cluster,
+    release: &Release,
+    http: &HttpOptions,
+    delete: bool,
+) -> Result<Vec<ImageChange>, Error> {
+    let plan = &release.plan;
+    let built = plan.outline.images().filter_map(|step| {
+        let image = release.images.iter().find(|image| image.name == step.name)?;
+        let (name, digest) = image.reference.split_once('@')?;
+        // The plan of a revision that never came to an end may push elsewhere.
+        let here = step.destination.rsplit_once(':').is_some_and(|(repository, _)| repository == name);
+        Some((step, image, digest.parse::<Digest>().ok().filter(|_| here)))
+    });
+    let others = if delete { cluster.releases().await? } else { Vec::new() };
+    let mut changes = Vec::new();
+    for (step, built, digest) in built {
+        let runs = |other: &&Release| {
+            other.name != release.name && other.images.iter().any(|image| image.reference == built.reference)
+        };
+        let (action, note) = match (digest, others.iter().find(runs)) {
+            (Some(digest), None) if delete => {
+                let login = login(cluster, step).await?;
+                match images(plan, http).remove(step, &digest, login.as_ref()).await? {
+                    true => (Action::Delete, None),
+                    false => (Action::Unchanged, Some("it was not there".to_owned())),
+                }
+            }
+            (_, Some(other)) => (Action::Keep, Some(format!("release {} runs it too", other.name))),
+            _ => (Action::Keep, None),
+        };
+        let change = changed(step, Some(&built.commit), None, action, note.as_deref());
+        changes.push(ImageChange { reference: Some(built.reference.clone()), ..change });
+    }
+    Ok(changes)
+}
+
+fn images(plan: &Plan, http: &HttpOptions) -> Images {
+    Images::new(ImageOptions { granted: plan.granted.clone(), http: http.clone(), ..ImageOptions::default() })
+}
+
+/// Who pushes; None where the step names nobody.
+async fn login(cluster: &Cluster, step: &ImageStep) -> Result<Option<SecretText>, Error> {
+    let Some(secret) = &step.push_credentials else { return Ok(None) };
+    match cluster.docker_config(secret).await? {
+        None => Err(Error::NoLogin { step: step.name.clone(), secret: secret.clone() }),
+        login => Ok(login),
+    }
+}
+
+fn images_of(stage: &Stage) -> impl Iterator<Item = &ImageStep> {
+    stage.steps.iter().filter_map(|step| match step {
+        Step::Image(step) => Some(step),
+        _ => None,
+    })
+}
+
+/// An image whose source has moved on since it was shown: its name, the commit of then, the commit of now.
+fn moved(shown: &[ImageChange], now: &[ImageChange]) -> Option<(String, String, String)> {
+    shown.iter().find_map(|shown| {
+        let now = now.iter().find(|now| now.name == shown.name)?.commit.clone()?;
+        let commit = shown.commit.clone().filter(|commit| *commit != now)?;
+        Some((shown.name.clone(), commit, now))
+    })
+}
+
+fn there(seen: &ImageSeen) -> Option<&Image> {
+    match &seen.state {
+        ImageState::Absent => None,
+        ImageState::Untagged(image) | ImageState::Same(image) => Some(image),
+    }
+}
+
+fn record(step: &ImageStep, commit: &str, image: &Image) -> BuiltImage {
+    BuiltImage {
+        name: step.name.clone(),
+        source: step.source.location().to_owned(),
+        commit: commit.to_owned(),
+        reference: image.reference(),
+    }
+}
+
+fn changed(
+    step: &ImageStep,
+    commit: Option<&str>,
+    image: Option<&Image>,
+    action: Action,
+    note: Option<&str>,
+) -> ImageChange {
+    ImageChange {
+        name: step.name.clone(),
+        source: step.source.location().to_owned(),
+        revision: match &step.source {
+            ImageSource::Git(git) => Some(git.revision.clone()),
+            ImageSource::Folder(_) => None,
+        },
+        commit: commit.map(str::to_owned),
+        destination: step.destination.clone(),
+        reference: image.map(Image::reference),
+        action,
+        note: note.map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_that_moves_between_the_question_and_the_answer_is_noticed() {
+        let change = |name: &str, commit: Option<&str>| ImageChange {
+            name: name.to_owned(),
+            source: "https://git.example.org/web".to_owned(),
+            revision: Some("main".to_owned()),
+            commit: commit.map(str::to_owned),
+            destination: "registry.example.org/web:1".to_owned(),
+            reference: None,
+            action: Action::Create,
+            note: None,
+        };
+        let now = [change("a", Some("1")), change("b", Some("2"))];
+        assert_eq!(moved(&[], &now), None);
+        assert_eq!(moved(&now, &now), None);
+        // It could not be looked at when it was shown, and the note said so.
+        assert_eq!(moved(&[change("a", None)], &now), None);
+        let shown = [change("a", Some("1")), change("b", Some("1"))];
+        assert_eq!(moved(&shown, &now), Some(("b".to_owned(), "1".to_owned(), "2".to_owned())));
+    }
+}

@@ -1,0 +1,132 @@
+use super::yaml::Yaml;
+use crate::{Object, SecretKey};
+use serde_json::json;
+
+/// What the platform's control reads to show a service, and what development environments get to know of it.
+#[derive(Debug)]
+pub struct Discovery {
+    namespace: String,
+    name: String,
+    version: String,
+    head: Vec<(&'static str, Yaml)>,
+    endpoints: Vec<Yaml>,
+    scaling: Yaml,
+    variables: Vec<Yaml>,
+}
+
+/// One address of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint<'a> {
+    /// For example `web`.
+    pub name: &'a str,
+    /// Where it is.
+    pub url: &'a str,
+    /// For people.
+    pub description: &'a str,
+    /// What control asks whether it is well.
+    pub health_url: Option<&'a str>,
+    /// Whether it is the one that people open.
+    pub primary: bool,
+}
+
+impl Discovery {
+    /// The ConfigMap by which control takes a service as installed.
+    pub const NAME: &'static str = "thinkube-service-config";
+
+    /// A core service without endpoints. `category` and `icon` are control's; `deployment` is what it scales, at least one.
+    pub fn new(
+        namespace: impl Into<String>,
+        name: &str,
+        title: &str,
+        description: &str,
+        version: &str,
+        (category, icon): (&str, &str),
+        deployment: &str,
+    ) -> Self {
+        let namespace = namespace.into();
+        let head = vec![
+            ("name", name.into()),
+            ("display_name", title.into()),
+            ("description", description.into()),
+            ("type", "core".into()),
+            ("category", category.into()),
+            ("icon", icon.into()),
+            ("component_version", version.into()),
+        ];
+        let scaling = Yaml::Map(vec![
+            ("resource_type", "deployment".into()),
+            ("resource_name", deployment.into()),
+            ("namespace", namespace.as_str().into()),
+            ("min_replicas", Yaml::Number(1)),
+            ("can_disable", Yaml::Bool(false)),
+        ]);
+        Self {
+            namespace,
+            name: name.to_owned(),
+            version: version.to_owned(),
+            head,
+            endpoints: Vec::new(),
+            scaling,
+            variables: Vec::new(),
+        }
+    }
+
+    /// An address.
+    pub fn endpoint(mut self, endpoint: Endpoint<'_>) -> Self {
+        let mut fields =
+            vec![("name", endpoint.name.into()), ("type", "http".into()), ("url", endpoint.url.into())];
+        fields.extend(endpoint.health_url.map(|url| ("health_url", url.into())));
+        fields.push(("description", endpoint.description.into()));
+        if endpoint.primary {
+            fields.push(("primary", Yaml::Bool(true)));
+        }
+        self.endpoints.push(Yaml::Map(fields));
+        self
+    }
+
+    /// An environment variable for development environments. No secret: every service account may read ConfigMaps somewhere.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push(Yaml::Map(vec![("name", name.into()), ("value", value.into())]));
+        self
+    }
+
+    /// One whose value is a key of a Secret: who may read that may know it.
+    pub fn secret_variable(mut self, name: &str, key: SecretKey) -> Self {
+        let SecretKey { namespace, name: secret, key } = key;
+        let reference = Yaml::Map(vec![
+            ("namespace", namespace.as_str().into()),
+            ("name", secret.as_str().into()),
+            ("key", key.as_str().into()),
+        ]);
+        let from = Yaml::Map(vec![("secretKeyRef", reference)]);
+        self.variables.push(Yaml::Map(vec![("name", name.into()), ("valueFrom", from)]));
+        self
+    }
+
+    /// The ConfigMap. Put it into the last stage: it is what makes control show the service as installed.
+    pub fn object(self) -> Object {
+        let mut service = self.head;
+        service.extend([
+            ("endpoints", Yaml::List(self.endpoints)),
+            // The names that control would resolve here are not a plugin's to guess; its descriptor states the real ones.
+            ("dependencies", Yaml::List(vec![])),
+            ("scaling", self.scaling),
+            ("environment_variables", Yaml::List(self.variables)),
+        ]);
+        Object::of(&json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": Self::NAME,
+                "namespace": self.namespace,
+                "labels": {
+                    "thinkube.io/managed": "true",
+                    "thinkube.io/service-type": "core",
+                    "thinkube.io/service-name": self.name,
+                    "thinkube.io/component-version": self.version,
+                },
+            },
+            "data": {"service.yaml": Yaml::Map(vec![("service", Yaml::Map(service))]).document()},
+        }))
+    }
+}

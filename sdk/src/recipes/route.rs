@@ -1,0 +1,137 @@
+use super::OAuth2Proxy;
+use crate::Object;
+use serde_json::{Map, Value, json};
+
+/// How requests from outside come into the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routing {
+    /// By Ingresses of this class. What is more than the Ingress API is said as ingress-nginx reads it.
+    Ingress {
+        /// The class.
+        class: String,
+    },
+    /// By HTTPRoutes below a Gateway, at its listener `https`.
+    Gateway {
+        /// The Gateway's namespace.
+        namespace: String,
+        /// The Gateway.
+        name: String,
+    },
+}
+
+/// A way from a host name to a Service.
+#[derive(Debug, Clone)]
+pub struct Route {
+    namespace: String,
+    name: String,
+    host: String,
+    backend: (String, u16),
+    path: &'static str,
+    tls_secret: Option<String>,
+    annotations: Vec<(&'static str, String)>,
+}
+
+impl Route {
+    /// `name` gets `-ingress` or `-httproute` at its end; `backend` is a Service of the namespace and its port.
+    pub fn new(
+        namespace: impl Into<String>,
+        name: impl Into<String>,
+        host: impl Into<String>,
+        backend: (&str, u16),
+    ) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            host: host.into(),
+            backend: (backend.0.to_owned(), backend.1),
+            path: "/",
+            tls_secret: None,
+            annotations: Vec::new(),
+        }
+    }
+
+    /// Only what is below this path.
+    pub fn path(mut self, path: &'static str) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// The TLS Secret for an Ingress, which also sends plain HTTP to HTTPS. A Gateway has a certificate of its own.
+    pub fn tls(mut self, secret: impl Into<String>) -> Self {
+        self.tls_secret = Some(secret.into());
+        self.annotation("force-ssl-redirect", "true")
+    }
+
+    /// The largest request of an Ingress, for example `50m`. A Gateway has no such limit.
+    pub fn body_size(self, size: &str) -> Self {
+        self.annotation("proxy-body-size", size)
+    }
+
+    /// Whoever has not logged in is sent to do so: an Ingress asks the proxy about each request. Behind a Gateway, which
+    /// cannot ask, the proxy must be the backend itself.
+    pub fn guarded_by(self, proxy: &OAuth2Proxy) -> Self {
+        let start = format!("https://{}/oauth2/start?rd=$escaped_request_uri", self.host);
+        self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url())).annotation("auth-signin", &start)
+    }
+
+    fn annotation(mut self, name: &'static str, value: &str) -> Self {
+        self.annotations.push((name, value.to_owned()));
+        self
+    }
+
+    /// The Ingress or the HTTPRoute.
+    pub fn object(&self, routing: &Routing) -> Object {
+        match routing {
+            Routing::Ingress { class } => self.ingress(class),
+            Routing::Gateway { namespace, name } => self.http_route(namespace, name),
+        }
+    }
+
+    fn ingress(&self, class: &str) -> Object {
+        let annotations: Map<String, Value> = self
+            .annotations
+            .iter()
+            .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), value.as_str().into()))
+            .collect();
+        let tls: Vec<Value> = self
+            .tls_secret
+            .iter()
+            .map(|secret| json!({"hosts": [self.host], "secretName": secret}))
+            .collect();
+        Object::of(&json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {
+                "name": format!("{}-ingress", self.name), "namespace": self.namespace, "annotations": annotations,
+            },
+            "spec": {
+                "ingressClassName": class,
+                "tls": tls,
+                "rules": [{
+                    "host": self.host,
+                    "http": {"paths": [{
+                        "path": self.path,
+                        "pathType": "Prefix",
+                        "backend": {"service": {"name": self.backend.0, "port": {"number": self.backend.1}}},
+                    }]},
+                }],
+            },
+        }))
+    }
+
+    fn http_route(&self, gateway_namespace: &str, gateway: &str) -> Object {
+        Object::of(&json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": format!("{}-httproute", self.name), "namespace": self.namespace},
+            "spec": {
+                "parentRefs": [{"name": gateway, "namespace": gateway_namespace, "sectionName": "https"}],
+                "hostnames": [self.host],
+                "rules": [{
+                    "matches": [{"path": {"type": "PathPrefix", "value": self.path}}],
+                    "backendRefs": [{"name": self.backend.0, "port": self.backend.1}],
+                }],
+            },
+        }))
+    }
+}

@@ -1,0 +1,417 @@
+//! Images: built from source by a real buildah, pushed to a real registry with TLS and a login, run on the node.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+use thinkube_e2e::{Run, command, eventually, finish, host, skipped, target, web};
+use thinkube_test_cluster::{Cluster, Corner, Part};
+
+/// The plugin's component, built by the host from the folder of its crate.
+fn plugin() -> &'static Path {
+    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
+    PLUGIN.get_or_init(|| {
+        thinkube_e2e::run(&["inspect", "tests/image-plugin"]).ends_with(0);
+        target().join("plugins/wasm32-wasip2/plugin/image_plugin.wasm")
+    })
+}
+
+/// A release of the plugin whose image is nobody else's, and the source of it.
+struct Release {
+    corner: Corner,
+    name: String,
+    folder: TempDir,
+}
+
+/// What buildah keeps below here has no setting.
+const KEPT: &str = "/var/lib";
+
+impl Release {
+    /// None where there is no registry, no git or no buildah.
+    fn new() -> Option<Self> {
+        for program in ["git", "buildah"] {
+            if Command::new(program).arg("--version").output().is_err() {
+                skipped(&format!("there is no {program}"));
+                return None;
+            }
+        }
+        let corner = Cluster::with([Part::Node, Part::Registry])?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let release = Self { name: format!("im-{}", corner.namespace()), corner, folder };
+        for folder in ["tmp", "source"] {
+            fs::create_dir(release.path(folder)).expect("writable");
+        }
+        // Else buildah makes /etc/cni.
+        let networks = json!(release.path("networks"));
+        release.write("containers.conf", &format!("[network]\nnetwork_config_dir = {networks}\n"));
+        release.write("grants.json", &release.grants().to_string());
+        release.git(&["init", "--quiet", "--initial-branch=main"]);
+        Some(release)
+    }
+
+    /// What the operator allows: the sources are this test's own, so the plugin cannot ask for them.
+    fn grants(&self) -> Value {
+        let emit = |api_version: &str, kind: &str| json!({ "emit": { "apiVersion": api_version, "kind": kind, "scope": "ownNamespace" } });
+        json!({ "permissions": [
+            emit("v1", "Namespace"),
+            emit("v1", "Secret"),
+            emit("apps/v1", "Deployment"),
+            { "copySecret": "default/harbor-pull-secret" },
+            { "copySecret": format!("{}/harbor-pull-secret", self.name) },
+            { "copySecret": format!("{}/other", self.corner.namespace()) },
+            { "pushImage": "registry.thinkube.test:5000/library" },
+            { "buildFrom": self.url() },
+            { "buildFrom": self.path("source") },
+        ] })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.path(name), content).expect("writable");
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.path("source").display())
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let mut git = Command::new("git");
+        git.current_dir(self.path("source")).env("HOME", self.folder.path());
+        git.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]).args(arguments);
+        finish(&mut git).ends_with(0).stdout.trim().to_owned()
+    }
+
+    /// A commit whose image says `page` and waits. Returns it.
+    fn commit(&self, page: &str) -> String {
+        let says = format!("CMD [\"sh\", \"-c\", \"echo {page}; exec sleep 1000000\"]\n");
+        self.commit_of(&says)
+    }
+
+    fn commit_of(&self, recipe: &str) -> String {
+        self.write("source/Dockerfile", &(self.base() + recipe));
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message=A change"]);
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    fn base(&self) -> String {
+        let toolbox = self.corner.cluster().toolbox_archive().expect("a node has the image");
+        format!("FROM docker-archive:{}\n", toolbox.display())
+    }
+
+    /// The host as the operator runs it: on the machine itself, where no DNS knows the registry.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let cluster = self.corner.cluster();
+        let plain = command(arguments);
+        let mut command = Command::new("unshare");
+        // In memory, so that it goes with the command.
+        let script = format!("mount -t tmpfs none {KEPT} && exec \"$@\"");
+        command.args(["--mount", "--propagation=private", "--", "sh", "-c", &script, "sh"]);
+        command.arg(host()).args(plain.get_args()).current_dir(thinkube_e2e::root()).stdin(Stdio::null());
+        command
+            .env("KUBECONFIG", cluster.kubeconfig())
+            .env("THINKUBE_HOME_NAMESPACE", self.home())
+            .env("BUILDAH_ISOLATION", "chroot")
+            .env("STORAGE_DRIVER", "overlay")
+            .env("CONTAINERS_CONF", self.path("containers.conf"))
+            .env("TMPDIR", self.path("tmp"));
+        if matches!(arguments[0], "plan" | "apply" | "uninstall") {
+            let address = cluster.address().expect("our own");
+            command.arg("--ca-file").arg(cluster.authority().expect("our own"));
+            command.arg("--resolve").arg(format!("registry.thinkube.test={address}"));
+        }
+        command
+    }
+
+    fn home(&self) -> String {
+        format!("home-{}", self.name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        finish(&mut self.command(arguments))
+    }
+
+    fn with_inputs(&self, before: &[&str], settings: &[&str]) -> Command {
+        let (component, grants) = (plugin().to_str().expect("text"), self.path("grants.json"));
+        let destination = format!("destination=registry.thinkube.test:5000/library/{}:latest", self.name);
+        let mut arguments = before.to_vec();
+        arguments.extend([component, "--release", &self.name, "--set", &destination]);
+        arguments.extend(["--grants", grants.to_str().expect("text")]);
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+        self.command(&arguments)
+    }
+
+    /// With settings beside the repository.
+    fn plugin(&self, before: &[&str], settings: &[&str]) -> Command {
+        let url = format!("url={}", self.url());
+        self.with_inputs(before, &[&[url.as_str()], settings].concat())
+    }
+
+    fn apply(&self, settings: &[&str]) -> Run {
+        finish(&mut self.plugin(&["apply", "--yes", "-o", "json"], settings))
+    }
+
+    /// What would be done with the image.
+    fn planned(&self, settings: &[&str]) -> Value {
+        let run = finish(&mut self.plugin(&["plan", "--cluster", "-o", "json"], settings));
+        run.ends_with(0).json()["images"][0].clone()
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Run {
+        let mut kubectl = Command::new(self.corner.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+    }
+
+    /// The Deployment's image and how often its specification has changed.
+    fn deployment(&self) -> (String, String) {
+        let path = "jsonpath={.spec.template.spec.containers[0].image} {.metadata.generation}";
+        let said = self.kubectl(&["get", "deployment", "web", "-n", &self.name, "-o", path]).ends_with(0);
+        let (image, generation) = said.stdout.split_once(' ').expect("two words");
+        (image.to_owned(), generation.to_owned())
+    }
+
+    /// That the container says this. The one before it may be asked while it goes.
+    fn says(&self, page: &str) {
+        eventually(page, || {
+            let said = self.kubectl(&["logs", "deployment/web", "-n", &self.name]);
+            if said.stdout.trim() == page { Ok(()) } else { Err(format!("{said:?}")) }
+        });
+    }
+
+    /// The status of the answer of the registry about an image.
+    fn in_registry(&self, reference: &str) -> u16 {
+        let cluster = self.corner.cluster();
+        let registry = cluster.registry().expect("our own").expect("it is there");
+        let (_, digest) = reference.split_once('@').expect("a digest");
+        let url = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, self.name);
+        let login = format!("{}:{}", registry.user, registry.password);
+        let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
+        web::curl(cluster, &["--user", &login, "--header", accept, &url]).expect("an answer").status
+    }
+
+    /// What builds have left on this machine.
+    fn left(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path("tmp")).expect("a folder");
+        entries.map(|entry| entry.expect("readable").path()).collect()
+    }
+
+    fn password(&self) -> String {
+        self.corner.cluster().registry().expect("our own").expect("it is there").password
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        for namespace in [self.name.clone(), self.home()] {
+            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+#[test]
+fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
+    let Some(release) = Release::new() else { return };
+    let first = release.commit("first");
+
+    let planned = release.planned(&[]);
+    assert_eq!((&planned["commit"], &planned["action"]), (&json!(first), &json!("create")), "{planned}");
+    let text = finish(&mut release.plugin(&["plan", "--cluster"], &[])).ends_with(0).stdout;
+    assert!(text.contains(&format!("main = {first}")) && text.contains("the registry has none"), "{text}");
+    let none = release.kubectl(&["get", "namespace", &release.name, "--ignore-not-found", "-o", "name"]);
+    assert_eq!(none.stdout, "", "a plan changes nothing");
+
+    let applied = release.apply(&[]).ends_with(0);
+    for said in [&format!("commit {first}"), "building", "pushing"] {
+        assert!(applied.stderr.contains(said), "{said} is not in {}", applied.stderr);
+    }
+    let built = applied.json()["release"]["images"][0].clone();
+    let reference = built["reference"].as_str().expect("a reference").to_owned();
+    assert_eq!(built["commit"], json!(first));
+    assert_eq!(release.deployment().0, reference);
+    release.says("first");
+
+    // Nothing is built or written twice.
+    let mark = release.corner.cluster().audit_offset().expect("a log");
+    assert_eq!(release.planned(&[])["action"], "unchanged");
+    let again = release.apply(&[]).ends_with(0);
+    assert_eq!(again.json()["changed"], false, "{again:?}");
+    assert!(!again.stderr.contains("building"), "{}", again.stderr);
+    thread::sleep(Duration::from_millis(500));
+    let events = release.corner.cluster().audit_events(mark).expect("a log");
+    assert!(
+        !events.iter().any(|event| event.is_write()
+            && event.user_agent.starts_with("thinkube-host")
+            && event.uri.contains(&release.name)
+            && !event.uri.contains("dryRun")),
+        "{events:?}"
+    );
+
+    // Another commit is another image, and the first is found again by its commit.
+    let second = release.commit("second");
+    let planned = release.planned(&[]);
+    assert_eq!((&planned["commit"], &planned["action"]), (&json!(second), &json!("create")), "{planned}");
+    let newer = release.apply(&[]).ends_with(0);
+    assert_ne!(release.deployment().0, reference);
+    release.says("second");
+    let back = format!("revision={first}");
+    assert_eq!(release.planned(&[&back])["reference"], json!(reference));
+    let older = release.apply(&[&back]).ends_with(0);
+    assert!(!older.stderr.contains("building"), "{}", older.stderr);
+    assert_eq!(release.deployment().0, reference);
+    release.says("first");
+
+    let status = release.run(&["status", &release.name]).ends_with(0);
+    assert!(status.stdout.contains(&first) && status.stdout.contains(&reference), "{}", status.stdout);
+    let home = release.home();
+    let kept = release.kubectl(&["get", "configmaps,leases", "-n", &home, "-o", "yaml"]).ends_with(0);
+    for run in [&applied, &again, &newer, &older, &status, &kept] {
+        assert!(!format!("{run:?}").contains(&release.password()), "{run:?}");
+    }
+    assert_eq!(release.left(), Vec::<PathBuf>::new());
+
+    // They stay, unless somebody says otherwise.
+    let taken = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(0);
+    assert_eq!(taken.json()["images"][0]["action"], "keep", "{taken:?}");
+    assert_eq!(release.in_registry(&reference), 200);
+    release.apply(&[&back]).ends_with(0);
+    let taken = ["uninstall", &release.name, "--yes", "--delete-images", "-o", "json"];
+    let taken = release.run(&taken).ends_with(0);
+    assert_eq!(taken.json()["images"][0]["action"], "delete", "{taken:?}");
+    assert_eq!(release.in_registry(&reference), 404);
+}
+
+#[test]
+fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
+    let Some(release) = Release::new() else { return };
+    release.commit("from git");
+    release.write(
+        "source/Dockerfile",
+        &format!(
+            "{}COPY page /page\nCMD [\"sh\", \"-c\", \"cat /page; exec sleep 1000000\"]\n",
+            release.base()
+        ),
+    );
+    release.write("source/page", "from the folder\n");
+    let folder = format!("folder={}", release.path("source").display());
+    let login = format!("login_namespace={}", release.name);
+    let settings = [folder.as_str(), login.as_str()];
+    let planned = finish(&mut release.with_inputs(&["plan", "--cluster", "-o", "json"], &settings));
+    let image = planned.ends_with(0).json()["images"][0].clone();
+    assert!(image["note"].as_str().expect("a note").contains("this plan makes its login"), "{image}");
+
+    let apply =
+        || finish(&mut release.with_inputs(&["apply", "--yes", "-o", "json"], &settings)).ends_with(0);
+    apply();
+    release.says("from the folder");
+    assert_eq!(apply().json()["changed"], false);
+    release.write("source/page", "changed\n");
+    assert_eq!(apply().json()["changed"], true);
+    release.says("changed");
+    assert_eq!(release.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
+    let Some(release) = Release::new() else { return };
+    release.commit("page");
+    let namespace = format!("login_namespace={}", release.corner.namespace());
+    let other = [namespace.as_str(), "login_name=other"];
+    let refused = |command: &mut Command, code: i32, kind: &str, said: &str| {
+        let run = finish(command).ends_with(code);
+        assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
+        assert!(run.stderr.contains(said), "{said} is not in {}", run.stderr);
+    };
+    let apply = |settings: &[&str]| release.plugin(&["apply", "--yes", "-o", "json"], settings);
+
+    refused(&mut apply(&["revision=nowhere"]), 3, "no-revision", "nowhere");
+    refused(&mut apply(&other), 3, "registry-login", "docker-registry");
+    let login = json!({ "auths": { "registry.thinkube.test:5000": { "username": "robot$thinkube", "password": "wrong-5e1f0c" } } });
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "other" },
+        "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": login.to_string() } });
+    release.corner.apply(json!([secret])).expect("our own namespace");
+    refused(&mut apply(&other), 1, "registry-refused", "push credentials");
+    // Somebody else listens there.
+    let elsewhere = ["--resolve", "registry.thinkube.test=127.0.0.1"];
+    refused(apply(&[]).args(elsewhere), 1, "external", "registry.thinkube.test");
+
+    let tools = release.path("tools");
+    fs::create_dir(&tools).expect("writable");
+    let path = std::env::var_os("PATH").expect("it is set");
+    for program in ["git", "sh", "mount"] {
+        let found =
+            std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
+        std::os::unix::fs::symlink(found.expect("it is there"), tools.join(program)).expect("a link");
+    }
+    let unshare =
+        std::env::split_paths(&path).map(|folder| folder.join("unshare")).find(|file| file.exists());
+    let mut bare = Command::new(unshare.expect("it is there"));
+    let whole = apply(&[]);
+    bare.args(whole.get_args()).current_dir(thinkube_e2e::root()).stdin(Stdio::null());
+    bare.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", &tools);
+    refused(&mut bare, 1, "no-program", "apt-get install buildah");
+
+    let mut grants = release.grants();
+    grants["permissions"].as_array_mut().expect("a list").retain(|one| one.get("buildFrom").is_none());
+    release.write("grants.json", &grants.to_string());
+    refused(&mut apply(&[]), 4, "denied", &release.url());
+
+    let there = ["get", "namespace", &release.home(), &release.name, "--ignore-not-found", "-o", "name"];
+    assert_eq!(release.kubectl(&there).ends_with(0).stdout, "");
+    assert_eq!(release.left(), Vec::<PathBuf>::new());
+}
+
+/// Processes whose arguments have this.
+fn running(text: &str) -> usize {
+    let processes = fs::read_dir("/proc").expect("it is mounted").flatten();
+    let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    arguments.filter(|arguments| String::from_utf8_lossy(arguments).contains(text)).count()
+}
+
+#[test]
+fn a_build_that_fails_or_is_interrupted_changes_nothing_that_runs_and_leaves_nothing_behind() {
+    let Some(release) = Release::new() else { return };
+    release.commit("page");
+    release.apply(&[]).ends_with(0);
+    let before = release.deployment();
+
+    release.commit_of("RUN echo it does not work && false\n");
+    let failed = release.apply(&[]).ends_with(1);
+    assert_eq!(failed.error()["error"]["kind"], "image-build", "{}", failed.stderr);
+    assert!(failed.stderr.contains("it does not work"), "{}", failed.stderr);
+    assert_eq!(release.left(), Vec::<PathBuf>::new());
+
+    // A number that no other process has.
+    let seconds = format!("7{}0", std::process::id());
+    release.commit_of(&format!("RUN sleep {seconds}\n"));
+    let mut apply = release.plugin(&["apply", "--yes"], &[]);
+    let mut host = apply.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut said = BufReader::new(host.stderr.take().expect("it is piped"));
+    let mut line = String::new();
+    while !line.contains("RUN sleep") {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("readable") > 0, "it never began to build");
+    }
+    while running(&seconds) == 0 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    finish(Command::new("kill").args(["-INT", &host.id().to_string()])).ends_with(0);
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).expect("readable");
+    assert_eq!(host.wait().expect("it ends").code(), Some(130), "{rest}");
+    assert_eq!((running(&seconds), release.left()), (0, Vec::new()), "{rest}");
+    let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0);
+    assert_eq!(status.json()["phase"], "interrupted");
+
+    assert_eq!(release.deployment(), before);
+    release.commit("mended");
+    release.apply(&[]).ends_with(0);
+    release.says("mended");
+}

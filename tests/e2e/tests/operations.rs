@@ -1,0 +1,367 @@
+//! Operations on a release, with a real cluster and a plugin that has some of every sort; and where secrets come from.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+use thinkube_e2e::{Run, command, eventually, finish, target};
+use thinkube_test_cluster::{Cluster, Corner, Part};
+
+/// Found nowhere but in the Secret it belongs to.
+const CANARY: &str = "canary-7d2a41";
+
+/// The plugin's component, built by the host from the folder of its crate.
+fn plugin() -> &'static str {
+    static PLUGIN: OnceLock<String> = OnceLock::new();
+    PLUGIN.get_or_init(|| {
+        thinkube_e2e::run(&["inspect", "tests/operations-plugin"]).ends_with(0);
+        let component = target().join("plugins/wasm32-wasip2/plugin/operations_plugin.wasm");
+        component.to_str().expect("text").to_owned()
+    })
+}
+
+/// A release of the plugin.
+struct Release {
+    corner: Corner,
+    name: String,
+    folder: TempDir,
+}
+
+impl Release {
+    /// None where there is no node.
+    fn new() -> Option<Self> {
+        let corner = Cluster::with([Part::Node])?;
+        let name = format!("op-{}", corner.namespace());
+        Some(Self { corner, name, folder: tempfile::tempdir().expect("a folder") })
+    }
+
+    /// One that is installed and ready.
+    fn installed() -> Option<Self> {
+        let release = Self::new()?;
+        release.apply(&[]).ends_with(0);
+        Some(release)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command
+            .env("KUBECONFIG", self.corner.cluster().kubeconfig())
+            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name))
+            .env("KEEPER_PASSWORD", CANARY);
+        command
+    }
+
+    fn host(&self, arguments: &[&str]) -> Run {
+        finish(&mut self.command(arguments))
+    }
+
+    fn apply(&self, after: &[&str]) -> Run {
+        let image = format!("image={}", self.corner.cluster().toolbox_image().expect("a node has it"));
+        let arguments = ["apply", plugin(), "--release", &self.name, "--set", &image, "--yes", "-o", "json"];
+        self.host(&[&arguments[..], after].concat())
+    }
+
+    fn arguments<'a>(&'a self, operation: &'a str, after: &[&'a str]) -> Vec<&'a str> {
+        let arguments =
+            ["run", operation, "--release", &self.name, "--plugin", plugin(), "-o", "json", "--yes"];
+        [&arguments[..], after].concat()
+    }
+
+    fn run(&self, operation: &str, after: &[&str]) -> Run {
+        self.host(&self.arguments(operation, after))
+    }
+
+    /// The kind and the message of the error that a run must end with.
+    fn refused(&self, operation: &str, after: &[&str], code: i32) -> (String, String) {
+        let error = self.run(operation, after).ends_with(code).error()["error"].clone();
+        let text = |field: &str| error[field].as_str().expect("text").to_owned();
+        (text("kind"), text("message"))
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Run {
+        let mut kubectl = Command::new(self.corner.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+    }
+
+    fn get(&self, kind: &str, name: &str, path: &str) -> String {
+        let path = format!("jsonpath={{{path}}}");
+        self.kubectl(&["get", kind, name, "-n", &self.name, "-o", &path]).ends_with(0).stdout
+    }
+
+    /// A key of the Secret.
+    fn key(&self, key: &str) -> String {
+        let text = STANDARD.decode(self.get("secret", "keys", &format!(".data.{key}"))).expect("base64");
+        String::from_utf8(text).expect("text")
+    }
+
+    /// What the pods of the Deployment were made from.
+    fn generation(&self) -> String {
+        self.get("deployment", "keeper", ".metadata.generation")
+    }
+
+    fn objects(&self) -> Vec<String> {
+        let kinds = "configmaps,secrets,deployments,jobs";
+        let listed = self.kubectl(&["get", kinds, "-n", &self.name, "-o", "name"]).ends_with(0).stdout;
+        listed.lines().filter(|line| !line.contains("kube-root-ca")).map(str::to_owned).collect()
+    }
+
+    /// The release as its record has it.
+    fn status(&self) -> Value {
+        self.host(&["status", &self.name, "-o", "json"]).ends_with(0).json()
+    }
+
+    /// What it has when nothing is left of an operation.
+    fn is_as_planned(&self) {
+        assert_eq!(self.objects(), ["configmap/note", "secret/keys", "deployment.apps/keeper"]);
+        let status = self.status();
+        assert_eq!(status["phase"], "deployed", "{status}");
+        assert_eq!(status["revision"], 1, "{status}");
+        assert_eq!(self.get("configmap", "note", ".data.text"), "as planned");
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
+            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+#[test]
+fn inspect_lists_the_operations_with_their_arguments() {
+    let described = thinkube_e2e::run(&["inspect", plugin(), "-o", "json"]).ends_with(0).json();
+    let operations = described["operations"].as_array().expect("a list");
+    let say = operations.iter().find(|operation| operation["name"] == "say").expect("it has `say`");
+    assert_eq!(say["title"], "Say something");
+    assert_eq!(say["argumentsSchema"]["properties"]["times"]["default"], 1);
+    let text = thinkube_e2e::run(&["inspect", plugin()]).ends_with(0).stdout;
+    assert!(text.contains("rotate-cookie: Make a new cookie") && text.contains("How often."), "{text}");
+}
+
+#[test]
+fn a_value_is_made_anew_and_what_reads_it_is_restarted_once() {
+    let Some(release) = Release::installed() else { return };
+    let before = (release.key("cookie"), release.key("other"), release.generation());
+    let done = release.run("rotate-cookie", &[]).ends_with(0);
+    assert_eq!(done.json()["operation"], "rotate-cookie");
+    assert_eq!(done.json()["health"][0]["status"], "passed", "the release is asked how it is");
+    let cookie = release.key("cookie");
+    assert_ne!(cookie, before.0);
+    assert_eq!((release.key("other"), release.key("password")), (before.1, CANARY.to_owned()), "these stay");
+    assert_eq!(release.key("url"), format!("https://{cookie}@keeper.test"), "it is made of the new one");
+    let restarted = release.generation();
+    assert_ne!(restarted, before.2);
+    let env = ["exec", "deployment/keeper", "-n", &release.name, "--", "sh", "-c", "echo $cookie"];
+    assert_eq!(release.kubectl(&env).ends_with(0).stdout.trim(), cookie, "the pods have read the new one");
+    release.is_as_planned();
+
+    assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false, "the release is as its plan says");
+    assert_eq!((release.key("cookie"), release.generation()), (cookie.clone(), restarted), "and no restart");
+    release.run("rotate-cookie", &[]).ends_with(0);
+    assert_ne!(release.key("cookie"), cookie, "a second run makes another one");
+}
+
+#[test]
+fn objects_of_an_operation_are_gone_when_it_ends_and_it_can_run_again() {
+    let Some(release) = Release::installed() else { return };
+    for _ in 0..2 {
+        let done = release.run("say", &["--arg", "text=7", "--arg", "times=2"]).ends_with(0);
+        assert!(done.stderr.contains("ConfigMap") && done.stderr.contains("words"), "{}", done.stderr);
+        release.is_as_planned();
+    }
+}
+
+#[test]
+fn what_an_operation_changes_of_the_release_is_given_back() {
+    let Some(release) = Release::installed() else { return };
+    let mut run = release.command(&release.arguments("borrow", &[])).spawn().expect("it runs");
+    eventually("borrowed object", || match release.get("configmap", "note", ".data.text").as_str() {
+        "borrowed" => Ok(()),
+        other => Err(other.to_owned()),
+    });
+    assert_eq!(release.status()["phase"], "operating");
+    assert!(run.wait().expect("it ends").success());
+    release.is_as_planned();
+    assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false);
+}
+
+#[test]
+fn a_host_that_dies_in_an_operation_leaves_what_a_run_or_an_apply_ends() {
+    let Some(release) = Release::installed() else { return };
+    for ends in ["run", "apply"] {
+        let mut run = release.command(&release.arguments("borrow", &[])).spawn().expect("it runs");
+        eventually("job", || {
+            let jobs = release.kubectl(&["get", "job", "work", "-n", &release.name]);
+            if jobs.code == 0 { Ok(()) } else { Err(jobs.stderr) }
+        });
+        run.kill().expect("it dies");
+        run.wait().expect("it is dead");
+        let status = release.status();
+        assert_eq!(status["phase"], "operating", "{status}");
+        assert!(status["message"].as_str().expect("a message").contains("borrow"), "{status}");
+        match ends {
+            "run" => release.run("borrow", &[]).ends_with(0),
+            _ => release.apply(&[]).ends_with(0),
+        };
+        release.is_as_planned();
+    }
+}
+
+#[test]
+fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
+    let Some(release) = Release::installed() else { return };
+    let mut command = release.command(&release.arguments("borrow", &[]));
+    let mut run = command.spawn().expect("it runs");
+    eventually("job", || {
+        let jobs = release.kubectl(&["get", "job", "work", "-n", &release.name]);
+        if jobs.code == 0 { Ok(()) } else { Err(jobs.stderr) }
+    });
+    Command::new("kill").args(["-INT", &run.id().to_string()]).status().expect("kill runs");
+    assert_eq!(run.wait().expect("it ends").code(), Some(130));
+    assert_eq!(release.status()["phase"], "operating");
+    release.host(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    let left = release.kubectl(&["get", "namespace", &release.name]);
+    assert_ne!(left.code, 0, "{}", left.stdout);
+}
+
+#[test]
+fn a_job_that_fails_is_noticed_at_once_with_its_last_lines_and_no_secret_and_leaves_nothing() {
+    let Some(release) = Release::installed() else { return };
+    let (kind, message) = release.refused("fail", &[], 1);
+    assert_eq!(kind, "not-ready");
+    for part in ["Job", "work", "it begins", "it cannot go on", "the password is (a secret)"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains(CANARY), "{message}");
+    let status = release.status();
+    assert_eq!(status["message"], "operation fail has failed");
+    release.is_as_planned();
+}
+
+#[test]
+fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
+    let Some(release) = Release::installed() else { return };
+    let mark = release.corner.cluster().audit_offset().expect("there is an audit log");
+    let (kind, message) = release.refused("rotate-cooky", &[], 3);
+    assert_eq!(
+        (kind.as_str(), message.contains("did you mean `rotate-cookie`?")),
+        ("no-operation", true),
+        "{message}"
+    );
+    let (kind, message) = release.refused("say", &["--arg", "txt=a"], 3);
+    assert_eq!(kind, "arguments");
+    assert!(message.contains("did you mean `text`?"), "{message}");
+    let (kind, message) = release.refused("say", &["--arg", "text=a", "--arg", "times=often"], 3);
+    assert!(kind == "arguments" && message.contains("/times"), "{message}");
+    let (kind, message) = release.refused("say", &["--arg", "text="], 3);
+    assert!(kind == "arguments" && message.contains("/text: there is nothing to say"), "{message}");
+    let (kind, message) = release.refused("reach-out", &[], 4);
+    assert!(kind == "denied" && message.contains("kube-system"), "{message}");
+    let (kind, message) = release.refused("restart-another", &[], 5);
+    assert!(kind == "invalid-plan" && message.contains("no such workload"), "{message}");
+    let (kind, message) = release.refused("use-a-password", &[], 5);
+    assert!(kind == "invalid-plan" && message.contains("secret inputs"), "{message}");
+    let elsewhere = ["run", "say", "--release", "nobody", "--plugin", plugin(), "-o", "json", "--yes"];
+    assert_eq!(release.host(&elsewhere).ends_with(3).error()["error"]["kind"], "no-release");
+    let other = ["run", "say", "--release", &release.name, "--plugin", "tests/sign-on-plugin", "-o", "json"];
+    assert_eq!(release.host(&other).ends_with(3).error()["error"]["kind"], "other-plugin");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let events = release.corner.cluster().audit_events(mark).expect("the audit log can be read");
+    let writes: Vec<_> = events
+        .into_iter()
+        .filter(|event| event.is_write() && event.uri.contains(&release.name))
+        .filter(|event| event.user_agent.starts_with("thinkube-host"))
+        .collect();
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let Some(release) = Release::installed() else { return };
+    let before = release.key("cookie");
+    let shown = release.run("rotate-cookie", &["--dry-run"]).ends_with(0).json();
+    let changes = shown["changes"].as_array().expect("a list");
+    let actions: Vec<&str> = changes.iter().map(|change| change["action"].as_str().expect("text")).collect();
+    assert_eq!(actions, ["update", "restart"], "{shown}");
+    assert!(!shown.to_string().contains(&before) && !shown.to_string().contains(CANARY), "{shown}");
+    let borrowed = release.run("borrow", &["--dry-run"]).ends_with(0).json();
+    let note = borrowed["changes"][0]["note"].as_str().expect("it says that it is given back");
+    assert!(note.contains("when the operation ends"), "{note}");
+    assert_eq!(release.key("cookie"), before);
+    release.is_as_planned();
+}
+
+#[test]
+fn an_operation_waits_for_a_release_that_is_whole() {
+    let Some(release) = Release::new() else { return };
+    // The image cannot be had, so the apply fails.
+    release.apply(&["--set", "image=registry.invalid/x:1", "--timeout", "2s"]).ends_with(1);
+    let (kind, message) = release.refused("say", &["--arg", "text=a"], 3);
+    assert!(kind == "unfinished" && message.contains("apply it first"), "{message}");
+}
+
+#[test]
+fn a_secret_input_comes_from_a_file_a_variable_a_secret_or_stdin() {
+    let Some(release) = Release::installed() else { return };
+    let folder = release.folder.path();
+    let set = |source: &str, run: &mut dyn FnMut(&mut Command) -> Run| {
+        let source = format!("password={source}");
+        let arguments = release.arguments("set-password", &["--secret", &source]);
+        run(&mut release.command(&arguments)).ends_with(0)
+    };
+    let file = folder.join("password");
+    std::fs::write(&file, "from-a-file\n").expect("writable");
+    let path = |path: &Path| format!("file:{}", path.display());
+    set_mode(&file, 0o644);
+    let run = set(&path(&file), &mut finish);
+    assert!(run.stderr.contains("others may read this file"), "{}", run.stderr);
+    assert_eq!(release.key("password"), "from-a-file");
+    set_mode(&file, 0o600);
+    let run = set(&path(&file), &mut finish);
+    assert!(!run.stderr.contains("others may read"), "{}", run.stderr);
+
+    set("env:ANOTHER", &mut |command| finish(command.env("ANOTHER", "from-a-variable")));
+    assert_eq!(release.key("password"), "from-a-variable");
+
+    let given =
+        ["create", "secret", "generic", "given", "--from-literal=it=from-a-secret", "-n", &release.name];
+    release.kubectl(&given).ends_with(0);
+    set(&format!("secret:{}/given/it", release.name), &mut finish);
+    assert_eq!(release.key("password"), "from-a-secret");
+    release.kubectl(&["delete", "secret", "given", "-n", &release.name]).ends_with(0);
+
+    std::fs::write(&file, "from-stdin\n").expect("writable");
+    set("-", &mut |command| finish(command.stdin(std::fs::File::open(&file).expect("readable"))));
+    assert_eq!(release.key("password"), "from-stdin");
+    release.is_as_planned();
+    release.apply(&["--secret", &format!("password={}", path(&file))]).ends_with(0);
+    let missing = format!("password=secret:{}/given/it", release.name);
+    let (kind, message) = release.refused("set-password", &["--secret", &missing], 3);
+    assert!(kind == "input" && message.contains("given"), "{message}");
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_refused_and_not_repeated() {
+    for command in ["plan", "apply"] {
+        let arguments = [command, plugin(), "--secret", "password=hunter2", "-o", "json"];
+        let run = thinkube_e2e::run(&arguments).ends_with(2);
+        assert_eq!(run.error()["error"]["kind"], "usage");
+        assert!(!run.stderr.contains("hunter2") && run.stderr.contains("file:PATH"), "{}", run.stderr);
+    }
+    for arguments in [
+        &["uninstall", "a", "--secret", "password=hunter2"][..],
+        &["run", "a", "--plugin", plugin(), "--secret", "hunter2"],
+    ] {
+        let run = thinkube_e2e::run(arguments).ends_with(2);
+        assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+    }
+}
+
+fn set_mode(file: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+}

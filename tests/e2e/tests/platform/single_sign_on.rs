@@ -1,0 +1,116 @@
+//! oauth2-proxy before a site, as Thinkube's installers set it up: Keycloak says who somebody is, Valkey keeps the session.
+
+use crate::fixtures::{PAGE, apply, copy_secret, ingress, open_site, plain_ingress, pod, run, wait};
+use crate::images::valkey;
+use serde_json::{Value, json};
+use std::fs;
+use thinkube_e2e::browser::Browser;
+use thinkube_e2e::keycloak::Admin;
+use thinkube_e2e::{skipped, web};
+use thinkube_test_cluster::{Cluster, Corner, DOMAIN, OAUTH2_PROXY_VARIABLE, Part};
+
+/// 32 bytes, as many as the cookie's cipher may take.
+const COOKIE_SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// oauth2-proxy with the client's secret, its Service and the Secret with what only it may know.
+fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: &str) -> Value {
+    let authority = corner.cluster().authority().expect("the harness's own cluster");
+    let authority = fs::read_to_string(authority).expect("a certificate");
+    let arguments = [
+        "--http-address=0.0.0.0:4180",
+        "--provider=keycloak-oidc",
+        &format!("--oidc-issuer-url={issuer}"),
+        // The platform's authority is its own, and an image from elsewhere can't know it.
+        "--provider-ca-file=/authority/ca.crt",
+        &format!("--redirect-url=https://{host}/oauth2/callback"),
+        "--code-challenge-method=S256",
+        // Whom the realm knows may come in; without it nobody may.
+        "--email-domain=*",
+        &format!("--cookie-domain={DOMAIN}"),
+        "--cookie-secure=true",
+        "--cookie-samesite=lax",
+        "--cookie-refresh=1h",
+        "--reverse-proxy=true",
+        "--set-xauthrequest=true",
+        "--session-store-type=redis",
+        &format!("--redis-connection-url=redis://store.{}.svc.cluster.local:6379", corner.namespace()),
+        // It only answers the ingress, which has a way of its own to the site.
+        "--upstream=static://202",
+    ];
+    let secret = |variable: &str, key: &str| json!({ "name": variable, "valueFrom": { "secretKeyRef": { "name": "proxy", "key": key } } });
+    let mut pod = pod("proxy", image, &[]);
+    // It ends where the issuer or the store does not answer yet, and a Service's address answers a moment after it is made.
+    pod["spec"]["restartPolicy"] = json!("Always");
+    pod["spec"]["volumes"] = json!([{ "name": "authority", "configMap": { "name": "authority" } }]);
+    pod["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "runAsUser": 2000, "runAsGroup": 2000 });
+    let container = &mut pod["spec"]["containers"][0];
+    container["args"] = json!(arguments);
+    container["env"] = json!([
+        secret("OAUTH2_PROXY_CLIENT_ID", "client-id"),
+        secret("OAUTH2_PROXY_CLIENT_SECRET", "client-secret"),
+        secret("OAUTH2_PROXY_COOKIE_SECRET", "cookie-secret"),
+    ]);
+    container["volumeMounts"] = json!([{ "name": "authority", "mountPath": "/authority" }]);
+    container["readinessProbe"] =
+        json!({ "httpGet": { "path": "/ready", "port": 4180 }, "periodSeconds": 1 });
+    container["securityContext"] = json!({ "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] } });
+    json!([
+        { "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "authority" }, "data": { "ca.crt": authority } },
+        { "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "proxy" }, "stringData": {
+            "client-id": corner.namespace(), "client-secret": client_secret, "cookie-secret": COOKIE_SECRET } },
+        { "apiVersion": "v1", "kind": "Service", "metadata": { "name": "proxy" },
+            "spec": { "selector": { "app": "proxy" }, "ports": [{ "port": 80, "targetPort": 4180 }] } },
+        pod
+    ])
+}
+
+#[test]
+fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_there() {
+    let Some(corner) = Cluster::with([Part::Keycloak]) else { return };
+    let cluster = corner.cluster();
+    let Some(image) = cluster.oauth2_proxy_image().unwrap_or_else(|error| panic!("{error}: {error:?}"))
+    else {
+        return skipped(&format!(
+            "no image of oauth2-proxy; `cargo xtask e2e --oauth2-proxy-image FILE` or {OAUTH2_PROXY_VARIABLE} names one"
+        ));
+    };
+    let Some(browser) = Browser::open(cluster) else { return };
+    let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
+    let host = corner.host("web");
+    open_site(&corner, "site");
+    apply(&corner, valkey(&corner, "store"));
+    wait(&corner, "condition=Ready", "pod/store");
+    let callback = format!("https://{host}/oauth2/callback");
+    let client = Admin::of(cluster).client(corner.namespace(), &callback);
+    let issuer = format!("{}/realms/{}", keycloak.url, keycloak.realm);
+    apply(&corner, proxy(&corner, &image, &host, &issuer, &client.secret));
+    wait(&corner, "condition=Ready", "pod/proxy");
+
+    let asked = format!("http://proxy.{}.svc.cluster.local/oauth2/auth", corner.namespace());
+    let start = format!("https://{host}/oauth2/start?rd=$escaped_request_uri");
+    ingress(&corner, "site", &host, &[("auth-url", &asked), ("auth-signin", &start)]);
+    copy_secret(&corner, "thinkube-test-tls");
+    let mut door = plain_ingress("door", &host, &[]);
+    door["spec"]["tls"] = json!([{ "hosts": [host], "secretName": "thinkube-test-tls" }]);
+    let path = &mut door["spec"]["rules"][0]["http"]["paths"][0];
+    path["path"] = json!("/oauth2");
+    path["backend"]["service"] = json!({ "name": "proxy", "port": { "number": 80 } });
+    apply(&corner, json!([door]));
+
+    let address = format!("https://{host}/?page=1");
+    web::until(cluster, 302, &[&address]);
+    web::until(cluster, 302, &[&format!("https://{host}/oauth2/start")]);
+    web::curl(cluster, &["--cookie", "_oauth2_proxy=forged", &address]).expect("an answer").with(302);
+
+    browser.go(&address);
+    let login = browser.arrives_at(&keycloak.url);
+    assert!(login.contains("code_challenge_method=S256"), "{login}");
+    browser.fill("#username", &keycloak.user);
+    browser.fill("#password", &keycloak.user_password);
+    browser.click("#kc-login");
+    assert_eq!(browser.arrives_at(&address), address, "back where the person wanted to go");
+    assert_eq!(browser.text("body"), PAGE);
+    let sessions = run(&corner, &["exec", "store", "--", "valkey-cli", "dbsize"]);
+    assert_ne!(sessions.trim(), "0", "the session is in the store");
+}

@@ -1,0 +1,231 @@
+//! A workload with a Secret, and operations of every sort on them: what the tests of operations install.
+
+use serde_json::{Value, json};
+use thinkube_sdk::{
+    Arguments, Check, Context, Descriptor, Encoding, Evaluate, Kind, Object, Observation, Operation,
+    Operations, Outcome, Plan, Plugin, Problem, Scope, Secret, Stage, Status, Verdict, export_plugin,
+};
+
+/// What the tests set.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// An image with a shell.
+    image: String,
+}
+
+/// What the operation `say` takes.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Say {
+    /// What is said.
+    text: String,
+    /// How often.
+    #[serde(default = "once")]
+    times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// The plugin.
+pub struct Keeper;
+
+impl Plugin for Keeper {
+    type Settings = Settings;
+
+    fn describe() -> Descriptor {
+        let kinds = [
+            ("v1", "Namespace"),
+            ("v1", "Secret"),
+            ("v1", "ConfigMap"),
+            ("apps/v1", "Deployment"),
+            ("batch/v1", "Job"),
+        ];
+        let described = Descriptor::new("keeper", "1.0.0")
+            .title("Keeper")
+            .summary("A workload with a Secret, for tests")
+            .license("Apache-2.0")
+            .source("https://github.com/thinkube/thinkube-host")
+            .secret_input("password", "KEEPER_PASSWORD", "The password that is kept");
+        let described = described.reads(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace);
+        kinds.into_iter().fold(described, |described, (api_version, kind)| {
+            described.emits(Kind::new(api_version, kind), Scope::OwnNamespace)
+        })
+    }
+
+    fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
+        let namespace = Object::of(&json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": context.namespace }
+        }));
+        let keys = Secret::new(&context.namespace, "keys")
+            .random("cookie", 16, Encoding::Hex)
+            .random("other", 16, Encoding::Hex)
+            .input("password", "password")
+            .template("url", "https://${cookie}@keeper.test");
+        let keeper = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "keeper", "namespace": context.namespace },
+            "spec": {
+                "selector": { "matchLabels": { "app": "keeper" } },
+                "template": {
+                    "metadata": { "labels": { "app": "keeper" } },
+                    "spec": pod(context, "exec sleep 100000", &["cookie"]),
+                },
+            },
+        });
+        let planned = note(context, "as planned");
+        let health = Check::object("note", "The note says what is planned", &planned).evaluated();
+        let things = Stage::new("things").secret(keys).object(planned);
+        Ok(Plan::new()
+            .stage(Stage::new("namespace").object(namespace))
+            .stage(things)
+            .stage(Stage::new("keeper").object(Object::of(&keeper)))
+            .health(health)
+            .into())
+    }
+}
+
+impl Evaluate for Keeper {
+    fn evaluate(observation: Observation) -> Verdict {
+        let observed: Value = serde_json::from_str(&observation.json).unwrap_or_default();
+        let text = observed["object"]["data"]["text"].as_str().unwrap_or_default();
+        let status = if text == "as planned" { Status::Passed } else { Status::Failed };
+        Verdict { status, message: format!("it says `{text}`"), remedy: None }
+    }
+}
+
+impl Operations for Keeper {
+    fn operations() -> Vec<Operation> {
+        vec![
+            Operation::new("rotate-cookie", "Make a new cookie and restart what reads it"),
+            Operation::new("set-password", "Keep another password").secret_input("password"),
+            Operation::new("say", "Say something").arguments::<Say>(),
+            Operation::new("fail", "Fail with its last words"),
+            Operation::new("borrow", "Change an object for as long as it takes"),
+            Operation::new("use-a-password", "Use a secret input that it does not state"),
+            Operation::new("reach-out", "Ask for more than was granted"),
+            Operation::new("restart-another", "Restart what is not the release's"),
+        ]
+    }
+
+    fn plan_operation(
+        name: &str,
+        arguments: Arguments,
+        context: &Context<Settings>,
+    ) -> Result<Outcome, Problem> {
+        let deployment = Kind::new("apps/v1", "Deployment");
+        let keys = || Secret::new(&context.namespace, "keys");
+        let plan = match name {
+            "rotate-cookie" => {
+                let keeper = deployment.namespaced(&context.namespace, "keeper");
+                Plan::new()
+                    .stage(Stage::new("secret").secret(keys().renewed("cookie", 16, Encoding::Hex)))
+                    .stage(Stage::new("keeper").restart(keeper))
+            }
+            "set-password" => {
+                Plan::new().stage(Stage::new("secret").secret(keys().input("password", "password")))
+            }
+            "say" => {
+                let Say { text, times } = arguments.read()?;
+                if text.is_empty() {
+                    return Err(Problem::invalid_settings("/text", "there is nothing to say"));
+                }
+                let words = Object::of(&json!({
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": { "name": "words", "namespace": context.namespace },
+                    "data": { "text": text.repeat(times as usize) },
+                }));
+                Plan::new().stage(Stage::new("say").object(words).object(job(context, "exec true")))
+            }
+            "fail" => {
+                let script =
+                    "echo it begins; echo the password is $password; echo it cannot go on >&2; exit 3";
+                Plan::new().stage(Stage::new("fail").object(job(context, script)))
+            }
+            "borrow" => Plan::new()
+                .stage(Stage::new("borrow").object(note(context, "borrowed")))
+                .stage(Stage::new("look").object(job(context, "sleep 3"))),
+            "use-a-password" => {
+                Plan::new().stage(Stage::new("secret").secret(keys().input("password", "password")))
+            }
+            "reach-out" => {
+                let elsewhere = json!({
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": { "name": "elsewhere", "namespace": "kube-system" },
+                });
+                Plan::new().stage(Stage::new("elsewhere").object(Object::of(&elsewhere)))
+            }
+            "restart-another" => {
+                let other = deployment.namespaced(&context.namespace, "other");
+                Plan::new().stage(Stage::new("other").restart(other))
+            }
+            other => return Err(Problem::other(format!("there is no operation `{other}`"))),
+        };
+        Ok(plan.into())
+    }
+}
+
+fn note(context: &Context<Settings>, text: &str) -> Object {
+    Object::of(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "note", "namespace": context.namespace },
+        "data": { "text": text },
+    }))
+}
+
+fn job(context: &Context<Settings>, script: &str) -> Object {
+    let mut pod = pod(context, script, &["password"]);
+    pod["restartPolicy"] = json!("Never");
+    Object::of(&json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": { "name": "work", "namespace": context.namespace },
+        "spec": { "backoffLimit": 0, "template": { "spec": pod } },
+    }))
+}
+
+/// One container that runs `script` with these keys of the Secret in its environment.
+fn pod(context: &Context<Settings>, script: &str, keys: &[&str]) -> Value {
+    let env: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "name": key, "valueFrom": { "secretKeyRef": { "name": "keys", "key": key } } }))
+        .collect();
+    json!({
+        "terminationGracePeriodSeconds": 0,
+        "containers": [{
+            "name": "main", "image": context.settings.image, "command": ["sh", "-c", script], "env": env,
+        }],
+    })
+}
+
+export_plugin!(Keeper, checks, operations);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_sdk::testing::{Case, Refusal, operate};
+
+    fn case() -> Case<Keeper> {
+        Case::new(json!({"image": "shell"}))
+    }
+
+    #[test]
+    fn arguments_have_their_defaults_and_reach_the_plan() {
+        let planned = operate::<Keeper>("say", json!({"image": "shell"}), json!({"text": "a"}));
+        assert_eq!(planned.object("ConfigMap", "words")["data"]["text"], "a");
+        let twice = case().operate("say", json!({"text": "a", "times": 2})).expect("it has a plan");
+        assert_eq!(twice.object("ConfigMap", "words")["data"]["text"], "aa");
+    }
+
+    #[test]
+    fn arguments_that_the_host_refuses_are_refused_and_so_is_an_operation_that_there_is_not() {
+        for wrong in [json!({}), json!({"text": 1}), json!({"text": "a", "other": 1})] {
+            assert!(matches!(case().operate("say", wrong), Err(Refusal::Schema(_))));
+        }
+        assert!(matches!(case().operate("fail", json!({"text": "a"})), Err(Refusal::Schema(_))));
+        assert_eq!(case().operate("shout", json!({})), Err(Refusal::NoOperation("shout".to_owned())));
+        let problem = Problem::invalid_settings("/text", "there is nothing to say");
+        assert_eq!(case().operate("say", json!({"text": ""})), Err(Refusal::Problem(problem)));
+    }
+}
