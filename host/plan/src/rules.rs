@@ -475,6 +475,16 @@ mod tests {
     }
 
     #[test]
+    fn files_in_pods_are_for_the_plan_of_a_release_alone() {
+        let step = json!({"podFiles": {"name": "conf", "namespace": "b", "labelSelector": "app=a",
+            "files": [], "lines": [{"path": "/rc", "text": "a"}]}});
+        let outline = outline(vec![serde_json::from_value(step).expect("a step")]);
+        assert_eq!(messages(&outline), [""; 0]);
+        let faults = check_operation(&outline, &[], false);
+        assert!(faults[0].to_string().contains("an operation writes no files in pods"), "{faults:?}");
+    }
+
+    #[test]
     fn stage_names_are_dns_labels() {
         for (name, valid) in
             [("a", true), ("stage-1", true), ("", false), ("-a", false), ("A", false), ("a.b", false)]

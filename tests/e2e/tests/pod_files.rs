@@ -100,6 +100,24 @@ fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
 }
 
 #[test]
+fn an_operation_leaves_files_in_pods_alone() {
+    let Some(release) = Release::new() else { return };
+    release.apply(&[]).ends_with(0);
+    let run = |operation: &str, how: &str| {
+        let component = target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm");
+        let mut command = release.command(&["run", operation, "--release", &release.name, "--plugin"]);
+        finish(command.arg(component).args([how, "-o", "json"]))
+    };
+    let shown = run("pass-by", "--dry-run").ends_with(0).json();
+    assert_eq!(shown["podFiles"], serde_json::json!([]), "{shown}");
+    run("pass-by", "--yes").ends_with(0);
+    assert_eq!(release.in_pod(&["cat", TEXT]).ends_with(0).stdout, "hello\n");
+    assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false);
+    let error = run("write", "--yes").ends_with(5).error();
+    assert_eq!(error["error"]["kind"], "invalid-plan", "{error}");
+}
+
+#[test]
 fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything_is_done() {
     let Some(release) = Release::new() else { return };
     fs::write(release.grants(), release.permissions(false)).expect("writable");

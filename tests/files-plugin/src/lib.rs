@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use thinkube_sdk::{
-    Context, Descriptor, Evaluate, Kind, Object, Observation, Outcome, Permission, Plan, Plugin, PodFiles,
-    Problem, Scope, Setup, Stage, Status, Verdict, Workstation, export_plugin,
+    Arguments, Check, Context, Descriptor, Evaluate, Kind, Object, Observation, Operation, Operations,
+    Outcome, Permission, Plan, Plugin, PodFiles, Problem, Scope, Setup, Stage, Status, Verdict, Workstation,
+    export_plugin,
 };
 
 /// What the tests set.
@@ -62,11 +63,8 @@ impl Plugin for Files {
     }
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
-        let Settings { greeting, image, selector, line, .. } = &context.settings;
-        let namespace = Object::of(&json!({
-            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": context.namespace }
-        }));
-        let plan = Plan::new().stage(Stage::new("namespace").object(namespace));
+        let Settings { image, line, .. } = &context.settings;
+        let plan = Plan::new().stage(Stage::new("namespace").object(namespace(context)));
         let Some(image) = image else { return Ok(plan.into()) };
         let labels = json!({ "app": "shell" });
         let shell = Object::of(&json!({
@@ -86,11 +84,7 @@ impl Plugin for Files {
                 }
             }
         }));
-        let mut files = PodFiles::new("greeting", &context.namespace, selector).container("shell").file(
-            "/tmp/greeting/text",
-            0o640,
-            format!("{greeting}\n"),
-        );
+        let mut files = files(context);
         if let Some(line) = line {
             files = files.line("/tmp/profile", line);
         }
@@ -98,9 +92,42 @@ impl Plugin for Files {
     }
 }
 
+fn namespace(context: &Context<Settings>) -> Object {
+    Object::of(&json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": context.namespace }
+    }))
+}
+
+fn files(context: &Context<Settings>) -> PodFiles {
+    let Settings { greeting, selector, .. } = &context.settings;
+    PodFiles::new("greeting", &context.namespace, selector).container("shell").file(
+        "/tmp/greeting/text",
+        0o640,
+        format!("{greeting}\n"),
+    )
+}
+
 impl Evaluate for Files {
     fn evaluate(_: Observation) -> Verdict {
         Verdict { status: Status::Passed, message: String::new(), remedy: None }
+    }
+}
+
+impl Operations for Files {
+    fn operations() -> Vec<Operation> {
+        vec![
+            Operation::new("pass-by", "Find a stage done that is named as the one with the files"),
+            Operation::new("write", "Write files in pods"),
+        ]
+    }
+
+    fn plan_operation(name: &str, _: Arguments, context: &Context<Settings>) -> Result<Outcome, Problem> {
+        let stage = Stage::new("files");
+        let stage = match name {
+            "write" => stage.pod_files(files(context)),
+            _ => stage.done_when(Check::object("there", "The namespace is there", &namespace(context))),
+        };
+        Ok(Plan::new().stage(stage).into())
     }
 }
 
@@ -121,7 +148,7 @@ impl Workstation for Files {
     }
 }
 
-export_plugin!(Files, workstation, checks);
+export_plugin!(Files, workstation, operations, checks);
 
 #[cfg(test)]
 mod tests {
