@@ -136,7 +136,7 @@ impl Cluster {
     /// not there by label. Nothing is written.
     ///
     /// # Errors
-    /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`], [`Error::Unsupported`],
+    /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`],
     /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
     pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
         let mut comparison = self.compare_objects(plan, values).await?;

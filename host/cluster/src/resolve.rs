@@ -92,15 +92,12 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
     }
     let mut targets = Vec::new();
     for (index, stage) in plan.outline.stages.iter().enumerate() {
-        for step in stage.steps.iter().filter(|step| matches!(step, Step::Object(_) | Step::Secret(_))) {
+        let no_object = |step: &&Step| matches!(step, Step::Image(_) | Step::External(_) | Step::PodFiles(_));
+        for step in stage.steps.iter().filter(|step| !no_object(step)) {
             let place = Place { stage: index, stage_name: &stage.name, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
-                Err(
-                    error @ (Error::Invalid { .. } | Error::NotServed { .. } | Error::Unsupported { .. }),
-                ) => {
-                    errors.push(error);
-                }
+                Err(error @ (Error::Invalid { .. } | Error::NotServed { .. })) => errors.push(error),
                 Err(error) => return Err(error),
             }
         }
