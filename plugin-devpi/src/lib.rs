@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, PersistentVolumeCla
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::storage::v1::StorageClass;
 use thinkube_sdk::{
-    Context, Descriptor, Evaluate, Kind, Observation, Outcome, Permission, Plan, Plugin, Problem, Scope,
-    Stage, Status, Verdict, export_plugin,
+    Arguments, Context, Descriptor, Evaluate, Kind, Observation, Operation, Operations, Outcome, Permission,
+    Plan, Plugin, Problem, Scope, Stage, Status, Verdict, export_plugin,
 };
 
 /// The secret input with root's password.
@@ -61,6 +61,8 @@ impl Plugin for DevPi {
             .reads(Kind::of::<StorageClass>(), Scope::Cluster)
             .reads(Kind::of::<IngressClass>(), Scope::Cluster)
             .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]))
+            .permission(Permission::BuildFrom("${devpi_git_url}".to_owned()))
+            .permission(Permission::PushImage("${harbor_registry}/${harbor_project}/devpi".to_owned()))
             .permission(Permission::CopySecret("${tls_source_secret}".to_owned()))
             .permission(Permission::CopySecret("${harbor_pull_secret}".to_owned()))
             .permission(Permission::CopySecret("${keycloak_ca_secret}".to_owned()))
@@ -75,6 +77,11 @@ impl Plugin for DevPi {
         settings.check()?;
         let plan = Plan::new().notes(notes(settings));
         let plan = checks::dependencies(settings).into_iter().fold(plan, Plan::preflight);
+        // First: where it cannot be built, nothing is changed.
+        let plan = match objects::image(settings) {
+            Some(image) => plan.stage(Stage::new("image").image(image)),
+            None => plan,
+        };
         let plan = server(plan, settings);
         let plan = if settings.oauth2_proxy_enabled { sign_on(plan, settings) } else { plan };
         Ok(routes(plan, settings).into())
@@ -95,6 +102,51 @@ impl Evaluate for DevPi {
                 Verdict { status: Status::Unknown, message: format!("`{check}` is not known"), remedy: None }
             }
         }
+    }
+}
+
+impl Operations for DevPi {
+    fn operations() -> Vec<Operation> {
+        vec![
+            Operation::new("reset-root-password", "Give root of DevPI the password that is supplied now")
+                .secret_input(ADMIN_PASSWORD),
+            Operation::new(
+                "rotate-cookie-secret",
+                "Make a new cookie secret; whoever is logged in logs in again",
+            ),
+            Operation::new(
+                "refresh-image",
+                "Build the server's image of what its revision leads to now, and run it",
+            ),
+        ]
+    }
+
+    fn plan_operation(
+        name: &str,
+        _arguments: Arguments,
+        context: &Context<Settings>,
+    ) -> Result<Outcome, Problem> {
+        let settings = &context.settings;
+        let plan = Plan::new();
+        Ok(match (name, objects::image(settings)) {
+            ("reset-root-password", _) => plan
+                .stage(Stage::new("secret").secret(objects::root_password(settings)))
+                .stage(Stage::new("server").object(objects::password_reset(settings))),
+            ("rotate-cookie-secret", _) if settings.oauth2_proxy_enabled => plan
+                .stage(Stage::new("secret").secret(objects::new_cookie_secret(settings)))
+                .stage(Stage::new("proxy").restart(objects::proxy_workload(settings))),
+            ("rotate-cookie-secret", _) => {
+                return Err(Problem::other("there is no OAuth2 proxy: oauth2_proxy_enabled is false"));
+            }
+            ("refresh-image", Some(image)) => plan.stage(Stage::new("image").image(image)).stage(
+                Stage::new("server").object(objects::deployment(settings)).gate(checks::answers(settings)),
+            ),
+            ("refresh-image", None) => {
+                return Err(Problem::other("the setting devpi_image names a ready image; apply another one"));
+            }
+            _ => return Err(Problem::other(format!("there is no operation `{name}`"))),
+        }
+        .into())
     }
 }
 
@@ -183,4 +235,4 @@ fn notes(settings: &Settings) -> String {
     )
 }
 
-export_plugin!(DevPi, checks);
+export_plugin!(DevPi, checks, operations);

@@ -4,9 +4,9 @@ use crate::ADMIN_PASSWORD;
 use crate::settings::{By, Sessions, Settings};
 use serde_json::json;
 use thinkube_sdk::recipes::{
-    Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore,
+    Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore, secret_at,
 };
-use thinkube_sdk::{Object, Secret, SecretKey};
+use thinkube_sdk::{Encoding, Image, Kind, Object, ObjectRef, Secret, SecretKey, template};
 
 /// The Secret with root's password, and its key.
 pub(crate) const ROOT_SECRET: &str = "devpi-root";
@@ -14,6 +14,7 @@ pub(crate) const ROOT_SECRET_KEY: &str = "password";
 /// The only port there is: the image's entrypoint listens on no other.
 pub(crate) const PORT: u16 = 3141;
 pub(crate) const PULL_SECRET: &str = "harbor-pull-secret";
+const PROXY: &str = "oauth2-proxy";
 const KEYCLOAK_CA: &str = "keycloak-ca";
 const CLAIM: &str = "devpi-data-pvc";
 const VOLUME: &str = "devpi-data";
@@ -30,6 +31,36 @@ pub(crate) fn namespace(settings: &Settings) -> Namespace {
         Some(source) if settings.oauth2_proxy_enabled => namespace.mirror(KEYCLOAK_CA, source, "Opaque"),
         _ => namespace,
     }
+}
+
+/// The devpi-server of the image whose behaviour this plugin was written for.
+const SERVER_VERSION: &str = "6.20.1";
+/// The step that builds the server's image.
+const IMAGE: &str = "image";
+
+/// None where a ready image is named. The original builds whatever its branch is at, at every run, and pushes it without
+/// looking at the registry's certificate.
+pub(crate) fn image(settings: &Settings) -> Option<Image> {
+    let destination =
+        format!("{}/{}/devpi:{SERVER_VERSION}", settings.harbor_registry, settings.harbor_project);
+    let login = secret_at(&settings.harbor_pull_secret);
+    let image = Image::from_git(IMAGE, &settings.devpi_git_url, &settings.devpi_git_revision, destination)
+        .dockerfile(&settings.devpi_dockerfile)
+        .login(login.namespace.unwrap_or_default(), login.name);
+    settings.devpi_image.is_none().then_some(image)
+}
+
+/// What stands for the image until it is known.
+fn image_name(settings: &Settings) -> &str {
+    settings.devpi_image.as_deref().unwrap_or("")
+}
+
+/// The image that is built, by its digest, in the first container of each of these lists.
+fn with_image(object: Object, settings: &Settings, lists: &[&str]) -> Object {
+    let built = lists.iter().filter(|_| settings.devpi_image.is_none());
+    built.fold(object, |object, list| {
+        object.bind(format!("/spec/template/spec/{list}/0/image"), IMAGE, "reference")
+    })
 }
 
 /// The original hands the password to a Job's script in clear. Here only its origin is said.
@@ -63,92 +94,24 @@ pub(crate) fn deployment(settings: &Settings) -> Object {
         "mkdir -p {server_dir} && chmod 700 {server_dir} && \
          if [ -e {server_dir}/secret ]; then chmod 600 {server_dir}/secret; fi"
     );
-    let security = json!({
-        "allowPrivilegeEscalation": false,
-        "capabilities": {"drop": ["ALL"]},
-    });
-    let mounts = json!([{"name": VOLUME, "mountPath": MOUNT}]);
-    let probe = |delay: u32, period: u32| json!({"httpGet": {"path": "/", "port": PORT}, "initialDelaySeconds": delay, "periodSeconds": period});
-    Object::of(&json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "devpi", "namespace": settings.devpi_namespace},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": {"app": "devpi"}},
-            // The volume is ReadWriteOnce and the server's database has one writer.
-            "strategy": {"type": "Recreate"},
-            "template": {
-                "metadata": {"labels": {"app": "devpi"}},
-                "spec": {
-                    "imagePullSecrets": [{"name": PULL_SECRET}],
-                    // The original runs as the image says, after a busybox of no fixed version has chowned the volume
-                    // as root. With a group on the volume nothing has to be root. OnRootMismatch: the default would
-                    // open the server's secret file to the group at every start, not only once.
-                    "securityContext": {
-                        "runAsNonRoot": true,
-                        "runAsUser": USER_ID,
-                        "runAsGroup": USER_ID,
-                        "fsGroup": USER_ID,
-                        "fsGroupChangePolicy": "OnRootMismatch",
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    // The server never asks the API server for anything.
-                    "automountServiceAccountToken": false,
-                    "initContainers": [{
-                        "name": "prepare-volume",
-                        "image": settings.devpi_image,
-                        "imagePullPolicy": "IfNotPresent",
-                        "command": ["sh", "-c", prepare],
-                        "securityContext": security,
-                        // The namespace may have a quota, which refuses a container without.
-                        "resources": {
-                            "requests": {"cpu": "10m", "memory": "16Mi"},
-                            "limits": {"cpu": "100m", "memory": "64Mi"},
-                        },
-                        "volumeMounts": mounts,
-                    }],
-                    "containers": [{
-                        "name": "devpi",
-                        "image": settings.devpi_image,
-                        // The original's `latest` is pulled at every start; a fixed tag need not be.
-                        "imagePullPolicy": "IfNotPresent",
-                        "ports": [{"containerPort": PORT}],
-                        // Not from the original: DEVPI_PORT, which nothing reads, and DEVPI_TRUSTED_PROXY=10.0.0.0/8,
-                        // which the server compares with a peer's address as text, so that no range ever matches.
-                        "env": [
-                            {"name": "DEVPISERVER_SERVERDIR", "value": server_dir},
-                            {"name": "DEVPI_OUTSIDE_URL", "value": settings.api()},
-                            // Else anybody who reaches the open API makes users and indexes.
-                            {"name": "DEVPI_EXTRA_ARGS", "value": "--restrict-modify=root"},
-                            // Takes effect on the first start only.
-                            {"name": "DEVPISERVER_ROOT_PASSWD", "valueFrom": {
-                                "secretKeyRef": {"name": ROOT_SECRET, "key": ROOT_SECRET_KEY},
-                            }},
-                        ],
-                        "volumeMounts": mounts,
-                        // The first start makes a database for some 14 seconds before it listens, more on a slow disk;
-                        // the liveness probe alone would end it. Five minutes at most.
-                        "startupProbe": {
-                            "httpGet": {"path": "/", "port": PORT},
-                            "periodSeconds": 5,
-                            "failureThreshold": 60,
-                        },
-                        "livenessProbe": probe(30, 10),
-                        "readinessProbe": probe(10, 5),
-                        // The original's first generation sets none; its second had to, because building the search
-                        // index at start-up takes more than a namespace's usual default of 1Gi.
-                        "resources": {
-                            "requests": {"cpu": "200m", "memory": "1Gi"},
-                            "limits": {"cpu": "2", "memory": "4Gi"},
-                        },
-                        "securityContext": security,
-                    }],
-                    "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": CLAIM}}],
-                },
-            },
-        },
-    }))
+    let deployment = Object::of(&template(
+        include_str!("deployment.jsonc"),
+        &json!({
+            "namespace": settings.devpi_namespace,
+            "image": image_name(settings),
+            "pull_secret": PULL_SECRET,
+            "user": USER_ID,
+            "prepare": prepare,
+            "server_dir": server_dir,
+            "api": settings.api(),
+            "root_secret": ROOT_SECRET,
+            "root_secret_key": ROOT_SECRET_KEY,
+            "port": PORT,
+            "mounts": [{"name": VOLUME, "mountPath": MOUNT}],
+            "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": CLAIM}}],
+        }),
+    ));
+    with_image(deployment, settings, &["initContainers", "containers"])
 }
 
 pub(crate) fn service(settings: &Settings) -> Object {
@@ -165,12 +128,36 @@ pub(crate) fn service(settings: &Settings) -> Object {
 
 /// The original waits without end for the server, swallows every failure at the index, and never mends one.
 pub(crate) fn bootstrap(settings: &Settings) -> Object {
-    Bootstrap::new(&settings.devpi_namespace, "devpi-init", &settings.devpi_image, USER_ID)
-        .pull_secret(Some(PULL_SECRET.to_owned()))
+    let job = job(settings, "devpi-init")
         .variable("SERVER", &server(settings))
         .variable("INDEX", &settings.index())
+        .job(include_str!("bootstrap.py"));
+    with_image(job, settings, &["containers"])
+}
+
+/// Writes root's password into the server's database, as `devpi-passwd` does: nobody needs to know the old one.
+pub(crate) fn password_reset(settings: &Settings) -> Object {
+    let job = job(settings, "devpi-passwd")
+        .volume(CLAIM, MOUNT, USER_ID)
+        .beside("devpi")
+        .variable("SERVERDIR", &format!("{MOUNT}/server"))
+        .job(include_str!("passwd.py"));
+    with_image(job, settings, &["containers"])
+}
+
+fn job(settings: &Settings, name: &str) -> Bootstrap {
+    Bootstrap::new(&settings.devpi_namespace, name, image_name(settings), USER_ID)
+        .pull_secret(PULL_SECRET)
         .secret("PASSWORD", ROOT_SECRET, ROOT_SECRET_KEY)
-        .job(include_str!("bootstrap.py"))
+}
+
+/// Another cookie secret for the proxy. Who is logged in logs in again.
+pub(crate) fn new_cookie_secret(settings: &Settings) -> Secret {
+    Secret::new(&settings.devpi_namespace, PROXY).renewed("cookie-secret", 32, Encoding::Base64url)
+}
+
+pub(crate) fn proxy_workload(settings: &Settings) -> ObjectRef {
+    Kind::new("apps/v1", "Deployment").namespaced(&settings.devpi_namespace, PROXY)
 }
 
 fn server(settings: &Settings) -> String {
@@ -222,7 +209,7 @@ pub(crate) fn oauth2_proxy(settings: &Settings) -> OAuth2Proxy {
 /// For people in a browser. The original always asks the proxy, because it never reads oauth2_proxy_enabled.
 pub(crate) fn dashboard_route(settings: &Settings) -> Object {
     let behind = settings.oauth2_proxy_enabled && settings.routing == By::Gateway;
-    let backend = if behind { ("oauth2-proxy", 80) } else { ("devpi", PORT) };
+    let backend = if behind { (PROXY, 80) } else { ("devpi", PORT) };
     let route = route(settings, "devpi-http", &settings.devpi_dashboard_hostname, backend);
     let route = if settings.oauth2_proxy_enabled { route.guarded_by(&oauth2_proxy(settings)) } else { route };
     route.object(&settings.routing())
@@ -232,7 +219,7 @@ pub(crate) fn dashboard_route(settings: &Settings) -> Object {
 pub(crate) fn login_route(settings: &Settings) -> Option<Object> {
     let route = (settings.oauth2_proxy_enabled && settings.routing == By::Ingress).then(|| {
         let host = &settings.devpi_dashboard_hostname;
-        Route::new(&settings.devpi_namespace, "oauth2-proxy", host, ("oauth2-proxy", 80)).path("/oauth2")
+        Route::new(&settings.devpi_namespace, PROXY, host, (PROXY, 80)).path("/oauth2")
     });
     route.map(|route| route.tls(&settings.tls_secret_name).object(&settings.routing()))
 }

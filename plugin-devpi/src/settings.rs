@@ -23,6 +23,9 @@ const IMAGE: &str = concat!(
 const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
 /// Without a slash at its end, so that paths can follow.
 const URL: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$";
+const GIT: &str = r"^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|file://)(/[A-Za-z0-9._~-]+)+$";
+const REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$";
+const DOCKERFILE: &str = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$";
 /// A name of a user, a client or a realm that needs no escape anywhere.
 const NAME: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 
@@ -54,15 +57,27 @@ pub struct Settings {
     #[schemars(regex(pattern = INDEX), length(max = 100))]
     pub devpi_index_name: String,
 
-    /// The server's image.
+    /// A ready image of the server. If not set, one is built from git.
     ///
     /// A tag that moves is not pulled again.
     #[serde(default)]
-    #[schemars(
-        regex(pattern = IMAGE),
-        transform = default_from("${harbor_registry}/${harbor_project}/devpi:6.20.1")
-    )]
-    pub devpi_image: String,
+    #[schemars(regex(pattern = IMAGE), transform = unset)]
+    pub devpi_image: Option<String>,
+
+    /// The git repository that the server's image is built from.
+    #[serde(default = "git_url")]
+    #[schemars(regex(pattern = GIT))]
+    pub devpi_git_url: String,
+
+    /// The commit, tag or branch that it is built from.
+    #[serde(default = "git_revision")]
+    #[schemars(regex(pattern = REVISION))]
+    pub devpi_git_revision: String,
+
+    /// The Dockerfile in the repository.
+    #[serde(default = "dockerfile")]
+    #[schemars(regex(pattern = DOCKERFILE))]
+    pub devpi_dockerfile: String,
 
     /// How much room packages get. A volume can grow if its StorageClass allows it, and never shrink.
     #[serde(default = "storage_size")]
@@ -93,7 +108,7 @@ pub struct Settings {
     #[schemars(regex(pattern = SECRET), transform = default_from("default/${domain_name:dashed}-tls"))]
     pub tls_source_secret: String,
 
-    /// The registry that images are pulled from.
+    /// The registry that the server's image is pushed to, and that images are pulled from.
     #[serde(default)]
     #[schemars(regex(pattern = REGISTRY), transform = default_from("harbor.${domain_name}"))]
     pub harbor_registry: String,
@@ -103,7 +118,7 @@ pub struct Settings {
     #[schemars(regex(pattern = PROJECT))]
     pub harbor_project: String,
 
-    /// The Secret with the registry's credentials, which is mirrored into DevPI's namespace.
+    /// The Secret with the registry's login, to push with and to pull: it is mirrored into DevPI's namespace.
     #[serde(default = "pull_secret")]
     #[schemars(regex(pattern = SECRET))]
     pub harbor_pull_secret: String,
@@ -225,6 +240,9 @@ macro_rules! defaults {
 defaults! {
     devpi = "devpi";
     stable = "stable";
+    git_url = "https://github.com/thinkube/thinkube-devpi.git";
+    git_revision = "7bbfb7950cb1e07398866614004fba162a36c1fe";
+    dockerfile = "dockerfile/Dockerfile";
     storage_size = "5Gi";
     gateway_name = "thinkube-gateway";
     gateway_namespace = "gateway-system";

@@ -64,6 +64,7 @@ mod pod_files;
 pub mod recipes;
 mod secret;
 mod setup;
+mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -95,6 +96,7 @@ pub use pod_files::PodFiles;
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
+pub use template::template;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;

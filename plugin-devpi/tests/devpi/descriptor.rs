@@ -67,7 +67,10 @@ fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_r
                 ["Service", "Node", "StorageClass", "IngressClass", "Gateway"].contains(&kind.kind.as_str()),
                 "{kind:?}"
             ),
-            Permission::CopySecret(text) | Permission::Connect(text) => {
+            Permission::CopySecret(text)
+            | Permission::Connect(text)
+            | Permission::BuildFrom(text)
+            | Permission::PushImage(text) => {
                 assert!(text.trim_start_matches("https://").starts_with("${"), "{text}");
             }
             other => panic!("more than it needs: {other:?}"),

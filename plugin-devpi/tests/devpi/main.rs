@@ -9,9 +9,12 @@ use plugin_devpi::DevPi;
 use serde_json::{Map, Value, json};
 use thinkube_sdk::testing::{self, Planned};
 
-/// The smallest settings there are.
+/// The image that the smallest settings name, where they build none.
+const READY: &str = "harbor.example.com/library/devpi:6.20.1";
+
+/// The smallest settings there are, with a ready image.
 fn minimal() -> Value {
-    json!({"domain_name": "example.com"})
+    json!({"domain_name": "example.com", "devpi_image": READY})
 }
 
 /// The plan of the smallest settings.

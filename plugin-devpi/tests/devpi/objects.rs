@@ -7,7 +7,7 @@ use plugin_devpi::DevPi;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thinkube_sdk::testing::{Planned, plan as plan_of};
+use thinkube_sdk::testing::{Case, Planned, Refusal, plan as plan_of};
 use thinkube_sdk::{OnUninstall, Step};
 
 #[test]
@@ -108,6 +108,40 @@ fn the_deployment_is_the_second_stage_of_the_original_without_root_in_one_stage(
             },
         })
     );
+}
+
+#[test]
+fn an_image_that_is_built_is_used_by_its_digest_wherever_the_server_s_is() {
+    let plan = plan_of::<DevPi>(json!({"domain_name": "example.com"}));
+    let Some(Step::Image(image)) = plan.plan.stages[0].steps.first() else {
+        panic!("{:?}", plan.plan.stages[0])
+    };
+    assert_eq!(image.destination, "harbor.example.com/library/devpi:6.20.1");
+    assert_eq!(image.dockerfile, "dockerfile/Dockerfile");
+    assert_eq!(
+        image.push_credentials.as_ref().map(|secret| secret.name.as_str()),
+        Some("harbor-pull-secret")
+    );
+    let bound: Vec<_> = plan
+        .steps()
+        .filter_map(|step| match step {
+            Step::Object(object) => Some(&object.bindings),
+            _ => None,
+        })
+        .flatten()
+        .map(|binding| {
+            (binding.pointer.as_str(), binding.source.step.as_str(), binding.source.output.as_str())
+        })
+        .collect();
+    assert_eq!(
+        bound,
+        [
+            ("/spec/template/spec/initContainers/0/image", "image", "reference"),
+            ("/spec/template/spec/containers/0/image", "image", "reference"),
+            ("/spec/template/spec/containers/0/image", "image", "reference"),
+        ]
+    );
+    assert!(plan_of::<DevPi>(minimal()).steps().all(|step| !matches!(step, Step::Image(_))));
 }
 
 #[test]
@@ -309,9 +343,9 @@ fn the_bootstrap_gets_the_password_from_its_environment_and_no_shell_sees_it() {
     assert_eq!(
         container["env"],
         json!([
+            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "devpi-root", "key": "password"}}},
             {"name": "SERVER", "value": "http://devpi.devpi.svc.cluster.local:3141"},
             {"name": "INDEX", "value": "root/stable"},
-            {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "devpi-root", "key": "password"}}},
         ])
     );
 }
@@ -480,4 +514,39 @@ fn every_field_is_one_that_kubernetes_knows() {
 #[test]
 fn the_same_settings_give_the_same_plan() {
     assert_eq!(plan_of::<DevPi>(minimal()).plan, plan_of::<DevPi>(minimal()).plan);
+}
+
+fn operation(name: &str, settings: Value) -> Result<Planned, Refusal> {
+    Case::<DevPi>::new(settings).operate(name, json!({}))
+}
+
+#[test]
+fn a_reset_writes_the_supplied_password_into_the_secret_and_the_server() {
+    let plan = operation("reset-root-password", minimal()).expect("a plan");
+    assert!(format!("{:?}", plan.secret("devpi-root")).contains(r#"SecretSource::Input("admin-password")"#));
+    let pod = &plan.object("Job", "devpi-passwd")["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "devpi-data-pvc");
+    assert_eq!(pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"], "devpi-root");
+}
+
+#[test]
+fn a_rotation_renews_the_cookie_secret_alone_and_starts_the_proxy_anew() {
+    let plan = operation("rotate-cookie-secret", minimal()).expect("a plan");
+    let secret = format!("{:?}", plan.secret("oauth2-proxy"));
+    assert!(secret.contains("cookie-secret") && !secret.contains("client"), "{secret}");
+    assert!(
+        plan.steps().any(|step| matches!(step, Step::Restart(workload) if workload.name == "oauth2-proxy"))
+    );
+    let mut without = minimal();
+    without["oauth2_proxy_enabled"] = json!(false);
+    assert!(matches!(operation("rotate-cookie-secret", without), Err(Refusal::Problem(_))));
+}
+
+#[test]
+fn a_refresh_builds_what_the_plan_builds_and_runs_it() {
+    let settings = json!({"domain_name": "example.com"});
+    let plan = operation("refresh-image", settings.clone()).expect("a plan");
+    assert_eq!(plan.object("Deployment", "devpi"), plan_of::<DevPi>(settings).object("Deployment", "devpi"));
+    assert!(plan.steps().any(|step| matches!(step, Step::Image(_))));
+    assert!(matches!(operation("refresh-image", minimal()), Err(Refusal::Problem(_))));
 }

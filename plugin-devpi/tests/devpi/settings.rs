@@ -16,6 +16,9 @@ fn other_values(name: &str) -> Value {
         "devpi_image" | "oauth2_proxy_image" | "oauth2_proxy_redis_image" => {
             json!({name: format!("registry.example.com:5000/other:1@sha256:{}", "0".repeat(64))})
         }
+        "devpi_git_url" => json!({"devpi_image": null, name: "https://git.example.com/devpi.git"}),
+        "devpi_git_revision" => json!({"devpi_image": null, name: "main"}),
+        "devpi_dockerfile" => json!({"devpi_image": null, name: "Containerfile"}),
         "devpi_storage_size" => json!({name: "20Gi"}),
         "routing" => json!({name: "gateway"}),
         "gateway_name" | "gateway_namespace" => json!({"routing": "gateway", name: "other"}),
@@ -40,6 +43,9 @@ fn with_all(values: &Value) -> Value {
     let mut settings = minimal();
     for (name, value) in values.as_object().expect("a mapping") {
         settings[name] = value.clone();
+        if value.is_null() {
+            settings.as_object_mut().expect("a mapping").remove(name);
+        }
     }
     settings
 }
@@ -100,6 +106,8 @@ helm_bin: /snap/k8s/current/bin/helm
 ",
     )
     .expect("it is YAML");
+    let mut inventory: Value = inventory;
+    inventory["devpi_image"] = json!(crate::READY);
     assert_eq!(testing::plan::<DevPi>(inventory).plan, plan().plan);
 }
 
@@ -130,7 +138,7 @@ fn what_is_not_set_derives_from_the_domain_and_the_namespace() {
         "devpi-api.example.org"
     );
     let container = &plan.object("Deployment", "devpi")["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["image"], "harbor.example.org/library/devpi:6.20.1");
+    assert_eq!(container["image"], crate::READY);
     assert!(plan.objects().iter().all(|object| {
         object["metadata"].get("namespace").is_none_or(|namespace| namespace == "packages")
     }));
@@ -187,6 +195,9 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
         with("devpi_image", "devpi:6.20.1"),
         with("devpi_image", "harbor.example.com/library/devpi@sha256:00"),
         with("kubeconfig", 1),
+        with("devpi_git_url", "git@example.com:devpi"),
+        with("devpi_git_url", "https://user:password@git.example.com/devpi"),
+        with("devpi_dockerfile", "../Dockerfile/"),
         with("routing", "gatway"),
         with("tls_source_secret", "wildcard"),
         with("keycloak_url", "http://keycloak.example.com"),
@@ -225,6 +236,9 @@ fn the_defaults_are_those_of_the_inventory() {
         json!({
             "devpi_namespace": "devpi",
             "devpi_index_name": "stable",
+            "devpi_git_url": "https://github.com/thinkube/thinkube-devpi.git",
+            "devpi_git_revision": "7bbfb7950cb1e07398866614004fba162a36c1fe",
+            "devpi_dockerfile": "dockerfile/Dockerfile",
             "devpi_storage_size": "5Gi",
             "routing": "ingress",
             "gateway_name": "thinkube-gateway",
@@ -254,7 +268,6 @@ fn what_follows_from_other_settings_is_what_the_original_works_out() {
         json!({
             "devpi_dashboard_hostname": "devpi.${domain_name}",
             "devpi_api_hostname": "devpi-api.${domain_name}",
-            "devpi_image": "${harbor_registry}/${harbor_project}/devpi:6.20.1",
             "tls_secret_name": "${devpi_namespace}-tls-secret",
             "tls_source_secret": "default/${domain_name:dashed}-tls",
             "harbor_registry": "harbor.${domain_name}",

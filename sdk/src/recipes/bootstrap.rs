@@ -1,5 +1,5 @@
 use super::{pod_security, pull_secrets, restricted};
-use crate::Object;
+use crate::{Object, template};
 use serde_json::{Value, json};
 
 /// The exit code by which a script says that trying again is of no use.
@@ -12,9 +12,12 @@ pub struct Bootstrap {
     namespace: String,
     name: String,
     image: String,
-    user: u32,
     pull_secret: Option<String>,
     environment: Vec<Value>,
+    security: Value,
+    volumes: Value,
+    mounts: Value,
+    affinity: Value,
 }
 
 impl Bootstrap {
@@ -29,15 +32,35 @@ impl Bootstrap {
             namespace: namespace.into(),
             name: name.into(),
             image: image.into(),
-            user,
             pull_secret: None,
             environment: Vec::new(),
+            security: pod_security(user),
+            volumes: json!([]),
+            mounts: json!([]),
+            affinity: json!({}),
         }
     }
 
     /// The Secret of its namespace with the registry's credentials.
-    pub fn pull_secret(mut self, name: Option<String>) -> Self {
-        self.pull_secret = name;
+    pub fn pull_secret(mut self, name: impl Into<String>) -> Self {
+        self.pull_secret = Some(name.into());
+        self
+    }
+
+    /// A volume of its namespace, at this place, that files of `group` are on.
+    pub fn volume(mut self, claim: &str, mount: &str, group: u32) -> Self {
+        self.volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]);
+        self.mounts = json!([{"name": "data", "mountPath": mount}]);
+        self.security["fsGroup"] = group.into();
+        self.security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+        self
+    }
+
+    /// On the node of the pods with this label `app`: only there can a ReadWriteOnce volume be had that they have.
+    pub fn beside(mut self, app: &str) -> Self {
+        self.affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+            "labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname",
+        }]}});
         self
     }
 
@@ -57,39 +80,23 @@ impl Bootstrap {
     /// The Job that runs this script. It ends with 2 where trying again is of no use; anything else but 0 is tried three
     /// times more. What it prints last is shown when it fails.
     pub fn job(self, script: &str) -> Object {
-        Object::of(&json!({
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {
-                "ttlSecondsAfterFinished": 300,
-                "activeDeadlineSeconds": 300,
-                "backoffLimit": 3,
-                "podFailurePolicy": {"rules": [{
-                    "action": "FailJob", "onExitCodes": {"operator": "In", "values": [FINAL]},
-                }]},
-                "template": {
-                    "metadata": {"labels": {"app": self.name}},
-                    "spec": {
-                        "restartPolicy": "Never",
-                        "imagePullSecrets": pull_secrets(self.pull_secret.as_ref()),
-                        "securityContext": pod_security(self.user),
-                        "automountServiceAccountToken": false,
-                        "containers": [{
-                            "name": self.name,
-                            "image": self.image,
-                            "command": ["python3", "-c", script],
-                            "env": self.environment,
-                            "resources": {
-                                "requests": {"cpu": "50m", "memory": "64Mi"},
-                                "limits": {"cpu": "500m", "memory": "256Mi"},
-                            },
-                            "securityContext": restricted(),
-                        }],
-                    },
-                },
-            },
-        }))
+        Object::of(&template(
+            include_str!("templates/bootstrap.json"),
+            &json!({
+                "namespace": self.namespace,
+                "name": self.name,
+                "image": self.image,
+                "script": script,
+                "final": FINAL,
+                "environment": self.environment,
+                "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
+                "pod_security": self.security,
+                "restricted": restricted(),
+                "affinity": self.affinity,
+                "mounts": self.mounts,
+                "volumes": self.volumes,
+            }),
+        ))
         .recreate()
     }
 }

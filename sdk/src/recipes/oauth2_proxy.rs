@@ -1,5 +1,5 @@
 use super::{pod_security, pull_secrets, restricted};
-use crate::{Encoding, Object, Secret};
+use crate::{Encoding, Object, Secret, template};
 use serde_json::{Value, json};
 
 /// The name of all its objects, as its Helm chart calls them.
@@ -108,8 +108,6 @@ impl OAuth2Proxy {
 
     /// The Deployment.
     pub fn deployment(&self) -> Object {
-        let from = |variable: &str, key: &str| json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": NAME, "key": key}}});
-        let probe = |path: &str| json!({"path": path, "port": "http"});
         let (volumes, mounts): (Value, Value) = match &self.provider_ca {
             Some(secret) => (
                 json!([{"name": "provider-ca", "secret": {
@@ -124,44 +122,21 @@ impl OAuth2Proxy {
             // It wants one; with this it answers 202 itself.
             arguments.push("--upstream=static://202".to_owned());
         }
-        Object::of(&json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": NAME, "namespace": self.namespace, "labels": {"app": NAME}},
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": {"app": NAME}},
-                "template": {
-                    "metadata": {"labels": {"app": NAME}},
-                    "spec": {
-                        "imagePullSecrets": pull_secrets(self.pull_secret.as_ref()),
-                        "securityContext": pod_security(USER),
-                        "automountServiceAccountToken": false,
-                        "containers": [{
-                            "name": NAME,
-                            "image": self.image,
-                            "args": arguments,
-                            // Flags are in the pod's specification, which many may read; these are not.
-                            "env": [
-                                from("OAUTH2_PROXY_CLIENT_ID", "client-id"),
-                                from("OAUTH2_PROXY_CLIENT_SECRET", "client-secret"),
-                                from("OAUTH2_PROXY_COOKIE_SECRET", "cookie-secret"),
-                            ],
-                            "ports": [{"name": "http", "containerPort": PORT}],
-                            "livenessProbe": {"httpGet": probe("/ping")},
-                            "readinessProbe": {"httpGet": probe("/ready"), "timeoutSeconds": 5},
-                            "resources": {
-                                "requests": {"cpu": "20m", "memory": "32Mi"},
-                                "limits": {"cpu": "200m", "memory": "128Mi"},
-                            },
-                            "securityContext": restricted(),
-                            "volumeMounts": mounts,
-                        }],
-                        "volumes": volumes,
-                    },
-                },
-            },
-        }))
+        Object::of(&template(
+            include_str!("templates/oauth2_proxy.json"),
+            &json!({
+                "namespace": self.namespace,
+                "name": NAME,
+                "image": self.image,
+                "port": PORT,
+                "arguments": arguments,
+                "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
+                "pod_security": pod_security(USER),
+                "restricted": restricted(),
+                "mounts": mounts,
+                "volumes": volumes,
+            }),
+        ))
     }
 
     /// The Service, on port 80.

@@ -1,5 +1,5 @@
 use super::{pod_security, pull_secrets, restricted};
-use crate::Object;
+use crate::{Object, template};
 use serde_json::json;
 
 const PORT: u16 = 6379;
@@ -33,43 +33,18 @@ impl SessionStore {
 
     /// The Deployment.
     pub fn deployment(&self) -> Object {
-        let labels = json!({"app": self.name, "component": "valkey"});
-        Object::of(&json!({
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels},
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": {"app": self.name}},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {
-                        "imagePullSecrets": pull_secrets(self.pull_secret.as_ref()),
-                        "securityContext": pod_security(USER),
-                        "automountServiceAccountToken": false,
-                        "containers": [{
-                            "name": "valkey",
-                            "image": self.image,
-                            "command": ["valkey-server", "--save", "", "--appendonly", "no"],
-                            "ports": [{"name": "valkey", "containerPort": PORT}],
-                            "livenessProbe": {
-                                "tcpSocket": {"port": "valkey"}, "initialDelaySeconds": 30, "periodSeconds": 10,
-                            },
-                            "readinessProbe": {
-                                "exec": {"command": ["sh", "-c", "valkey-cli ping"]},
-                                "initialDelaySeconds": 5,
-                                "periodSeconds": 5,
-                            },
-                            "resources": {
-                                "requests": {"cpu": "50m", "memory": "64Mi"},
-                                "limits": {"cpu": "200m", "memory": "256Mi"},
-                            },
-                            "securityContext": restricted(),
-                        }],
-                    },
-                },
-            },
-        }))
+        Object::of(&template(
+            include_str!("templates/session_store.json"),
+            &json!({
+                "namespace": self.namespace,
+                "name": self.name,
+                "image": self.image,
+                "port": PORT,
+                "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
+                "pod_security": pod_security(USER),
+                "restricted": restricted(),
+            }),
+        ))
     }
 
     /// The Service.

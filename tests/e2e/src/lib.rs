@@ -3,6 +3,7 @@
 //! Everything here panics instead of failing: a test that cannot be set up has failed.
 
 pub mod browser;
+pub mod build;
 pub mod keycloak;
 pub mod web;
 

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, eventually, finish, host, skipped, target, web};
+use thinkube_e2e::{Run, build, eventually, finish, target, web};
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
 /// The plugin's component, built by the host from the folder of its crate.
@@ -28,27 +28,15 @@ struct Release {
     folder: TempDir,
 }
 
-/// What buildah keeps below here has no setting.
-const KEPT: &str = "/var/lib";
-
 impl Release {
     /// None where there is no registry, no git or no buildah.
     fn new() -> Option<Self> {
-        for program in ["git", "buildah"] {
-            if Command::new(program).arg("--version").output().is_err() {
-                skipped(&format!("there is no {program}"));
-                return None;
-            }
+        if !build::can() {
+            return None;
         }
         let corner = Cluster::with([Part::Node, Part::Registry])?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let release = Self { name: format!("im-{}", corner.namespace()), corner, folder };
-        for folder in ["tmp", "source"] {
-            fs::create_dir(release.path(folder)).expect("writable");
-        }
-        // Else buildah makes /etc/cni.
-        let networks = json!(release.path("networks"));
-        release.write("containers.conf", &format!("[network]\nnetwork_config_dir = {networks}\n"));
+        let release = Self { name: format!("im-{}", corner.namespace()), corner, folder: build::folder() };
+        fs::create_dir(release.path("source")).expect("writable");
         release.write("grants.json", &release.grants().to_string());
         release.git(&["init", "--quiet", "--initial-branch=main"]);
         Some(release)
@@ -83,10 +71,7 @@ impl Release {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        let mut git = Command::new("git");
-        git.current_dir(self.path("source")).env("HOME", self.folder.path());
-        git.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]).args(arguments);
-        finish(&mut git).ends_with(0).stdout.trim().to_owned()
+        build::git(&self.path("source"), arguments)
     }
 
     /// A commit whose image says `page` and waits. Returns it.
@@ -110,19 +95,8 @@ impl Release {
     /// The host as the operator runs it: on the machine itself, where no DNS knows the registry.
     fn command(&self, arguments: &[&str]) -> Command {
         let cluster = self.corner.cluster();
-        let plain = command(arguments);
-        let mut command = Command::new("unshare");
-        // In memory, so that it goes with the command.
-        let script = format!("mount -t tmpfs none {KEPT} && exec \"$@\"");
-        command.args(["--mount", "--propagation=private", "--", "sh", "-c", &script, "sh"]);
-        command.arg(host()).args(plain.get_args()).current_dir(thinkube_e2e::root()).stdin(Stdio::null());
-        command
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", self.home())
-            .env("BUILDAH_ISOLATION", "chroot")
-            .env("STORAGE_DRIVER", "overlay")
-            .env("CONTAINERS_CONF", self.path("containers.conf"))
-            .env("TMPDIR", self.path("tmp"));
+        let mut command = build::command(arguments, self.folder.path());
+        command.env("KUBECONFIG", cluster.kubeconfig()).env("THINKUBE_HOME_NAMESPACE", self.home());
         if matches!(arguments[0], "plan" | "apply" | "uninstall") {
             let address = cluster.address().expect("our own");
             command.arg("--ca-file").arg(cluster.authority().expect("our own"));
