@@ -46,3 +46,19 @@ pub mod operations {
         default_bindings_module: "thinkube_sdk::bindings::operations",
     });
 }
+
+/// `workstation` alone, with the types of the world above.
+pub mod workstation {
+    wit_bindgen::generate!({
+        inline: "package thinkube:sdk; world workstation { export thinkube:plugin/workstation@0.1.0; }",
+        path: "../wit/0.1.0",
+        world: "thinkube:sdk/workstation",
+        with: {
+            "thinkube:plugin/types@0.1.0": crate::bindings::plugin::thinkube::plugin::types,
+        },
+        additional_derives: [PartialEq, Eq],
+        pub_export_macro: true,
+        export_macro_name: "export_workstation",
+        default_bindings_module: "thinkube_sdk::bindings::workstation",
+    });
+}

@@ -3,9 +3,10 @@
 use crate::bindings::checks::exports::thinkube::plugin::checks;
 use crate::bindings::operations::exports::thinkube::plugin::operations;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
+use crate::bindings::workstation::exports::thinkube::plugin::workstation;
 use crate::{
     Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
-    Verdict,
+    Setup, Verdict, Workstation,
 };
 use std::marker::PhantomData;
 
@@ -45,9 +46,15 @@ impl<P: Operations> operations::Guest for Adapter<P> {
     }
 }
 
-/// Makes a component of a type that implements [`Plugin`](crate::Plugin). `export_plugin!(X, checks)` also exports
-/// its [`Evaluate`](crate::Evaluate), `export_plugin!(X, operations)` its [`Operations`](crate::Operations),
-/// `export_plugin!(X, checks, operations)` both. On a target other than WebAssembly it exports nothing.
+impl<P: Workstation> workstation::Guest for Adapter<P> {
+    fn plan_workstation(context: lifecycle::Context) -> Result<Setup, Problem> {
+        P::setup(&Context::parse(context)?)
+    }
+}
+
+/// Makes a component of a type that implements [`Plugin`](crate::Plugin). What else it offers is named after it, in any
+/// order: `checks` for its [`Evaluate`](crate::Evaluate), `operations` for its [`Operations`](crate::Operations),
+/// `workstation` for its [`Workstation`](crate::Workstation). On a target other than WebAssembly it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
     (@ checks $plugin:ty) => {
@@ -56,7 +63,7 @@ macro_rules! export_plugin {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
+            $crate::bindings::checks::export_checks!(Exported with_types_in $crate::bindings::checks);
         };
     };
     (@ operations $plugin:ty) => {
@@ -65,7 +72,18 @@ macro_rules! export_plugin {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::operations::export_operations!(Exported with_types_in $crate::bindings::operations);
+            $crate::bindings::operations::export_operations!(Exported with_types_in $crate::bindings::operations);
+        };
+    };
+    (@ workstation $plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: $crate::SetupOf<$plugin> = <$plugin as $crate::Workstation>::setup;
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Exported = $crate::Adapter<$plugin>;
+            $crate::bindings::workstation::export_workstation!(
+                Exported with_types_in $crate::bindings::workstation
+            );
         };
     };
     ($plugin:ty $(, $offer:ident)* $(,)?) => {
@@ -76,7 +94,7 @@ macro_rules! export_plugin {
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;
-    $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
+            $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
         };
         $($crate::export_plugin!(@ $offer $plugin);)*
     };

@@ -60,8 +60,10 @@ pub mod log;
 mod object;
 mod operation;
 mod plan;
+mod pod_files;
 pub mod recipes;
 mod secret;
+mod setup;
 mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -81,6 +83,7 @@ pub use bindings::plugin::thinkube::plugin::plan::{
 pub use bindings::plugin::thinkube::plugin::types::{
     Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
 };
+pub use bindings::workstation::exports::thinkube::plugin::workstation::{HomeDirectory, HomeFile, Setup};
 pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
@@ -89,6 +92,7 @@ pub use image::Image;
 pub use k8s_openapi;
 pub use object::Object;
 pub use operation::{Arguments, Operations};
+pub use pod_files::PodFiles;
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
@@ -125,6 +129,19 @@ pub trait Evaluate {
     /// Judges what the host observed for a check that expects [`Expectation::Evaluate`].
     fn evaluate(observation: Observation) -> Verdict;
 }
+
+/// The optional part of the contract for the home of an operator or a developer: `export_plugin!(X, workstation)`.
+pub trait Workstation: Plugin {
+    /// Answers what is wanted in a home. It is pure as [`Plugin::plan`] is, and knows no facts: there may be no cluster.
+    /// No secret can be in it, for none is known here.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is no setup for these settings.
+    fn setup(context: &Context<Self::Settings>) -> Result<Setup, Problem>;
+}
+
+#[doc(hidden)]
+pub type SetupOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<Setup, Problem>;
 
 /// Marks a setting that may be left out, because the host then works it out of others:
 /// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's

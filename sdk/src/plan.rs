@@ -1,4 +1,4 @@
-use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, Secret, Stage, Step};
+use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, PodFiles, Secret, Stage, Step};
 
 impl Plan {
     /// A plan that wants nothing.
@@ -70,6 +70,12 @@ impl Stage {
     /// A resource behind an HTTP API.
     pub fn external(mut self, external: External) -> Self {
         self.steps.push(external.into());
+        self
+    }
+
+    /// Files in running pods.
+    pub fn pod_files(mut self, files: PodFiles) -> Self {
+        self.steps.push(files.into());
         self
     }
 

@@ -6,7 +6,7 @@ use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
     Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
-    Problem, Query, Step,
+    Problem, Query, Setup, Step, Workstation,
 };
 use serde_json::Value;
 use std::fmt;
@@ -31,6 +31,14 @@ pub fn plan<P: Plugin>(settings: Value) -> Planned {
 pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
     let planned = Case::<P>::new(settings).operate(name, arguments);
     planned.unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+}
+
+/// What the plugin wants in a home with these settings.
+///
+/// # Panics
+/// If there is no setup; the message says why.
+pub fn setup<P: Workstation>(settings: Value) -> Setup {
+    Case::<P>::new(settings).setup().unwrap_or_else(|refusal| panic!("no setup: {refusal}"))
 }
 
 /// What the plugin says of itself, with its schema.
@@ -150,38 +158,55 @@ impl<P: Plugin> Case<P> {
         self.ask(|context| P::plan_operation(name, Arguments::new(arguments.clone()), context))
     }
 
+    /// Asks for the setup of a home.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when there is none.
+    pub fn setup(self) -> Result<Setup, Refusal>
+    where
+        P: Workstation,
+    {
+        let (context, _) = self.context()?;
+        P::setup(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
+    }
+
     fn ask(
-        mut self,
+        self,
         plan: impl Fn(&Context<P::Settings>) -> Result<Outcome, Problem>,
     ) -> Result<Planned, Refusal> {
-        crate::log::native::take();
-        self.settings = settled(schema::<P>(), self.settings)?;
-        let descriptor = P::describe();
-        let release = self.release.unwrap_or(descriptor.name);
-        let setting = descriptor.namespace_setting.and_then(|name| self.settings.get(&name));
-        let namespace = setting.and_then(Value::as_str).unwrap_or(&release).to_owned();
-        let mut facts: Vec<Fact> = Vec::new();
+        let (mut context, answer) = self.context()?;
         for _ in 0..MAX_ROUNDS {
-            let context = lifecycle::Context {
-                release: release.clone(),
-                namespace: namespace.clone(),
-                settings: self.settings.to_string(),
-                facts: facts.clone(),
-                kubernetes_version: self.kubernetes_version.clone(),
-                installed: self.installed.clone(),
-            };
-            let context = Context::parse(context).map_err(Refusal::Problem)?;
-            match plan(&context).map_err(Refusal::Problem)? {
+            let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
+            match plan(&parsed).map_err(Refusal::Problem)? {
                 Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
                 Outcome::Needs(queries) => {
                     for query in queries {
-                        let answer = (self.answer)(&query).ok_or(Refusal::Unanswered(query.clone()))?;
-                        facts.push(Fact { query, answer });
+                        let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
+                        context.facts.push(Fact { query, answer });
                     }
                 }
             }
         }
         Err(Refusal::Rounds)
+    }
+
+    /// What the host would tell the plugin before it asks for facts, and who answers those.
+    fn context(self) -> Result<(lifecycle::Context, Box<Answering>), Refusal> {
+        crate::log::native::take();
+        let settings = settled(schema::<P>(), self.settings)?;
+        let descriptor = P::describe();
+        let release = self.release.unwrap_or(descriptor.name);
+        let setting = descriptor.namespace_setting.and_then(|name| settings.get(&name));
+        let namespace = setting.and_then(Value::as_str).unwrap_or(&release).to_owned();
+        let context = lifecycle::Context {
+            release,
+            namespace,
+            settings: settings.to_string(),
+            facts: Vec::new(),
+            kubernetes_version: self.kubernetes_version,
+            installed: self.installed,
+        };
+        Ok((context, self.answer))
     }
 }
 

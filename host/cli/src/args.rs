@@ -70,6 +70,9 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Take a release away; data is kept unless asked
     Uninstall(UninstallArgs),
+    /// Files in your home that go with a service; needs no cluster
+    #[command(subcommand)]
+    Workstation(crate::workstation::Command),
     /// Print a completion script for a shell
     Completion(Completion),
 }
@@ -299,7 +302,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     seconds.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(expected)
 }
 
-fn parse_version(text: &str) -> Result<String, String> {
+pub(crate) fn parse_version(text: &str) -> Result<String, String> {
     let number =
         |part: &str| !part.is_empty() && part.len() < 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.split_once('.') {

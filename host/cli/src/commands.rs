@@ -6,14 +6,14 @@ use crate::args::{
 };
 use crate::failure::Failure;
 use crate::show::{self, Progress};
-use crate::{args, exit, inputs, operation, out};
+use crate::{args, exit, inputs, operation, out, workstation};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Grants, Installed, widened};
+use thinkube_engine::model::{Grants, Installed, Permission, widened};
 use thinkube_engine::{
-    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, Patience, PlanRequest, Planned,
-    Release, SecretInputs, UninstallOptions, UninstallRequest, unless_interrupted,
+    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
+    Planned, Release, SecretInputs, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -30,16 +30,27 @@ impl Style {
         Progress::new(!self.quiet)
     }
 
-    /// Says what the plugin logged, and what had no effect.
-    pub(crate) fn said(self, planned: &Planned) {
+    /// Says what the plugin logged, and settings that had no effect.
+    pub(crate) fn said(self, log: &[LogLine], unused: &[Unused]) {
         if self.quiet {
             return;
         }
-        for line in &planned.log {
+        for line in log {
             out::to_stderr(&show::log_line(line));
         }
-        for unused in &planned.unused {
+        for unused in unused {
             out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+        }
+    }
+
+    /// Says what a plugin asks for that its release was not granted.
+    pub(crate) fn wider(self, release: &str, granted: &[Permission], requested: &[Permission]) {
+        let wider = widened(granted, requested);
+        if !wider.is_empty() && !self.quiet {
+            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
+            out::warn(&format!(
+                "the plugin asks for more than release {release} was granted; --grant-requested grants it:{wider}"
+            ));
         }
     }
 }
@@ -58,6 +69,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
         Command::Uninstall(args) => unless_interrupted(&interrupted, uninstall(style, args)).await,
         Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
         Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
+        Command::Workstation(command) => workstation::run(style, command, &interrupted).await,
         Command::Completion(args) => Ok(completion(name, &args)),
     }
 }
@@ -305,16 +317,12 @@ async fn plan_on(
     let held = release.as_ref().filter(|_| !inputs.grant_requested).map(|release| &release.plan.granted);
     let held = held.map(|granted| Grants { permissions: granted.clone() });
     let given = inputs::grants(inputs)?;
-    let said = given.is_some() || style.quiet;
+    let said = given.is_some();
     let facts = FactSource::Cluster(cluster);
     let version = cluster.version().to_owned();
     let planned = plan_with(style, &loaded, inputs, given.or(held), facts, version, installed).await?;
-    let wider = widened(&planned.plan.granted, &planned.plan.requested);
-    if !wider.is_empty() && !said {
-        let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-        out::warn(&format!(
-            "the plugin asks for more than release {name} was granted; --grant-requested grants it:{wider}"
-        ));
+    if !said {
+        style.wider(name, &planned.plan.granted, &planned.plan.requested);
     }
     Ok((loaded, planned, release))
 }
@@ -337,7 +345,7 @@ async fn plan_with(
         installed,
     };
     let planned = thinkube_engine::plan(loaded, request).await?;
-    style.said(&planned);
+    style.said(&planned.log, &planned.unused);
     Ok(planned)
 }
 

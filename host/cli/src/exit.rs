@@ -13,12 +13,12 @@ Exit codes:
   4    refused: nobody granted it, or it belongs to somebody else
   5    the plugin is at fault: no component, trapped, out of time or memory, not a valid plan
   6    a check does not hold
-  7    plan --cluster --exit-code: an apply would change something
+  7    plan --exit-code: an apply would change something
   130  interrupted";
 
 /// What clap answers too.
 pub(crate) const USAGE: u8 = 2;
-/// What `plan --cluster --exit-code` answers when something would change.
+/// What `plan --exit-code` answers when something would change.
 pub(crate) const CHANGES: u8 = 7;
 
 pub(crate) fn code(class: Class) -> ExitCode {

@@ -9,6 +9,7 @@ mod operation;
 mod out;
 mod secrets;
 mod show;
+mod workstation;
 
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;

@@ -56,7 +56,7 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
         let arguments = read_arguments(&loaded, &operation, &arguments);
         let planned =
             thinkube_engine::plan_operation(&loaded, &cluster, &release, &operation, arguments).await?;
-        style.said(&planned);
+        style.said(&planned.log, &planned.unused);
         let secrets = inputs::secrets(&loaded, &planned, None, &sources, &cluster, !dry_run).await?;
         if dry_run || !yes {
             let preview =

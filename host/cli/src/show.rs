@@ -15,7 +15,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Offered, Phase, Planned, Preview, Release, TakenBack,
+    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, TakenBack,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -332,6 +332,7 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
         value["changes"] = json!(preview.objects);
         value["external"] = json!(preview.external);
         value["images"] = json!(preview.images);
+        value["podFiles"] = json!(preview.pod_files);
     }
     value
 }
@@ -387,6 +388,14 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
     for external in &preview.external {
         change(external_title(external), external.action, &external.fields, external.note.as_ref());
     }
+    let (nowhere, files): (Vec<_>, Vec<_>) = preview.pod_files.iter().partition(|file| file.pod.is_none());
+    for file in files {
+        change(pod_file_title(file), file.action, &[], file.note.as_ref());
+    }
+    for file in nowhere {
+        let note = file.note.as_deref().unwrap_or_default();
+        line!(text, "  {}", styled(FAINT, foreign(format!("= pod files {}: {note}", file.step))));
+    }
     let counted: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     line!(text, "  {}", if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") });
     text
@@ -394,6 +403,18 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
 
 fn external_title(external: &ExternalChange) -> String {
     format!("external resource {} at {}", external.name, external.base_url)
+}
+
+fn pod_file_title(file: &PodFileChange) -> String {
+    let place = match (&file.pod, &file.path, &file.line) {
+        (Some(pod), Some(path), None) => format!("{path} in pod {}/{pod}", file.namespace),
+        (Some(pod), Some(path), Some(line)) => {
+            format!("line {} in {path} in pod {}/{pod}", short(&json!(line)), file.namespace)
+        }
+        (Some(pod), None, _) => format!("pod {}/{pod}", file.namespace),
+        (None, ..) => format!("namespace {}", file.namespace),
+    };
+    format!("pod files {}: {place}", file.step)
 }
 
 fn field_change(field: &FieldChange) -> String {
@@ -440,9 +461,6 @@ impl Progress {
     }
 
     pub(crate) fn show(&self, event: &Event) {
-        if !self.shown {
-            return;
-        }
         let text = match event {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
@@ -455,6 +473,13 @@ impl Progress {
             }
         };
         if let Some(text) = text {
+            self.say(&text);
+        }
+    }
+
+    /// Shows a line, with the time since the beginning.
+    pub(crate) fn say(&self, text: &str) {
+        if self.shown {
             let seconds = self.started.elapsed().as_secs();
             out::to_stderr(&format!(
                 "{} {text}\n",
@@ -481,6 +506,12 @@ impl Progress {
                 format!("  {} {}", styled(style, foreign(format!("{sign} {object}"))), words(*action).0)
             }
             ClusterEvent::Used { object, why } => foreign(format!("  {object} is used as it is: {why}")),
+            ClusterEvent::PodFile(file) => {
+                let (style, sign) = mark(file.action);
+                let note = file.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+                let title = foreign(format!("{sign} {}", pod_file_title(file)));
+                format!("  {} {}{}", styled(style, title), words(file.action).0, foreign(note))
+            }
             ClusterEvent::Waiting { objects } => return self.still_waiting(objects),
             ClusterEvent::Ready { object, after } => {
                 format!(
@@ -606,6 +637,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         inventory,
         external,
         images,
+        pod_files,
         applyset_id,
         updated,
     } = release;
@@ -621,6 +653,7 @@ pub(crate) fn release_summary(release: &Release) -> Value {
         "objects": inventory.len(),
         "external": external.collect::<Vec<_>>(),
         "images": images,
+        "podFiles": pod_files,
         "applysetId": applyset_id,
         "updated": updated,
     })
@@ -718,6 +751,14 @@ pub(crate) fn uninstalling(release: &Release, delete_data: bool, delete_images: 
         let title = foreign(format!("- external resource {} at {}", step.name, step.base_url));
         line!(text, "  {}", styled(BAD, title));
     }
+    for entry in release.pod_files.iter().rev() {
+        let files = entry.files.keys().chain(entry.lines.iter().map(|line| &line.path));
+        for path in files {
+            let labels = &entry.label_selector;
+            let title = foreign(format!("- {path} in pods of {} with {labels}", entry.namespace));
+            line!(text, "  {}", styled(BAD, title));
+        }
+    }
     for built in &release.images {
         line!(text, "  {}", image::going(built, delete_images));
     }
@@ -734,6 +775,13 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
                 line!(text, "  {} stays: the plan says so", styled(CARE, title));
             }
             _ => line!(text, "  {} is gone", foreign(external_title(external))),
+        }
+    }
+    for file in &taken.objects.pod_files {
+        let title = foreign(pod_file_title(file));
+        match &file.note {
+            Some(note) => line!(text, "  {} stays: {}", styled(CARE, title), foreign(note)),
+            None => line!(text, "  {title} is gone"),
         }
     }
     for image in &taken.images {

@@ -5,11 +5,13 @@ use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::compare::{AT_ONCE, Comparison, Need, lack_error};
 use crate::event::{Event, Events};
+use crate::exec::rights_in_pods;
 use crate::fields::fingerprint;
 use crate::kind::Kind;
 use crate::kstatus::{State, status};
 use crate::lease::{Held, claim};
 use crate::operation::RESTARTS;
+use crate::pod_files::superset as superset_in_pods;
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Desired, Id, Target, id};
 use crate::state::{Record, Stored, ensure_home};
@@ -113,7 +115,7 @@ impl Cluster {
         options: &ApplyOptions,
         events: Events<'a>,
     ) -> Result<Apply<'a>, Error> {
-        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned, others } = comparison;
+        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned, others, .. } = comparison;
         let refused = refused(not_owned, &others, &options.adopt);
         if !refused.is_empty() {
             return Err(Error::NotOwned { release: plan.release.clone(), objects: refused });
@@ -121,7 +123,7 @@ impl Cluster {
         for need in needs.iter_mut().filter(|need| **need == Need::Foreign) {
             *need = Need::Update;
         }
-        self.preflight(&targets, &needs, &gone).await?;
+        self.preflight(plan, &targets, &needs, &gone).await?;
         ensure_home(self, events).await?;
         let claim = claim(self, &plan.release, options.claim, stored.as_ref(), events).await?;
         let recorded = self.record(plan, &digest, stored, &targets, &needs, events).await;
@@ -186,10 +188,11 @@ impl Cluster {
         let mut external: Vec<ExternalStep> = plan.outline.external().cloned().collect();
         let old = stored.iter().flat_map(|stored| &stored.external);
         external.extend(old.filter(|old| plan.outline.external().all(|new| !new.is_of(old))).cloned());
+        let pod_files = superset_in_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files));
         let images = stored.as_ref().map(|old| old.images.clone()).unwrap_or_default();
         let (resource_version, uid) =
             stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
-        let mut stored = Stored { record, inventory, external, images, resource_version, uid };
+        let mut stored = Stored { record, inventory, external, pod_files, images, resource_version, uid };
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
             release: plan.release.clone(),
@@ -202,6 +205,7 @@ impl Cluster {
     /// Asks whether RBAC allows every write to come, so that what it forbids is found before the first.
     pub(crate) async fn preflight(
         &self,
+        plan: &Plan,
         targets: &[Target],
         needs: &[Need],
         gone: &[Entry],
@@ -227,6 +231,9 @@ impl Cluster {
             for verb in verbs {
                 wanted.insert((target.kind.clone(), target.object.namespace.clone(), verb));
             }
+        }
+        for (_, step) in plan.outline.pod_files() {
+            wanted.extend(rights_in_pods(&step.namespace));
         }
         for entry in gone.iter().filter(|entry| entry.on_uninstall == OnUninstall::Delete) {
             if let Some(kind) = self.kind_of(&entry.object).await? {
@@ -387,6 +394,10 @@ impl Apply<'_> {
     pub async fn skip(&mut self, index: usize) {
         let Some(stage) = self.plan.outline.stages.get(index) else { return };
         (self.events)(Event::StageSkipped { stage: stage.name.clone() });
+        // An operation may have a stage of the same name, and says nothing of files in pods.
+        if !self.operation {
+            self.skip_pod_files(&stage.name);
+        }
         for position in 0..self.targets.len() {
             let target = &self.targets[position];
             if target.stage != index || self.live.contains_key(&target.id()) {

@@ -275,6 +275,14 @@ impl Cluster {
         &self.0.home
     }
 
+    pub(crate) fn client(&self) -> kube::Client {
+        self.0.client.clone()
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.0.limiter
+    }
+
     /// The server's clock.
     pub(crate) fn now(&self) -> Timestamp {
         let skew = jiff::SignedDuration::from_secs(self.0.skew.load(Ordering::Relaxed));
@@ -648,7 +656,7 @@ fn failure(error: kube::Error) -> Failure {
 }
 
 /// What really happened: the outer errors of an HTTP client only name its layers.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;

@@ -7,7 +7,7 @@ use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
-use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase};
+use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, PodFileChange};
 use crate::resolve::{Desired, Id, Target, id, resolve};
 use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -31,6 +31,8 @@ pub struct Comparison {
     /// What the inventory has and the plan no longer does.
     pub(crate) gone: Vec<Entry>,
     pub(crate) not_owned: Vec<(ObjectRef, String)>,
+    /// What is in running pods, file by file.
+    pub(crate) pod_files: Vec<PodFileChange>,
     /// Those of them that another release has: no word of the operator to this release takes them from it.
     pub(crate) others: HashSet<Id>,
 }
@@ -58,7 +60,8 @@ impl Comparison {
             stored.record.phase == Phase::Deployed && stored.record.digest == self.digest
         });
         let idle = |need: &Need| matches!(need, Need::Keep | Need::Nothing | Need::Skipped | Need::Use);
-        settled && self.gone.is_empty() && self.needs.iter().all(idle)
+        let still = |change: &PodFileChange| matches!(change.action, Action::Keep | Action::Unchanged);
+        settled && self.gone.is_empty() && self.needs.iter().all(idle) && self.pod_files.iter().all(still)
     }
 
     /// Each object of the plan, in order, and those that it no longer has, with what an apply would do.
@@ -94,7 +97,10 @@ impl Comparison {
     /// `done_when` again.
     pub fn skipped_stages(&self) -> Vec<&str> {
         let skipped = self.targets.iter().zip(&self.needs).filter(|(_, need)| **need == Need::Skipped);
+        let files = self.stored.iter().flat_map(|stored| &stored.pod_files).filter(|entry| entry.skipped);
         let mut names: Vec<&str> = skipped.map(|(target, _)| target.stage_name.as_str()).collect();
+        names.extend(files.map(|entry| entry.stage.as_str()));
+        names.sort_unstable();
         names.dedup();
         names
     }
@@ -130,13 +136,23 @@ impl Cluster {
     /// not there by label. Nothing is written.
     ///
     /// # Errors
-    /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`], [`Error::Unsupported`],
+    /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`],
     /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
     pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
-        let comparison = self.look(plan, values).await?;
-        let missing = comparison.1.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect();
-        Error::several(missing)?;
-        Ok(comparison.0)
+        let mut comparison = self.compare_objects(plan, values).await?;
+        let old = comparison.stored.as_ref().map_or(&[][..], |stored| &stored.pod_files);
+        comparison.pod_files = self.look_into_pods(plan, old).await?;
+        Ok(comparison)
+    }
+
+    /// The same without a look into pods, for the plan of an operation: it leaves the release's files there alone.
+    ///
+    /// # Errors
+    /// As [`Cluster::compare`].
+    pub async fn compare_objects(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
+        let (comparison, lacking) = self.look(plan, values).await?;
+        Error::several(lacking.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect())?;
+        Ok(comparison)
     }
 
     /// The comparison, and the Secrets that cannot be made.
@@ -182,6 +198,7 @@ impl Cluster {
             live,
             gone,
             not_owned: Vec::new(),
+            pod_files: Vec::new(),
             others: HashSet::new(),
         };
         self.look_around(&mut comparison, &applyset).await?;

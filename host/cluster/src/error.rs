@@ -219,6 +219,38 @@ pub enum Error {
         /// The input.
         input: String,
     },
+    /// Files are wanted in a container that does not run.
+    #[error(
+        "{container} is not running ({why}), and files are wanted in it; `kubectl describe pod` says more. Run this again \
+         when it runs"
+    )]
+    PodNotRunning {
+        /// The container and its pod.
+        container: String,
+        /// What the server says of it.
+        why: String,
+    },
+    /// No program could be run in a container.
+    #[error(
+        "nothing can be run in {container}: {message}. Files can only be written into a container that has `sh` and the \
+         usual programs of POSIX; have the plugin name such a container, or mount the files instead"
+    )]
+    NoShell {
+        /// The container and its pod.
+        container: String,
+        /// What the node said.
+        message: String,
+    },
+    /// A file in a container could not be looked at or written.
+    #[error("{container}: {path}: {message}")]
+    PodFile {
+        /// The container and its pod.
+        container: String,
+        /// The file.
+        path: String,
+        /// What the container's programs said.
+        message: String,
+    },
     /// A plan asks for something that this host cannot do.
     #[error("{what}: this host cannot {cannot} yet")]
     Unsupported {
@@ -290,6 +322,9 @@ impl Error {
             Self::NotReady { .. } => "not-ready",
             Self::NotGone { .. } => "not-gone",
             Self::MissingInput { .. } => "missing-input",
+            Self::PodNotRunning { .. } => "pod-not-running",
+            Self::NoShell { .. } => "no-shell",
+            Self::PodFile { .. } => "pod-file",
             Self::Unsupported { .. } => "unsupported",
             Self::Corrupt { .. } => "corrupt",
             Self::Api { .. } => "api",

@@ -1,4 +1,4 @@
-use crate::Action;
+use crate::{Action, PodFileChange};
 use std::time::Duration;
 use thinkube_plan::ObjectRef;
 
@@ -72,6 +72,8 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// Something was done to a file in a pod, or was found needless; or there is no pod.
+    PodFile(PodFileChange),
     /// The server was asked and is asked again.
     Retrying {
         /// What was asked.

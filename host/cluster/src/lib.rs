@@ -15,6 +15,7 @@ mod compose;
 mod dry_run;
 mod error;
 mod event;
+mod exec;
 mod fields;
 mod kind;
 mod kstatus;
@@ -24,6 +25,7 @@ mod login;
 mod normalise;
 mod observe;
 mod operation;
+mod pod_files;
 mod release;
 mod remove;
 mod resolve;
@@ -41,5 +43,8 @@ pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
 pub use operation::Operating;
-pub use release::{Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, Release};
+pub use release::{
+    Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
+    Release,
+};
 pub use uninstall::{UninstallOptions, Uninstalled};

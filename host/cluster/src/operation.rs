@@ -100,7 +100,7 @@ impl Cluster {
             }
         }
         let going: Vec<Entry> = passing(&superset(&stored, &targets, &needs, &planned), &planned);
-        self.preflight(&targets, &needs, &going).await?;
+        self.preflight(operation.plan, &targets, &needs, &going).await?;
         let claim = claim(self, release, options.claim, Some(&stored), events).await?;
         let began = self.began(operation, stored, &targets, &needs, &planned, events).await;
         let stored = match began {
@@ -183,7 +183,7 @@ impl<'a> Apply<'a> {
         let stages = self.plan.outline.stages.len();
         if stages > 0 {
             let Comparison { targets, needs, live, .. } =
-                self.cluster.compare(operation.borrowed, &self.values).await?;
+                self.cluster.compare_objects(operation.borrowed, &self.values).await?;
             (self.targets, self.needs, self.live) = (targets, needs, live);
         }
         for stage in 0..stages {

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
-use thinkube_plan::{Digest, ExternalStep, FieldChange, ObjectRef, OnUninstall, Plan};
+use std::collections::BTreeMap;
+use thinkube_plan::{Digest, ExternalStep, FieldChange, ObjectRef, OnUninstall, Plan, PodLine};
 
 /// A release as the cluster records it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +26,9 @@ pub struct Release {
     /// Every resource outside the cluster that may exist.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<ExternalStep>,
+    /// Every file and line that may be in running pods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pod_files: Vec<PodFilesEntry>,
     /// What the images of its plan were built from, and where they are. They stay there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<BuiltImage>,
@@ -115,6 +119,54 @@ pub enum EntryPhase {
     Used,
     /// The plan no longer has it, and it is kept.
     Retained,
+}
+
+/// Files and lines that a release may have in running pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodFilesEntry {
+    /// The step's name.
+    pub step: String,
+    /// The stage that writes them.
+    pub stage: String,
+    /// The pods' namespace.
+    pub namespace: String,
+    /// Which pods.
+    pub label_selector: String,
+    /// None: the first container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The digests of the contents that a file may have from the release, by its path, the latest first.
+    pub files: BTreeMap<String, Vec<Digest>>,
+    /// Lines in files of others.
+    pub lines: Vec<PodLine>,
+    /// Its stage was found done, so nothing was written.
+    #[serde(default)]
+    pub skipped: bool,
+}
+
+/// What an apply would do, or did, to a file in a pod or to a line of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodFileChange {
+    /// The step's name.
+    pub step: String,
+    /// The stage.
+    pub stage: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod; none where no pod has the labels.
+    pub pod: Option<String>,
+    /// The file; none where the pod could not be looked into.
+    pub path: Option<String>,
+    /// The line in the file, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    /// What would be done.
+    pub action: Action,
+    /// What else a person should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Two hashes that tell whether an object has to be written.

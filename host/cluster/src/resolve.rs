@@ -92,16 +92,12 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
     }
     let mut targets = Vec::new();
     for (index, stage) in plan.outline.stages.iter().enumerate() {
-        // What is no object is not the cluster's: images and external resources.
-        for step in stage.steps.iter().filter(|step| !matches!(step, Step::Image(_) | Step::External(_))) {
+        let no_object = |step: &&Step| matches!(step, Step::Image(_) | Step::External(_) | Step::PodFiles(_));
+        for step in stage.steps.iter().filter(|step| !no_object(step)) {
             let place = Place { stage: index, stage_name: &stage.name, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
-                Err(
-                    error @ (Error::Invalid { .. } | Error::NotServed { .. } | Error::Unsupported { .. }),
-                ) => {
-                    errors.push(error);
-                }
+                Err(error @ (Error::Invalid { .. } | Error::NotServed { .. })) => errors.push(error),
                 Err(error) => return Err(error),
             }
         }
@@ -122,12 +118,6 @@ impl Place<'_> {
         own_kinds: &HashMap<TypeMeta, Kind>,
         applyset: &str,
     ) -> Result<Target, Error> {
-        if let Step::PodFiles(_) = self.step {
-            return Err(Error::Unsupported {
-                what: format!("stage {}, {}", self.stage_name, self.step.title()),
-                cannot: "write files in pods".into(),
-            });
-        }
         let named = match self.step {
             Step::Restart(workload) => Some(workload.clone()),
             step => step.target(),

@@ -6,7 +6,7 @@ use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::event::quiet;
 use crate::kind::{Kind, array};
-use crate::release::{BuiltImage, Entry, Phase, Release};
+use crate::release::{BuiltImage, Entry, Phase, PodFilesEntry, Release};
 use crate::{Error, Events, applyset};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +27,7 @@ const RELEASE: &str = "thinkube.org/release";
 const REVISION_OF: &str = "thinkube.org/revision-of";
 const REVISION: &str = "thinkube.org/revision";
 const EXTERNAL: &str = "external.json";
+const POD_FILES: &str = "pod-files.json";
 const IMAGES: &str = "images.json";
 
 /// The parent without the inventory.
@@ -54,6 +55,8 @@ pub(crate) struct Stored {
     pub(crate) inventory: Vec<Entry>,
     /// Every resource outside the cluster that may exist: what it takes to find and remove it, and no secret.
     pub(crate) external: Vec<ExternalStep>,
+    /// Every file and line that may be in running pods.
+    pub(crate) pod_files: Vec<PodFilesEntry>,
     pub(crate) images: Vec<BuiltImage>,
     pub(crate) resource_version: String,
     pub(crate) uid: String,
@@ -229,6 +232,9 @@ impl Cluster {
         if !stored.external.is_empty() {
             body["data"][EXTERNAL] = json!(json!(stored.external).to_string());
         }
+        if !stored.pod_files.is_empty() {
+            body["data"][POD_FILES] = json!(json!(stored.pod_files).to_string());
+        }
         if !stored.images.is_empty() {
             body["data"][IMAGES] = json!(json!(stored.images).to_string());
         }
@@ -254,7 +260,7 @@ impl Cluster {
     }
 
     pub(crate) fn released(&self, stored: Stored, plan: Plan) -> Release {
-        let Stored { record, inventory, external, images, .. } = stored;
+        let Stored { record, inventory, external, pod_files, images, .. } = stored;
         Release {
             applyset_id: self.applyset_id(&record.name),
             name: record.name,
@@ -266,6 +272,7 @@ impl Cluster {
             digest: record.digest,
             inventory,
             external,
+            pod_files,
             images,
             updated: record.updated,
         }
@@ -321,11 +328,13 @@ fn read(release: &str, parent: &Value) -> Result<Stored, Error> {
         serde_json::from_slice(&inventory).map_err(|error| corrupt("inventory", error.to_string()))?;
     let external = parent["data"][EXTERNAL].as_str().map_or(Ok(Vec::new()), serde_json::from_str);
     let external = external.map_err(|error| corrupt(EXTERNAL, error.to_string()))?;
+    let pod_files = parent["data"][POD_FILES].as_str().map_or(Ok(Vec::new()), serde_json::from_str);
+    let pod_files = pod_files.map_err(|error| corrupt(POD_FILES, error.to_string()))?;
     let images = parent["data"][IMAGES].as_str().map_or(Ok(Vec::new()), serde_json::from_str);
     let images = images.map_err(|error| corrupt(IMAGES, error.to_string()))?;
     let meta = |field: &str| parent["metadata"][field].as_str().unwrap_or_default().to_owned();
     let (resource_version, uid) = (meta("resourceVersion"), meta("uid"));
-    Ok(Stored { record, inventory, external, images, resource_version, uid })
+    Ok(Stored { record, inventory, external, pod_files, images, resource_version, uid })
 }
 
 /// Makes the home namespace if it is missing.

@@ -6,9 +6,10 @@ use crate::classify::Class;
 use crate::client::{Ask, Cluster};
 use crate::compare::check_release;
 use crate::event::{Event, Events};
+use crate::exec::rights_in_pods;
 use crate::kind::{Kind, array};
 use crate::lease::{claim, is_there};
-use crate::release::{Entry, EntryPhase, Phase, Release};
+use crate::release::{Entry, EntryPhase, Phase, PodFileChange, Release};
 use crate::remove::Removed;
 use crate::resolve::id;
 use crate::state::{Stored, parent_name};
@@ -34,6 +35,9 @@ pub struct Uninstalled {
     pub deleted: Vec<ObjectRef>,
     /// What stays, each with the reason.
     pub kept: Vec<(ObjectRef, String)>,
+    /// What was taken out of running pods, and what stays there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pod_files: Vec<PodFileChange>,
 }
 
 const CLAIM: Duration = Duration::from_secs(30);
@@ -155,6 +159,9 @@ impl Cluster {
                 wanted.insert((kind.clone(), Some(self.home().to_owned()), verb));
             }
         }
+        for entry in &stored.pod_files {
+            wanted.extend(rights_in_pods(&entry.namespace));
+        }
         for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
             // A Namespace may stay for other reasons; if it goes, the server says whether it may.
             if let Some(kind) = self.kind_of(&entry.object).await?.filter(|kind| !kind.is_namespace()) {
@@ -187,7 +194,9 @@ impl Cluster {
     ) -> Result<Uninstalled, Error> {
         let deadline = Instant::now() + options.timeout;
         let applyset = self.applyset_id(name);
-        let mut outcome = Uninstalled::default();
+        // Before the pods go, for what is in their volumes may stay.
+        let pod_files = self.take_out_all(&stored.pod_files, events).await?;
+        let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };
         let mut going: Vec<(Kind, Entry)> = Vec::new();
         for (entry, kind) in self.with_kinds(&stored.inventory).await? {
             // Its kind is gone, and so is it.
@@ -445,7 +454,7 @@ impl Apply<'_> {
                 self.forget(&entry.object);
             }
         }
-        Ok(())
+        self.prune_pod_files().await
     }
 
     fn forget(&mut self, object: &ObjectRef) {

@@ -309,6 +309,15 @@ pub enum Error {
     /// The home is no longer what was shown.
     #[error("nothing was done: the home has changed since it was looked at ({}). Run this again", .0.join(", "))]
     HomeMoved(Vec<String>),
+    /// A file is to be overwritten that nobody would overwrite.
+    #[error(
+        "there is nothing at {path:?} to be overwritten: name a file that was changed by hand or is not of this release, \
+         relative to the home"
+    )]
+    NothingToOverwrite {
+        /// What was named.
+        path: String,
+    },
     /// A folder for a build could not be made or used.
     #[error("the temporary folder for the build: {source}; TMPDIR says where it is made")]
     Workshop {
@@ -423,6 +432,36 @@ pub enum Error {
         /// Its last lines.
         lines: Vec<String>,
     },
+}
+
+impl Error {
+    /// A stable name for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoHome => "no-home",
+            Self::ForeignHome { .. } => "foreign-home",
+            Self::Home { .. } => "home",
+            Self::HomeBusy { .. } => "home-busy",
+            Self::HomeMoved(_) => "home-moved",
+            Self::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => "denied",
+            Self::HomeRefused(_) => "invalid-setup",
+            Self::NothingToOverwrite { .. } => "nothing-to-overwrite",
+            Self::Record { .. } | Self::RecordMalformed { .. } => "home-record",
+            Self::NoProgram { .. } => "no-program",
+            Self::NotRun { .. } | Self::TooSlow { .. } | Self::Flooded { .. } => "program",
+            Self::Python { .. } => "python",
+            Self::Git { .. } => "git",
+            Self::NoRevision { .. } => "no-revision",
+            Self::Source { .. } | Self::SourceMoved { .. } => "image-source",
+            Self::Build { .. } => "image-build",
+            Self::Push { .. } => "image-push",
+            Self::NoLogin { .. } => "registry-login",
+            Self::RegistryRefused { .. } | Self::NoRepository { .. } | Self::NoDeletion { .. } => {
+                "registry-refused"
+            }
+            _ => "external",
+        }
+    }
 }
 
 /// Each on a line of its own.

@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thinkube_plan::{Permission, PythonPackage, RelativePath, Setup, SetupFault, is_dns_label};
 
+/// Where records are, below the folder of the user's state.
+const RECORDS: &str = "thinkube-host/workstation";
+
 /// Where virtual environments are, below the home.
 const ENVIRONMENTS: &str = ".local/share/thinkube/venvs";
 
@@ -122,6 +125,38 @@ pub enum DiffLine {
     Skipped,
 }
 
+/// Something that a release has put into a home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HomeStatus {
+    /// Relative to the home.
+    pub path: String,
+    /// What it is.
+    pub what: HomeEntry,
+    /// How it is now.
+    pub state: HomeState,
+}
+
+/// How something is that a release has put into a home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum HomeState {
+    /// As the release has put it there.
+    InPlace,
+    /// A person has changed it since; an environment is not whole.
+    ChangedByHand,
+    /// It is not there any more.
+    Gone,
+    /// Something else is there.
+    InTheWay {
+        /// Where: the path itself, or a part of it.
+        at: String,
+        /// What.
+        what: Obstacle,
+    },
+}
+
 /// What was not done as the setup wants it, or stays behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,7 +237,15 @@ impl Home {
             |name: &str| std::env::var_os(name).filter(|value: &OsString| Path::new(value).is_absolute());
         let home = PathBuf::from(set("HOME").ok_or(Error::NoHome)?);
         let state = set("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from);
-        Self::open(&home, &state.join("thinkube-host/workstation"))
+        Self::open(&home, &state.join(RECORDS))
+    }
+
+    /// Another home than that of the user who runs this; records are below its `.local/state`.
+    ///
+    /// # Errors
+    /// See [`Home::open`].
+    pub fn at(path: &Path) -> Result<Self, Error> {
+        Self::open(path, &path.join(".local/state").join(RECORDS))
     }
 
     /// A home with the folder of its records.
@@ -222,6 +265,19 @@ impl Home {
         let mut reserved: Vec<RelativePath> = below(Path::new(ENVIRONMENTS)).into_iter().collect();
         reserved.extend([path, &real].iter().find_map(|home| below(state.strip_prefix(home).ok()?)));
         Ok(Self { root, path: real, state: state.to_owned(), reserved })
+    }
+
+    /// The home, by no symbolic link.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The releases that have something in it, by name.
+    ///
+    /// # Errors
+    /// [`Error::Record`] if the folder of the records cannot be read.
+    pub fn releases(&self) -> Result<Vec<String>, Error> {
+        record::names(&self.state)
     }
 
     /// One release's part of it, locked against other hosts. What one that was cut off has left is put right.
@@ -315,6 +371,59 @@ impl HomeRelease<'_> {
         !self.record.is_empty()
     }
 
+    /// What the last setup of the release was allowed here; none if it has nothing here.
+    pub fn granted(&self) -> Option<&[Permission]> {
+        self.is_installed().then_some(&self.record.granted)
+    }
+
+    /// Everything that the release has put here, as it is now.
+    ///
+    /// # Errors
+    /// [`Error::Home`] if the home cannot be looked at.
+    pub fn status(&self) -> Result<Vec<HomeStatus>, Error> {
+        let mut found = Vec::new();
+        let mut add = |path: &RelativePath, what, state| {
+            found.push(HomeStatus { path: path.to_string(), what, state });
+        };
+        for path in self.record.directories.keys() {
+            add(
+                path,
+                HomeEntry::Directory,
+                match self.home.look(path)? {
+                    Looked::Directory(..) => HomeState::InPlace,
+                    looked => otherwise(path, looked),
+                },
+            );
+        }
+        for (path, record) in &self.record.files {
+            add(
+                path,
+                HomeEntry::File,
+                match self.home.look(path)? {
+                    Looked::File(_, mark, _) if record.wrote(&mark) => HomeState::InPlace,
+                    Looked::File(..) => HomeState::ChangedByHand,
+                    looked => otherwise(path, looked),
+                },
+            );
+        }
+        if let Some(packages) = &self.record.python {
+            add(
+                &self.environment,
+                HomeEntry::Python,
+                match self.home.look(&self.environment)? {
+                    Looked::Directory(..)
+                        if self.python_environment().packages().as_ref() == Some(packages) =>
+                    {
+                        HomeState::InPlace
+                    }
+                    Looked::Directory(..) => HomeState::ChangedByHand,
+                    looked => otherwise(&self.environment, looked),
+                },
+            );
+        }
+        Ok(found)
+    }
+
     /// What [`apply`](Self::apply) would do. Nothing is changed. If anything of the setup is refused, there is nothing in
     /// the answer but [`HomeAction::Refused`].
     ///
@@ -338,8 +447,8 @@ impl HomeRelease<'_> {
     /// `overwrite` names it, and then a copy of it is kept; what is in the way never is.
     ///
     /// # Errors
-    /// [`Error::HomeRefused`]; [`Error::HomeMoved`] if the home is no longer what was shown; [`Error::Invalid`] if
-    /// `overwrite` names what is not to be overwritten; those of Python; and [`Error::Home`], after which the next apply
+    /// [`Error::HomeRefused`]; [`Error::HomeMoved`] if the home is no longer what was shown; [`Error::NothingToOverwrite`]
+    /// if `overwrite` names what is not to be overwritten; those of Python; and [`Error::Home`], after which the next apply
     /// or removal goes on.
     pub async fn apply(
         &mut self,
@@ -366,6 +475,10 @@ impl HomeRelease<'_> {
             return Err(Error::HomeMoved(moved));
         }
         named(overwrite, items.iter().filter(|item| item.is_persons()).map(|item| &item.path))?;
+        let here = |permission: &&Permission| {
+            matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
+        };
+        self.record.granted = granted.iter().filter(here).cloned().collect();
         self.intend(&items, &wanted, overwrite)?;
 
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };
@@ -538,7 +651,6 @@ impl HomeRelease<'_> {
 
     /// Puts everything on record that is about to be.
     fn intend(&mut self, items: &[Item], wanted: &Wanted, overwrite: &[String]) -> Result<(), Error> {
-        let before = self.record.clone();
         for Item { path, change } in items {
             match (change.what, &change.action) {
                 (HomeEntry::Directory, HomeAction::Create) => {
@@ -569,7 +681,7 @@ impl HomeRelease<'_> {
                 _ => {}
             }
         }
-        if self.record == before { Ok(()) } else { self.file.write(&self.record) }
+        self.file.write(&self.record)
     }
 
     fn directory(&mut self, item: &Item, work: &mut Work<'_>) -> Result<(), Error> {
@@ -772,6 +884,17 @@ impl HomeRelease<'_> {
     }
 }
 
+/// What it means that something else is where the release has put something.
+fn otherwise(path: &RelativePath, looked: Looked) -> HomeState {
+    let (at, what) = match looked {
+        Looked::Absent(_) => return HomeState::Gone,
+        Looked::File(..) => (path.clone(), Obstacle::File),
+        Looked::Directory(..) => (path.clone(), Obstacle::Directory),
+        Looked::Blocked(at, what) => (at, what),
+    };
+    HomeState::InTheWay { at: at.to_string(), what }
+}
+
 impl Item {
     /// It is somebody's work, and overwritten only on demand.
     fn is_persons(&self) -> bool {
@@ -818,12 +941,7 @@ fn named<'a>(overwrite: &[String], persons: impl Iterator<Item = &'a RelativePat
     let persons: BTreeSet<&str> = persons.map(RelativePath::as_str).collect();
     match overwrite.iter().find(|path| !persons.contains(path.as_str())) {
         None => Ok(()),
-        Some(path) => Err(Error::Invalid {
-            what: format!("{path:?}"),
-            message: "there is nothing there to be overwritten: name files that were changed by hand or are not of this \
-                      release, relative to the home"
-                .to_owned(),
-        }),
+        Some(path) => Err(Error::NothingToOverwrite { path: path.chars().take(200).collect() }),
     }
 }
 

@@ -22,8 +22,8 @@ pub use error::Error;
 pub use external::{Action, Outcome, Removed, Seen, State};
 pub use folder::Obstacle;
 pub use home::{
-    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease, Left,
-    LeftBecause,
+    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease,
+    HomeState, HomeStatus, Left, LeftBecause,
 };
 pub use http::{Http, HttpOptions};
 pub use image::{

@@ -4,7 +4,7 @@ use crate::images::{Builds, ImageChange};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, Release};
+use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, PodFileChange, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Step, Values};
 use thinkube_sandbox::Plugin;
@@ -48,6 +48,8 @@ pub struct Preview {
     pub external: Vec<ExternalChange>,
     /// In registries.
     pub images: Vec<ImageChange>,
+    /// In running pods.
+    pub pod_files: Vec<PodFileChange>,
 }
 
 impl Preview {
@@ -55,7 +57,9 @@ impl Preview {
     pub fn changes(&self) -> bool {
         let external = self.external.iter().map(|change| change.action);
         let images = self.images.iter().map(|change| change.action);
-        let mut actions = self.objects.iter().map(|change| change.action).chain(external).chain(images);
+        let files = self.pod_files.iter().map(|change| change.action);
+        let mut actions =
+            self.objects.iter().map(|change| change.action).chain(external).chain(images).chain(files);
         actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
     }
 }
@@ -71,13 +75,31 @@ pub async fn preview(
     release: Option<&Release>,
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
+    let mut preview = preview_outside_pods(cluster, plan, secrets, release, http).await?;
+    preview.pod_files = cluster.pod_files(plan).await?;
+    Ok(preview)
+}
+
+/// The same without files in running pods, of which an operation says nothing.
+pub(crate) async fn preview_outside_pods(
+    cluster: &Cluster,
+    plan: &Plan,
+    secrets: &SecretInputs,
+    release: Option<&Release>,
+    http: &HttpOptions,
+) -> Result<Preview, Error> {
     let builds = Builds::look(cluster, plan, http).await?;
     let http = elsewhere::http(&plan.granted, http)?;
     let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
     let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
-    Ok(Preview { objects, external: elsewhere.changes(on_record), images: builds.changes() })
+    Ok(Preview {
+        objects,
+        external: elsewhere.changes(on_record),
+        images: builds.changes(),
+        pod_files: Vec::new(),
+    })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
@@ -195,6 +217,9 @@ pub(crate) async fn stages(
         run.stage(index).await?;
         if request.wait {
             run.wait(index, request.timeout).await?;
+        }
+        run.pod_files(index, request.wait).await?;
+        if request.wait {
             asking
                 .demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
                 .await?;

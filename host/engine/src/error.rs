@@ -1,4 +1,4 @@
-use crate::{CheckOutcome, images};
+use crate::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Error as ClusterError;
 use thinkube_effects::Error as EffectError;
@@ -108,7 +108,7 @@ pub enum Error {
     ExternalNotOwned(Vec<(String, String)>),
     /// Something outside the cluster failed.
     #[error(transparent)]
-    Effect(#[from] thinkube_effects::Error),
+    Effect(#[from] EffectError),
     /// A preflight check was named that the plan does not have.
     #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
     NoPreflight {
@@ -191,19 +191,11 @@ impl Error {
                 ClusterError::NoRelease { .. }
                 | ClusterError::MissingInput { .. }
                 | ClusterError::Unfinished { .. },
-            ) => Class::Input,
-            Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Effect(
-                EffectError::NoInput { .. }
-                | EffectError::NoLogin { .. }
-                | EffectError::NoRevision { .. }
-                | EffectError::Source { .. },
             )
             | Self::NoLogin { .. } => Class::Input,
-            Self::Effect(EffectError::NotGranted { .. }) => Class::Refused,
-            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) | Self::Effect(_) => {
-                Class::Failure
-            }
+            Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
+            Self::Effect(error) => of_effect(error),
+            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
             | Self::NoOperation { .. }
@@ -245,7 +237,7 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
-            Self::Effect(error) => images::kind(error).unwrap_or("external"),
+            Self::Effect(error) => error.kind(),
             Self::NoLogin { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
@@ -254,6 +246,21 @@ impl Error {
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
         }
+    }
+}
+
+fn of_effect(error: &EffectError) -> Class {
+    match error {
+        EffectError::NoInput { .. }
+        | EffectError::NoHome
+        | EffectError::NothingToOverwrite { .. }
+        | EffectError::NoLogin { .. }
+        | EffectError::NoRevision { .. }
+        | EffectError::Source { .. } => Class::Input,
+        EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
+        EffectError::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
+        EffectError::HomeRefused(_) => Class::Plugin,
+        _ => Class::Failure,
     }
 }
 

@@ -5,8 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
-    Error as EffectError, HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState,
-    Images,
+    HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState, Images,
 };
 use thinkube_plan::{Digest, ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
 
@@ -267,23 +266,6 @@ fn changed(
         action,
         note: note.map(str::to_owned),
     }
-}
-
-/// A stable name for what can go wrong with an image; None for what others can suffer as well.
-pub(crate) fn kind(error: &EffectError) -> Option<&'static str> {
-    Some(match error {
-        EffectError::NoProgram { .. } => "no-program",
-        EffectError::Git { .. } => "git",
-        EffectError::NoRevision { .. } => "no-revision",
-        EffectError::Source { .. } | EffectError::SourceMoved { .. } => "image-source",
-        EffectError::Build { .. } => "image-build",
-        EffectError::Push { .. } => "image-push",
-        EffectError::NoLogin { .. } => "registry-login",
-        EffectError::RegistryRefused { .. }
-        | EffectError::NoRepository { .. }
-        | EffectError::NoDeletion { .. } => "registry-refused",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod planning;
 mod source;
 mod status;
 mod uninstall;
+mod workstation;
 
 pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
 pub use check::{CheckOutcome, Patience, check, failed};
@@ -33,12 +34,16 @@ pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
 pub use status::{ObjectStatus, release, status};
 pub use uninstall::{TakenBack, UninstallRequest, uninstall};
+pub use workstation::{PlannedSetup, SetupRequest, apply_setup, home, plan_setup, preview_setup};
 
 pub use thinkube_cluster::{
-    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase, Release,
-    UninstallOptions, Uninstalled,
+    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase,
+    PodFileChange, Release, UninstallOptions, Uninstalled,
 };
-pub use thinkube_effects::{HttpOptions, ImageEvent};
+pub use thinkube_effects::{
+    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeRelease, HomeState,
+    HomeStatus, HttpOptions, ImageEvent, Left, LeftBecause,
+};
 pub use thinkube_plan as model;
 pub use thinkube_plan::{SecretInputs, SecretText};
 pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};

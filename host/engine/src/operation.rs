@@ -1,6 +1,6 @@
 //! Operations: the same path as a release's own plan, for a plan that passes.
 
-use crate::apply::{Applied, ApplyRequest, Asking, Preview, preview, stages};
+use crate::apply::{Applied, ApplyRequest, Asking, Preview, preview_outside_pods, stages};
 use crate::check::{Asked, Patience};
 use crate::elsewhere::{self, Elsewhere};
 use crate::images::Builds;
@@ -99,7 +99,7 @@ pub async fn preview_operation(
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
     let outline = &planned.plan.outline;
-    let mut preview = preview(cluster, &planned.plan, secrets, None, http).await?;
+    let mut preview = preview_outside_pods(cluster, &planned.plan, secrets, None, http).await?;
     let given_back = borrowed(&release.plan.outline, outline);
     let restarted =
         |object: &ObjectRef| steps(outline).any(|step| matches!(step, Step::Restart(it) if it == object));
@@ -153,7 +153,7 @@ pub async fn operate(
         builds.ready(&request.shown)?;
         let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
         let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
-        let comparison = cluster.compare(plan, &elsewhere.values).await?;
+        let comparison = cluster.compare_objects(plan, &elsewhere.values).await?;
         Ok::<_, Error>((builds, elsewhere, comparison))
     })
     .await?;

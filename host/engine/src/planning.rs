@@ -65,16 +65,8 @@ pub struct Planned {
 /// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
 pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
     let PlanRequest { release, settings, grants, facts: source, kubernetes_version, installed } = request;
-    if !is_dns_label(&release) || release.len() > MAX_RELEASE_NAME {
-        return Err(Error::ReleaseName(release));
-    }
     let descriptor = &loaded.descriptor;
-    let unused = loaded.schema.unused(&settings);
-    let schema = Arc::clone(&loaded.schema);
-    let settings =
-        in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
-    let namespace = namespace(descriptor, &release, &settings)?;
-    let requested = descriptor.requests(&settings);
+    let Settled { namespace, settings, requested, unused } = settle(loaded, &release, settings).await?;
     let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
 
     let mut context =
@@ -112,6 +104,30 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         return Err(Error::Denied(denials));
     }
     Ok(Planned { digest: plan.digest(), plan, facts, unused, log })
+}
+
+/// What is known before a plugin is asked.
+pub(crate) struct Settled {
+    pub(crate) namespace: String,
+    /// With the defaults filled in.
+    pub(crate) settings: Value,
+    /// What the plugin asks for with these settings.
+    pub(crate) requested: Vec<Permission>,
+    pub(crate) unused: Vec<Unused>,
+}
+
+/// Judges the release's name and the settings.
+pub(crate) async fn settle(loaded: &Loaded, release: &str, settings: Value) -> Result<Settled, Error> {
+    if !is_dns_label(release) || release.len() > MAX_RELEASE_NAME {
+        return Err(Error::ReleaseName(release.to_owned()));
+    }
+    let unused = loaded.schema.unused(&settings);
+    let schema = Arc::clone(&loaded.schema);
+    let settings =
+        in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
+    let namespace = namespace(&loaded.descriptor, release, &settings)?;
+    let requested = loaded.descriptor.requests(&settings);
+    Ok(Settled { namespace, settings, requested, unused })
 }
 
 /// Asks for a plan, and again with the facts that it takes.

@@ -16,6 +16,7 @@ mod object;
 mod operation;
 mod path;
 mod plan;
+mod pod_files;
 mod rules;
 mod secret;
 mod text;

@@ -53,6 +53,17 @@ impl Outline {
             _ => None,
         })
     }
+
+    /// Every step that wants files in running pods, with the number of its stage.
+    pub fn pod_files(&self) -> impl Iterator<Item = (usize, &PodFilesStep)> {
+        let stages = self.stages.iter().enumerate();
+        stages.flat_map(|(number, stage)| stage.steps.iter().map(move |step| (number, step))).filter_map(
+            |(number, step)| match step {
+                Step::PodFiles(step) => Some((number, step)),
+                _ => None,
+            },
+        )
+    }
 }
 
 fn named<'a>(name: &'a str, checks: &'a [Check]) -> impl Iterator<Item = (&'a str, &'a Check)> {
@@ -158,7 +169,8 @@ impl Step {
                 *on_uninstall
             }
             Self::External(step) => step.on_uninstall,
-            Self::Image(_) | Self::PodFiles(_) | Self::Restart(_) => OnUninstall::Retain,
+            Self::PodFiles(_) => OnUninstall::Delete,
+            Self::Image(_) | Self::Restart(_) => OnUninstall::Retain,
         }
     }
 

@@ -213,7 +213,15 @@ impl Rules<'_> {
                     self.outputs.insert(at, output.secret);
                 }
             }
-            Step::PodFiles(_) => {}
+            Step::PodFiles(_) if self.operation => {
+                let message = "an operation writes no files in pods: those are part of the release's plan";
+                self.fault(stage, &title, "", message.into());
+            }
+            Step::PodFiles(files) => {
+                for fault in files.faults() {
+                    self.fault(stage, &title, "", fault);
+                }
+            }
             Step::Restart(_) if !self.operation => {
                 let message = "only an operation restarts a workload: every apply of a release would";
                 self.fault(stage, &title, "", message.into());
@@ -464,6 +472,16 @@ mod tests {
         let mut outline = outline(vec![]);
         outline.stages[0].name = "tests".into();
         assert_eq!(messages(&outline).len(), 1);
+    }
+
+    #[test]
+    fn files_in_pods_are_for_the_plan_of_a_release_alone() {
+        let step = json!({"podFiles": {"name": "conf", "namespace": "b", "labelSelector": "app=a",
+            "files": [], "lines": [{"path": "/rc", "text": "a"}]}});
+        let outline = outline(vec![serde_json::from_value(step).expect("a step")]);
+        assert_eq!(messages(&outline), [""; 0]);
+        let faults = check_operation(&outline, &[], false);
+        assert!(faults[0].to_string().contains("an operation writes no files in pods"), "{faults:?}");
     }
 
     #[test]

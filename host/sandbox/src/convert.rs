@@ -3,9 +3,7 @@
 
 use crate::error::Quota;
 use crate::limits::Limits;
-use crate::wit::checks::exports::thinkube::plugin::checks;
-use crate::wit::operations::exports::thinkube::plugin::operations;
-use crate::wit::{lifecycle, plan as wire, types};
+use crate::wit::{checks, lifecycle, operations, plan as wire, types, workstation};
 use serde::Serialize;
 use serde_json::Value;
 use std::io;
@@ -73,11 +71,7 @@ pub(crate) fn outcome(
             let outline = Reader::new(limits).outline(plan)?;
             Ok(plan::Outcome::Plan(bounded(outline, limits)?))
         }
-        Err(problem) => {
-            let problem = plan::Problem::from(problem);
-            within(problem.to_string().len(), limits.result_bytes, Quota::ResultBytes)?;
-            Err(problem)
-        }
+        Err(problem) => Err(bounded_problem(problem, limits)?),
     })
 }
 
@@ -99,6 +93,23 @@ pub(crate) fn verdict(from: checks::Verdict, limits: &Limits) -> Read<plan::Verd
         checks::Status::Unknown => plan::Status::Unknown,
     };
     bounded(plan::Verdict { status, message, remedy }, limits)
+}
+
+pub(crate) fn setup(
+    from: Result<workstation::Setup, types::Problem>,
+    limits: &Limits,
+) -> Read<Result<plan::Setup, plan::Problem>> {
+    let setup = match from {
+        Ok(setup) => Ok(bounded(plan::Setup::from(setup), limits)?),
+        Err(problem) => Err(bounded_problem(problem, limits)?),
+    };
+    Ok(setup)
+}
+
+fn bounded_problem(from: types::Problem, limits: &Limits) -> Read<plan::Problem> {
+    let problem = plan::Problem::from(from);
+    within(problem.to_string().len(), limits.result_bytes, Quota::ResultBytes)?;
+    Ok(problem)
 }
 
 impl<'a> Reader<'a> {
@@ -288,6 +299,9 @@ records! {
     }
     wire::PodFile => plan::PodFile { path, mode, content }
     wire::PodLine => plan::PodLine { path, text }
+    workstation::Setup => plan::Setup { directories: all, files: all, python_packages }
+    workstation::HomeDirectory => plan::HomeDirectory { path, mode }
+    workstation::HomeFile => plan::HomeFile { path, mode, content }
     wire::Check => plan::Check {
         name, title, probe: into, expect: into, timeout_seconds, severity: into, remedy,
     }

@@ -130,7 +130,7 @@ impl State {
             table: &mut state.table,
         })?;
         linker.allow_shadowing(false);
-        crate::wit::plugin::Plugin::add_to_linker::<Self, wasmtime::component::HasSelf<Self>>(
+        crate::wit::plugin::Everything::add_to_linker::<Self, wasmtime::component::HasSelf<Self>>(
             &mut linker,
             |state| state,
         )?;

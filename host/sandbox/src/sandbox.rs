@@ -5,9 +5,7 @@ use crate::error::{Error, Quota, TrapKind};
 use crate::guest::{Breach, LogLine, Seed, State};
 use crate::limits::Limits;
 use crate::text;
-use crate::wit::checks::{Evaluates, EvaluatesIndices};
-use crate::wit::operations::{Operates, OperatesIndices};
-use crate::wit::plugin::{Plugin as Lifecycle, PluginIndices};
+use crate::wit::{checks, lifecycle, operations, workstation};
 use crate::world::{self, World};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,7 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thinkube_plan::{Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Verdict};
+use thinkube_plan::{Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Setup, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
@@ -130,13 +128,17 @@ impl Sandbox {
         let world = World::of(&self.0.engine, &component)?;
         let unlinked = |error: wasmtime::Error| world::does_not_link(&error);
         let pre = self.0.linker.instantiate_pre(&component).map_err(unlinked)?;
-        let lifecycle = PluginIndices::new(&pre).map_err(unlinked)?;
+        let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(unlinked)?;
         let checks = match world.offers.contains(&Offer::Checks) {
-            true => Some(EvaluatesIndices::new(&pre).map_err(unlinked)?),
+            true => Some(checks::GuestIndices::new(&pre).map_err(unlinked)?),
+            false => None,
+        };
+        let workstation = match world.offers.contains(&Offer::Workstation) {
+            true => Some(workstation::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
         let operations = match world.offers.contains(&Offer::Operations) {
-            true => Some(OperatesIndices::new(&pre).map_err(unlinked)?),
+            true => Some(operations::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
         Ok(Plugin(Arc::new(Loaded {
@@ -146,6 +148,7 @@ impl Sandbox {
             pre,
             lifecycle,
             checks,
+            workstation,
             operations,
             from_cache,
         })))
@@ -242,14 +245,15 @@ struct Loaded {
     digest: Digest,
     world: World,
     pre: InstancePre<State>,
-    lifecycle: PluginIndices,
-    checks: Option<EvaluatesIndices>,
-    operations: Option<OperatesIndices>,
+    lifecycle: lifecycle::GuestIndices,
+    checks: Option<checks::GuestIndices>,
+    workstation: Option<workstation::GuestIndices>,
+    operations: Option<operations::GuestIndices>,
     from_cache: bool,
 }
 
 impl Loaded {
-    fn operates(&self) -> Result<OperatesIndices, Error> {
+    fn operates(&self) -> Result<operations::GuestIndices, Error> {
         self.operations.clone().ok_or(Error::NotOffered { interface: "thinkube:plugin/operations" })
     }
 }
@@ -328,8 +332,7 @@ impl Plugin {
         let called = self
             .call(CALL, b"", |store, instance| {
                 async move {
-                    let plugin = load(&indices, store, &instance)?;
-                    let lifecycle = plugin.thinkube_plugin_lifecycle();
+                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     lifecycle.call_describe(store).await.map_err(Failure::Running)
                 }
                 .boxed()
@@ -350,8 +353,7 @@ impl Plugin {
         let called = self
             .call(CALL, &convert::context_bytes(context), |store, instance| {
                 async move {
-                    let plugin = load(&indices, store, &instance)?;
-                    let lifecycle = plugin.thinkube_plugin_lifecycle();
+                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     lifecycle.call_plan_release(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
@@ -374,14 +376,35 @@ impl Plugin {
         let called = self
             .call(CALL, &seed, |store, instance| {
                 async move {
-                    let plugin: Evaluates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    let checks = plugin.thinkube_plugin_checks();
+                    let checks = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     checks.call_evaluate(store, &input).await.map_err(Failure::Running)
                 }
                 .boxed()
             })
             .await?;
         self.read(CALL, called, convert::verdict)
+    }
+
+    /// Asks the plugin what it wants in a home. The inner error is the plugin's own: it understood and cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::NotOffered`] if it does not export `workstation`, or any failure of a call: see [`Error`].
+    pub async fn setup(&self, context: &Context) -> Result<Called<Result<Setup, Problem>>, Error> {
+        const CALL: &str = "plan-workstation";
+        let Some(indices) = self.0.workstation.clone() else {
+            return Err(Error::NotOffered { interface: "thinkube:plugin/workstation" });
+        };
+        let input = convert::context(context);
+        let called = self
+            .call(CALL, &convert::context_bytes(context), |store, instance| {
+                async move {
+                    let workstation = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
+                    workstation.call_plan_workstation(store, &input).await.map_err(Failure::Running)
+                }
+                .boxed()
+            })
+            .await?;
+        self.read(CALL, called, convert::setup)
     }
 
     /// Asks the plugin which operations there are.
@@ -394,8 +417,7 @@ impl Plugin {
         let called = self
             .call(CALL, b"", |store, instance| {
                 async move {
-                    let plugin: Operates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    let operations = plugin.thinkube_plugin_operations();
+                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     operations.call_operations(store).await.map_err(Failure::Running)
                 }
                 .boxed()
@@ -422,8 +444,7 @@ impl Plugin {
         let called = self
             .call(CALL, &seed, |store, instance| {
                 async move {
-                    let plugin: Operates = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    let operations = plugin.thinkube_plugin_operations();
+                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
                     let called = operations.call_plan_operation(store, &name, &text, &input);
                     called.await.map_err(Failure::Running)
                 }
@@ -503,14 +524,6 @@ async fn guarded<T>(limit: Duration, call: impl Future<Output = T>) -> Result<Op
         Ok(ended) => Ok(ended.ok()),
         Err(panic) => Err(panic_text(&*panic)),
     }
-}
-
-fn load(
-    indices: &PluginIndices,
-    store: &mut Store<State>,
-    instance: &Instance,
-) -> Result<Lifecycle, Failure> {
-    indices.load(store, instance).map_err(Failure::Unfit)
 }
 
 /// Tells a failure from its type.

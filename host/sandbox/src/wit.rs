@@ -1,48 +1,23 @@
 //! What `bindgen!` makes of the contract.
 
-/// The world that every plugin has.
+/// Everything that a plugin may export. What one does export is loaded interface by interface.
 pub(crate) mod plugin {
     wasmtime::component::bindgen!({
         path: "../../wit/0.1.0",
-        world: "thinkube:plugin/plugin",
+        inline: "
+            package thinkube:host;
+            world everything {
+                include thinkube:plugin/plugin@0.1.0;
+                export thinkube:plugin/checks@0.1.0;
+                export thinkube:plugin/workstation@0.1.0;
+                export thinkube:plugin/operations@0.1.0;
+            }
+        ",
+        world: "thinkube:host/everything",
         imports: { default: async | trappable },
         exports: { default: async },
     });
 }
 
-/// The optional `checks`.
-pub(crate) mod checks {
-    wasmtime::component::bindgen!({
-        path: "../../wit/0.1.0",
-        inline: "
-            package thinkube:host;
-            world evaluates {
-                export thinkube:plugin/checks@0.1.0;
-            }
-        ",
-        world: "thinkube:host/evaluates",
-        exports: { default: async },
-    });
-}
-
-/// The optional `operations`, with the types of the world that every plugin has.
-pub(crate) mod operations {
-    wasmtime::component::bindgen!({
-        path: "../../wit/0.1.0",
-        inline: "
-            package thinkube:host;
-            world operates {
-                export thinkube:plugin/operations@0.1.0;
-            }
-        ",
-        world: "thinkube:host/operates",
-        exports: { default: async },
-        with: {
-            "thinkube:plugin/types": crate::wit::plugin::thinkube::plugin::types,
-            "thinkube:plugin/plan": crate::wit::plugin::thinkube::plugin::plan,
-        },
-    });
-}
-
-pub(crate) use plugin::exports::thinkube::plugin::lifecycle;
+pub(crate) use plugin::exports::thinkube::plugin::{checks, lifecycle, operations, workstation};
 pub(crate) use plugin::thinkube::plugin::{log, plan, types};

@@ -3,6 +3,7 @@
 
 mod apply;
 mod cut;
+mod pod_files;
 mod reads;
 mod recovery;
 mod refusals;

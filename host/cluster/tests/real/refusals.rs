@@ -3,7 +3,7 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error};
-use thinkube_plan::{PodFilesStep, Step};
+use thinkube_plan::Step;
 
 async fn refused(options: Connect) -> Error {
     Cluster::connect(&options).await.err().expect("a refusal")
@@ -169,17 +169,6 @@ async fn a_plan_that_this_cluster_or_this_host_cannot_apply_changes_nothing() {
         matches!(&error, Error::NoNamespace { namespace, .. } if *namespace == bench.namespace),
         "{error}"
     );
-
-    let files = Step::PodFiles(PodFilesStep {
-        name: "files".into(),
-        namespace: bench.namespace.clone(),
-        label_selector: "a=b".into(),
-        container: None,
-        files: vec![],
-        lines: vec![],
-    });
-    let error = compare(vec![bench.namespace_step(), files]).await;
-    assert!(matches!(&error, Error::Unsupported { what, .. } if what.contains("stage one")), "{error}");
     assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
     bench.clean().await;
 }

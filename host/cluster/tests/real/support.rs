@@ -237,6 +237,10 @@ impl Bench {
                 Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
                 Err(error) => Err(error),
             };
+            let done = match done {
+                Ok(()) => apply.pod_files(stage, true).await,
+                Err(error) => Err(error),
+            };
             if let Err(error) = done {
                 apply.abandon(&error.to_string()).await;
                 return Err(error);

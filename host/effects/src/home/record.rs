@@ -7,13 +7,13 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
-use thinkube_plan::RelativePath;
+use thinkube_plan::{Permission, RelativePath, is_dns_label};
 
 const VERSION: u32 = 1;
 
@@ -34,6 +34,9 @@ pub(super) struct Record {
     pub(super) directories: BTreeMap<RelativePath, u32>,
     /// Those in its virtual environment. None: it has no environment.
     pub(super) python: Option<BTreeSet<String>>,
+    /// What its last setup was allowed in the home.
+    #[serde(default)]
+    pub(super) granted: Vec<Permission>,
 }
 
 /// A file that it wrote. A host that was cut off has left one of the two.
@@ -66,6 +69,7 @@ impl Record {
             files: BTreeMap::new(),
             directories: BTreeMap::new(),
             python: None,
+            granted: Vec::new(),
         }
     }
 
@@ -74,11 +78,31 @@ impl Record {
     }
 }
 
+/// The releases that have a record below `state`, by name.
+pub(super) fn names(state: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source: io::Error| Error::Record { path: state.to_owned(), source };
+    let mut names = Vec::new();
+    let entries = match fs::read_dir(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        // What is no record is somebody else's, or a record that was being written.
+        names.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+    }
+    names.retain(|name| is_dns_label(name));
+    names.sort();
+    Ok(names)
+}
+
 /// The record's file, for one host at a time.
 pub(super) struct RecordFile {
     folder: Folder,
     path: PathBuf,
     name: String,
+    /// As the file has it.
+    last: Record,
     /// Holds the lock until it is dropped.
     _lock: Folder,
 }
@@ -119,11 +143,14 @@ impl RecordFile {
             }
             _ => return Err(malformed("it is no text file".to_owned())),
         };
-        Ok((Self { folder, path, name, _lock: lock }, record))
+        Ok((Self { folder, path, name, last: record.clone(), _lock: lock }, record))
     }
 
-    /// Writes it down; an empty one is no file.
-    pub(super) fn write(&self, record: &Record) -> Result<(), Error> {
+    /// Writes it down unless it is there already; an empty one is no file.
+    pub(super) fn write(&mut self, record: &Record) -> Result<(), Error> {
+        if *record == self.last || record.is_empty() && self.last.is_empty() {
+            return Ok(());
+        }
         let written = if record.is_empty() {
             self.folder.unlink(&self.name)
         } else {
@@ -133,6 +160,8 @@ impl RecordFile {
             }
             text.and_then(|text| self.folder.write(&self.name, &text))
         };
-        written.map_err(|source| Error::Record { path: self.path.clone(), source })
+        written.map_err(|source| Error::Record { path: self.path.clone(), source })?;
+        self.last = record.clone();
+        Ok(())
     }
 }

@@ -1,14 +1,14 @@
 //! Files in a home, by a real kernel.
 
 use crate::support::{Place, action, file, files, granted, listing, not_tested};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use thinkube_effects::{DiffLine, Error, Home, HomeAction, LeftBecause, Obstacle};
+use thinkube_effects::{DiffLine, Error, Home, HomeAction, HomeState, LeftBecause, Obstacle};
 use thinkube_plan::{HomeDirectory, Permission, Setup};
 
 const FISH: &str = ".config/fish/conf.d/devpi.fish";
@@ -78,7 +78,7 @@ async fn a_second_apply_writes_nothing() {
     assert!(plan.iter().all(|change| change.action == HomeAction::Unchanged), "{plan:?}");
     let applied = place.apply(&devpi(), &[]).await.expect("it is done");
     assert!(!applied.changed && applied.left.is_empty());
-    assert_eq!(all()[..2], before[..2]);
+    assert_eq!(all(), before);
 }
 
 #[tokio::test]
@@ -137,6 +137,47 @@ async fn what_a_person_has_changed_stays_until_it_is_named_and_then_a_copy_stays
 }
 
 #[tokio::test]
+async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now() {
+    let place = Place::new();
+    let status = || {
+        let home = place.open();
+        let found = home.release("devpi").expect("a release").status().expect("it can be looked at");
+        found.into_iter().map(|found| (found.path, found.state)).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!((place.open().releases().expect("none"), status()), (vec![], BTreeMap::new()));
+    place.apply(&devpi(), &[]).await.expect("it is done");
+    assert!(status().len() >= 6 && status().values().all(|state| *state == HomeState::InPlace));
+    place.write(PIP, "mine\n");
+    fs::remove_file(place.home().join(FISH)).expect("ours");
+    fs::remove_dir_all(place.home().join("devpi-scripts")).expect("ours");
+    symlink(place.outside(), place.home().join("devpi-scripts")).expect("a link");
+    let in_the_way = HomeState::InTheWay { at: "devpi-scripts".into(), what: Obstacle::Link };
+    for (path, state) in [
+        (PIP, HomeState::ChangedByHand),
+        (FISH, HomeState::Gone),
+        (SCRIPT, in_the_way),
+        (".pip", HomeState::InPlace),
+    ] {
+        assert_eq!(status()[path], state, "{path}");
+    }
+    assert_eq!(place.open().releases().expect("one"), ["devpi"]);
+}
+
+#[tokio::test]
+async fn what_was_granted_is_on_record_as_long_as_there_is_something() {
+    let place = Place::new();
+    let granted = || {
+        let home = place.open();
+        home.release("devpi").expect("a release").granted().map(<[Permission]>::to_vec)
+    };
+    assert_eq!(granted(), None);
+    place.apply(&devpi(), &[]).await.expect("it is done");
+    assert_eq!(granted(), Some(crate::support::granted()));
+    assert_eq!(place.remove(&[]), []);
+    assert_eq!(granted(), None);
+}
+
+#[tokio::test]
 async fn a_mode_that_a_person_has_chosen_stays() {
     let place = Place::new();
     place.apply(&devpi(), &[]).await.expect("it is done");
@@ -175,7 +216,7 @@ async fn a_name_that_is_not_to_be_overwritten_is_refused_before_anything_is_done
     let place = Place::new();
     for wrong in [FISH, "elsewhere", "../outside/x"] {
         let error = place.apply(&devpi(), &[wrong]).await.expect_err("there is nothing to overwrite");
-        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+        assert!(matches!(error, Error::NothingToOverwrite { .. }), "{error}");
     }
     assert_eq!(place.all(), []);
 }

@@ -1,0 +1,260 @@
+//! `workstation`: what a plugin wants in a home. Needs no cluster.
+
+mod show;
+
+use crate::args::{Output, PlanInputs};
+use crate::commands::{Style, confirm};
+use crate::failure::Failure;
+use crate::{exit, inputs, out};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use thinkube_engine::model::{Grants, Permission};
+use thinkube_engine::{
+    Error, HomeAction, HomeChange, HomeRelease, Interrupted, LeftBecause, Loaded, PlannedSetup, SetupRequest,
+    unless_interrupted,
+};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what would be put into the home, file by file and line by line
+    Plan(PlanArgs),
+    /// Put it there; what a person has changed stays as it is
+    Apply(ApplyArgs),
+    /// Show what releases have put there, and what a person has changed since
+    Status(StatusArgs),
+    /// Take back what a release has put there; what a person has changed stays
+    Remove(RemoveArgs),
+}
+
+/// Which home.
+#[derive(Debug, Args)]
+pub(crate) struct HomeArgs {
+    /// Another home than your own; it must be yours
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+/// What a setup is made from.
+#[derive(Debug, Args)]
+pub(crate) struct SetupInputs {
+    #[command(flatten)]
+    inputs: PlanInputs,
+    /// Version of Kubernetes that the plugin is told
+    #[arg(long, value_name = "MAJOR.MINOR", default_value = "1.34", value_parser = crate::args::parse_version)]
+    kubernetes_version: String,
+    #[command(flatten)]
+    home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    setup: SetupInputs,
+    /// Answer with exit code 7 when an apply would change something
+    #[arg(long)]
+    exit_code: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    setup: SetupInputs,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Overwrite a file that was changed by hand or is not of this release; a copy of it stays beside it
+    #[arg(long, value_name = "PATH")]
+    overwrite: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Name of the release [default: all]
+    release: Option<String>,
+    #[command(flatten)]
+    home: HomeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Name of the release
+    release: String,
+    #[command(flatten)]
+    home: HomeArgs,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Remove a file too that was changed by hand; a copy of it stays beside it
+    #[arg(long, value_name = "PATH")]
+    overwrite: Vec<String>,
+}
+
+pub(crate) async fn run(
+    style: Style,
+    command: Command,
+    interrupted: &Interrupted,
+) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Plan(args) => unless_interrupted(interrupted, plan(style, args)).await,
+        // Ends by itself, so that it can say that the record tells how far it came.
+        Command::Apply(args) => apply(style, args, interrupted).await,
+        Command::Status(args) => unless_interrupted(interrupted, async { status(style, args) }).await,
+        Command::Remove(args) => unless_interrupted(interrupted, remove(style, args)).await,
+    }
+}
+
+async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
+    let PlanArgs { setup, exit_code } = args;
+    let home = thinkube_engine::home(setup.home.home.as_deref())?;
+    let loaded = inputs::load(&setup.inputs.plugin).await?;
+    let release = home.release(name(&setup, &loaded)).map_err(Error::from)?;
+    let planned = planned(style, &setup, &loaded, &release).await?;
+    let changes = thinkube_engine::preview_setup(&release, &planned)?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::plan(&loaded, &planned, home.path(), &changes)),
+        Output::Json => out::json(&show::plan_json(&planned, home.path(), &changes)),
+    }
+    Ok(if exit_code && changes.iter().any(is_done) {
+        ExitCode::from(exit::CHANGES)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
+    let ApplyArgs { setup, yes, overwrite } = args;
+    let overwrite = below(overwrite);
+    let home = thinkube_engine::home(setup.home.home.as_deref())?;
+    let loaded = unless_interrupted(interrupted, inputs::load(&setup.inputs.plugin)).await?;
+    let mut release = home.release(name(&setup, &loaded)).map_err(Error::from)?;
+    let (planned, changes) = unless_interrupted(interrupted, async {
+        let planned = planned(style, &setup, &loaded, &release).await?;
+        let changes = thinkube_engine::preview_setup(&release, &planned)?;
+        if !yes {
+            out::to_stderr(&show::plan(&loaded, &planned, home.path(), &changes));
+            if !overwrite.is_empty() || changes.iter().any(is_done) {
+                confirm(&format!("Do this in {}?", home.path().display())).await?;
+            }
+        }
+        Ok::<_, Failure>((planned, changes))
+    })
+    .await?;
+    let progress = style.progress();
+    let events = |event| progress.say(&show::event(&event));
+    let applied =
+        thinkube_engine::apply_setup(&mut release, &planned, &changes, &overwrite, interrupted, &events)
+            .await?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::applied(&planned.release, home.path(), &applied)),
+        Output::Json => out::json(&json!({
+            "home": home.path(), "release": planned.release, "changed": applied.changed, "left": applied.left,
+        })),
+    }
+    // What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
+    let persons = |why: &LeftBecause| matches!(why, LeftBecause::ChangedByHand | LeftBecause::KeptAs(_));
+    let wanted = |path: &str| changes.iter().any(|change| change.path == path && is_wanted(&change.action));
+    let missing = applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
+    Ok(if missing { exit::code(thinkube_engine::Class::Refused) } else { ExitCode::SUCCESS })
+}
+
+fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
+    let StatusArgs { release, home } = args;
+    let home = thinkube_engine::home(home.home.as_deref())?;
+    let names = match release {
+        Some(name) => vec![known(&home.releases().map_err(Error::from)?, name, home.path())?],
+        None => home.releases().map_err(Error::from)?,
+    };
+    let mut releases = Vec::new();
+    for name in names {
+        let found = home.release(&name).and_then(|release| release.status()).map_err(Error::from)?;
+        releases.push((name, found));
+    }
+    match style.output {
+        Output::Text => out::to_stdout(&show::status(home.path(), &releases)),
+        Output::Json => out::json(&show::status_json(home.path(), &releases)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn remove(style: Style, args: RemoveArgs) -> Result<ExitCode, Failure> {
+    let RemoveArgs { release: name, home, yes, overwrite } = args;
+    let home = thinkube_engine::home(home.home.as_deref())?;
+    let name = known(&home.releases().map_err(Error::from)?, name, home.path())?;
+    let mut release = home.release(&name).map_err(Error::from)?;
+    if !yes {
+        let found = release.status().map_err(Error::from)?;
+        out::to_stderr(&show::status(home.path(), &[(name.clone(), found)]));
+        confirm(&format!("Take this back from {}?", home.path().display())).await?;
+    }
+    let progress = style.progress();
+    let left = release
+        .remove(&below(overwrite), &|event| progress.say(&show::event(&event)))
+        .map_err(Error::from)?;
+    match style.output {
+        Output::Text => out::to_stdout(&show::removed(&name, home.path(), &left)),
+        Output::Json => out::json(&json!({ "home": home.path(), "release": name, "left": left })),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn name<'a>(setup: &'a SetupInputs, loaded: &'a Loaded) -> &'a str {
+    setup.inputs.release.as_deref().unwrap_or(&loaded.descriptor.name)
+}
+
+/// People write `~/a` or, with a shell that expands nothing after `=`, just that.
+fn below(paths: Vec<String>) -> Vec<String> {
+    paths.into_iter().map(|path| path.strip_prefix("~/").map_or(path.clone(), str::to_owned)).collect()
+}
+
+/// A release that must have something there.
+fn known(names: &[String], name: String, home: &Path) -> Result<String, Failure> {
+    if names.contains(&name) {
+        return Ok(name);
+    }
+    let there =
+        if names.is_empty() { "no release has".to_owned() } else { format!("{} has", names.join(", ")) };
+    Err(Failure::input(format!("release {name} has nothing in {}; {there}", home.display())))
+}
+
+/// Asks the plugin, with the grants of the last time unless the person says otherwise.
+async fn planned(
+    style: Style,
+    setup: &SetupInputs,
+    loaded: &Loaded,
+    release: &HomeRelease<'_>,
+) -> Result<PlannedSetup, Failure> {
+    let inputs = &setup.inputs;
+    let name = name(setup, loaded);
+    let held = release.granted().filter(|_| !inputs.grant_requested);
+    let held = held.map(|granted| Grants { permissions: granted.to_vec() });
+    let given = inputs::grants(inputs)?;
+    let said = given.is_some();
+    let request = SetupRequest {
+        release: name.to_owned(),
+        settings: inputs::settings(inputs, &loaded.schema)?,
+        grants: given.or(held),
+        kubernetes_version: setup.kubernetes_version.clone(),
+    };
+    let planned = thinkube_engine::plan_setup(loaded, request).await?;
+    style.said(&planned.log, &planned.unused);
+    if !said {
+        let of_homes = |permission: &&Permission| {
+            matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
+        };
+        let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
+        style.wider(name, &planned.granted, &requested);
+    }
+    Ok(planned)
+}
+
+/// Whether an apply would do it without being told to.
+fn is_done(change: &HomeChange) -> bool {
+    matches!(change.action, HomeAction::Create | HomeAction::Update { .. } | HomeAction::Remove)
+}
+
+/// Whether the setup has it.
+fn is_wanted(action: &HomeAction) -> bool {
+    !matches!(action, HomeAction::Remove | HomeAction::ChangedByHand { wanted: false })
+}

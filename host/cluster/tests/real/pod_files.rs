@@ -1,0 +1,219 @@
+//! Files in pods, with a real node.
+
+use crate::support::{Bench, Said, bench, secrets};
+use serde_json::{Value, json};
+use std::time::Duration;
+use thinkube_cluster::{Action, ApplyOptions, Error, PodFileChange};
+use thinkube_plan::{Plan, PodFile, PodFilesStep, PodLine, Step};
+
+const TEXT: &str = "/tmp/greeting/text";
+const RC: &str = "/tmp/profile";
+
+/// A corner with a node, and an image that has a shell.
+async fn shell() -> Option<(Bench, String)> {
+    let bench = bench().await?;
+    let running = thinkube_test_cluster::Cluster::attach("default").expect("its state can be read")?;
+    match running.toolbox_image() {
+        Some(image) if bench.has_node().await => Some((bench, image.to_owned())),
+        _ => None,
+    }
+}
+
+fn files(bench: &Bench, content: &str, lines: &[&str]) -> PodFilesStep {
+    PodFilesStep {
+        name: "greeting".into(),
+        namespace: bench.namespace.clone(),
+        label_selector: "app=shell".into(),
+        container: None,
+        files: vec![PodFile { path: TEXT.into(), mode: 0o640, content: content.into() }],
+        lines: lines.iter().map(|text| PodLine { path: RC.into(), text: (*text).into() }).collect(),
+    }
+}
+
+fn wants(bench: &Bench, content: &str, lines: &[&str]) -> Plan {
+    bench.plan(vec![("files", vec![Step::PodFiles(files(bench, content, lines))])])
+}
+
+/// A pod that is nobody's, so that it outlives an uninstall.
+async fn pod(bench: &Bench, name: &str, image: &str, command: Value) {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "shell"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [
+            {"name": "shell", "image": image, "imagePullPolicy": "IfNotPresent", "command": command}]}});
+    bench.make(&bench.core("pods", ""), pod).await;
+}
+
+async fn until_running(bench: &Bench, name: &str) {
+    for _ in 0..300 {
+        let pod = bench.get(&bench.core("pods", name)).await.unwrap_or_default();
+        if pod["status"]["containerStatuses"][0]["state"]["running"].is_object() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("pod {name} does not run");
+}
+
+async fn running(bench: &Bench, name: &str, image: &str) {
+    pod(bench, name, image, json!(["sleep", "86400"])).await;
+    until_running(bench, name).await;
+}
+
+/// What a program says in a pod; None if it fails.
+fn says(bench: &Bench, pod: &str, program: &[&str]) -> Option<String> {
+    let output = bench.kubectl(&[&["exec", "-n", &bench.namespace, pod, "--"], program].concat());
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+fn actions(changes: &[PodFileChange]) -> Vec<(&str, Action)> {
+    changes.iter().map(|change| (change.path.as_deref().unwrap_or("-"), change.action)).collect()
+}
+
+#[tokio::test]
+async fn files_and_lines_are_written_once_changed_and_taken_back() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    says(&bench, "a", &["sh", "-c", "printf theirs > /tmp/profile"]).unwrap();
+    let first = wants(&bench, "hello $(id)\n", &["export A='$(id)'"]);
+    let look = async |plan: &Plan| bench.cluster.pod_files(plan).await.unwrap();
+    assert_eq!(actions(&look(&first).await), [(TEXT, Action::Create), (RC, Action::Update)]);
+
+    let release = bench.apply(&first).await.unwrap().expect("it wrote");
+    assert_eq!(release.pod_files.len(), 1);
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello $(id)\n");
+    assert_eq!(says(&bench, "a", &["stat", "-c", "%a", TEXT]).unwrap(), "640\n");
+    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\nexport A='$(id)'\n");
+    assert!(bench.apply(&first).await.unwrap().is_none(), "a second apply writes nothing");
+
+    let second = wants(&bench, "good day\n", &[]);
+    assert_eq!(actions(&look(&second).await), [(TEXT, Action::Update), (RC, Action::Delete)]);
+    bench.apply(&second).await.unwrap().expect("it wrote");
+    assert_eq!(says(&bench, "a", &["cat", TEXT, RC]).unwrap(), "good day\ntheirs\n");
+
+    // A pod that was made anew gets its files by the next apply.
+    running(&bench, "b", &image).await;
+    assert_eq!(actions(&look(&second).await), [(TEXT, Action::Unchanged), (TEXT, Action::Create)]);
+    bench.apply(&second).await.unwrap().expect("it wrote");
+    assert_eq!(says(&bench, "b", &["cat", TEXT]).unwrap(), "good day\n");
+
+    let taken = bench.uninstall(false).await.unwrap();
+    assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Delete), (TEXT, Action::Delete)]);
+    assert_eq!(says(&bench, "a", &["ls", "/tmp/greeting"]).unwrap(), "");
+    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\n");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn what_was_there_or_was_changed_is_left_alone_and_nothing_goes_through_a_link() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    says(&bench, "a", &["sh", "-c", "mkdir /tmp/greeting && echo theirs > /tmp/greeting/text && ln -s /tmp/greeting/text /tmp/profile"])
+        .unwrap();
+    let plan = wants(&bench, "hello\n", &["line"]);
+    let changes = bench.cluster.pod_files(&plan).await.unwrap();
+    assert_eq!(actions(&changes), [(TEXT, Action::Keep), (RC, Action::Keep)]);
+    assert!(changes[1].note.as_deref().unwrap().contains("symbolic link"), "{changes:?}");
+    bench.apply(&plan).await.unwrap().expect("the release is recorded");
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "theirs\n");
+
+    says(&bench, "a", &["rm", RC, TEXT]).unwrap();
+    bench.apply(&plan).await.unwrap().expect("it wrote");
+    says(&bench, "a", &["sh", "-c", "echo mine > /tmp/greeting/text"]).unwrap();
+    let other = wants(&bench, "good day\n", &["line"]);
+    assert_eq!(
+        actions(&bench.cluster.pod_files(&other).await.unwrap()),
+        [(TEXT, Action::Keep), (RC, Action::Unchanged)]
+    );
+    let taken = bench.uninstall(false).await.unwrap();
+    assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Keep), (RC, Action::Delete)]);
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "mine\n");
+    assert_eq!(says(&bench, "a", &["cat", RC]), None, "nothing was left in it");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn no_pod_is_said_and_is_no_error() {
+    let Some(bench) = bench().await else { return };
+    let plan = bench.plan(vec![
+        ("base", vec![bench.namespace_step()]),
+        ("files", vec![Step::PodFiles(files(&bench, "hello\n", &[]))]),
+    ]);
+    let changes = bench.cluster.pod_files(&plan).await.unwrap();
+    assert_eq!((changes.len(), &changes[0].pod, changes[0].action), (1, &None, Action::Unchanged));
+    let said = Said::default();
+    bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap().expect("it wrote");
+    assert!(said.all().contains("has the labels app=shell"), "{}", said.all());
+    assert!(bench.apply(&plan).await.unwrap().is_none());
+    assert_eq!(bench.uninstall(false).await.unwrap().pod_files, []);
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_host_that_died_before_it_wrote_all_leaves_what_an_uninstall_takes_back() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    let (plan, values) = (wants(&bench, "hello\n", &["line"]), secrets());
+    let comparison = bench.compare(&plan).await.unwrap();
+    let options = ApplyOptions { claim: Duration::from_secs(2), ..ApplyOptions::default() };
+    let quiet = |_| ();
+    let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &quiet).await.unwrap();
+    apply.stage(0).await.unwrap();
+    apply.pod_files(0, true).await.unwrap();
+    drop(apply);
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let taken = bench.uninstall(false).await.unwrap();
+    assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Delete), (RC, Action::Delete)]);
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_container_without_a_shell_one_that_does_not_run_and_a_missing_right_are_told_apart() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    bench.make_namespace(&bench.home).await;
+    pod(&bench, "waits", "thinkube.test/library/nothing:1", json!(["sleep", "1"])).await;
+    let plan = wants(&bench, "hello\n", &[]);
+    let changes = bench.cluster.pod_files(&plan).await.unwrap();
+    assert!(changes[0].note.as_deref().unwrap().contains("not running"), "{changes:?}");
+    let (values, said) = (secrets(), Said::default());
+    let events = |event| said.push(event);
+    let comparison = bench.compare(&plan).await.unwrap();
+    let options = ApplyOptions::default();
+    let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &events).await.unwrap();
+    apply.pod_files(0, false).await.unwrap();
+    apply.finish().await.unwrap();
+    assert!(said.all().contains("nothing was written"), "{}", said.all());
+    bench.ask("DELETE", &bench.core("pods", "waits"), None).await.unwrap();
+
+    running(&bench, "a", &image).await;
+    let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]);
+    let limited = bench.limited(rules).await;
+    let error = limited.pod_files(&plan).await.unwrap_err();
+    let said = error.to_string();
+    assert!(
+        matches!(error, Error::Forbidden { .. }) && said.contains("the verb `get` on `pods/exec`"),
+        "{said}"
+    );
+
+    // What it has for a program is all that it has.
+    says(&bench, "a", &["rm", "/bin/sh"]).unwrap();
+    let error = bench.cluster.pod_files(&plan).await.unwrap_err();
+    assert!(matches!(error, Error::NoShell { .. }) && error.to_string().contains("`sh`"), "{error}");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_container_that_the_pod_does_not_have_is_an_error_of_the_plan() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    let step = PodFilesStep { container: Some("other".into()), ..files(&bench, "hello\n", &[]) };
+    let plan = bench.plan(vec![("files", vec![Step::PodFiles(step)])]);
+    let error = bench.cluster.pod_files(&plan).await.unwrap_err();
+    assert!(error.to_string().contains("no container `other`; it has shell"), "{error}");
+    bench.clean().await;
+}

@@ -1,0 +1,128 @@
+//! Files in pods, by the host's command line.
+
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+use tempfile::TempDir;
+use thinkube_e2e::{Run, command, finish, run, target};
+use thinkube_test_cluster::{Cluster, Corner, Part};
+
+const TEXT: &str = "/tmp/greeting/text";
+
+struct Release {
+    corner: Corner,
+    name: String,
+    folder: TempDir,
+}
+
+impl Release {
+    /// None where there is no node.
+    fn new() -> Option<Self> {
+        let corner = Cluster::with([Part::Node])?;
+        run(&["inspect", "tests/files-plugin"]).ends_with(0);
+        let name = format!("files-{}", corner.namespace());
+        let this = Self { corner, name, folder: tempfile::tempdir().expect("a folder") };
+        fs::write(this.grants(), this.permissions(true)).expect("writable");
+        Some(this)
+    }
+
+    fn grants(&self) -> std::path::PathBuf {
+        self.folder.path().join("grants.yaml")
+    }
+
+    fn permissions(&self, in_pods: bool) -> String {
+        let mut text = "permissions:\n  - emit: { apiVersion: v1, kind: Namespace, scope: ownNamespace }\n  - emit: { apiVersion: apps/v1, kind: Deployment, scope: ownNamespace }\n".to_owned();
+        if in_pods {
+            text.push_str(&format!("  - writePodFiles: {}\n", self.name));
+        }
+        text
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command
+            .env("KUBECONFIG", self.corner.cluster().kubeconfig())
+            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name));
+        command
+    }
+
+    fn with_plugin(&self, before: &str, after: &[&str]) -> Run {
+        let component = target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm");
+        let image = self.corner.cluster().toolbox_image().expect("the harness's own").to_owned();
+        let mut command = self.command(&[before]);
+        command.arg(component).args(["--release", &self.name, "--set", &format!("image={image}")]);
+        finish(command.arg("--grants").arg(self.grants()).args(after))
+    }
+
+    fn apply(&self, after: &[&str]) -> Run {
+        self.with_plugin("apply", &[&["--yes", "-o", "json"][..], after].concat())
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Run {
+        let mut kubectl = Command::new(self.corner.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+    }
+
+    fn in_pod(&self, program: &[&str]) -> Run {
+        self.kubectl(&[&["exec", "-n", &self.name, "deploy/shell", "--"], program].concat())
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
+            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+#[test]
+fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
+    let Some(release) = Release::new() else { return };
+    let line = ["--set", "line=export A='$(id)'"];
+    let applied = release.apply(&line).ends_with(0);
+    assert!(applied.stderr.contains(&format!("{TEXT} in pod")), "{}", applied.stderr);
+    assert_eq!(release.in_pod(&["cat", TEXT]).ends_with(0).stdout, "hello\n");
+    assert_eq!(release.in_pod(&["cat", "/tmp/profile"]).ends_with(0).stdout, "export A='$(id)'\n");
+    assert_eq!(release.apply(&line).ends_with(0).json()["changed"], false);
+
+    let plan =
+        release.with_plugin("plan", &["--cluster", "-o", "json", "--set", "greeting=good day"]).ends_with(0);
+    let changes = plan.json()["podFiles"].as_array().expect("a list").clone();
+    let actions: Vec<&Value> = changes.iter().map(|change| &change["action"]).collect();
+    assert_eq!(actions, ["update", "delete"], "{changes:?}");
+    let shown = release.with_plugin("plan", &["--cluster", "--set", "selector=app=none"]).ends_with(0).stdout;
+    assert!(shown.contains("has the labels app=none"), "{shown}");
+
+    let uninstalled = release.command(&["uninstall", &release.name, "--yes", "-o", "json"]);
+    let uninstalled = finish(&mut { uninstalled }).ends_with(0).json();
+    assert_eq!(uninstalled["podFiles"].as_array().expect("a list").len(), 2, "{uninstalled}");
+}
+
+#[test]
+fn an_operation_leaves_files_in_pods_alone() {
+    let Some(release) = Release::new() else { return };
+    release.apply(&[]).ends_with(0);
+    let run = |operation: &str, how: &str| {
+        let component = target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm");
+        let mut command = release.command(&["run", operation, "--release", &release.name, "--plugin"]);
+        finish(command.arg(component).args([how, "-o", "json"]))
+    };
+    let shown = run("pass-by", "--dry-run").ends_with(0).json();
+    assert_eq!(shown["podFiles"], serde_json::json!([]), "{shown}");
+    run("pass-by", "--yes").ends_with(0);
+    assert_eq!(release.in_pod(&["cat", TEXT]).ends_with(0).stdout, "hello\n");
+    assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false);
+    let error = run("write", "--yes").ends_with(5).error();
+    assert_eq!(error["error"]["kind"], "invalid-plan", "{error}");
+}
+
+#[test]
+fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything_is_done() {
+    let Some(release) = Release::new() else { return };
+    fs::write(release.grants(), release.permissions(false)).expect("writable");
+    let error = release.apply(&[]).ends_with(4).error();
+    assert_eq!(error["error"]["kind"], "denied", "{error}");
+    assert!(error["error"]["message"].as_str().expect("text").contains("write files in pods of"), "{error}");
+    release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
+}

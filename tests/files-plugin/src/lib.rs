@@ -1,0 +1,176 @@
+//! Files in a home and in a running pod: what the tests of both install.
+
+use serde_json::json;
+use thinkube_sdk::{
+    Arguments, Check, Context, Descriptor, Evaluate, Kind, Object, Observation, Operation, Operations,
+    Outcome, Permission, Plan, Plugin, PodFiles, Problem, Scope, Setup, Stage, Status, Verdict, Workstation,
+    export_plugin,
+};
+
+/// What the tests set.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What the files say.
+    #[serde(default = "hello")]
+    greeting: String,
+    /// Where one of them is in a home.
+    #[serde(default = "greeting")]
+    file: String,
+    /// A Python package for a home.
+    #[serde(default)]
+    package: Option<String>,
+    /// The image of the pod. It has a shell.
+    #[serde(default)]
+    image: Option<String>,
+    /// Which pods get files.
+    #[serde(default = "selector")]
+    selector: String,
+    /// A line that a file in the pods is to hold.
+    #[serde(default)]
+    line: Option<String>,
+}
+
+fn hello() -> String {
+    "hello".to_owned()
+}
+
+fn greeting() -> String {
+    ".config/greeting/text".to_owned()
+}
+
+fn selector() -> String {
+    "app=shell".to_owned()
+}
+
+/// The plugin.
+pub struct Files;
+
+impl Plugin for Files {
+    type Settings = Settings;
+
+    fn describe() -> Descriptor {
+        Descriptor::new("files", "1.0.0")
+            .title("Files")
+            .summary("Files in a home and in a pod")
+            .license("Apache-2.0")
+            .source("https://github.com/thinkube/thinkube-host")
+            .emits(Kind::new("v1", "Namespace"), Scope::OwnNamespace)
+            .emits(Kind::new("apps/v1", "Deployment"), Scope::OwnNamespace)
+            .permission(Permission::WriteHome(".config/greeting".into()))
+            .permission(Permission::WriteHome("greeting".into()))
+            .permission(Permission::PythonPackage("iniconfig".into()))
+    }
+
+    fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
+        let Settings { image, line, .. } = &context.settings;
+        let plan = Plan::new().stage(Stage::new("namespace").object(namespace(context)));
+        let Some(image) = image else { return Ok(plan.into()) };
+        let labels = json!({ "app": "shell" });
+        let shell = Object::of(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": { "name": "shell", "namespace": context.namespace },
+            "spec": {
+                "selector": { "matchLabels": labels },
+                "template": {
+                    "metadata": { "labels": labels },
+                    "spec": {
+                        "terminationGracePeriodSeconds": 0,
+                        "containers": [{
+                            "name": "shell", "image": image, "imagePullPolicy": "IfNotPresent",
+                            "command": ["sleep", "86400"]
+                        }]
+                    }
+                }
+            }
+        }));
+        let mut files = files(context);
+        if let Some(line) = line {
+            files = files.line("/tmp/profile", line);
+        }
+        Ok(plan.stage(Stage::new("shell").object(shell)).stage(Stage::new("files").pod_files(files)).into())
+    }
+}
+
+fn namespace(context: &Context<Settings>) -> Object {
+    Object::of(&json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": context.namespace }
+    }))
+}
+
+fn files(context: &Context<Settings>) -> PodFiles {
+    let Settings { greeting, selector, .. } = &context.settings;
+    PodFiles::new("greeting", &context.namespace, selector).container("shell").file(
+        "/tmp/greeting/text",
+        0o640,
+        format!("{greeting}\n"),
+    )
+}
+
+impl Evaluate for Files {
+    fn evaluate(_: Observation) -> Verdict {
+        Verdict { status: Status::Passed, message: String::new(), remedy: None }
+    }
+}
+
+impl Operations for Files {
+    fn operations() -> Vec<Operation> {
+        vec![
+            Operation::new("pass-by", "Find a stage done that is named as the one with the files"),
+            Operation::new("write", "Write files in pods"),
+        ]
+    }
+
+    fn plan_operation(name: &str, _: Arguments, context: &Context<Settings>) -> Result<Outcome, Problem> {
+        let stage = Stage::new("files");
+        let stage = match name {
+            "write" => stage.pod_files(files(context)),
+            _ => stage.done_when(Check::object("there", "The namespace is there", &namespace(context))),
+        };
+        Ok(Plan::new().stage(stage).into())
+    }
+}
+
+impl Workstation for Files {
+    fn setup(context: &Context<Settings>) -> Result<Setup, Problem> {
+        let Settings { greeting, file, package, .. } = &context.settings;
+        if greeting.is_empty() {
+            return Err(Problem::invalid_settings("/greeting", "there is nothing to say"));
+        }
+        let setup = Setup::new()
+            .directory("greeting", 0o755)
+            .file(file, 0o644, format!("{greeting}\n"))
+            .file("greeting/say", 0o755, format!("#!/bin/sh\necho {greeting}\n"));
+        Ok(match package {
+            Some(package) => setup.python_package(package),
+            None => setup,
+        })
+    }
+}
+
+export_plugin!(Files, workstation, operations, checks);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_sdk::testing::{Case, Refusal, setup};
+
+    #[test]
+    fn a_setup_is_made_natively_with_the_defaults_of_the_schema() {
+        let setup = setup::<Files>(json!({ "package": "iniconfig==2.1.0" }));
+        assert_eq!((setup.files[0].path.as_str(), setup.files[0].mode), (".config/greeting/text", 0o644));
+        assert_eq!(setup.files[0].content, "hello\n");
+        assert_eq!(setup.python_packages, ["iniconfig==2.1.0"]);
+    }
+
+    #[test]
+    fn settings_for_which_there_is_no_setup_are_refused() {
+        let refusal = Case::<Files>::new(json!({ "greeting": "" })).setup().unwrap_err();
+        assert_eq!(
+            refusal,
+            Refusal::Problem(Problem::invalid_settings("/greeting", "there is nothing to say"))
+        );
+        let refusal = Case::<Files>::new(json!({ "greetings": "" })).setup().unwrap_err();
+        assert!(matches!(refusal, Refusal::Schema(_)), "{refusal}");
+    }
+}
