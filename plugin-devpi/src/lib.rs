@@ -4,6 +4,7 @@
 mod checks;
 mod objects;
 mod settings;
+mod workstation;
 
 pub use settings::{By, Sessions, Settings};
 
@@ -14,7 +15,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::storage::v1::StorageClass;
 use thinkube_sdk::{
     Arguments, Context, Descriptor, Evaluate, Kind, Observation, Operation, Operations, Outcome, Permission,
-    Plan, Plugin, Problem, Scope, Stage, Status, Verdict, export_plugin,
+    Plan, Plugin, Problem, Scope, Setup, Stage, Status, Verdict, Workstation, export_plugin,
 };
 
 /// The secret input with root's password.
@@ -63,6 +64,12 @@ impl Plugin for DevPi {
             .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]))
             .permission(Permission::BuildFrom("${devpi_git_url}".to_owned()))
             .permission(Permission::PushImage("${harbor_registry}/${harbor_project}/devpi".to_owned()))
+            .permission(Permission::WritePodFiles("${code_server_namespace}".to_owned()))
+            .permission(Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()))
+            .permission(Permission::WriteHome("devpi-scripts".to_owned()))
+            .permission(Permission::WriteHome(".devpi.ini".to_owned()))
+            .permission(Permission::WriteHome(".pip/pip.conf".to_owned()))
+            .permission(Permission::PythonPackage("devpi-client".to_owned()))
             .permission(Permission::CopySecret("${tls_source_secret}".to_owned()))
             .permission(Permission::CopySecret("${harbor_pull_secret}".to_owned()))
             .permission(Permission::CopySecret("${keycloak_ca_secret}".to_owned()))
@@ -102,6 +109,13 @@ impl Evaluate for DevPi {
                 Verdict { status: Status::Unknown, message: format!("`{check}` is not known"), remedy: None }
             }
         }
+    }
+}
+
+impl Workstation for DevPi {
+    fn setup(context: &Context<Settings>) -> Result<Setup, Problem> {
+        context.settings.check()?;
+        Ok(workstation::setup(&context.settings, &context.release))
     }
 }
 
@@ -221,7 +235,11 @@ fn routes(plan: Plan, settings: &Settings) -> Plan {
     if settings.oauth2_proxy_enabled {
         plan = plan.health(checks::login_asked_for(settings));
     }
-    plan.stage(stage).stage(Stage::new("discovery").object(discovery))
+    let mut discovery = Stage::new("discovery").object(discovery);
+    if settings.code_server_env {
+        discovery = discovery.pod_files(workstation::code_server(settings));
+    }
+    plan.stage(stage).stage(discovery)
 }
 
 fn notes(settings: &Settings) -> String {
@@ -235,4 +253,4 @@ fn notes(settings: &Settings) -> String {
     )
 }
 
-export_plugin!(DevPi, checks, operations);
+export_plugin!(DevPi, checks, operations, workstation);

@@ -25,6 +25,7 @@ const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
 const URL: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$";
 const GIT: &str = r"^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|file://)(/[A-Za-z0-9._~-]+)+$";
 const REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$";
+const FOLDER: &str = r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
 const DOCKERFILE: &str = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$";
 /// A name of a user, a client or a realm that needs no escape anywhere.
 const NAME: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
@@ -184,6 +185,25 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub admin_username: String,
 
+    /// The user whose index the scripts in an operator's home make.
+    #[serde(default = "realm")]
+    #[schemars(regex(pattern = NAME))]
+    pub auth_realm_username: String,
+
+    /// Whether the shells of running code-servers get to know where DevPI is.
+    #[serde(default = "yes")]
+    pub code_server_env: bool,
+
+    /// The namespace of code-server.
+    #[serde(default = "code_server")]
+    #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
+    pub code_server_namespace: String,
+
+    /// The home in code-server's container.
+    #[serde(default = "code_server_home")]
+    #[schemars(regex(pattern = FOLDER))]
+    pub code_server_home: String,
+
     // What nothing reads has no default: it would be recorded as if it had been used.
     /// The user that owns an operator's files in the Ansible playbooks.
     #[serde(default)]
@@ -254,6 +274,8 @@ defaults! {
     proxy_image = "quay.io/oauth2-proxy/oauth2-proxy:v7.15.3";
     realm = "thinkube";
     admin = "admin";
+    code_server = "code-server";
+    code_server_home = "/home/coder";
 }
 
 /// A setting that may be left out, but not be null: schemars makes both of an `Option`.

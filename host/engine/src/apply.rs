@@ -90,7 +90,8 @@ pub(crate) async fn preview_outside_pods(
 ) -> Result<Preview, Error> {
     let builds = Builds::look(cluster, plan, http).await?;
     let http = elsewhere::http(&plan.granted, http)?;
-    let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+    let built = release.map(|release| release.images.as_slice()).unwrap_or_default();
+    let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(built) };
     let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();

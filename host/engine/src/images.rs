@@ -7,7 +7,7 @@ use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
     HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState, Images,
 };
-use thinkube_plan::{Digest, ImageSource, ImageStep, Outputs, Plan, SecretText, Stage, Step};
+use thinkube_plan::{Digest, ImageSource, ImageStep, Output, Outputs, Plan, SecretText, Stage, Step};
 
 /// What an apply would do for an image, or what was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,6 +98,21 @@ impl<'a> Builds<'a> {
                 outputs.extend(image.outputs(step));
             }
         }
+        outputs
+    }
+
+    /// The same, and what the release runs of images that this plan does not build: an operation may bind to them.
+    pub(crate) fn outputs_beside(&self, recorded: &[BuiltImage]) -> Outputs {
+        let mut outputs = Outputs::default();
+        for image in
+            recorded.iter().filter(|image| self.plan.outline.images().all(|step| step.name != image.name))
+        {
+            let digest = image.reference.split_once('@').map(|(_, digest)| digest).unwrap_or_default();
+            for (output, value) in [("reference", image.reference.as_str()), ("digest", digest)] {
+                outputs.insert(&image.name, output, Output::Open(value.to_owned()));
+            }
+        }
+        outputs.extend(self.outputs());
         outputs
     }
 

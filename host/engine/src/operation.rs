@@ -151,7 +151,7 @@ pub async fn operate(
         asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
         let builds = Builds::look(cluster, plan, &request.http).await?;
         builds.ready(&request.shown)?;
-        let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
+        let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(&release.images) };
         let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
         let comparison = cluster.compare_objects(plan, &elsewhere.values).await?;
         Ok::<_, Error>((builds, elsewhere, comparison))

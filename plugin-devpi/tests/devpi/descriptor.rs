@@ -70,10 +70,15 @@ fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_r
             Permission::CopySecret(text)
             | Permission::Connect(text)
             | Permission::BuildFrom(text)
-            | Permission::PushImage(text) => {
+            | Permission::PushImage(text)
+            | Permission::WritePodFiles(text) => {
                 assert!(text.trim_start_matches("https://").starts_with("${"), "{text}");
             }
-            other => panic!("more than it needs: {other:?}"),
+            // What it puts into a home is said file by file.
+            Permission::WriteHome(path) => {
+                assert!(path.contains("devpi") || path == ".pip/pip.conf", "{path}")
+            }
+            Permission::PythonPackage(name) => assert_eq!(name, "devpi-client"),
         }
     }
 }

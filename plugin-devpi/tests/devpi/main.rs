@@ -4,6 +4,7 @@ mod checks;
 mod descriptor;
 mod objects;
 mod settings;
+mod workstation;
 
 use plugin_devpi::DevPi;
 use serde_json::{Map, Value, json};

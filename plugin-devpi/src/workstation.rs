@@ -1,0 +1,62 @@
+//! Files for people who work with DevPI, on their own machines and in code-server. None holds a password: the original
+//! writes root's into three of them.
+
+use crate::settings::Settings;
+use thinkube_sdk::{PodFiles, Setup};
+
+/// The client that was tried with the server's version.
+const CLIENT: &str = "devpi-client==7.3.0";
+
+/// The home of an operator or a developer.
+pub(crate) fn setup(settings: &Settings, release: &str) -> Setup {
+    let fill = |text: &str| {
+        let values = [
+            ("api", settings.api()),
+            ("dashboard", settings.dashboard()),
+            ("index", settings.index()),
+            ("index_name", settings.devpi_index_name.clone()),
+            ("user", settings.auth_realm_username.clone()),
+            ("release", release.to_owned()),
+        ];
+        // Each has a pattern that leaves out whatever a shell could read as more than text.
+        values
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    };
+    // The original also has `trusted-host`, by which pip looks at no certificate, and later the public index beside this
+    // one, from which anybody could then offer a package by the name of a private one.
+    let pip = format!("[global]\nindex-url = {}/{}/+simple/\n", settings.api(), settings.index());
+    let client = format!("[devpi]\nindex = {}/{}\n", settings.auth_realm_username, settings.devpi_index_name);
+    Setup::new()
+        .directory("devpi-scripts", 0o755)
+        .file(".config/fish/conf.d/devpi.fish", 0o644, fill(include_str!("workstation/devpi.fish")))
+        .file(
+            "devpi-scripts/devpi-init-admin.sh",
+            0o755,
+            fill(include_str!("workstation/devpi-init-admin.sh")),
+        )
+        .file(".devpi.ini", 0o600, client)
+        .file(".pip/pip.conf", 0o644, pip)
+        .python_package(CLIENT)
+}
+
+/// The environment of code-server's shells.
+pub(crate) fn code_server(settings: &Settings) -> PodFiles {
+    let home = &settings.code_server_home;
+    let variables = [
+        ("DEVPI_URL", settings.api()),
+        ("DEVPI_INDEX", format!("{}/{}", settings.api(), settings.index())),
+        ("DEVPI_USERNAME", "root".to_owned()),
+    ];
+    let lines = |line: fn(&str, &str) -> String| {
+        variables.iter().map(|(name, value)| line(name, value)).collect::<String>()
+    };
+    let (sh, fish) =
+        (format!("{home}/.config/thinkube/devpi-env.sh"), format!("{home}/.config/thinkube/devpi-env.fish"));
+    PodFiles::new("code-server", &settings.code_server_namespace, "app=code-server")
+        .file(&sh, 0o600, lines(|name, value| format!("export {name}='{value}'\n")))
+        .file(&fish, 0o600, lines(|name, value| format!("set -gx {name} '{value}'\n")))
+        .line(format!("{home}/.bashrc"), format!("[ ! -f {sh} ] || . {sh}"))
+        .line(format!("{home}/.zshrc"), format!("[ ! -f {sh} ] || . {sh}"))
+        .line(format!("{home}/.config/fish/config.fish"), format!("test -f {fish}; and source {fish}"))
+}
