@@ -18,7 +18,7 @@ pub use oauth2_proxy::OAuth2Proxy;
 pub use route::{Route, Routing};
 pub use session_store::SessionStore;
 
-use crate::{Kind, ObjectRef};
+use crate::{Kind, Object, ObjectRef, template};
 use serde_json::{Value, json};
 
 /// The Secret that text as NAMESPACE/NAME means: how settings name one.
@@ -44,4 +44,12 @@ fn pod_security(user: u32) -> Value {
 
 fn pull_secrets(name: Option<&String>) -> Value {
     name.map_or_else(|| json!([]), |name| json!([{"name": name}]))
+}
+
+/// A Service for the pods with the label `app` of its name.
+fn service(namespace: &str, name: &str, labels: Value, port: &str, number: u16, target: Value) -> Object {
+    let values = json!({
+        "namespace": namespace, "name": name, "labels": labels, "port": port, "number": number, "target": target,
+    });
+    Object::of(&template(include_str!("templates/service.json"), &values))
 }

@@ -1,4 +1,4 @@
-use super::{pod_security, pull_secrets, restricted};
+use super::{pod_security, pull_secrets, restricted, service};
 use crate::{Encoding, Object, Secret, template};
 use serde_json::{Value, json};
 
@@ -141,14 +141,6 @@ impl OAuth2Proxy {
 
     /// The Service, on port 80.
     pub fn service(&self) -> Object {
-        Object::of(&json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": NAME, "namespace": self.namespace, "labels": {"app": NAME}},
-            "spec": {
-                "selector": {"app": NAME},
-                "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
-            },
-        }))
+        service(&self.namespace, NAME, json!({"app": NAME}), "http", 80, "http".into())
     }
 }

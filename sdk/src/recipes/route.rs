@@ -1,5 +1,5 @@
 use super::OAuth2Proxy;
-use crate::Object;
+use crate::{Object, template};
 use serde_json::{Map, Value, json};
 
 /// How requests from outside come into the cluster.
@@ -98,40 +98,26 @@ impl Route {
             .iter()
             .map(|secret| json!({"hosts": [self.host], "secretName": secret}))
             .collect();
-        Object::of(&json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "Ingress",
-            "metadata": {
-                "name": format!("{}-ingress", self.name), "namespace": self.namespace, "annotations": annotations,
-            },
-            "spec": {
-                "ingressClassName": class,
-                "tls": tls,
-                "rules": [{
-                    "host": self.host,
-                    "http": {"paths": [{
-                        "path": self.path,
-                        "pathType": "Prefix",
-                        "backend": {"service": {"name": self.backend.0, "port": {"number": self.backend.1}}},
-                    }]},
-                }],
-            },
-        }))
+        let text = include_str!("templates/ingress.json");
+        self.manifest(text, json!({"class": class, "tls": tls, "annotations": annotations}))
     }
 
     fn http_route(&self, gateway_namespace: &str, gateway: &str) -> Object {
-        Object::of(&json!({
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": {"name": format!("{}-httproute", self.name), "namespace": self.namespace},
-            "spec": {
-                "parentRefs": [{"name": gateway, "namespace": gateway_namespace, "sectionName": "https"}],
-                "hostnames": [self.host],
-                "rules": [{
-                    "matches": [{"path": {"type": "PathPrefix", "value": self.path}}],
-                    "backendRefs": [{"name": self.backend.0, "port": self.backend.1}],
-                }],
-            },
-        }))
+        let text = include_str!("templates/httproute.json");
+        self.manifest(text, json!({"gateway_namespace": gateway_namespace, "gateway": gateway}))
+    }
+
+    fn manifest(&self, text: &str, mut values: Value) -> Object {
+        for (name, value) in [
+            ("namespace", json!(self.namespace)),
+            ("name", json!(self.name)),
+            ("host", json!(self.host)),
+            ("path", json!(self.path)),
+            ("service", json!(self.backend.0)),
+            ("port", json!(self.backend.1)),
+        ] {
+            values[name] = value;
+        }
+        Object::of(&template(text, &values))
     }
 }

@@ -1,4 +1,4 @@
-use super::{pod_security, pull_secrets, restricted};
+use super::{pod_security, pull_secrets, restricted, service};
 use crate::{Object, template};
 use serde_json::json;
 
@@ -49,16 +49,7 @@ impl SessionStore {
 
     /// The Service.
     pub fn service(&self) -> Object {
-        Object::of(&json!({
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {
-                "name": self.name, "namespace": self.namespace, "labels": {"app": self.name, "component": "valkey"},
-            },
-            "spec": {
-                "selector": {"app": self.name},
-                "ports": [{"name": "valkey", "port": PORT, "targetPort": PORT, "protocol": "TCP"}],
-            },
-        }))
+        let labels = json!({"app": self.name, "component": "valkey"});
+        service(&self.namespace, &self.name, labels, "valkey", PORT, json!(PORT))
     }
 }
