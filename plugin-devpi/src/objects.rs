@@ -17,7 +17,6 @@ pub(crate) const PULL_SECRET: &str = "harbor-pull-secret";
 const PROXY: &str = "oauth2-proxy";
 const KEYCLOAK_CA: &str = "keycloak-ca";
 const CLAIM: &str = "devpi-data-pvc";
-const VOLUME: &str = "devpi-data";
 /// The volume's mount point. The image's own place is another; DEVPISERVER_SERVERDIR moves it here.
 const MOUNT: &str = "/devpi";
 /// The user `devpi` of the image.
@@ -70,15 +69,17 @@ pub(crate) fn root_password(settings: &Settings) -> Secret {
 
 /// Retained on uninstall: it holds packages that exist nowhere else, which the original's removal deletes unasked.
 pub(crate) fn volume_claim(settings: &Settings) -> Object {
-    Object::of(&json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": CLAIM, "namespace": settings.devpi_namespace},
-        "spec": {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": settings.devpi_storage_size}},
-        },
-    }))
+    Object::of(&template(
+        stringify!(
+            {
+              "apiVersion": "v1",
+              "kind": "PersistentVolumeClaim",
+              "metadata": {"name": "${claim}", "namespace": "${namespace}"},
+              "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "${size}"}}}
+            }
+        ),
+        &json!({"claim": CLAIM, "namespace": settings.devpi_namespace, "size": settings.devpi_storage_size}),
+    ))
     .retain()
 }
 
@@ -95,7 +96,91 @@ pub(crate) fn deployment(settings: &Settings) -> Object {
          if [ -e {server_dir}/secret ]; then chmod 600 {server_dir}/secret; fi"
     );
     let deployment = Object::of(&template(
-        include_str!("deployment.jsonc"),
+        stringify!(
+            {
+              "apiVersion": "apps/v1",
+              "kind": "Deployment",
+              "metadata": {"name": "devpi", "namespace": "${namespace}"},
+              "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "devpi"}},
+                // The volume is ReadWriteOnce and the server's database has one writer.
+                "strategy": {"type": "Recreate"},
+                "template": {
+                  "metadata": {"labels": {"app": "devpi"}},
+                  "spec": {
+                    "imagePullSecrets": [{"name": "${pull_secret}"}],
+                    // The original runs as the image says, after a busybox of no fixed version has chowned the volume
+                    // as root. With a group on the volume nothing has to be root. OnRootMismatch: the default would
+                    // open the server's secret file to the group at every start, not only once.
+                    "securityContext": {
+                      "runAsNonRoot": true,
+                      "runAsUser": "${user}",
+                      "runAsGroup": "${user}",
+                      "fsGroup": "${user}",
+                      "fsGroupChangePolicy": "OnRootMismatch",
+                      "seccompProfile": {"type": "RuntimeDefault"}
+                    },
+                    // The server never asks the API server for anything.
+                    "automountServiceAccountToken": false,
+                    "initContainers": [{
+                      "name": "prepare-volume",
+                      "image": "${image}",
+                      "imagePullPolicy": "IfNotPresent",
+                      "command": ["sh", "-c", "${prepare}"],
+                      "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                      // The namespace may have a quota, which refuses a container without.
+                      "resources": {
+                        "requests": {"cpu": "10m", "memory": "16Mi"},
+                        "limits": {"cpu": "100m", "memory": "64Mi"}
+                      },
+                      "volumeMounts": [{"name": "devpi-data", "mountPath": "${mount}"}]
+                    }],
+                    "containers": [{
+                      "name": "devpi",
+                      "image": "${image}",
+                      // The original's `latest` is pulled at every start; a fixed tag need not be.
+                      "imagePullPolicy": "IfNotPresent",
+                      "ports": [{"containerPort": "${port}"}],
+                      // Not from the original: DEVPI_PORT, which nothing reads, and DEVPI_TRUSTED_PROXY=10.0.0.0/8,
+                      // which the server compares with a peer's address as text, so that no range ever matches.
+                      // DEVPI_EXTRA_ARGS: else anybody who reaches the open API makes users and indexes.
+                      // DEVPISERVER_ROOT_PASSWD takes effect on the first start only.
+                      "env": [
+                        {"name": "DEVPISERVER_SERVERDIR", "value": "${server_dir}"},
+                        {"name": "DEVPI_OUTSIDE_URL", "value": "${api}"},
+                        {"name": "DEVPI_EXTRA_ARGS", "value": "--restrict-modify=root"},
+                        {
+                          "name": "DEVPISERVER_ROOT_PASSWD",
+                          "valueFrom": {"secretKeyRef": {"name": "${root_secret}", "key": "${root_secret_key}"}}
+                        }
+                      ],
+                      "volumeMounts": [{"name": "devpi-data", "mountPath": "${mount}"}],
+                      // The first start makes a database for some 14 seconds before it listens, more on a slow disk;
+                      // the liveness probe alone would end it. Five minutes at most.
+                      "startupProbe": {
+                        "httpGet": {"path": "/", "port": "${port}"}, "periodSeconds": 5, "failureThreshold": 60
+                      },
+                      "livenessProbe": {
+                        "httpGet": {"path": "/", "port": "${port}"}, "initialDelaySeconds": 30, "periodSeconds": 10
+                      },
+                      "readinessProbe": {
+                        "httpGet": {"path": "/", "port": "${port}"}, "initialDelaySeconds": 10, "periodSeconds": 5
+                      },
+                      // The original's first generation sets none; its second had to, because building the search
+                      // index at start-up takes more than a namespace's usual default of 1Gi.
+                      "resources": {
+                        "requests": {"cpu": "200m", "memory": "1Gi"},
+                        "limits": {"cpu": "2", "memory": "4Gi"}
+                      },
+                      "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}
+                    }],
+                    "volumes": [{"name": "devpi-data", "persistentVolumeClaim": {"claimName": "${claim}"}}]
+                  }
+                }
+              }
+            }
+        ),
         &json!({
             "namespace": settings.devpi_namespace,
             "image": image_name(settings),
@@ -107,23 +192,28 @@ pub(crate) fn deployment(settings: &Settings) -> Object {
             "root_secret": ROOT_SECRET,
             "root_secret_key": ROOT_SECRET_KEY,
             "port": PORT,
-            "mounts": [{"name": VOLUME, "mountPath": MOUNT}],
-            "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": CLAIM}}],
+            "mount": MOUNT,
+            "claim": CLAIM,
         }),
     ));
     with_image(deployment, settings, &["initContainers", "containers"])
 }
 
 pub(crate) fn service(settings: &Settings) -> Object {
-    Object::of(&json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "devpi", "namespace": settings.devpi_namespace},
-        "spec": {
-            "selector": {"app": "devpi"},
-            "ports": [{"port": PORT, "targetPort": PORT, "protocol": "TCP"}],
-        },
-    }))
+    Object::of(&template(
+        stringify!(
+            {
+              "apiVersion": "v1",
+              "kind": "Service",
+              "metadata": {"name": "devpi", "namespace": "${namespace}"},
+              "spec": {
+                "selector": {"app": "devpi"},
+                "ports": [{"port": "${port}", "targetPort": "${port}", "protocol": "TCP"}]
+              }
+            }
+        ),
+        &json!({"namespace": settings.devpi_namespace, "port": PORT}),
+    ))
 }
 
 /// The original waits without end for the server, swallows every failure at the index, and never mends one.

@@ -49,8 +49,16 @@ impl Bootstrap {
 
     /// A volume of its namespace, at this place, that files of `group` are on.
     pub fn volume(mut self, claim: &str, mount: &str, group: u32) -> Self {
-        self.volumes = json!([{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]);
-        self.mounts = json!([{"name": "data", "mountPath": mount}]);
+        let data = template(
+            stringify!(
+                {
+                  "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "${claim}"}}],
+                  "mounts": [{"name": "data", "mountPath": "${mount}"}]
+                }
+            ),
+            &json!({"claim": claim, "mount": mount}),
+        );
+        (self.volumes, self.mounts) = (data["volumes"].clone(), data["mounts"].clone());
         self.security["fsGroup"] = group.into();
         self.security["fsGroupChangePolicy"] = "OnRootMismatch".into();
         self
@@ -58,9 +66,14 @@ impl Bootstrap {
 
     /// On the node of the pods with this label `app`: only there can a ReadWriteOnce volume be had that they have.
     pub fn beside(mut self, app: &str) -> Self {
-        self.affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
-            "labelSelector": {"matchLabels": {"app": app}}, "topologyKey": "kubernetes.io/hostname",
-        }]}});
+        self.affinity = template(
+            stringify!(
+                {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+                  "labelSelector": {"matchLabels": {"app": "${app}"}}, "topologyKey": "kubernetes.io/hostname"
+                }]}}
+            ),
+            &json!({"app": app}),
+        );
         self
     }
 
@@ -81,7 +94,44 @@ impl Bootstrap {
     /// times more. What it prints last is shown when it fails.
     pub fn job(self, script: &str) -> Object {
         Object::of(&template(
-            include_str!("templates/bootstrap.json"),
+            stringify!(
+                {
+                  "apiVersion": "batch/v1",
+                  "kind": "Job",
+                  "metadata": {"name": "${name}", "namespace": "${namespace}"},
+                  "spec": {
+                    "ttlSecondsAfterFinished": 300,
+                    "activeDeadlineSeconds": 300,
+                    "backoffLimit": 3,
+                    "podFailurePolicy": {
+                      "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": ["${final}"]}}]
+                    },
+                    "template": {
+                      "metadata": {"labels": {"app": "${name}"}},
+                      "spec": {
+                        "restartPolicy": "Never",
+                        "imagePullSecrets": "${pull_secrets}",
+                        "securityContext": "${pod_security}",
+                        "automountServiceAccountToken": false,
+                        "affinity": "${affinity}",
+                        "containers": [{
+                          "name": "${name}",
+                          "image": "${image}",
+                          "command": ["python3", "-c", "${script}"],
+                          "env": "${environment}",
+                          "resources": {
+                            "requests": {"cpu": "50m", "memory": "64Mi"},
+                            "limits": {"cpu": "500m", "memory": "256Mi"}
+                          },
+                          "securityContext": "${restricted}",
+                          "volumeMounts": "${mounts}"
+                        }],
+                        "volumes": "${volumes}"
+                      }
+                    }
+                  }
+                }
+            ),
             &json!({
                 "namespace": self.namespace,
                 "name": self.name,

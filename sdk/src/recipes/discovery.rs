@@ -1,5 +1,5 @@
 use super::yaml::Yaml;
-use crate::{Object, SecretKey};
+use crate::{Object, SecretKey, template};
 use serde_json::json;
 
 /// What the platform's control reads to show a service, and what development environments get to know of it.
@@ -113,20 +113,32 @@ impl Discovery {
             ("scaling", self.scaling),
             ("environment_variables", Yaml::List(self.variables)),
         ]);
-        Object::of(&json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": Self::NAME,
+        let text = Yaml::Map(vec![("service", Yaml::Map(service))]).document();
+        Object::of(&template(
+            stringify!(
+                {
+                  "apiVersion": "v1",
+                  "kind": "ConfigMap",
+                  "metadata": {
+                    "name": "${config}",
+                    "namespace": "${namespace}",
+                    "labels": {
+                      "thinkube.io/managed": "true",
+                      "thinkube.io/service-type": "core",
+                      "thinkube.io/service-name": "${name}",
+                      "thinkube.io/component-version": "${version}"
+                    }
+                  },
+                  "data": {"service.yaml": "${text}"}
+                }
+            ),
+            &json!({
+                "config": Self::NAME,
                 "namespace": self.namespace,
-                "labels": {
-                    "thinkube.io/managed": "true",
-                    "thinkube.io/service-type": "core",
-                    "thinkube.io/service-name": self.name,
-                    "thinkube.io/component-version": self.version,
-                },
-            },
-            "data": {"service.yaml": Yaml::Map(vec![("service", Yaml::Map(service))]).document()},
-        }))
+                "name": self.name,
+                "version": self.version,
+                "text": text,
+            }),
+        ))
     }
 }

@@ -1,4 +1,4 @@
-use crate::{External, Permission};
+use crate::{External, Permission, template};
 use serde_json::{Value, json};
 
 /// A confidential OpenID Connect client of a Keycloak realm, made by the admin REST API of Keycloak 26, and the mapper that
@@ -23,16 +23,21 @@ impl KeycloakClient {
         redirects: &[&str],
     ) -> Self {
         let client = client.into();
-        let representation = json!({
-            "clientId": client,
-            "enabled": true,
-            "protocol": "openid-connect",
-            "publicClient": false,
-            "standardFlowEnabled": true,
-            "directAccessGrantsEnabled": false,
-            "redirectUris": redirects,
-            "attributes": { "post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256" }
-        });
+        let representation = template(
+            stringify!(
+                {
+                  "clientId": "${client}",
+                  "enabled": true,
+                  "protocol": "openid-connect",
+                  "publicClient": false,
+                  "standardFlowEnabled": true,
+                  "directAccessGrantsEnabled": false,
+                  "redirectUris": "${redirects}",
+                  "attributes": {"post.logout.redirect.uris": "+", "pkce.code.challenge.method": "S256"}
+                }
+            ),
+            &json!({"client": client, "redirects": redirects}),
+        );
         Self {
             url: url.into(),
             realm: realm.into(),
@@ -74,14 +79,19 @@ impl KeycloakClient {
     /// The step that keeps the mapper; it goes with the client.
     pub fn audience(&self) -> External {
         let mappers = format!("/clients/${{steps.{}.id}}/protocol-mappers/models", self.client);
-        let desired = json!({
-            "name": "audience-mapper",
-            "protocol": "openid-connect",
-            "protocolMapper": "oidc-audience-mapper",
-            "config": {
-                "included.client.audience": self.client, "id.token.claim": "true", "access.token.claim": "true"
-            }
-        });
+        let desired = template(
+            stringify!(
+                {
+                  "name": "audience-mapper",
+                  "protocol": "openid-connect",
+                  "protocolMapper": "oidc-audience-mapper",
+                  "config": {
+                    "included.client.audience": "${client}", "id.token.claim": "true", "access.token.claim": "true"
+                  }
+                }
+            ),
+            &json!({"client": self.client}),
+        );
         let step = External::new(
             format!("{}-audience", self.client),
             self.base(),

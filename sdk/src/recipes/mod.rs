@@ -32,14 +32,21 @@ pub fn secret_at(text: &str) -> ObjectRef {
 
 /// What the Restricted level of the Pod Security Standards wants of a container.
 fn restricted() -> Value {
-    json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true})
+    let text = stringify!(
+        {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true}
+    );
+    template(text, &Value::Null)
 }
 
 /// What it wants of a pod. `user` is the number that everything in it runs as.
 fn pod_security(user: u32) -> Value {
-    json!({
-        "runAsNonRoot": true, "runAsUser": user, "runAsGroup": user, "seccompProfile": {"type": "RuntimeDefault"},
-    })
+    let text = stringify!(
+        {
+          "runAsNonRoot": true, "runAsUser": "${user}", "runAsGroup": "${user}",
+          "seccompProfile": {"type": "RuntimeDefault"}
+        }
+    );
+    template(text, &json!({"user": user}))
 }
 
 fn pull_secrets(name: Option<&String>) -> Value {
@@ -51,5 +58,18 @@ fn service(namespace: &str, name: &str, labels: Value, port: &str, number: u16, 
     let values = json!({
         "namespace": namespace, "name": name, "labels": labels, "port": port, "number": number, "target": target,
     });
-    Object::of(&template(include_str!("templates/service.json"), &values))
+    Object::of(&template(
+        stringify!(
+            {
+              "apiVersion": "v1",
+              "kind": "Service",
+              "metadata": {"name": "${name}", "namespace": "${namespace}", "labels": "${labels}"},
+              "spec": {
+                "selector": {"app": "${name}"},
+                "ports": [{"name": "${port}", "port": "${number}", "targetPort": "${target}", "protocol": "TCP"}]
+              }
+            }
+        ),
+        &values,
+    ))
 }

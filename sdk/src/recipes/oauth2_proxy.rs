@@ -1,6 +1,6 @@
 use super::{pod_security, pull_secrets, restricted, service};
 use crate::{Encoding, Object, Secret, template};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The name of all its objects, as its Helm chart calls them.
 const NAME: &str = "oauth2-proxy";
@@ -108,14 +108,19 @@ impl OAuth2Proxy {
 
     /// The Deployment.
     pub fn deployment(&self) -> Object {
-        let (volumes, mounts): (Value, Value) = match &self.provider_ca {
-            Some(secret) => (
-                json!([{"name": "provider-ca", "secret": {
-                    "secretName": secret, "items": [{"key": "ca.crt", "path": "ca.crt"}],
-                }}]),
-                json!([{"name": "provider-ca", "mountPath": CA_FOLDER, "readOnly": true}]),
+        let ca = match &self.provider_ca {
+            Some(secret) => template(
+                stringify!(
+                    {
+                      "volumes": [{"name": "provider-ca", "secret": {
+                        "secretName": "${secret}", "items": [{"key": "ca.crt", "path": "ca.crt"}]
+                      }}],
+                      "mounts": [{"name": "provider-ca", "mountPath": "${folder}", "readOnly": true}]
+                    }
+                ),
+                &json!({"secret": secret, "folder": CA_FOLDER}),
             ),
-            None => (json!([]), json!([])),
+            None => json!({"volumes": [], "mounts": []}),
         };
         let mut arguments = self.arguments.clone();
         if !arguments.iter().any(|argument| argument.starts_with("--upstream=")) {
@@ -123,7 +128,52 @@ impl OAuth2Proxy {
             arguments.push("--upstream=static://202".to_owned());
         }
         Object::of(&template(
-            include_str!("templates/oauth2_proxy.json"),
+            stringify!(
+                {
+                  "apiVersion": "apps/v1",
+                  "kind": "Deployment",
+                  "metadata": {"name": "${name}", "namespace": "${namespace}", "labels": {"app": "${name}"}},
+                  "spec": {
+                    "replicas": 1,
+                    "selector": {"matchLabels": {"app": "${name}"}},
+                    "template": {
+                      "metadata": {"labels": {"app": "${name}"}},
+                      "spec": {
+                        "imagePullSecrets": "${pull_secrets}",
+                        "securityContext": "${pod_security}",
+                        "automountServiceAccountToken": false,
+                        "containers": [{
+                          "name": "${name}",
+                          "image": "${image}",
+                          "args": "${arguments}",
+                          // Arguments are in the pod's specification, which many may read; these are not.
+                          "env": [
+                            {"name": "OAUTH2_PROXY_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-id"}}},
+                            {
+                              "name": "OAUTH2_PROXY_CLIENT_SECRET",
+                              "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-secret"}}
+                            },
+                            {
+                              "name": "OAUTH2_PROXY_COOKIE_SECRET",
+                              "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "cookie-secret"}}
+                            }
+                          ],
+                          "ports": [{"name": "http", "containerPort": "${port}"}],
+                          "livenessProbe": {"httpGet": {"path": "/ping", "port": "http"}},
+                          "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "timeoutSeconds": 5},
+                          "resources": {
+                            "requests": {"cpu": "20m", "memory": "32Mi"},
+                            "limits": {"cpu": "200m", "memory": "128Mi"}
+                          },
+                          "securityContext": "${restricted}",
+                          "volumeMounts": "${mounts}"
+                        }],
+                        "volumes": "${volumes}"
+                      }
+                    }
+                  }
+                }
+            ),
             &json!({
                 "namespace": self.namespace,
                 "name": NAME,
@@ -133,8 +183,8 @@ impl OAuth2Proxy {
                 "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
                 "pod_security": pod_security(USER),
                 "restricted": restricted(),
-                "mounts": mounts,
-                "volumes": volumes,
+                "mounts": ca["mounts"],
+                "volumes": ca["volumes"],
             }),
         ))
     }

@@ -98,12 +98,44 @@ impl Route {
             .iter()
             .map(|secret| json!({"hosts": [self.host], "secretName": secret}))
             .collect();
-        let text = include_str!("templates/ingress.json");
+        let text = stringify!(
+            {
+              "apiVersion": "networking.k8s.io/v1",
+              "kind": "Ingress",
+              "metadata": {"name": "${name}-ingress", "namespace": "${namespace}", "annotations": "${annotations}"},
+              "spec": {
+                "ingressClassName": "${class}",
+                "tls": "${tls}",
+                "rules": [{
+                  "host": "${host}",
+                  "http": {"paths": [{
+                    "path": "${path}",
+                    "pathType": "Prefix",
+                    "backend": {"service": {"name": "${service}", "port": {"number": "${port}"}}}
+                  }]}
+                }]
+              }
+            }
+        );
         self.manifest(text, json!({"class": class, "tls": tls, "annotations": annotations}))
     }
 
     fn http_route(&self, gateway_namespace: &str, gateway: &str) -> Object {
-        let text = include_str!("templates/httproute.json");
+        let text = stringify!(
+            {
+              "apiVersion": "gateway.networking.k8s.io/v1",
+              "kind": "HTTPRoute",
+              "metadata": {"name": "${name}-httproute", "namespace": "${namespace}"},
+              "spec": {
+                "parentRefs": [{"name": "${gateway}", "namespace": "${gateway_namespace}", "sectionName": "https"}],
+                "hostnames": ["${host}"],
+                "rules": [{
+                  "matches": [{"path": {"type": "PathPrefix", "value": "${path}"}}],
+                  "backendRefs": [{"name": "${service}", "port": "${port}"}]
+                }]
+              }
+            }
+        );
         self.manifest(text, json!({"gateway_namespace": gateway_namespace, "gateway": gateway}))
     }
 

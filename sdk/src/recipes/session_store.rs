@@ -34,7 +34,40 @@ impl SessionStore {
     /// The Deployment.
     pub fn deployment(&self) -> Object {
         Object::of(&template(
-            include_str!("templates/session_store.json"),
+            stringify!(
+                {
+                  "apiVersion": "apps/v1",
+                  "kind": "Deployment",
+                  "metadata": {"name": "${name}", "namespace": "${namespace}", "labels": {"app": "${name}", "component": "valkey"}},
+                  "spec": {
+                    "replicas": 1,
+                    "selector": {"matchLabels": {"app": "${name}"}},
+                    "template": {
+                      "metadata": {"labels": {"app": "${name}", "component": "valkey"}},
+                      "spec": {
+                        "imagePullSecrets": "${pull_secrets}",
+                        "securityContext": "${pod_security}",
+                        "automountServiceAccountToken": false,
+                        "containers": [{
+                          "name": "valkey",
+                          "image": "${image}",
+                          "command": ["valkey-server", "--save", "", "--appendonly", "no"],
+                          "ports": [{"name": "valkey", "containerPort": "${port}"}],
+                          "livenessProbe": {"tcpSocket": {"port": "valkey"}, "initialDelaySeconds": 30, "periodSeconds": 10},
+                          "readinessProbe": {
+                            "exec": {"command": ["sh", "-c", "valkey-cli ping"]}, "initialDelaySeconds": 5, "periodSeconds": 5
+                          },
+                          "resources": {
+                            "requests": {"cpu": "50m", "memory": "64Mi"},
+                            "limits": {"cpu": "200m", "memory": "256Mi"}
+                          },
+                          "securityContext": "${restricted}"
+                        }]
+                      }
+                    }
+                  }
+                }
+            ),
             &json!({
                 "namespace": self.namespace,
                 "name": self.name,

@@ -420,7 +420,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
 
     // The packages are there again after the next install.
     release.apply(&settings).ends_with(0);
-    let kept = web::get(release.cluster(), &format!("{index}/thinkube_sample/1.0")).expect("an answer");
+    let kept = web::get(release.cluster(), &format!("{index}/thinkube-sample/1.0")).expect("an answer");
     kept.with(200);
     let taken =
         release.run(&["uninstall", &release.name, "--yes", "--delete-data", "--delete-images"]).ends_with(0);
