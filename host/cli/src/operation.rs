@@ -58,6 +58,7 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
             thinkube_engine::plan_operation(&loaded, &cluster, &release, &operation, arguments).await?;
         style.said(&planned.log, &planned.unused);
         let secrets = inputs::secrets(&loaded, &planned, None, &sources, &cluster, !dry_run).await?;
+        let mut shown = Vec::new();
         if dry_run || !yes {
             let preview =
                 thinkube_engine::preview_operation(&cluster, &release, &planned, &secrets, &http).await?;
@@ -71,21 +72,16 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
                     confirm(&format!("Do this on {}?", cluster.server())).await?;
                 }
             }
+            shown = preview.images;
         }
-        Ok::<_, Failure>((loaded, cluster, release, planned, secrets))
+        Ok::<_, Failure>((loaded, cluster, release, planned, secrets, shown))
     });
-    let (loaded, cluster, release, planned, secrets) = prepared.await?;
+    let (loaded, cluster, release, planned, secrets, shown) = prepared.await?;
     if dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    let request = ApplyRequest {
-        timeout,
-        adopt: Vec::new(),
-        ignore_preflight: Vec::new(),
-        http,
-        wait: true,
-        shown: Vec::new(),
-    };
+    let request =
+        ApplyRequest { timeout, adopt: Vec::new(), ignore_preflight: Vec::new(), http, wait: true, shown };
     let events = |event| progress.show(&event);
     let done = thinkube_engine::operate(
         &loaded,

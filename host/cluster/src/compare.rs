@@ -7,10 +7,12 @@ use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
 use crate::kind::{Kind, check_name};
+use crate::kstatus::{State, status};
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, PodFileChange};
 use crate::resolve::{Desired, Id, Target, id, resolve};
 use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnChange, Plan, SecretContent, SecretStep, Values};
@@ -76,6 +78,21 @@ impl Comparison {
             (target.object.clone(), action)
         });
         wanted.chain(self.gone.iter().map(|entry| (entry.object.clone(), gone_action(entry)))).collect()
+    }
+
+    /// Stages of whose Jobs nothing is left to do: all that can say whether their work is still there is the stage's
+    /// `done_when`.
+    pub fn worked_stages(&self) -> Vec<&str> {
+        // Whether a Job has ended depends on no time.
+        let over = |target: &Target| {
+            self.live
+                .get(&target.id())
+                .is_none_or(|live| status(live, Timestamp::UNIX_EPOCH).state != State::InProgress)
+        };
+        let worked = self.targets.iter().zip(&self.needs).filter(|(target, need)| {
+            **need == Need::Nothing && target.kind.is("batch", "Job") && over(target)
+        });
+        worked.map(|(target, _)| target.stage_name.as_str()).collect()
     }
 
     /// Resources outside the cluster that the release may have.

@@ -64,7 +64,8 @@ add)
 out)
   plain "$2"
   rm -f "$new"
-  (umask 077; set -C; grep -vxF -e "$3" "$2" > "$new") || [ $? -eq 1 ]
+  (umask 077; set -C; : > "$new")
+  grep -vxF -e "$3" "$2" >> "$new" || [ $? -eq 1 ]
   if [ -s "$new" ]; then cat "$new" > "$2"; rm -f "$new"; else rm -f "$new" "$2"; fi ;;
 esac
 "#;

@@ -86,6 +86,10 @@ impl Cluster {
             near: Vec::new(),
         })?;
         may_operate(release, stored.record.phase)?;
+        // What is the release's and what is the operation's own was told apart by the plan that was read first.
+        if stored.record.digest != operation.recorded.digest() {
+            return Err(Error::LostRace { what: format!("the record of release {release}") });
+        }
         if !not_owned.is_empty() {
             return Err(Error::NotOwned { release: release.clone(), objects: not_owned });
         }

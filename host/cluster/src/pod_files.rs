@@ -127,6 +127,9 @@ struct Judged<'a> {
     work: Option<Work<'a>>,
 }
 
+/// Files of a plan in containers, and lines in them: where, the path, the line.
+type Places = HashSet<(Container, String, Option<String>)>;
+
 impl Cluster {
     /// What an apply of `plan` would write into running pods, file by file, and what it would take out of them. Nothing is
     /// written. A step that finds no pod says so in a change without one.
@@ -259,20 +262,17 @@ impl Cluster {
     }
 
     /// Every file of the plan in every container that it is wanted in: what it names is not taken out for an older step.
-    async fn places(
-        &self,
-        plan: &Plan,
-        old: &[PodFilesEntry],
-    ) -> Result<HashSet<(Container, String)>, Error> {
-        let mut places = HashSet::new();
+    async fn places(&self, plan: &Plan, old: &[PodFilesEntry]) -> Result<Places, Error> {
+        let mut places = Places::new();
         if gone(plan, old).is_empty() {
             return Ok(places);
         }
         for entry in wanted(plan, old) {
             for found in self.containers(&entry).await? {
                 let (Found::Running(at) | Found::Not(at, _)) = found else { continue };
-                let lines = entry.lines.iter().map(|line| &line.path);
-                places.extend(entry.files.keys().chain(lines).map(|path| (at.clone(), path.clone())));
+                let lines = entry.lines.iter().map(|line| (&line.path, Some(line.text.clone())));
+                let wanted = entry.files.keys().map(|path| (path, None)).chain(lines);
+                places.extend(wanted.map(|(path, line)| (at.clone(), path.clone(), line)));
             }
         }
         Ok(places)
@@ -283,7 +283,7 @@ impl Cluster {
     async fn take_out(
         &self,
         entry: &PodFilesEntry,
-        kept: &HashSet<(Container, String)>,
+        kept: &Places,
         really: bool,
         events: Events<'_>,
     ) -> Result<Vec<PodFileChange>, Error> {
@@ -317,12 +317,15 @@ impl Cluster {
         &self,
         at: &Container,
         entry: &PodFilesEntry,
-        kept: &HashSet<(Container, String)>,
+        kept: &Places,
         really: bool,
     ) -> Result<Vec<PodFileChange>, Error> {
         let mut changes = Vec::new();
-        let mine = |path: &str| !kept.contains(&(at.clone(), path.to_owned()));
-        for path in entry.files.keys().filter(|path| mine(path)) {
+        let in_file = |path: &str| kept.iter().any(|(place, kept, _)| place == at && kept == path);
+        let is_kept = |path: &str, line: Option<&str>| {
+            kept.contains(&(at.clone(), path.to_owned(), line.map(str::to_owned)))
+        };
+        for path in entry.files.keys().filter(|path| !in_file(path)) {
             let action = match self.look_in(at, path, PodFilesStep::LARGEST + 1).await? {
                 None | Some(Seen::Absent) => continue,
                 Some(Seen::File { content: Some(content), .. })
@@ -338,7 +341,12 @@ impl Cluster {
             let note = (action == Action::Keep).then(|| "it was changed there since, and stays".to_owned());
             changes.push(change(entry, Some(at), Some(path), action, note));
         }
-        for line in entry.lines.iter().filter(|line| mine(&line.path)) {
+        // Another line of the same file is no reason to leave this one.
+        let out = entry
+            .lines
+            .iter()
+            .filter(|line| !is_kept(&line.path, None) && !is_kept(&line.path, Some(&line.text)));
+        for line in out {
             let seen = self.look_in(at, &line.path, MOST).await?;
             if !matches!(&seen, Some(Seen::File { content: Some(content), .. }) if holds(content, line)) {
                 continue;

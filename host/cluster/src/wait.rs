@@ -117,11 +117,16 @@ impl Apply<'_> {
                     explained.insert(target.id(), reasons);
                 }
             }
-            if self.operation {
-                for index in &failures {
-                    let target = &self.targets[*index];
-                    if let Some(job) = self.live.get(&target.id()) {
-                        explained.entry(target.id()).or_default().extend(self.last_words(job).await);
+            for index in &failures {
+                let target = &self.targets[*index];
+                let Some(job) = self.live.get(&target.id()) else { continue };
+                let words = self.last_words(job).await;
+                if self.operation {
+                    explained.entry(target.id()).or_default().extend(words);
+                } else {
+                    // The error of an apply goes into the record, where no container's output belongs.
+                    for said in words {
+                        (self.events)(Event::Warning(format!("{}: {said}", target.object)));
                     }
                 }
             }

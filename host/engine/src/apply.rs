@@ -4,9 +4,11 @@ use crate::images::{Builds, ImageChange};
 use crate::load::Loaded;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{Action, Adopt, Apply, ApplyOptions, Cluster, ObjectChange, PodFileChange, Release};
+use thinkube_cluster::{
+    Action, Adopt, Apply, ApplyOptions, BuiltImage, Cluster, Comparison, ObjectChange, PodFileChange, Release,
+};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Step, Values};
+use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -75,7 +77,8 @@ pub async fn preview(
     release: Option<&Release>,
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    let mut preview = preview_outside_pods(cluster, plan, secrets, release, http).await?;
+    let built = release.map(|release| release.images.as_slice()).unwrap_or_default();
+    let mut preview = preview_outside_pods(cluster, plan, secrets, release, built, http).await?;
     preview.pod_files = cluster.pod_files(plan).await?;
     Ok(preview)
 }
@@ -86,11 +89,11 @@ pub(crate) async fn preview_outside_pods(
     plan: &Plan,
     secrets: &SecretInputs,
     release: Option<&Release>,
+    built: &[BuiltImage],
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
     let builds = Builds::look(cluster, plan, http).await?;
     let http = elsewhere::http(&plan.granted, http)?;
-    let built = release.map(|release| release.images.as_slice()).unwrap_or_default();
     let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(built) };
     let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &elsewhere.values).await?;
@@ -132,7 +135,7 @@ pub async fn apply(
         let settled = comparison.up_to_date()
             && elsewhere.settled()
             && builds.settled(comparison.images(), &comparison.skipped_stages())
-            && asking.still_done(plan, &comparison.skipped_stages()).await;
+            && asking.still_done(plan, &comparison).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
         Ok::<_, Error>((builds, elsewhere, comparison, unchanged))
     })
@@ -210,11 +213,11 @@ pub(crate) async fn stages(
             run.skip(index).await;
             continue;
         }
+        elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
+        run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         if !stage.done_when.is_empty() {
             run.again(index).await?;
         }
-        elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
-        run.learn(elsewhere.stage(stage, asking.events).await?.clone());
         run.stage(index).await?;
         if request.wait {
             run.wait(index, request.timeout).await?;
@@ -276,11 +279,11 @@ impl Asking<'_> {
 
     /// Whether what says that a stage is done still holds, for those that the last apply skipped and those whose Jobs, which
     /// show nothing of what became of their work, have ended.
-    async fn still_done(&self, plan: &Plan, skipped: &[&str]) -> bool {
-        let job = |step: &Step| step.target().is_some_and(|object| object.kind == "Job");
+    async fn still_done(&self, plan: &Plan, comparison: &Comparison) -> bool {
+        let (skipped, worked) = (comparison.skipped_stages(), comparison.worked_stages());
         for stage in &plan.outline.stages {
             let skipped = skipped.contains(&stage.name.as_str());
-            let worked = !stage.done_when.is_empty() && stage.steps.iter().any(job);
+            let worked = !stage.done_when.is_empty() && worked.contains(&stage.name.as_str());
             if (skipped || worked) && !self.holds(&stage.done_when).await {
                 return false;
             }

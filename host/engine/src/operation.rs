@@ -99,7 +99,8 @@ pub async fn preview_operation(
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
     let outline = &planned.plan.outline;
-    let mut preview = preview_outside_pods(cluster, &planned.plan, secrets, None, http).await?;
+    let mut preview =
+        preview_outside_pods(cluster, &planned.plan, secrets, None, &release.images, http).await?;
     let given_back = borrowed(&release.plan.outline, outline);
     let restarted =
         |object: &ObjectRef| steps(outline).any(|step| matches!(step, Step::Restart(it) if it == object));

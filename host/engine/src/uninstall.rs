@@ -43,7 +43,9 @@ pub async fn uninstall(
     let (mut external, mut images) = (Vec::new(), Vec::new());
     let pass_on = |event| events(Event::Cluster(event));
     let outside = async || {
-        let Some(release) = release else { return Ok(()) };
+        // Under the claim now: an apply may have added to it since it was read.
+        let current = if release.is_some() { cluster.release(name).await? } else { None };
+        let Some(release) = &current else { return Ok(()) };
         if !release.external.is_empty() {
             let http = elsewhere::http(&release.plan.granted, &request.http)?;
             external = elsewhere::remove(&http, &release.external, inputs, events).await?;

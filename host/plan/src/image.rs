@@ -119,6 +119,12 @@ impl ImageStep {
             if what == "context" && path == "." {
                 continue;
             }
+            // buildah-build(1): such a file goes through the preprocessor of this machine, which includes any file of it.
+            if what == "dockerfile" && path.ends_with(".in") {
+                faults.push(format!(
+                    "the dockerfile {path:?} ends in `.in`, which reads files of this machine"
+                ));
+            }
             if let Err(error) = path.parse::<RelativePath>() {
                 faults.push(format!("the {what}: {error}"));
             }
@@ -267,8 +273,8 @@ mod tests {
     }
 
     #[test]
-    fn dockerfile_and_context_lie_in_the_source() {
-        for wrong in ["../Dockerfile", "/etc/passwd", "."] {
+    fn dockerfile_and_context_lie_in_the_source_and_nothing_of_this_machine_gets_into_them() {
+        for wrong in ["../Dockerfile", "/etc/passwd", ".", "Dockerfile.in"] {
             assert_eq!(step("https://a.b/c", "main", wrong, ".").faults().len(), 1, "{wrong}");
         }
         assert_eq!(step("https://a.b/c", "main", "Dockerfile", "..").faults().len(), 1);

@@ -174,7 +174,7 @@ fn the_label_of_the_applyset_lists_every_object() {
     let release = corner.apply().ends_with(0).json()["release"].clone();
     let selector =
         format!("applyset.kubernetes.io/part-of={}", release["applysetId"].as_str().expect("an id"));
-    let kinds = "namespaces,configmaps,secrets,services,persistentvolumeclaims,deployments,ingresses";
+    let kinds = "namespaces,configmaps,secrets,services,persistentvolumeclaims,deployments,jobs,ingresses";
     let listed = corner.kubectl(&["get", kinds, "-A", "-l", &selector, "-o", "name"]).ends_with(0).stdout;
     assert_eq!(listed.lines().count() as u64, release["objects"].as_u64().expect("a number"), "{listed}");
 }
@@ -228,8 +228,9 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
 
     corner.apply().ends_with(0);
     corner.devpi(&["plan"], &["--cluster", "--exit-code"]).ends_with(0);
-    let other =
-        corner.devpi(&["plan"], &["--cluster", "-o", "json", "--set", "devpi_api_hostname=api.example.com"]);
+    // Another host is another origin to connect to.
+    let another = ["--grant-requested", "--set", "devpi_api_hostname=api.example.com"];
+    let other = corner.devpi(&["plan"], &[&["--cluster", "-o", "json"][..], &another].concat());
     let changes = other.ends_with(0).json()["changes"].clone();
     let changed: Vec<&Value> =
         changes.as_array().expect("a list").iter().filter(|change| change["action"] == "update").collect();
@@ -246,7 +247,7 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
 fn a_change_by_somebody_else_is_shown_and_taken_back() {
     let Some(corner) = Corner::new("drift") else { return };
     corner.apply().ends_with(0);
-    let patch = r#"{"data":{"X-Real-IP":"changed"}}"#;
+    let patch = r#"{"data":{"service.yaml":"changed"}}"#;
     corner
         .kubectl(&["patch", "configmap", "thinkube-service-config", "-n", &corner.name, "-p", patch])
         .ends_with(0);
@@ -307,8 +308,9 @@ fn rights_that_lack_one_kind_are_told_before_anything_is_written() {
     let user = format!("user-{}", corner.name);
     let rules = json!([
         {"apiGroups": [""], "resources": ["namespaces", "configmaps", "secrets", "services", "persistentvolumeclaims", "pods",
-            "events", "services/proxy"], "verbs": ["*"]},
+            "events", "services/proxy", "nodes"], "verbs": ["*"]},
         {"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["*"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["*"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
         {"apiGroups": ["networking.k8s.io"], "resources": ["ingressclasses"], "verbs": ["get", "list"]},
         {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": ["get", "list"]},

@@ -85,6 +85,11 @@ async fn files_and_lines_are_written_once_changed_and_taken_back() {
     assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\nexport A='$(id)'\n");
     assert!(bench.apply(&first).await.unwrap().is_none(), "a second apply writes nothing");
 
+    let another = wants(&bench, "hello $(id)\n", &["export B=2"]);
+    bench.apply(&another).await.unwrap().expect("it wrote");
+    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\nexport B=2\n");
+    assert!(bench.apply(&another).await.unwrap().is_none(), "a second apply writes nothing");
+
     let second = wants(&bench, "good day\n", &[]);
     assert_eq!(actions(&look(&second).await), [(TEXT, Action::Update), (RC, Action::Delete)]);
     bench.apply(&second).await.unwrap().expect("it wrote");
