@@ -237,6 +237,25 @@ async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), 
 }
 
 #[tokio::test]
+async fn an_operation_on_a_release_that_has_changed_since_it_was_read_is_refused() {
+    let Some(bench) = bench().await else { return };
+    let recorded = bench.usual();
+    bench.apply(&recorded).await.unwrap();
+    let plan = operation(&bench, &recorded);
+    let mut newer = recorded.clone();
+    newer
+        .outline
+        .stages
+        .push(bench.plan(vec![("more", vec![bench.config("more", "1")])]).outline.stages.remove(0));
+    bench.apply(&newer).await.unwrap().expect("it wrote");
+    let error = operate(&bench.cluster, &plan, &recorded).await.unwrap_err();
+    assert!(matches!(error, Error::LostRace { .. }), "{error}");
+    assert!(bench.apply(&newer).await.unwrap().is_none(), "nothing was taken away");
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
 async fn an_operation_that_is_cut_at_any_request_is_ended_by_the_next_or_by_an_apply() {
     let Some(whole) = bench().await else { return };
     let recorded = whole.usual();
