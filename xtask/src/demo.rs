@@ -50,9 +50,10 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     };
     let call = |arguments: &[String]| host.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
 
+    let mut outside = Vec::new();
     if let Some(image) = cluster.devpi_image() {
         let address = cluster.address()?;
-        let mut outside = vec!["--ca-file".to_owned(), cluster.authority()?.display().to_string()];
+        outside = vec!["--ca-file".to_owned(), cluster.authority()?.display().to_string()];
         for name in HOSTS {
             outside.extend(["--resolve".to_owned(), format!("{name}={address}")]);
         }
@@ -73,7 +74,7 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
         call(&[with("plan", &settings), vec!["--cluster".to_owned()], outside.clone()].concat())?;
         call(&[with("apply", &settings), vec!["--yes".to_owned()], outside.clone()].concat())?;
         let check = ["check", "devpi", "--tests", "--wait", "--plugin", "plugin-devpi"].map(str::to_owned);
-        call(&[check.to_vec(), outside].concat())?;
+        call(&[check.to_vec(), outside.clone()].concat())?;
         host.run(&["status", "devpi"])?;
         say("DevPI answers at its address:");
         run(cluster.command("curl").args(["--silent", "--fail", "https://devpi-api.thinkube.test/+api"]))
@@ -87,11 +88,12 @@ pub(crate) fn demo() -> anyhow::Result<ExitCode> {
     }
     say(&format!(
         "look around:\n\n  export KUBECONFIG={}\n  export PATH={}:{}:$PATH\n  thinkube-host status devpi\n  \
-         thinkube-host check devpi\n  kubectl get all -n devpi\n  thinkube-host uninstall devpi\n\n\
+         thinkube-host check devpi {}\n  kubectl get all -n devpi\n  thinkube-host uninstall devpi\n\n\
          and stop with:\n\n  cargo xtask cluster down\n",
         cluster.kubeconfig().display(),
         root().join("target/debug").display(),
         cluster.kubectl().parent().unwrap_or(Path::new("")).display(),
+        outside.join(" "),
     ));
     Ok(ExitCode::SUCCESS)
 }
