@@ -319,6 +319,8 @@ pub(crate) fn api_route(settings: &Settings) -> Object {
     route(settings, "devpi-api", &settings.devpi_api_hostname, ("devpi", PORT)).object(&settings.routing())
 }
 
+/// Without the original's ConfigMap `nginx-headers` and the annotation `proxy-set-headers` that names it: ingress-nginx
+/// knows no such annotation, so neither ever did anything.
 fn route(settings: &Settings, name: &str, host: &str, backend: (&str, u16)) -> Route {
     Route::new(&settings.devpi_namespace, name, host, backend).tls(&settings.tls_secret_name).body_size("50m")
 }
