@@ -2,6 +2,8 @@
 
 use crate::Run;
 use crate::web::{Answer, curl};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use thinkube_test_cluster::{Cluster, Keycloak};
 
@@ -100,4 +102,11 @@ impl Drop for Client {
 /// curl's arguments for a form.
 pub fn data<'a>(fields: &[&'a str]) -> Vec<&'a str> {
     fields.iter().flat_map(|field| ["--data-urlencode", field]).collect()
+}
+
+/// What a token says. It comes from Keycloak over TLS, so its signature proves nothing more.
+pub fn claims(token: &Value) -> Value {
+    let token = token.as_str().expect("a token");
+    let payload = token.split('.').nth(1).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
 }

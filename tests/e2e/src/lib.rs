@@ -8,10 +8,11 @@ pub mod keycloak;
 pub mod web;
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use thinkube_test_cluster::Cluster;
@@ -45,14 +46,20 @@ pub fn host() -> &'static Path {
     })
 }
 
-/// The DevPI plugin's component, built by the host itself from the folder of its crate.
-pub fn devpi() -> &'static Path {
-    static DEVPI: OnceLock<PathBuf> = OnceLock::new();
-    DEVPI.get_or_init(|| {
-        let run = run(&["inspect", "plugin-devpi"]);
-        assert_eq!(run.code, 0, "{}", run.stderr);
-        target().join("plugins/wasm32-wasip2/plugin/plugin_devpi.wasm")
+/// The component of the plugin whose crate is this folder of the workspace, built by the host itself, once a test run.
+pub fn plugin(folder: &'static str) -> &'static Path {
+    static BUILT: Mutex<BTreeMap<&str, &'static Path>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built.entry(folder).or_insert_with(|| {
+        run(&["inspect", folder]).ends_with(0);
+        let name = folder.rsplit('/').next().unwrap_or(folder).replace('-', "_");
+        Box::leak(target().join(format!("plugins/wasm32-wasip2/plugin/{name}.wasm")).into_boxed_path())
     })
+}
+
+/// The DevPI plugin's component.
+pub fn devpi() -> &'static Path {
+    plugin("plugin-devpi")
 }
 
 /// The component that misbehaves as its settings say.

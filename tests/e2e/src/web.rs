@@ -71,3 +71,10 @@ pub fn until(cluster: &Cluster, status: u16, arguments: &[&str]) -> Answer {
         other => Err(format!("{other:?}")),
     })
 }
+
+/// A parameter of an address. What is asked for needs no unescaping.
+pub fn parameter<'a>(address: &'a str, name: &str) -> &'a str {
+    let (_, query) = address.split_once('?').unwrap_or_else(|| panic!("{address}"));
+    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    found.unwrap_or_else(|| panic!("{name} is not in {address}"))
+}

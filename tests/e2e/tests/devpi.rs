@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tempfile::TempDir;
 use thinkube_e2e::browser::Browser;
-use thinkube_e2e::keycloak::{Admin, data};
+use thinkube_e2e::keycloak::{Admin, claims, data};
 use thinkube_e2e::{Run, build, devpi, finish, skipped, target, web};
 use thinkube_test_cluster::{AuditEvent, Cluster, Corner, Part};
 
@@ -497,12 +497,6 @@ fn used_by_clients(release: &Release) {
     assert_ne!(finish(&mut anonymous).code, 0);
 }
 
-fn parameter<'a>(address: &'a str, name: &str) -> &'a str {
-    let (_, query) = address.split_once('?').unwrap_or_else(|| panic!("{address}"));
-    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    found.unwrap_or_else(|| panic!("{name} is not in {address}"))
-}
-
 /// Without an image of the proxy its half of the sign-on is proven against Keycloak alone: what the proxy would be given works.
 #[test]
 fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwhile() {
@@ -544,7 +538,7 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
         format!("client_id={}", release.name),
         format!("client_secret={secret}"),
         format!("redirect_uri={callback}"),
-        format!("code={}", parameter(&address, "code")),
+        format!("code={}", web::parameter(&address, "code")),
         format!("code_verifier={verifier}"),
     ];
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
@@ -553,9 +547,7 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
         .expect("an answer")
         .with(200)
         .json();
-    let payload = tokens["access_token"].as_str().expect("a token").split('.').nth(1).expect("three parts");
-    let claims: Value =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON");
+    let claims = claims(&tokens["access_token"]);
     // oauth2-proxy demands itself in the audience.
     assert!(claims["aud"].to_string().contains(&release.name), "{claims}");
     assert_eq!(claims["preferred_username"], keycloak.user.as_str());

@@ -3,19 +3,13 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use tempfile::TempDir;
 use thinkube_e2e::keycloak::Admin;
-use thinkube_e2e::{Run, command, finish, target};
+use thinkube_e2e::{Run, command, finish};
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
-/// The plugin's component, built by the host from the folder of its crate.
 fn plugin() -> &'static Path {
-    static PLUGIN: OnceLock<std::path::PathBuf> = OnceLock::new();
-    PLUGIN.get_or_init(|| {
-        thinkube_e2e::run(&["inspect", "tests/sign-on-plugin"]).ends_with(0);
-        target().join("plugins/wasm32-wasip2/plugin/sign_on_plugin.wasm")
-    })
+    thinkube_e2e::plugin("tests/sign-on-plugin")
 }
 
 /// A release of the plugin whose client is nobody else's.

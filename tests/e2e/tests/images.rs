@@ -5,20 +5,14 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, build, eventually, finish, target, web};
+use thinkube_e2e::{Run, build, eventually, finish, web};
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
-/// The plugin's component, built by the host from the folder of its crate.
 fn plugin() -> &'static Path {
-    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
-    PLUGIN.get_or_init(|| {
-        thinkube_e2e::run(&["inspect", "tests/image-plugin"]).ends_with(0);
-        target().join("plugins/wasm32-wasip2/plugin/image_plugin.wasm")
-    })
+    thinkube_e2e::plugin("tests/image-plugin")
 }
 
 /// A release of the plugin whose image is nobody else's, and the source of it.

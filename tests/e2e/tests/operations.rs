@@ -5,22 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, eventually, finish, target};
+use thinkube_e2e::{Run, command, eventually, finish};
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
 /// Found nowhere but in the Secret it belongs to.
 const CANARY: &str = "canary-7d2a41";
 
-/// The plugin's component, built by the host from the folder of its crate.
 fn plugin() -> &'static str {
-    static PLUGIN: OnceLock<String> = OnceLock::new();
-    PLUGIN.get_or_init(|| {
-        thinkube_e2e::run(&["inspect", "tests/operations-plugin"]).ends_with(0);
-        let component = target().join("plugins/wasm32-wasip2/plugin/operations_plugin.wasm");
-        component.to_str().expect("text").to_owned()
-    })
+    thinkube_e2e::plugin("tests/operations-plugin").to_str().expect("text")
 }
 
 /// A release of the plugin.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, finish, run, target};
+use thinkube_e2e::{Run, command, finish, plugin};
 use thinkube_test_cluster::{Cluster, Corner, Part};
 
 const TEXT: &str = "/tmp/greeting/text";
@@ -19,7 +19,6 @@ impl Release {
     /// None where there is no node.
     fn new() -> Option<Self> {
         let corner = Cluster::with([Part::Node])?;
-        run(&["inspect", "tests/files-plugin"]).ends_with(0);
         let name = format!("files-{}", corner.namespace());
         let this = Self { corner, name, folder: tempfile::tempdir().expect("a folder") };
         fs::write(this.grants(), this.permissions(true)).expect("writable");
@@ -47,7 +46,7 @@ impl Release {
     }
 
     fn with_plugin(&self, before: &str, after: &[&str]) -> Run {
-        let component = target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm");
+        let component = plugin("tests/files-plugin");
         let image = self.corner.cluster().toolbox_image().expect("the harness's own").to_owned();
         let mut command = self.command(&[before]);
         command.arg(component).args(["--release", &self.name, "--set", &format!("image={image}")]);
@@ -104,7 +103,7 @@ fn an_operation_leaves_files_in_pods_alone() {
     let Some(release) = Release::new() else { return };
     release.apply(&[]).ends_with(0);
     let run = |operation: &str, how: &str| {
-        let component = target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm");
+        let component = plugin("tests/files-plugin");
         let mut command = release.command(&["run", operation, "--release", &release.name, "--plugin"]);
         finish(command.arg(component).args([how, "-o", "json"]))
     };

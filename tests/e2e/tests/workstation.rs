@@ -5,21 +5,15 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, finish, hostile, run, skipped, target};
+use thinkube_e2e::{Run, command, finish, hostile, run, skipped};
 
 const TEXT: &str = ".config/greeting/text";
 const SAY: &str = "greeting/say";
 
 /// The plugin's component, built by the host from the folder of its crate.
 fn plugin() -> &'static str {
-    static PLUGIN: OnceLock<PathBuf> = OnceLock::new();
-    let plugin = PLUGIN.get_or_init(|| {
-        run(&["inspect", "tests/files-plugin"]).ends_with(0);
-        target().join("plugins/wasm32-wasip2/plugin/files_plugin.wasm")
-    });
-    plugin.to_str().expect("text")
+    thinkube_e2e::plugin("tests/files-plugin").to_str().expect("text")
 }
 
 struct Home(TempDir);

@@ -1,27 +1,10 @@
 //! People who sign in by Keycloak.
 
 use crate::fixtures::{PAGE, ingress, open_site};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 use thinkube_e2e::browser::Browser;
-use thinkube_e2e::keycloak::{Admin, data};
+use thinkube_e2e::keycloak::{self, Admin, data};
 use thinkube_e2e::web;
 use thinkube_test_cluster::{Cluster, Part};
-
-/// A parameter of an address. What is asked for here needs no unescaping.
-fn parameter<'a>(address: &'a str, name: &str) -> &'a str {
-    let (_, query) = address.split_once('?').unwrap_or_else(|| panic!("{address}"));
-    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    found.unwrap_or_else(|| panic!("{name} is not in {address}"))
-}
-
-/// What a token says. It comes from Keycloak over TLS, so its signature proves nothing more.
-fn claims(token: &Value) -> Value {
-    let token = token.as_str().expect("a token");
-    let payload = token.split('.').nth(1).expect("three parts");
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("JSON")
-}
 
 #[test]
 fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
@@ -51,7 +34,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
     browser.click("#kc-login");
     let address = browser.arrives_at(&callback);
     assert_eq!(browser.text("body"), PAGE);
-    assert_eq!(parameter(&address, "state"), "st-1");
+    assert_eq!(web::parameter(&address, "state"), "st-1");
 
     let exchange = |secret: &str| {
         let fields = [
@@ -59,7 +42,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
             format!("client_id={}", corner.namespace()),
             format!("client_secret={secret}"),
             format!("redirect_uri={callback}"),
-            format!("code={}", parameter(&address, "code")),
+            format!("code={}", web::parameter(&address, "code")),
         ];
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let url = format!("{protocol}/token");
@@ -67,7 +50,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
     };
     exchange("not the secret").with(401);
     let tokens = exchange(&client.secret).with(200).json();
-    let claims = claims(&tokens["id_token"]);
+    let claims = keycloak::claims(&tokens["id_token"]);
     assert_eq!(claims["preferred_username"], keycloak.user.as_str(), "{claims}");
     assert_eq!(claims["iss"], format!("{}/realms/{}", keycloak.url, keycloak.realm), "{claims}");
     assert_eq!((&claims["aud"], &claims["nonce"]), (&corner.namespace().into(), &"no-1".into()), "{claims}");
