@@ -1,7 +1,7 @@
 //! What must hold before, during and after. No check looks at an index's `+simple/`: it lists every name of the
 //! public index through the mirror, and hangs where that cannot be reached.
 
-use crate::objects::{PORT, PULL_SECRET, ROOT_SECRET};
+use crate::objects::{PASSWORD_VARIABLE, PORT, PULL_SECRET, ROOT_SECRET};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -106,15 +106,27 @@ pub(crate) fn route(name: &str, title: &str, route: &Object, host: &str) -> Chec
     )
 }
 
-pub(crate) fn discovery(config: &Object) -> Check {
-    let named = ["name: \"devpi\"", "endpoints:", "scaling:", "DEVPI_URL", "DEVPI_INDEX", "DEVPI_USERNAME"];
-    let complete = named.map(|text| format!(" && object.data['service.yaml'].contains('{text}')")).concat();
-    let title = format!("Control finds DevPI by {}, with all of its parts and no password", Discovery::NAME);
-    Check::object("discovery", title, config)
-        .cel(format!(
-            "object.metadata.labels['thinkube.io/managed'] == 'true'{complete} \
-             && object.data['service.yaml'].contains('secretKeyRef')"
-        ))
+pub(crate) fn discovery(settings: &Settings, config: &Discovery) -> Check {
+    // With a password in it, the host shows no more of it than its keys.
+    let (complete, title) = if settings.devpi_password_in_clear {
+        let keys = format!(" && object.keys == ['{PASSWORD_VARIABLE}', 'service.yaml']");
+        (keys, "with the password in clear")
+    } else {
+        let parts = [
+            "name: \"devpi\"",
+            "endpoints:",
+            "scaling:",
+            "DEVPI_URL",
+            "DEVPI_INDEX",
+            "DEVPI_USERNAME",
+            "secretKeyRef",
+        ];
+        let all = parts.map(|text| format!(" && object.data['service.yaml'].contains('{text}')")).concat();
+        (all, "with all of its parts and no password")
+    };
+    let title = format!("Control finds DevPI by {}, {title}", Discovery::NAME);
+    Check::object("discovery", title, config.reference())
+        .cel(format!("object.metadata.labels['thinkube.io/managed'] == 'true'{complete}"))
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 

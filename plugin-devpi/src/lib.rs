@@ -144,7 +144,7 @@ impl Operations for DevPi {
         let plan = Plan::new();
         Ok(match (name, objects::image(settings)) {
             ("reset-root-password", _) => plan
-                .stage(Stage::new("secret").secret(objects::root_password(settings)))
+                .stage(reset_secrets(settings))
                 .stage(Stage::new("server").object(objects::password_reset(settings))),
             ("rotate-cookie-secret", _) if settings.oauth2_proxy_enabled => plan
                 .stage(Stage::new("secret").secret(objects::new_cookie_secret(settings)))
@@ -162,6 +162,12 @@ impl Operations for DevPi {
         }
         .into())
     }
+}
+
+/// Every place that holds root's password.
+fn reset_secrets(settings: &Settings) -> Stage {
+    let stage = Stage::new("secret").secret(objects::root_password(settings));
+    if settings.devpi_password_in_clear { stage.step(objects::discovery(settings)) } else { stage }
 }
 
 /// The server, and its index.
@@ -226,7 +232,7 @@ fn routes(plan: Plan, settings: &Settings) -> Plan {
         .health(checks::route("dashboard-route", "The dashboard has a route", &dashboard, dashboard_host))
         .health(checks::route("api-route", "The API has a route", &api, &settings.devpi_api_hostname))
         .health(checks::api_from_outside(settings))
-        .health(checks::discovery(&discovery));
+        .health(checks::discovery(settings, &discovery));
     let mut stage = Stage::new("routes").object(dashboard).object(api);
     if let Some(login) = objects::login_route(settings) {
         plan = plan.health(checks::route("login-route", "The login has a route", &login, dashboard_host));
@@ -235,7 +241,7 @@ fn routes(plan: Plan, settings: &Settings) -> Plan {
     if settings.oauth2_proxy_enabled {
         plan = plan.health(checks::login_asked_for(settings));
     }
-    let mut discovery = Stage::new("discovery").object(discovery);
+    let mut discovery = Stage::new("discovery").step(discovery);
     if settings.code_server_env {
         discovery = discovery.pod_files(workstation::code_server(settings));
     }

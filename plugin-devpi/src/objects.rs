@@ -11,6 +11,7 @@ use thinkube_sdk::{Encoding, Image, Kind, Object, ObjectRef, Secret, SecretKey, 
 /// The Secret with root's password, and its key.
 pub(crate) const ROOT_SECRET: &str = "devpi-root";
 pub(crate) const ROOT_SECRET_KEY: &str = "password";
+pub(crate) const PASSWORD_VARIABLE: &str = "DEVPI_PASSWORD";
 /// The only port there is: the image's entrypoint listens on no other.
 pub(crate) const PORT: u16 = 3141;
 pub(crate) const PULL_SECRET: &str = "harbor-pull-secret";
@@ -326,14 +327,9 @@ fn route(settings: &Settings, name: &str, host: &str, backend: (&str, u16)) -> R
 }
 
 /// The original builds the addresses from the domain and so misses host names that are set otherwise.
-pub(crate) fn discovery(settings: &Settings) -> Object {
+pub(crate) fn discovery(settings: &Settings) -> Discovery {
     let (dashboard, api) = (settings.dashboard(), settings.api());
-    let password = SecretKey {
-        namespace: settings.devpi_namespace.clone(),
-        name: ROOT_SECRET.to_owned(),
-        key: ROOT_SECRET_KEY.to_owned(),
-    };
-    Discovery::new(
+    let discovery = Discovery::new(
         &settings.devpi_namespace,
         "devpi",
         "DevPI",
@@ -360,8 +356,12 @@ pub(crate) fn discovery(settings: &Settings) -> Object {
     // The original's `root/stable` makes every devpi command fail where no server was chosen before: the client wants
     // a whole URL.
     .variable("DEVPI_INDEX", &format!("{api}/{}", settings.index()))
-    .variable("DEVPI_USERNAME", "root")
+    .variable("DEVPI_USERNAME", "root");
     // The original writes the password itself, for everybody who may read ConfigMaps.
-    .secret_variable("DEVPI_PASSWORD", password)
-    .object()
+    if settings.devpi_password_in_clear {
+        return discovery.disclosed_variable(PASSWORD_VARIABLE, ADMIN_PASSWORD);
+    }
+    let (namespace, name) = (settings.devpi_namespace.clone(), ROOT_SECRET.to_owned());
+    let key = ROOT_SECRET_KEY.to_owned();
+    discovery.secret_variable(PASSWORD_VARIABLE, SecretKey { namespace, name, key })
 }

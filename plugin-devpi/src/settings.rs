@@ -190,6 +190,11 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub auth_realm_username: String,
 
+    /// Whether root's password is in the discovery ConfigMap, for consumers that follow no reference to a Secret. Everybody
+    /// who may read ConfigMaps in DevPI's namespace then knows it.
+    #[serde(default)]
+    pub devpi_password_in_clear: bool,
+
     /// Whether the shells of running code-servers get to know where DevPI is.
     #[serde(default = "yes")]
     pub code_server_env: bool,

@@ -1,5 +1,5 @@
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
-use crate::{Answer, Fact, Installed, Kind, Located, ObjectRef, Outcome, Problem, Query, Selection};
+use crate::{Answer, Fact, Installed, Kind, Located, ObjectRef, Outcome, Problem, Query, Selection, given};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -21,8 +21,7 @@ pub struct Context<S> {
 
 impl<S: DeserializeOwned> Context<S> {
     pub(crate) fn parse(context: lifecycle::Context) -> Result<Self, Problem> {
-        let settings = serde_json::from_str(&context.settings)
-            .map_err(|error| Problem::invalid_settings("", error.to_string()))?;
+        let settings = given::read(&context.settings)?;
         Ok(Self {
             release: context.release,
             namespace: context.namespace,

@@ -55,6 +55,7 @@ mod context;
 mod descriptor;
 mod export;
 mod external;
+mod given;
 mod image;
 pub mod log;
 mod object;

@@ -1,5 +1,5 @@
 use crate::bindings::operations::exports::thinkube::plugin::operations::Operation;
-use crate::{Context, Outcome, Plugin, Problem, schema_of};
+use crate::{Context, Outcome, Plugin, Problem, given, schema_of};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -34,7 +34,7 @@ impl Arguments {
     /// # Errors
     /// A [`Problem`] if they are of another type.
     pub fn read<A: DeserializeOwned>(&self) -> Result<A, Problem> {
-        serde_json::from_str(&self.0).map_err(|error| Problem::invalid_settings("", error.to_string()))
+        given::read(&self.0)
     }
 }
 

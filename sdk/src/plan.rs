@@ -55,40 +55,40 @@ impl Stage {
         Self { name: name.into(), steps: Vec::new(), gates: Vec::new(), done_when: Vec::new() }
     }
 
-    /// An object that is wanted.
-    pub fn object(mut self, object: Object) -> Self {
-        self.steps.push(object.into());
+    /// What a recipe makes.
+    pub fn step(mut self, step: impl Into<Step>) -> Self {
+        self.steps.push(step.into());
         self
+    }
+
+    /// An object that is wanted.
+    pub fn object(self, object: Object) -> Self {
+        self.step(object)
     }
 
     /// A Secret that the host composes.
-    pub fn secret(mut self, secret: Secret) -> Self {
-        self.steps.push(secret.into());
-        self
+    pub fn secret(self, secret: Secret) -> Self {
+        self.step(secret)
     }
 
     /// A resource behind an HTTP API.
-    pub fn external(mut self, external: External) -> Self {
-        self.steps.push(external.into());
-        self
+    pub fn external(self, external: External) -> Self {
+        self.step(external)
     }
 
     /// Files in running pods.
-    pub fn pod_files(mut self, files: PodFiles) -> Self {
-        self.steps.push(files.into());
-        self
+    pub fn pod_files(self, files: PodFiles) -> Self {
+        self.step(files)
     }
 
     /// Only in an operation: new pods for a Deployment, StatefulSet or DaemonSet of the release.
-    pub fn restart(mut self, workload: ObjectRef) -> Self {
-        self.steps.push(Step::Restart(workload));
-        self
+    pub fn restart(self, workload: ObjectRef) -> Self {
+        self.step(Step::Restart(workload))
     }
 
     /// An image that the host builds and pushes.
-    pub fn image(mut self, image: Image) -> Self {
-        self.steps.push(image.into());
-        self
+    pub fn image(self, image: Image) -> Self {
+        self.step(image)
     }
 
     /// A check that must hold before the next stage starts. That every object is ready is waited for anyway.

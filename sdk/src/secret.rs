@@ -8,6 +8,7 @@ use crate::{Encoding, Kind, ObjectRef, OnUninstall, RandomText, SecretKey, Step}
 pub struct Secret {
     target: ObjectRef,
     secret_type: String,
+    labels: Vec<(String, String)>,
     content: SecretContent,
     on_uninstall: OnUninstall,
 }
@@ -18,6 +19,7 @@ impl Secret {
         Self {
             target: Kind::new("v1", "Secret").namespaced(namespace, name),
             secret_type: "Opaque".to_owned(),
+            labels: Vec::new(),
             content: SecretContent::Entries(Vec::new()),
             on_uninstall: OnUninstall::Delete,
         }
@@ -28,6 +30,19 @@ impl Secret {
     /// [`Permission::CopySecret`](crate::Permission).
     pub fn mirror(namespace: impl Into<String>, name: impl Into<String>, of: ObjectRef) -> Self {
         Self { content: SecretContent::Mirror(of), ..Self::new(namespace, name) }
+    }
+
+    /// A ConfigMap that holds secrets in clear, for consumers that read no Secret. Whoever may read ConfigMaps there then
+    /// knows them, so let a setting ask for it. Needs [`Permission::Disclose`](crate::Permission).
+    pub fn disclosed(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        let target = Kind::new("v1", "ConfigMap").namespaced(namespace, name);
+        Self { target, secret_type: String::new(), ..Self::new("", "") }
+    }
+
+    /// A label.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.push((key.into(), value.into()));
+        self
     }
 
     /// Another type, for example `kubernetes.io/basic-auth`.
@@ -62,7 +77,8 @@ impl Secret {
         self.entry(key, SecretSource::Output(OutputRef { step: step.into(), output: output.into() }))
     }
 
-    /// Text with `${key}` for the values of other entries of this Secret; `$$` is a dollar sign.
+    /// Text with `${key}` for the values of other entries of this Secret, `${key:json}` for them as JSON strings, which are
+    /// YAML too; `$$` is a dollar sign.
     pub fn template(self, key: impl Into<String>, text: impl Into<String>) -> Self {
         self.entry(key, SecretSource::Template(text.into()))
     }
@@ -99,6 +115,7 @@ impl From<Secret> for Step {
             name: secret.target.name.clone(),
             target: secret.target,
             secret_type: secret.secret_type,
+            labels: secret.labels,
             content: secret.content,
             on_uninstall: secret.on_uninstall,
         })

@@ -230,11 +230,18 @@ pub(crate) fn manifest_list(plan: &Plan) -> Value {
 }
 
 fn secret_manifest(secret: &SecretStep) -> Value {
-    let SecretStep { target, secret_type, .. } = secret;
-    json!({
-        "apiVersion": target.api_version, "kind": target.kind, "type": secret_type,
+    let SecretStep { target, secret_type, labels, .. } = secret;
+    let mut manifest = json!({
+        "apiVersion": target.api_version, "kind": target.kind,
         "metadata": {"name": target.name, "namespace": target.namespace},
-    })
+    });
+    if !secret_type.is_empty() {
+        manifest["type"] = json!(secret_type);
+    }
+    if !labels.is_empty() {
+        manifest["metadata"]["labels"] = json!(labels);
+    }
+    manifest
 }
 
 /// Where each key's value comes from, in words.
@@ -311,6 +318,11 @@ fn remarks(step: &Step) -> String {
     let mut remarks = Vec::new();
     if let Step::Secret(secret) = step {
         remarks.extend(sources(secret).into_iter().map(|(key, source)| format!("{key} from {source}")));
+    }
+    if let Step::Secret(secret) = step
+        && secret.discloses()
+    {
+        remarks.push("in clear, for everybody who may read it".to_owned());
     }
     if let Step::Image(image) = step {
         remarks.push(image::remark(image));

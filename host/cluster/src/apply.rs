@@ -651,8 +651,8 @@ impl Cluster {
     ) -> Error {
         let object = Box::new(target.object.clone());
         // A server quotes the values that it refuses.
-        let message = if target.kind.is_secret() {
-            "(what it says is not shown of a Secret)".to_owned()
+        let message = if target.is_confidential() {
+            "(what it says is not shown, for it may quote a secret)".to_owned()
         } else {
             reply.answered.message.clone()
         };

@@ -1,6 +1,7 @@
 use crate::classify::{Answered, Class, classify};
 use crate::kind::{Found, Kind, Kinds, check_name, encode};
 use crate::limiter::Limiter;
+use crate::normalise::is_confidential;
 use crate::{Error, Event, Events, event::quiet};
 use http::{HeaderMap, Method, Request, header};
 use http_body_util::BodyExt as _;
@@ -71,6 +72,8 @@ pub(crate) struct Ask {
     verb: &'static str,
     kind: Kind,
     namespace: Option<String>,
+    /// Whether an answer may quote a secret.
+    confidential: bool,
 }
 
 const JSON: &str = "application/json";
@@ -99,6 +102,7 @@ impl Ask {
             verb,
             kind: kind.clone(),
             namespace: namespace.map(str::to_owned),
+            confidential: kind.is_secret(),
         }
     }
 
@@ -140,6 +144,7 @@ impl Ask {
         ask.uri = format!("{}?fieldManager={MANAGER}&fieldValidation=Strict&force=false{dry_run}", ask.uri);
         ask.content_type = "application/apply-patch+yaml";
         ask.body = Some(body.to_string().into_bytes());
+        ask.confidential = is_confidential(body);
         ask
     }
 
@@ -322,7 +327,7 @@ impl Cluster {
                     if attempt >= tries || started.elapsed() + pause > 4 * DEADLINE {
                         return self.checked(reply);
                     }
-                    let said = if ask.kind.is_secret() { "" } else { reply.answered.message.as_str() };
+                    let said = if ask.confidential { "" } else { reply.answered.message.as_str() };
                     (format!("{} {said}", reply.status).trim_end().to_owned(), pause, tries)
                 }
             };

@@ -296,7 +296,7 @@ impl Cluster {
         if target.on_change == OnChange::Keep {
             return Ok(Ok(Need::Keep));
         }
-        let same = if target.kind.is_secret() {
+        let same = if target.is_confidential() {
             secret_is(&desired, live)
         } else {
             entry.is_some_and(|entry| {
@@ -566,6 +566,7 @@ pub(crate) fn lack_error(target: &Target, lack: Lack) -> Error {
             "it is a mirror of {source}, which is of the type {found}, not the one that the plan states"
         )),
         Lack::Template { key, message } => invalid(format!("its key `{key}`: {message}")),
+        Lack::NotText { key } => invalid(format!("its key `{key}`: the value is no text (UTF-8)")),
         Lack::Kept { key } => invalid(format!(
             "its key `{key}` is to stay as it is and is not there; apply the release first, which makes it"
         )),

@@ -1,6 +1,7 @@
 //! Makes a Secret from its sources. Values are in memory only: nothing here is logged, shown or kept.
 
 use crate::applyset::PART_OF;
+use crate::normalise::CONFIDENTIAL;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use rand::TryRngCore as _;
@@ -33,6 +34,8 @@ pub(crate) enum Lack {
     Restart,
     /// The template is wrong.
     Template { key: String, message: String },
+    /// It is no text, and goes where only text can.
+    NotText { key: String },
     /// A step has not yielded it, or not yet.
     Output { at: OutputRef },
     /// A place in a manifest can't be filled in.
@@ -71,11 +74,23 @@ pub(crate) fn compose(
     for key in templates.keys() {
         fill(key, &templates, &mut values, &mut Vec::new())?;
     }
-    let data: Map<String, Value> = values
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), json!(STANDARD.encode(value.as_slice()))))
-        .collect();
-    Ok(secret(step, applyset, &step.secret_type, data.into()))
+    let mut data = Map::new();
+    for (key, value) in &values {
+        let value = if step.discloses() { text_of(key, value)?.to_owned() } else { STANDARD.encode(value) };
+        data.insert((*key).to_owned(), value.into());
+    }
+    let mut object = secret(step, applyset, &step.secret_type, data.into());
+    if step.discloses()
+        && let Value::Object(map) = &mut object
+    {
+        map.remove("type");
+        map["metadata"]["annotations"] = json!({CONFIDENTIAL: "true"});
+    }
+    Ok(object)
+}
+
+fn text_of<'v>(key: &str, value: &'v [u8]) -> Result<&'v str, Lack> {
+    std::str::from_utf8(value).map_err(|_| Lack::NotText { key: key.to_owned() })
 }
 
 /// A Secret with every key and the type of another one, which is as the server answers it.
@@ -98,10 +113,12 @@ pub(crate) fn mirror(
 const OPAQUE: &str = "Opaque";
 
 fn secret(step: &SecretStep, applyset: &str, secret_type: &str, data: Value) -> Value {
+    let mut labels = json!(step.labels);
+    labels[PART_OF] = json!(applyset);
     json!({
         "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": step.target.name, "namespace": step.target.namespace, "labels": {PART_OF: applyset}},
+        "kind": step.target.kind,
+        "metadata": {"name": step.target.name, "namespace": step.target.namespace, "labels": labels},
         "type": secret_type,
         "data": data,
     })
@@ -134,9 +151,12 @@ pub(crate) fn bind(mut manifest: Value, bindings: &[Binding], outputs: &Outputs)
     Ok(manifest)
 }
 
-/// The value of a key in a Secret as the server answers it.
+/// The value of a key in a Secret, or in a ConfigMap with secrets, as the server answers it.
 pub(crate) fn value_of(secret: &Value, key: &str) -> Option<Bytes> {
     let encoded = secret.get("data")?.get(key)?.as_str()?;
+    if secret["kind"] == "ConfigMap" {
+        return Some(Zeroizing::new(encoded.as_bytes().to_vec()));
+    }
     STANDARD.decode(encoded).ok().map(Zeroizing::new)
 }
 
@@ -217,6 +237,8 @@ fn fill<'a>(
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
             let (name, after) = after.split_once('}').ok_or_else(|| wrong("a `${` has no `}`".into()))?;
+            // No key has a colon.
+            let (name, quoted) = name.strip_suffix(":json").map_or((name, false), |name| (name, true));
             if templates.contains_key(name) {
                 fill(name, templates, values, above)?;
             }
@@ -224,7 +246,12 @@ fn fill<'a>(
             let value = values.get(name).ok_or_else(|| {
                 wrong(format!("`${{{name}}}` is no key of this Secret; it has {}", known.join(", ")))
             })?;
-            text.extend_from_slice(value);
+            if quoted {
+                let quoted = serde_json::to_vec(text_of(name, value)?).map(Zeroizing::new);
+                text.extend_from_slice(&quoted.map_err(|error| wrong(error.to_string()))?);
+            } else {
+                text.extend_from_slice(value);
+            }
             rest = after;
         } else {
             return Err(wrong("a `$` must be followed by `{` or another `$`".into()));
@@ -253,6 +280,7 @@ mod tests {
                 name: "s".into(),
             },
             secret_type: "Opaque".into(),
+            labels: BTreeMap::new(),
             content: SecretContent::Entries(entries),
             on_uninstall: OnUninstall::Delete,
         }
@@ -362,6 +390,37 @@ mod tests {
         let again = composed(&step, Some(&first), true).unwrap();
         assert_eq!(first, again);
         assert_ne!(first, composed(&step, None, true).unwrap());
+    }
+
+    #[test]
+    fn a_config_map_holds_its_values_as_text_under_the_mark_that_hides_them() {
+        let mut step = step(vec![
+            ("password", SecretSource::Input("admin".into())),
+            ("service.yaml", template("service: {password: ${password:json}}")),
+        ]);
+        step.target.kind = "ConfigMap".into();
+        step.secret_type = String::new();
+        step.labels = [("managed".to_owned(), "true".to_owned())].into();
+        let expected = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "s", "namespace": "n", "annotations": {CONFIDENTIAL: "true"},
+                "labels": {PART_OF: "id", "managed": "true"}},
+            "data": {"password": "hunter2", "service.yaml": "service: {password: \"hunter2\"}"}});
+        let composed = composed(&step, None, true).unwrap();
+        assert_eq!(composed, expected);
+        assert_eq!(*value_of(&composed, "password").unwrap(), b"hunter2");
+    }
+
+    #[test]
+    fn a_value_cannot_leave_the_quotes_that_a_template_puts_it_in() {
+        let hostile = "\"\nadmin: true\t\\ ä";
+        let quoted = step(vec![
+            ("json", template("[${plain:json}, ${other:json}]")),
+            ("other", template("$$${plain}")),
+            ("plain", SecretSource::Plain(hostile.into())),
+        ]);
+        let secret = composed(&quoted, None, true).unwrap();
+        let read: Value = serde_json::from_str(&text(&secret, "json")).unwrap();
+        assert_eq!(read, json!([hostile, format!("${hostile}")]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::compare::{AT_ONCE, Comparison, Need, gone_action, lack_error};
 use crate::compose::Lack;
 use crate::event::quiet;
 use crate::kstatus::State;
+use crate::normalise::is_confidential;
 use crate::release::{Action, ObjectChange};
 use crate::resolve::Desired;
 use futures::stream::{self, StreamExt as _};
@@ -144,7 +145,8 @@ impl Cluster {
             Class::Done => {
                 let mut after = reply.value("dry run")?;
                 let mut before = live.clone().unwrap_or(Value::Null);
-                if target.kind.is_secret() {
+                // What is there may be the ConfigMap of a plan that wrote secrets into it.
+                if target.is_confidential() || is_confidential(&before) {
                     mask(&mut before, &mut after);
                 }
                 let (before, after) = (shown(before), shown(after));

@@ -2,6 +2,7 @@
 
 use crate::client::MANAGER;
 use crate::kind::array;
+use crate::normalise::is_confidential;
 use crate::release::Fingerprint;
 use serde_json::{Map, Value, json};
 use thinkube_plan::{Digest, canonical_bytes};
@@ -20,9 +21,9 @@ pub(crate) fn held(object: &Value) -> Value {
     merged
 }
 
-/// What was sent and what the server made of it, in two hashes. None for a Secret.
+/// What was sent and what the server made of it, in two hashes. None where there are secrets in it.
 pub(crate) fn fingerprint(desired: &Value, live: &Value) -> Option<Fingerprint> {
-    if live["kind"] == "Secret" && live["apiVersion"] == "v1" {
+    if is_confidential(desired) || is_confidential(live) {
         return None;
     }
     Some(Fingerprint { desired: hash(desired), live: hash(&held(live)) })
@@ -98,7 +99,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// Whether a live Secret holds exactly what is desired of it, as far as this host's fields go.
+/// Whether a live Secret, or ConfigMap with secrets, holds exactly what is desired of it, as far as this host's fields go.
 pub(crate) fn secret_is(desired: &Value, live: &Value) -> bool {
     let mut desired = desired.clone();
     if let Value::Object(map) = &mut desired {

@@ -59,9 +59,19 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A Secret as facts, checks and diffs may show it.
+/// The annotation of a ConfigMap that holds secrets. Only the host can give it: no plan may.
+pub(crate) const CONFIDENTIAL: &str = "thinkube.org/confidential";
+
+/// Whether the values of an object are nobody's to see by way of this host.
+pub(crate) fn is_confidential(object: &Value) -> bool {
+    object["apiVersion"] == "v1"
+        && (object["kind"] == "Secret"
+            || object["kind"] == "ConfigMap" && object["metadata"]["annotations"][CONFIDENTIAL] == "true")
+}
+
+/// An object as facts, checks and diffs may show it.
 pub(crate) fn redacted(object: Value) -> Value {
-    if object["kind"] != "Secret" || object["apiVersion"] != "v1" {
+    if !is_confidential(&object) {
         let mut object = object;
         if let Some(metadata) = object["metadata"].as_object_mut() {
             metadata.remove("managedFields");
@@ -75,7 +85,11 @@ pub(crate) fn redacted(object: Value) -> Value {
         }
     }
     let keys: Vec<&String> = object["data"].as_object().map(|data| data.keys().collect()).unwrap_or_default();
-    json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": object["type"], "keys": keys})
+    let mut seen = json!({"apiVersion": "v1", "kind": object["kind"], "metadata": metadata, "keys": keys});
+    if let Some(secret_type) = object.get("type") {
+        seen["type"] = secret_type.clone();
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -113,5 +127,21 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n",
                 "labels": {"a": "b"}}, "type": "Opaque", "keys": ["password"]})
         );
+    }
+
+    #[test]
+    fn so_is_a_config_map_that_the_host_wrote_secrets_into_and_no_other() {
+        let map = |annotations: Value| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"password": "hunter2"},
+                "metadata": {"name": "c", "namespace": "n", "annotations": annotations}})
+        };
+        assert_eq!(
+            redacted(map(json!({CONFIDENTIAL: "true"}))),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "n"},
+                "keys": ["password"]})
+        );
+        for annotations in [Value::Null, json!({}), json!({"other": "true"})] {
+            assert_eq!(redacted(map(annotations.clone())), map(annotations));
+        }
     }
 }

@@ -42,6 +42,11 @@ impl Target {
         id(&self.object)
     }
 
+    /// Whether there are secrets in it.
+    pub(crate) fn is_confidential(&self) -> bool {
+        self.kind.is_secret() || matches!(self.desired, Desired::Secret(_))
+    }
+
     /// The manifest as it is sent; None: a Secret, which is composed, or a restart, which has none.
     pub(crate) fn manifest(&self, applyset: &str, outputs: &Outputs) -> Result<Option<Value>, Lack> {
         match &self.desired {

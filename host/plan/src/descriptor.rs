@@ -84,6 +84,8 @@ pub enum Permission {
     Read(KindPermission),
     /// A Secret, as NAMESPACE/NAME, may be copied from.
     CopySecret(String),
+    /// A ConfigMap, as NAMESPACE/NAME, may hold secrets in clear.
+    Disclose(String),
     /// An HTTP origin may be spoken to.
     Connect(String),
     /// Images may be pushed below this prefix.
@@ -161,6 +163,7 @@ impl fmt::Display for Permission {
             Self::Emit(kind) => write!(f, "apply {kind}"),
             Self::Read(kind) => write!(f, "read {kind}"),
             Self::CopySecret(name) => write!(f, "copy from Secret {name}"),
+            Self::Disclose(name) => write!(f, "write secrets in clear into ConfigMap {name}"),
             Self::Connect(origin) => write!(f, "connect to {origin}"),
             Self::PushImage(prefix) => write!(f, "push images to {prefix}"),
             Self::WritePodFiles(namespace) => write!(f, "write files in pods of {namespace}"),

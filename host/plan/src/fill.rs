@@ -54,6 +54,7 @@ impl Permission {
                 }
             }
             Self::CopySecret(text)
+            | Self::Disclose(text)
             | Self::Connect(text)
             | Self::PushImage(text)
             | Self::WritePodFiles(text)

@@ -97,7 +97,11 @@ fn needed_by(image: &ImageStep) -> Vec<Permission> {
 
 /// What it takes to copy from this Secret.
 fn copying(secret: &ObjectRef) -> Permission {
-    Permission::CopySecret(format!("{}/{}", secret.namespace.as_deref().unwrap_or(""), secret.name))
+    Permission::CopySecret(namespaced(secret))
+}
+
+fn namespaced(object: &ObjectRef) -> String {
+    format!("{}/{}", object.namespace.as_deref().unwrap_or(""), object.name)
 }
 
 /// Whether `path`, relative to the home, may be written under `granted`.
@@ -206,6 +210,7 @@ impl Gate<'_> {
                         }
                         _ => None,
                     })
+                    .chain(secret.discloses().then(|| Permission::Disclose(namespaced(&secret.target))))
                     .collect(),
             },
             Step::Image(image) => needed_by(image),
@@ -523,6 +528,7 @@ mod tests {
                 name: "root".into(),
             },
             secret_type: "Opaque".into(),
+            labels: std::collections::BTreeMap::new(),
             content: SecretContent::Entries(vec![crate::SecretEntry {
                 key: "password".into(),
                 source: SecretSource::Input("admin-password".into()),
@@ -536,6 +542,30 @@ mod tests {
             ["stage all: Secret demo/root needs the permission to use the secret input admin-password"]
         );
         assert_eq!(denied(vec![emits, input], &plan).len(), 0);
+    }
+
+    #[test]
+    fn secrets_in_clear_are_granted_for_one_config_map_alone() {
+        let mut plan = plan(vec![], vec![]);
+        let step = json!({"secret": {"name": "config", "secretType": "", "onUninstall": "delete",
+            "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "demo", "name": "config"},
+            "content": {"entries": [{"key": "password", "source": {"input": "admin-password"}}]}}});
+        plan.outline.stages[0].steps = vec![serde_json::from_value(step).unwrap()];
+        let held = |disclosed: &str| {
+            vec![
+                emit("v1", "ConfigMap", Scope::OwnNamespace),
+                Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() },
+                Permission::Disclose(disclosed.into()),
+            ]
+        };
+        assert_eq!(denied(held("demo/config"), &plan), Vec::<String>::new());
+        for other in ["demo/other", "demo", "other/config", "*"] {
+            assert_eq!(
+                denied(held(other), &plan),
+                ["stage all: ConfigMap demo/config needs the permission to write secrets in clear into \
+                  ConfigMap demo/config"]
+            );
+        }
     }
 
     fn external(base_url: &str, token_url: &str) -> Step {

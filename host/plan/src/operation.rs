@@ -128,6 +128,7 @@ fn outlives(manifest: &Value) -> bool {
 fn merge(old: &SecretStep, new: &mut SecretStep) -> Result<(), (String, String)> {
     new.on_uninstall = old.on_uninstall;
     new.secret_type.clone_from(&old.secret_type);
+    new.labels.clone_from(&old.labels);
     let (SecretContent::Entries(old), SecretContent::Entries(entries)) = (&old.content, &mut new.content)
     else {
         let message = "an operation changes single keys of a Secret, not a mirror or by one";

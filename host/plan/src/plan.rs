@@ -1,6 +1,7 @@
 use crate::{Check, Digest, Encoding, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What a plugin returned: the part of a plan that is the plugin's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -245,20 +246,30 @@ pub struct OutputRef {
     pub output: String,
 }
 
-/// A Secret that the host composes when it applies.
+/// A Secret that the host composes when it applies, or a ConfigMap that holds secrets in clear.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretStep {
     /// Unique among the steps.
     pub name: String,
-    /// The Secret.
+    /// The Secret or ConfigMap.
     pub target: ObjectRef,
-    /// The Secret's `type`.
+    /// The Secret's `type`; empty for a ConfigMap.
     pub secret_type: String,
+    /// Its labels, beside those of the host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where its values come from.
     pub content: SecretContent,
     /// What happens at uninstall.
     pub on_uninstall: OnUninstall,
+}
+
+impl SecretStep {
+    /// Whether its values end where everybody who may read ConfigMaps may read them.
+    pub fn discloses(&self) -> bool {
+        self.target.kind == "ConfigMap"
+    }
 }
 
 /// Where a Secret's values come from.
@@ -297,7 +308,7 @@ pub enum SecretSource {
     Copy(SecretKey),
     /// An output of another step.
     Output(OutputRef),
-    /// Text with `${key}` for other entries.
+    /// Text with `${key}` for other entries, and `${key:json}` for them as JSON strings.
     Template(String),
     /// Text that is no secret.
     Plain(String),

@@ -156,6 +156,13 @@ impl Rules<'_> {
                         let at = format!("/{}", entry.key);
                         match &entry.source {
                             SecretSource::Input(name) => self.input(stage, &title, &at, name),
+                            // What is made is kept where it is made, and that must not be a ConfigMap: it is deleted
+                            // or changed without a thought.
+                            SecretSource::Random(_) | SecretSource::Renewed(_) if secret.discloses() => {
+                                let message =
+                                    "a ConfigMap holds no value that is made: copy it from a Secret";
+                                self.fault(stage, &title, &at, message.into());
+                            }
                             SecretSource::Renewed(_) if !self.operation => {
                                 let message =
                                     "only an operation makes a value anew: every apply of a release would";
@@ -168,8 +175,21 @@ impl Rules<'_> {
                 let is_secret = |object: &ObjectRef| {
                     object.namespace.is_some() && object.kind == "Secret" && object.api_version == "v1"
                 };
-                if !is_secret(&secret.target) {
-                    self.fault(stage, &title, "", "its target must be a v1 Secret in a namespace".into());
+                if secret.discloses() {
+                    let plain = secret.target.api_version == "v1"
+                        && secret.target.namespace.is_some()
+                        && secret.secret_type.is_empty()
+                        && matches!(secret.content, SecretContent::Entries(_));
+                    if !plain {
+                        let message = "a ConfigMap with secrets is a v1 one in a namespace, of no type, made of entries";
+                        self.fault(stage, &title, "", message.into());
+                    }
+                } else if !is_secret(&secret.target) {
+                    let message = "its target must be a v1 Secret in a namespace, or a ConfigMap";
+                    self.fault(stage, &title, "", message.into());
+                }
+                for key in secret.labels.keys() {
+                    self.own_key(stage, &title, "/metadata/labels", key);
                 }
                 if let SecretContent::Mirror(source) = &secret.content
                     && (!is_secret(source) || *source == secret.target)
@@ -289,10 +309,16 @@ impl Rules<'_> {
         }
         for field in ["/metadata/labels", "/metadata/annotations"] {
             let Some(Value::Object(map)) = manifest.pointer(field) else { continue };
-            for key in map.keys().filter(|key| RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)))
-            {
-                self.fault(stage, title, field, format!("`{key}` is the host's own; leave it out"));
+            for key in map.keys() {
+                self.own_key(stage, title, field, key);
             }
+        }
+    }
+
+    /// A key of a label or annotation that is the plugin's own to give.
+    fn own_key(&mut self, stage: &str, title: &str, field: &str, key: &str) {
+        if RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
+            self.fault(stage, title, field, format!("`{key}` is the host's own; leave it out"));
         }
     }
 }
@@ -311,6 +337,7 @@ mod tests {
     use super::*;
     use crate::{ObjectStep, OnChange, OnUninstall, SecretEntry, SecretStep, Stage};
     use serde_json::json;
+    use std::collections::BTreeMap;
 
     fn outline(steps: Vec<Step>) -> Outline {
         Outline {
@@ -425,6 +452,7 @@ mod tests {
                 name: "tls".into(),
                 target: secret(Some("b"), "a"),
                 secret_type: "kubernetes.io/tls".into(),
+                labels: BTreeMap::new(),
                 content: SecretContent::Mirror(source),
                 on_uninstall: OnUninstall::Delete,
             });
@@ -443,6 +471,39 @@ mod tests {
     }
 
     #[test]
+    fn a_config_map_with_secrets_is_made_of_given_values_and_marked_by_the_host_alone() {
+        let faults = |change: fn(&mut Value)| {
+            let mut step = json!({"name": "config", "secretType": "", "onUninstall": "delete",
+                "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "b", "name": "config"},
+                "content": {"entries": [{"key": "password", "source": {"input": "admin-password"}}]}});
+            change(&mut step);
+            messages(&outline(vec![serde_json::from_value(json!({"secret": step})).unwrap()]))
+        };
+        assert_eq!(faults(|_| ()), Vec::<String>::new());
+        assert_eq!(
+            faults(|step| step["labels"] = json!({"thinkube.io/managed": "true"})),
+            Vec::<String>::new()
+        );
+        for (change, expected) in [
+            ((|step| step["secretType"] = json!("Opaque")) as fn(&mut Value), "of no type"),
+            (|step| step["target"]["namespace"] = Value::Null, "in a namespace"),
+            (|step| step["content"] = json!({"mirror": step["target"]}), "made of entries"),
+            (
+                |step| {
+                    step["content"]["entries"][0]["source"] =
+                        json!({"random": {"bytes": 32, "encoding": "hex"}});
+                },
+                "copy it from a Secret",
+            ),
+            (|step| step["labels"] = json!({"thinkube.org/confidential": "false"}), "the host's own"),
+            (|step| step["target"]["kind"] = json!("Pod"), "must be a v1 Secret"),
+        ] {
+            let found = faults(change);
+            assert!(found.iter().any(|fault| fault.contains(expected)), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
     fn a_secret_input_that_the_descriptor_does_not_state_is_refused() {
         let step = Step::Secret(SecretStep {
             name: "root".into(),
@@ -453,6 +514,7 @@ mod tests {
                 name: "root".into(),
             },
             secret_type: "Opaque".into(),
+            labels: BTreeMap::new(),
             content: SecretContent::Entries(vec![SecretEntry {
                 key: "password".into(),
                 source: SecretSource::Input("root-password".into()),

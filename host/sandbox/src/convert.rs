@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::wit::{checks, lifecycle, operations, plan as wire, types, workstation};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io;
 use thinkube_plan as plan;
 
@@ -257,6 +258,11 @@ fn maybe<T, U: From<T>>(from: Option<T>) -> Option<U> {
     from.map(U::from)
 }
 
+/// Of a key that is there twice the last counts, as in JSON.
+fn mapped(from: Vec<(String, String)>) -> BTreeMap<String, String> {
+    from.into_iter().collect()
+}
+
 /// Records of the same fields on both sides. Both patterns are whole, so neither side can have a field more.
 macro_rules! records {
     ($($from:path => $to:path { $($field:ident $(: $via:ident)?),* $(,)? })*) => {$(
@@ -285,7 +291,9 @@ records! {
 
     wire::Binding => plan::Binding { pointer, source: into }
     wire::OutputRef => plan::OutputRef { step, output }
-    wire::SecretStep => plan::SecretStep { name, target: into, secret_type, content: into, on_uninstall: into }
+    wire::SecretStep => plan::SecretStep {
+        name, target: into, secret_type, labels: mapped, content: into, on_uninstall: into,
+    }
     wire::SecretEntry => plan::SecretEntry { key, source: into }
     wire::RandomText => plan::RandomText { bytes, encoding: into }
     wire::ImageStep => plan::ImageStep {
@@ -337,7 +345,7 @@ variants! {
     types::Query => plan::Query { Object(query: into), Objects(query: into), Served(query: into) }
     lifecycle::Scope => plan::Scope { Cluster, Namespaces(names), OwnNamespace }
     lifecycle::Permission => plan::Permission {
-        Emit(kind: into), Read(kind: into), CopySecret(name), Connect(origin), PushImage(prefix),
+        Emit(kind: into), Read(kind: into), CopySecret(name), Disclose(name), Connect(origin), PushImage(prefix),
         WritePodFiles(namespace), WriteHome(path), BuildFrom(source), PythonPackage(name),
     }
     wire::OnUninstall => plan::OnUninstall { Delete, Retain }

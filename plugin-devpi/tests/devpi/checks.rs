@@ -170,6 +170,10 @@ fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
     let text = old["object"]["data"]["service.yaml"].as_str().expect("text").replace("secretKeyRef", "value");
     old["object"]["data"]["service.yaml"] = text.into();
     assert!(!holds(&plan.check("discovery"), old), "the original's form, with the password");
+    let in_clear = plan_with("devpi_password_in_clear", true);
+    let seen = json!({"object": {"metadata": {"labels": {"thinkube.io/managed": "true"}},
+        "keys": ["DEVPI_PASSWORD", "service.yaml"]}});
+    assert!(holds(&in_clear.check("discovery"), seen), "as the host shows it");
 }
 
 #[test]

@@ -78,6 +78,9 @@ fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_r
             Permission::WriteHome(path) => {
                 assert!(path.contains("devpi") || path == ".pip/pip.conf", "{path}")
             }
+            Permission::Disclose(name) => {
+                assert_eq!(name, "${devpi_password_in_clear:if}${devpi_namespace}/thinkube-service-config");
+            }
             Permission::PythonPackage(name) => assert_eq!(name, "devpi-client"),
         }
     }

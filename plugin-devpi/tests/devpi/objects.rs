@@ -384,6 +384,22 @@ fn the_certificate_and_the_credentials_are_mirrors_of_the_platform_s() {
 }
 
 #[test]
+fn the_password_is_in_clear_only_where_a_setting_asks_for_it() {
+    let config = plan_with("devpi_password_in_clear", true).secret("thinkube-service-config");
+    assert_eq!((config.target.kind.as_str(), config.secret_type.as_str()), ("ConfigMap", ""));
+    let label = ("thinkube.io/managed".to_owned(), "true".to_owned());
+    assert!(config.labels.contains(&label), "{:?}", config.labels);
+    let content = format!("{:?}", config.content);
+    for part in [
+        r#"key: "DEVPI_PASSWORD", source: SecretSource::Input("admin-password")"#,
+        r#"- name: \"DEVPI_PASSWORD\"\n      value: ${DEVPI_PASSWORD:json}\n"#,
+    ] {
+        assert!(content.contains(part), "{part} is not in {content}");
+    }
+    assert!(!content.contains("secretKeyRef"), "{content}");
+}
+
+#[test]
 fn discovery_says_what_control_reads() {
     let mut config = plan().object("ConfigMap", "thinkube-service-config");
     let data = config.as_object_mut().and_then(|config| config.remove("data")).expect("it has data");

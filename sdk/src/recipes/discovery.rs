@@ -1,5 +1,5 @@
 use super::yaml::Yaml;
-use crate::{Object, SecretKey, template};
+use crate::{Kind, Object, ObjectRef, Secret, SecretKey, Step, template};
 use serde_json::json;
 
 /// What the platform's control reads to show a service, and what development environments get to know of it.
@@ -12,6 +12,8 @@ pub struct Discovery {
     endpoints: Vec<Yaml>,
     scaling: Yaml,
     variables: Vec<Yaml>,
+    /// Variables with secrets in clear, and the secret inputs that they have.
+    disclosed: Vec<(String, String)>,
 }
 
 /// One address of a service.
@@ -68,6 +70,7 @@ impl Discovery {
             endpoints: Vec::new(),
             scaling,
             variables: Vec::new(),
+            disclosed: Vec::new(),
         }
     }
 
@@ -103,42 +106,60 @@ impl Discovery {
         self
     }
 
-    /// The ConfigMap. Put it into the last stage: it is what makes control show the service as installed.
-    pub fn object(self) -> Object {
-        let mut service = self.head;
-        service.extend([
-            ("endpoints", Yaml::List(self.endpoints)),
+    /// One with a secret input in clear, for consumers that follow no reference. Everybody who may read the ConfigMap then
+    /// knows it, so let a setting ask for it. Needs [`Permission::Disclose`](crate::Permission).
+    pub fn disclosed_variable(mut self, name: &str, input: &str) -> Self {
+        let value = Yaml::Entry(name.to_owned());
+        self.variables.push(Yaml::Map(vec![("name", name.into()), ("value", value)]));
+        self.disclosed.push((name.to_owned(), input.to_owned()));
+        self
+    }
+
+    /// What checks name the ConfigMap by.
+    pub fn reference(&self) -> ObjectRef {
+        Kind::new("v1", "ConfigMap").namespaced(&self.namespace, Self::NAME)
+    }
+}
+
+/// The ConfigMap. Put it into the last stage: it is what makes control show the service as installed.
+impl From<Discovery> for Step {
+    fn from(discovery: Discovery) -> Self {
+        let Discovery { namespace, name, version, mut head, endpoints, scaling, variables, disclosed } =
+            discovery;
+        head.extend([
+            ("endpoints", Yaml::List(endpoints)),
             // The names that control would resolve here are not a plugin's to guess; its descriptor states the real ones.
             ("dependencies", Yaml::List(vec![])),
-            ("scaling", self.scaling),
-            ("environment_variables", Yaml::List(self.variables)),
+            ("scaling", scaling),
+            ("environment_variables", Yaml::List(variables)),
         ]);
-        let text = Yaml::Map(vec![("service", Yaml::Map(service))]).document();
-        Object::of(&template(
-            stringify!(
-                {
-                  "apiVersion": "v1",
-                  "kind": "ConfigMap",
-                  "metadata": {
-                    "name": "${config}",
-                    "namespace": "${namespace}",
-                    "labels": {
-                      "thinkube.io/managed": "true",
-                      "thinkube.io/service-type": "core",
-                      "thinkube.io/service-name": "${name}",
-                      "thinkube.io/component-version": "${version}"
+        let document = Yaml::Map(vec![("service", Yaml::Map(head))]);
+        let labels = [
+            ("thinkube.io/managed", "true"),
+            ("thinkube.io/service-type", "core"),
+            ("thinkube.io/service-name", &name),
+            ("thinkube.io/component-version", &version),
+        ];
+        if disclosed.is_empty() {
+            let mut config = template(
+                stringify!(
+                    {
+                      "apiVersion": "v1",
+                      "kind": "ConfigMap",
+                      "metadata": {"name": "${config}", "namespace": "${namespace}", "labels": {}},
+                      "data": {"service.yaml": "${text}"}
                     }
-                  },
-                  "data": {"service.yaml": "${text}"}
-                }
-            ),
-            &json!({
-                "config": Self::NAME,
-                "namespace": self.namespace,
-                "name": self.name,
-                "version": self.version,
-                "text": text,
-            }),
-        ))
+                ),
+                &json!({"config": Discovery::NAME, "namespace": namespace, "text": document.document()}),
+            );
+            for (key, value) in labels {
+                config["metadata"]["labels"][key] = value.into();
+            }
+            return Object::of(&config).into();
+        }
+        let config =
+            Secret::disclosed(namespace, Discovery::NAME).template("service.yaml", document.template());
+        let config = labels.into_iter().fold(config, |config, (key, value)| config.label(key, value));
+        disclosed.into_iter().fold(config, |config, (name, input)| config.input(name, input)).into()
     }
 }

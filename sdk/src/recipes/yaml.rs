@@ -6,6 +6,8 @@ pub(super) enum Yaml {
     Text(String),
     Number(u32),
     Bool(bool),
+    /// The value of an entry of the composed Secret that the text becomes part of.
+    Entry(String),
     List(Vec<Yaml>),
     Map(Vec<(&'static str, Yaml)>),
 }
@@ -22,7 +24,15 @@ impl From<String> for Yaml {
     }
 }
 
+/// Begins a placeholder until every dollar sign is escaped. No text has it: a quoted one writes it as `\u0000`.
+const PLACE: char = '\0';
+
 impl Yaml {
+    /// The document as a template of a composed Secret.
+    pub(super) fn template(&self) -> String {
+        self.document().replace('$', "$$").replace(PLACE, "$")
+    }
+
     /// The document, ending in a newline.
     pub(super) fn document(&self) -> String {
         let mut out = String::new();
@@ -79,6 +89,10 @@ impl Yaml {
             Self::Text(text) => out.push_str(&serde_json::Value::from(text.as_str()).to_string()),
             Self::Number(number) => out.push_str(&number.to_string()),
             Self::Bool(bool) => out.push_str(if *bool { "true" } else { "false" }),
+            Self::Entry(key) => {
+                out.push(PLACE);
+                out.push_str(&["{", key, ":json}"].concat());
+            }
             Self::List(_) => out.push_str("[]"),
             Self::Map(_) => out.push_str("{}"),
         }
@@ -123,6 +137,16 @@ mod tests {
             parsed(&yaml),
             json!({"list": [inner, inner, ["deep"]], "map": {"in": inner}, "none": [], "empty": {}})
         );
+    }
+
+    #[test]
+    fn in_a_template_only_an_entry_is_a_placeholder() {
+        let yaml = Yaml::Map(vec![
+            ("costs", "5 $, ${PASSWORD}\0{PASSWORD:json}".into()),
+            ("password", Yaml::Entry("PASSWORD".to_owned())),
+        ]);
+        let expected = "costs: \"5 $$, $${PASSWORD}\\u0000{PASSWORD:json}\"\npassword: ${PASSWORD:json}\n";
+        assert_eq!(yaml.template(), expected);
     }
 
     #[test]

@@ -3,7 +3,8 @@ use serde_json::json;
 use std::time::Duration;
 use thinkube_cluster::{Action, Adopt, ApplyOptions, Error};
 use thinkube_plan::{
-    Binding, OnChange, Output, OutputRef, SecretKey, SecretSource, SecretText, Step, Values,
+    Binding, ObjectRef, OnChange, Output, OutputRef, Probe, Query, SecretKey, SecretSource, SecretText,
+    Selection, Step, Values,
 };
 
 #[tokio::test]
@@ -174,6 +175,76 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
     }
     let missing = bench.cluster.compare(&plan, &Values::default()).await.err().unwrap();
     assert!(matches!(&missing, Error::MissingInput { input, .. } if input == "admin-password"), "{missing}");
+    bench.uninstall(true).await.unwrap();
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn secrets_in_a_config_map_are_hidden_from_everybody_who_asks_this_host() {
+    let Some(bench) = bench().await else { return };
+    let disclosed = |text: &str| {
+        let entries = vec![
+            ("PASSWORD", SecretSource::Input("admin-password".into())),
+            ("service.yaml", SecretSource::Template(text.into())),
+        ];
+        bench.plan(vec![("one", vec![bench.namespace_step(), bench.disclosed("discovery", entries)])])
+    };
+    let plan = disclosed("password: ${PASSWORD:json}");
+    let said = Said::default();
+    let path = bench.core("configmaps", "discovery");
+    let mut shown = format!("{:?}", bench.cluster.dry_run(&plan, &secrets()).await.unwrap());
+    bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap().unwrap();
+    let live = bench.get(&path).await.unwrap();
+    assert_eq!(
+        live["data"],
+        json!({"PASSWORD": "hunter2-and-more", "service.yaml": "password: \"hunter2-and-more\""})
+    );
+    assert_eq!(live["metadata"]["labels"]["of"], "discovery");
+    assert!(bench.cluster.compare(&plan, &secrets()).await.unwrap().up_to_date());
+
+    let object = ObjectRef::of(&live).unwrap();
+    shown += &format!("{:?}", bench.cluster.answer(&Query::Object(object.clone())).await.unwrap());
+    let selection = Selection {
+        api_version: "v1".into(),
+        kind: "ConfigMap".into(),
+        namespace: object.namespace.clone(),
+        label_selector: "of=discovery".into(),
+    };
+    shown += &format!("{:?}", bench.cluster.answer(&Query::Objects(selection)).await.unwrap());
+    let seen = bench.cluster.observe(&Probe::Object(object)).await.unwrap();
+    assert_eq!(seen.variables["object"]["keys"], json!(["PASSWORD", "service.yaml"]));
+    shown += &format!("{seen:?}");
+
+    // What somebody else writes into it is noticed, and shown no more than a new value is.
+    for changed in [disclosed("${PASSWORD}"), bench.plan(vec![("one", vec![bench.namespace_step()])])] {
+        shown += &format!("{:?}", bench.cluster.dry_run(&changed, &secrets()).await.unwrap());
+    }
+    shown += &format!("{:?}", bench.cluster.dry_run(&plan, &password("hunter3")).await.unwrap());
+    let kubectl = |arguments: &[&str]| {
+        let done = bench.kubectl(&[&["--namespace", &bench.namespace], arguments].concat());
+        assert!(done.status.success(), "{done:?}");
+    };
+    kubectl(&["patch", "configmap", "discovery", "--patch", r#"{"data": {"PASSWORD": "hunter4"}}"#]);
+    assert!(!bench.cluster.compare(&plan, &secrets()).await.unwrap().up_to_date());
+    shown += &format!("{:?}", bench.cluster.dry_run(&plan, &secrets()).await.unwrap());
+
+    // The plan after next has an open ConfigMap in its place: what was there is a secret still.
+    let open = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("discovery", "open")])]);
+    let dry = format!("{:?}", bench.cluster.dry_run(&open, &secrets()).await.unwrap());
+    assert!(dry.contains("service.yaml"), "{dry}");
+    shown += &dry;
+    kubectl(&["delete", "configmap", "discovery"]);
+    bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap().unwrap();
+    bench.apply_with(&open, &secrets(), &ApplyOptions::default(), &said).await.unwrap().unwrap();
+    let live = bench.get(&path).await.unwrap();
+    assert_eq!(live["data"], json!({"key": "open"}));
+    assert_eq!(live["metadata"].get("annotations"), None);
+
+    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
+    shown += &format!("{home}{}", said.all());
+    for value in ["hunter2", "hunter3", "hunter4"] {
+        assert!(!shown.contains(value), "{value}: {shown}");
+    }
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }

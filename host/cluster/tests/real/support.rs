@@ -342,6 +342,18 @@ impl Bench {
         self.composed(name, "kubernetes.io/tls", SecretContent::Mirror(source))
     }
 
+    /// A ConfigMap with secrets.
+    pub(crate) fn disclosed(&self, name: &str, entries: Vec<(&str, SecretSource)>) -> Step {
+        match self.secret(name, entries) {
+            Step::Secret(SecretStep { target, labels, content, name, on_uninstall, .. }) => {
+                let target = ObjectRef { kind: "ConfigMap".into(), ..target };
+                let secret_type = String::new();
+                Step::Secret(SecretStep { name, target, secret_type, labels, content, on_uninstall })
+            }
+            other => other,
+        }
+    }
+
     fn composed(&self, name: &str, secret_type: &str, content: SecretContent) -> Step {
         Step::Secret(SecretStep {
             name: name.to_owned(),
@@ -352,6 +364,7 @@ impl Bench {
                 name: name.to_owned(),
             },
             secret_type: secret_type.to_owned(),
+            labels: [("of".to_owned(), name.to_owned())].into(),
             content,
             on_uninstall: OnUninstall::Delete,
         })
