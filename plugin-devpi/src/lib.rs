@@ -20,6 +20,9 @@ use thinkube_sdk::{
 
 /// The secret input with root's password.
 const ADMIN_PASSWORD: &str = "admin-password";
+/// The secret input with that of Keycloak's administrator. In the original it is the same: another one for root then locks
+/// the playbooks out.
+const KEYCLOAK_PASSWORD: &str = "keycloak-admin-password";
 
 /// The plugin.
 #[derive(Debug)]
@@ -39,7 +42,13 @@ impl Plugin for DevPi {
             .secret_input(
                 ADMIN_PASSWORD,
                 "ADMIN_PASSWORD",
-                "The password of Keycloak's administrator, and root's in DevPI, where it is set on the first start",
+                "Root's password in DevPI, where it is set on the first start",
+            )
+            .secret_input_or(
+                KEYCLOAK_PASSWORD,
+                "KEYCLOAK_ADMIN_PASSWORD",
+                ADMIN_PASSWORD,
+                "The password of Keycloak's administrator",
             )
             .deployment_order(25)
             .depends_on("k8s", 6)

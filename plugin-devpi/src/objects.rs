@@ -1,7 +1,7 @@
 //! The objects, one function each. Values are those of the Ansible component unless a comment says why not.
 
-use crate::ADMIN_PASSWORD;
 use crate::settings::{By, Sessions, Settings};
+use crate::{ADMIN_PASSWORD, KEYCLOAK_PASSWORD};
 use serde_json::json;
 use thinkube_sdk::recipes::{
     Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore, secret_at,
@@ -261,7 +261,7 @@ pub(crate) fn keycloak_client(settings: &Settings) -> KeycloakClient {
         &settings.keycloak_url,
         &settings.keycloak_realm,
         &settings.oauth2_proxy_client_id,
-        (&settings.admin_username, ADMIN_PASSWORD),
+        (&settings.admin_username, KEYCLOAK_PASSWORD),
         &[&settings.oauth2_proxy_redirect_url],
     )
     .with("baseUrl", settings.dashboard().into())

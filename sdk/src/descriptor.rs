@@ -60,8 +60,24 @@ impl Descriptor {
         summary: impl Into<String>,
     ) -> Self {
         let (name, env, summary) = (name.into(), env.into(), summary.into());
-        self.secret_inputs.push(SecretInput { name, env, summary, required: true });
+        self.secret_inputs.push(SecretInput { name, env, falls_back_to: None, summary, required: true });
         self
+    }
+
+    /// One that has the value of another, stated before, where it is not supplied itself: one password for two uses that
+    /// may become two.
+    pub fn secret_input_or(
+        self,
+        name: impl Into<String>,
+        env: impl Into<String>,
+        other: impl Into<String>,
+        summary: impl Into<String>,
+    ) -> Self {
+        let mut descriptor = self.secret_input(name, env, summary);
+        if let Some(input) = descriptor.secret_inputs.last_mut() {
+            input.falls_back_to = Some(other.into());
+        }
+        descriptor
     }
 
     /// The place in the platform's order of services.

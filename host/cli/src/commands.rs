@@ -248,10 +248,7 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
     let secrets = match &release {
-        Some(release) => {
-            sources.are_of(&inputs::granted_inputs(release).map(|(name, _)| name).collect::<Vec<_>>())?;
-            inputs::secrets_of(release, SecretInputs::default(), &sources, &cluster).await?
-        }
+        Some(release) => inputs::secrets_of(release, &sources, &cluster).await?,
         None => SecretInputs::default(),
     };
     let request = UninstallRequest {

@@ -5,11 +5,13 @@ use crate::failure::Failure;
 use crate::secrets::SecretSources;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use thinkube_engine::model::{Fact, Grants, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
-    Cluster, Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SettingsSchema,
+    Cluster, Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SecretText,
+    SettingsSchema,
 };
 
 /// No settings, grants or facts file is longer; what is, is the wrong file.
@@ -63,20 +65,22 @@ pub(crate) async fn secrets(
 ) -> Result<SecretInputs, Failure> {
     let inputs = &loaded.descriptor.secret_inputs;
     sources.are_of(&inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>())?;
+    let mut reader = Reader::new(&planned.plan.granted, sources, cluster);
     let mut secrets = SecretInputs::default();
     for input in inputs {
         let steps = planned.plan.outline.stages.iter().flat_map(|stage| &stage.steps);
         let used = steps.into_iter().any(|step| uses(step, &input.name));
-        let permission = Permission::SecretInput { name: input.name.clone(), env: input.env.clone() };
-        if !used || !planned.plan.granted.contains(&permission) {
+        if !used || !planned.plan.granted.contains(&input.permission()) {
             continue;
         }
-        match sources.read(&input.name, &input.env, cluster).await? {
+        match reader.value(&input.name).await? {
             Some(value) => secrets.insert(input.name.clone(), value),
             None if input.required && demanded => {
+                let other = inputs.iter().find(|other| input.falls_back_to.as_ref() == Some(&other.name));
+                let or = other.map(|other| format!(" or {}", other.env)).unwrap_or_default();
                 return Err(Error::SecretMissing {
                     name: input.name.clone(),
-                    env: input.env.clone(),
+                    env: format!("{}{or}", input.env),
                     summary: input.summary.clone(),
                 }
                 .into());
@@ -85,9 +89,89 @@ pub(crate) async fn secrets(
         }
     }
     // What the release has outside the cluster and the plan no longer wants is taken away with the inputs of then.
-    match release {
-        Some(release) => secrets_of(release, secrets, sources, cluster).await,
-        None => Ok(secrets),
+    if let Some(release) = release {
+        reader.granted = &release.plan.granted;
+        elsewhere(release, &mut secrets, &mut reader).await?;
+    }
+    Ok(secrets)
+}
+
+/// Those that take away what a release has outside the cluster, as far as they are set: the release's own grants say which
+/// it may use.
+pub(crate) async fn secrets_of(
+    release: &Release,
+    sources: &SecretSources,
+    cluster: &Cluster,
+) -> Result<SecretInputs, Failure> {
+    let mut reader = Reader::new(&release.plan.granted, sources, cluster);
+    sources.are_of(&reader.inputs().map(|input| input.name).collect::<Vec<_>>())?;
+    let mut secrets = SecretInputs::default();
+    elsewhere(release, &mut secrets, &mut reader).await?;
+    Ok(secrets)
+}
+
+async fn elsewhere<'a>(
+    release: &'a Release,
+    secrets: &mut SecretInputs,
+    reader: &mut Reader<'a>,
+) -> Result<(), Failure> {
+    for name in release.external.iter().filter_map(|step| step.auth.password_input()) {
+        if secrets.get(name).is_none()
+            && let Some(value) = reader.value(name).await?
+        {
+            secrets.insert(name, value);
+        }
+    }
+    Ok(())
+}
+
+/// Reads what was granted, each input once: stdin gives its value a single time.
+struct Reader<'a> {
+    granted: &'a [Permission],
+    sources: &'a SecretSources,
+    cluster: &'a Cluster,
+    read: BTreeMap<String, Option<SecretText>>,
+}
+
+/// A secret input as it was granted.
+struct GrantedInput<'a> {
+    name: &'a str,
+    env: &'a str,
+    falls_back_to: Option<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(granted: &'a [Permission], sources: &'a SecretSources, cluster: &'a Cluster) -> Self {
+        Self { granted, sources, cluster, read: BTreeMap::new() }
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = GrantedInput<'a>> {
+        self.granted.iter().filter_map(|permission| match permission {
+            Permission::SecretInput { name, env, falls_back_to } => {
+                Some(GrantedInput { name, env, falls_back_to: falls_back_to.as_deref() })
+            }
+            _ => None,
+        })
+    }
+
+    /// The value of an input, or of the one that it falls back to. None: neither was granted and supplied.
+    async fn value(&mut self, name: &str) -> Result<Option<SecretText>, Failure> {
+        let Some(input) = self.inputs().find(|input| input.name == name) else { return Ok(None) };
+        let value = self.own_value(&input).await?;
+        let other = input.falls_back_to.filter(|_| value.is_none());
+        match other.and_then(|other| self.inputs().find(|input| input.name == other)) {
+            Some(other) => self.own_value(&other).await,
+            None => Ok(value),
+        }
+    }
+
+    async fn own_value(&mut self, input: &GrantedInput<'_>) -> Result<Option<SecretText>, Failure> {
+        if let Some(value) = self.read.get(input.name) {
+            return Ok(value.clone());
+        }
+        let value = self.sources.read(input.name, input.env, self.cluster).await?;
+        self.read.insert(input.name.to_owned(), value.clone());
+        Ok(value)
     }
 }
 
@@ -102,36 +186,6 @@ fn uses(step: &Step, input: &str) -> bool {
         Step::External(external) => external.auth.password_input().is_some_and(|name| name == input),
         Step::Object(_) | Step::Image(_) | Step::PodFiles(_) | Step::Restart(_) => false,
     }
-}
-
-/// `secrets`, and those that take away what a release has outside the cluster, as far as they are set: the release's own
-/// grants say which it may use.
-pub(crate) async fn secrets_of(
-    release: &Release,
-    mut secrets: SecretInputs,
-    sources: &SecretSources,
-    cluster: &Cluster,
-) -> Result<SecretInputs, Failure> {
-    let wanted = |input: &str| {
-        release.external.iter().any(|step| step.auth.password_input().is_some_and(|name| name == input))
-    };
-    for (name, env) in granted_inputs(release).filter(|(name, _)| wanted(name)) {
-        // Stdin can be read once.
-        if secrets.get(name).is_none()
-            && let Some(value) = sources.read(name, env, cluster).await?
-        {
-            secrets.insert(name, value);
-        }
-    }
-    Ok(secrets)
-}
-
-/// The secret inputs that a release may use, with the variable of each.
-pub(crate) fn granted_inputs(release: &Release) -> impl Iterator<Item = (&str, &str)> {
-    release.plan.granted.iter().filter_map(|permission| match permission {
-        Permission::SecretInput { name, env } => Some((name.as_str(), env.as_str())),
-        _ => None,
-    })
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {

@@ -74,9 +74,10 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
             .iter()
             .map(|input| {
                 let required = if input.required { "required" } else { "" };
+                let or = input.falls_back_to.as_ref().map(|other| format!(", else {other}"));
                 vec![
                     input.name.clone(),
-                    format!("from ${}", input.env),
+                    format!("from ${}{}", input.env, or.unwrap_or_default()),
                     required.to_owned(),
                     input.summary.clone(),
                 ]

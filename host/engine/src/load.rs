@@ -46,6 +46,9 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
     {
         return Err(Error::Descriptor(format!("its namespace setting `{setting}` is not in its schema")));
     }
+    if let Some(fault) = descriptor.secret_input_fault() {
+        return Err(Error::Descriptor(fault));
+    }
     for permission in &descriptor.permissions {
         let fault = match permission.settings() {
             Ok(names) => names

@@ -55,10 +55,21 @@ pub struct SecretInput {
     pub name: String,
     /// The environment variable it is read from.
     pub env: String,
+    /// The input whose value it has where it is not supplied itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub falls_back_to: Option<String>,
     /// What it is for.
     pub summary: String,
     /// Whether a plan that uses it can be applied without it.
     pub required: bool,
+}
+
+impl SecretInput {
+    /// What it takes to read it.
+    pub fn permission(&self) -> Permission {
+        let Self { name, env, falls_back_to, .. } = self.clone();
+        Permission::SecretInput { name, env, falls_back_to }
+    }
 }
 
 /// Another service that must be there.
@@ -106,18 +117,36 @@ pub enum Permission {
         name: String,
         /// The variable.
         env: String,
+        /// The input whose value it may have instead.
+        #[serde(default, rename = "fallsBackTo", skip_serializing_if = "Option::is_none")]
+        falls_back_to: Option<String>,
     },
 }
 
 impl Descriptor {
     /// Everything the plugin asks for, over settings that are not known yet: what it states, and its secret inputs.
     pub fn asks(&self) -> Vec<Permission> {
-        let inputs = self.secret_inputs.iter();
-        let inputs = inputs.map(|SecretInput { name, env, .. }| Permission::SecretInput {
-            name: name.clone(),
-            env: env.clone(),
-        });
-        self.permissions.iter().cloned().chain(inputs).collect()
+        self.permissions
+            .iter()
+            .cloned()
+            .chain(self.secret_inputs.iter().map(SecretInput::permission))
+            .collect()
+    }
+
+    /// What is wrong with the secret inputs, in words.
+    pub fn secret_input_fault(&self) -> Option<String> {
+        let inputs = &self.secret_inputs;
+        let twice = |index: usize| inputs[..index].iter().any(|other| other.name == inputs[index].name);
+        if let Some(index) = (0..inputs.len()).find(|index| twice(*index)) {
+            return Some(format!("it has two secret inputs `{}`", inputs[index].name));
+        }
+        inputs.iter().find_map(|SecretInput { name, falls_back_to, .. }| {
+            let other = falls_back_to.as_ref()?;
+            let ends = |input: &SecretInput| input.name == *other && input.falls_back_to.is_none();
+            (!inputs.iter().any(ends)).then(|| {
+                format!("its secret input `{name}` falls back to `{other}`, which is no input that falls back to none")
+            })
+        })
     }
 
     /// Everything the plugin asks for with these settings.
@@ -170,7 +199,13 @@ impl fmt::Display for Permission {
             Self::WriteHome(path) => write!(f, "write ~/{path}"),
             Self::BuildFrom(source) => write!(f, "build an image from {source}"),
             Self::PythonPackage(name) => write!(f, "install the Python package {name}"),
-            Self::SecretInput { name, env } => write!(f, "use ${env} as the secret input {name}"),
+            Self::SecretInput { name, env, falls_back_to } => {
+                write!(f, "use ${env} as the secret input {name}")?;
+                match falls_back_to {
+                    Some(other) => write!(f, ", or else the secret input {other}"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -189,4 +224,37 @@ impl fmt::Display for KindPermission {
 /// The permissions of `wanted` that `held` does not have, in the order of `wanted`: what an upgrade must ask about.
 pub fn widened<'a>(held: &[Permission], wanted: &'a [Permission]) -> Vec<&'a Permission> {
     wanted.iter().filter(|permission| !held.contains(permission)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fault(inputs: &[(&str, Option<&str>)]) -> Option<String> {
+        let inputs: Vec<Value> = inputs
+            .iter()
+            .map(|(name, other)| {
+                json!({"name": name, "env": "E", "summary": "", "required": true, "fallsBackTo": other})
+            })
+            .collect();
+        let descriptor = json!({"name": "a", "version": "1.0.0", "title": "", "summary": "", "license": "", "source": "",
+            "settingsSchema": {}, "secretInputs": inputs, "dependencies": [], "permissions": []});
+        serde_json::from_value::<Descriptor>(descriptor).unwrap().secret_input_fault()
+    }
+
+    #[test]
+    fn a_secret_input_falls_back_to_another_one_and_no_further() {
+        assert_eq!(fault(&[("a", None), ("b", Some("a")), ("c", Some("a"))]), None);
+        for (inputs, said) in [
+            (&[("a", Some("a"))][..], "falls back to `a`"),
+            (&[("a", Some("b"))], "falls back to `b`"),
+            (&[("a", None), ("b", Some("a")), ("c", Some("b"))], "falls back to `b`"),
+            (&[("a", Some("b")), ("b", Some("a"))], "falls back to"),
+            (&[("a", None), ("a", None)], "two secret inputs `a`"),
+        ] {
+            let fault = fault(inputs);
+            assert!(fault.as_ref().is_some_and(|fault| fault.contains(said)), "{inputs:?}: {fault:?}");
+        }
+    }
 }

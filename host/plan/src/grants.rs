@@ -516,6 +516,14 @@ mod tests {
         assert_eq!(denied(granted, &testing).len(), 1);
     }
 
+    fn admin_password() -> Permission {
+        Permission::SecretInput {
+            name: "admin-password".into(),
+            env: "ADMIN_PASSWORD".into(),
+            falls_back_to: None,
+        }
+    }
+
     #[test]
     fn a_secret_input_must_be_granted() {
         let mut plan = plan(vec![], vec![]);
@@ -536,7 +544,7 @@ mod tests {
             on_uninstall: OnUninstall::Delete,
         }));
         let emits = emit("v1", "Secret", Scope::OwnNamespace);
-        let input = Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() };
+        let input = admin_password();
         assert_eq!(
             denied(vec![emits.clone()], &plan),
             ["stage all: Secret demo/root needs the permission to use the secret input admin-password"]
@@ -554,7 +562,7 @@ mod tests {
         let held = |disclosed: &str| {
             vec![
                 emit("v1", "ConfigMap", Scope::OwnNamespace),
-                Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() },
+                admin_password(),
                 Permission::Disclose(disclosed.into()),
             ]
         };
@@ -582,7 +590,7 @@ mod tests {
         let mut plan = plan(vec![], vec![]);
         plan.outline.stages[0].steps = vec![external("https://api.io/a", "https://auth.io/token")];
         let connect = |origin: &str| Permission::Connect(origin.into());
-        let input = Permission::SecretInput { name: "admin-password".into(), env: "ADMIN_PASSWORD".into() };
+        let input = admin_password();
         let all = vec![connect("https://api.io"), connect("https://auth.io"), input];
         assert_eq!(denied(all.clone(), &plan), Vec::<String>::new());
         for (left_out, expected) in ["https://api.io", "https://auth.io", "admin-password"].iter().enumerate()

@@ -285,7 +285,7 @@ records! {
     types::Selection => plan::Selection { api_version, kind, namespace, label_selector }
     types::SecretKey => plan::SecretKey { namespace, name, key }
 
-    lifecycle::SecretInput => plan::SecretInput { name, env, summary, required }
+    lifecycle::SecretInput => plan::SecretInput { name, env, falls_back_to, summary, required }
     lifecycle::Dependency => plan::Dependency { service, deployment_order, optional }
     lifecycle::KindPermission => plan::KindPermission { api_version, kind, scope: into }
 

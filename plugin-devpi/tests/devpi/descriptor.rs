@@ -29,11 +29,20 @@ fn it_comes_25th_after_the_five_services_it_needs() {
 }
 
 #[test]
-fn roots_password_is_its_only_secret_input() {
-    let inputs = describe::<DevPi>().secret_inputs;
-    let inputs: Vec<_> =
-        inputs.iter().map(|input| (input.name.as_str(), input.env.as_str(), input.required)).collect();
-    assert_eq!(inputs, [("admin-password", "ADMIN_PASSWORD", true)]);
+fn one_password_is_enough_and_two_can_be_told_apart() {
+    let inputs: Vec<_> = describe::<DevPi>()
+        .secret_inputs
+        .into_iter()
+        .map(|input| (input.name, input.env, input.falls_back_to, input.required))
+        .collect();
+    let input = |name: &str, env: &str, other: Option<&str>| {
+        (name.to_owned(), env.to_owned(), other.map(str::to_owned), true)
+    };
+    let expected = [
+        input("admin-password", "ADMIN_PASSWORD", None),
+        input("keycloak-admin-password", "KEYCLOAK_ADMIN_PASSWORD", Some("admin-password")),
+    ];
+    assert_eq!(inputs, expected);
 }
 
 #[test]

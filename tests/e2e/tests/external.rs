@@ -209,7 +209,9 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
     };
     let apply = |more: &[&str]| release.plugin("apply", &[&["--yes"][..], more].concat());
     refused(apply(&[]).env("ADMIN_PASSWORD", "wrong-5e1f0c"), 1, &["password"]);
-    refused(apply(&[]).env_remove("ADMIN_PASSWORD"), 3, &["ADMIN_PASSWORD"]);
+    let or = "KEYCLOAK_PASSWORD or ADMIN_PASSWORD";
+    refused(apply(&[]).env_remove("ADMIN_PASSWORD"), 3, &["keycloak-password", or]);
+    refused(apply(&[]).env("KEYCLOAK_PASSWORD", "wrong-5e1f0c"), 1, &["password"]);
     refused(&mut apply(&["--set", "realm=nowhere"]), 1, &["nowhere"]);
     // Somebody else listens there, and nobody.
     refused(apply(&[]).args(["--resolve", "auth.thinkube.test=127.0.0.1"]), 1, &["auth.thinkube.test"]);
@@ -220,6 +222,20 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
     let none =
         release.kubectl(&["get", "namespace", &home, &release.name, "--ignore-not-found", "-o", "name"]);
     assert_eq!(none.ends_with(0).stdout, "");
+    assert!(release.client().is_none());
+}
+
+#[test]
+fn a_password_of_its_own_goes_before_the_one_that_it_falls_back_to() {
+    let Some(release) = Release::new() else { return };
+    let password = release.corner.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let mut apply = release.plugin("apply", &["--yes"]);
+    finish(apply.env("ADMIN_PASSWORD", "another").env("KEYCLOAK_PASSWORD", &password)).ends_with(0);
+    assert!(release.client().is_some());
+    // A release remembers which falls back to which.
+    let from = ["--secret", "admin-password=env:ELSEWHERE"];
+    let mut uninstall = release.command(&[&["uninstall", &release.name, "--yes"], &from[..]].concat());
+    finish(uninstall.env_remove("ADMIN_PASSWORD").env("ELSEWHERE", &password)).ends_with(0);
     assert!(release.client().is_none());
 }
 

@@ -46,7 +46,13 @@ impl Plugin for SignOn {
             .summary("A client of the test cluster's Keycloak")
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
-            .secret_input("admin-password", "ADMIN_PASSWORD", "The password of Keycloak's administrator")
+            .secret_input("admin-password", "ADMIN_PASSWORD", "The password of the platform's administrator")
+            .secret_input_or(
+                "keycloak-password",
+                "KEYCLOAK_PASSWORD",
+                "admin-password",
+                "The password of Keycloak's administrator",
+            )
             .emits(Kind::new("v1", "Namespace"), Scope::OwnNamespace)
             .emits(Kind::new("v1", "Secret"), Scope::OwnNamespace)
             .emits(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace)
@@ -86,7 +92,7 @@ impl Plugin for SignOn {
 }
 
 fn client(realm: &str, name: &str, redirect: &str) -> KeycloakClient {
-    KeycloakClient::new(KEYCLOAK, realm, name, ("admin", "admin-password"), &[redirect])
+    KeycloakClient::new(KEYCLOAK, realm, name, ("admin", "keycloak-password"), &[redirect])
 }
 
 export_plugin!(SignOn);
