@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use thinkube_e2e::{Run, command, eventually, finish};
 use thinkube_test_cluster::{Cluster, Corner, Part};
@@ -122,6 +123,59 @@ impl Drop for Release {
             self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
         }
     }
+}
+
+/// The parts of a process's memory that can be written. What adjoins is one part.
+fn memory(process: u32) -> Vec<Vec<u8>> {
+    let Ok(maps) = std::fs::read_to_string(format!("/proc/{process}/maps")) else { return Vec::new() };
+    let Ok(file) = std::fs::File::open(format!("/proc/{process}/mem")) else { return Vec::new() };
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights) = (words.next().expect("a range"), words.next().expect("rights"));
+        let (from, to) = range.split_once('-').expect("a range");
+        let [from, to] = [from, to].map(|at| u64::from_str_radix(at, 16).expect("an address"));
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        match parts.last_mut() {
+            Some(part) if part.1 == from => part.1 = to,
+            _ => parts.push((from, to)),
+        }
+    }
+    let read = |(from, to): (u64, u64)| {
+        let mut bytes = vec![0; usize::try_from(to - from).ok()?];
+        file.read_exact_at(&mut bytes, from).ok()?;
+        Some(bytes)
+    };
+    parts.into_iter().filter_map(read).collect()
+}
+
+/// A second time after everything that needs the password was done with it, so that the plugin has seen all it ever sees.
+#[test]
+fn no_secret_is_ever_in_the_memory_of_a_plugin() {
+    let Some(release) = Release::installed() else { return };
+    let image = format!("image={}", release.corner.cluster().toolbox_image().expect("a node has it"));
+    let arguments = ["apply", plugin(), "--release", &release.name, "--yes", "--set", &image];
+    let mut apply = release.command(&[&arguments[..], &["--set", "ponder=true"]].concat());
+    let mut apply = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let holds = |part: &[u8], text: &str| memchr::memmem::find(part, text.as_bytes()).is_some();
+    let cookie = release.key("cookie");
+    let parts = eventually("plugin that ponders", || {
+        let parts = memory(apply.id());
+        let pondering = parts.iter().any(|part| holds(part, "it-is-ponder-ing-"));
+        if pondering { Ok(parts) } else { Err(format!("{:?}", apply.try_wait())) }
+    });
+    apply.kill().expect("it runs");
+    apply.wait().expect("it ends");
+    let (inside, outside): (Vec<_>, Vec<_>) = parts.iter().partition(|part| holds(part, "it-is-ponder-ing-"));
+    assert_eq!(inside.len(), 1, "the plugin's memory is one");
+    assert!(holds(inside[0], "\"keys\":[\"cookie\""), "it has seen the Secret");
+    assert!(outside.iter().any(|part| holds(part, CANARY)), "the host has it");
+    for secret in [CANARY.to_owned(), STANDARD.encode(CANARY), STANDARD.encode(&cookie), cookie] {
+        assert!(!holds(inside[0], &secret), "{secret} is in the plugin's memory");
+    }
+    release.host(&["uninstall", &release.name, "--yes"]).ends_with(0);
 }
 
 #[test]

@@ -12,6 +12,9 @@ use thinkube_sdk::{
 pub struct Settings {
     /// An image with a shell.
     image: String,
+    /// Whether its last check takes for ever, so that somebody can look into its memory.
+    #[serde(default)]
+    ponder: bool,
 }
 
 /// What the operation `say` takes.
@@ -49,7 +52,9 @@ impl Plugin for Keeper {
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
             .secret_input("password", "KEEPER_PASSWORD", "The password that is kept");
-        let described = described.reads(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace);
+        let described = described
+            .reads(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace)
+            .reads(Kind::new("v1", "Secret"), Scope::OwnNamespace);
         kinds.into_iter().fold(described, |described, (api_version, kind)| {
             described.emits(Kind::new(api_version, kind), Scope::OwnNamespace)
         })
@@ -77,8 +82,11 @@ impl Plugin for Keeper {
         });
         let planned = note(context, "as planned");
         let health = Check::object("note", "The note says what is planned", &planned).evaluated();
+        let secret = Check::object("ponder", "The Secret bears thinking about", &keys).evaluated();
         let things = Stage::new("things").secret(keys).object(planned);
-        Ok(Plan::new()
+        let plan = Plan::new();
+        let plan = if context.settings.ponder { plan.health(secret) } else { plan };
+        Ok(plan
             .stage(Stage::new("namespace").object(namespace))
             .stage(things)
             .stage(Stage::new("keeper").object(Object::of(&keeper)))
@@ -89,6 +97,14 @@ impl Plugin for Keeper {
 
 impl Evaluate for Keeper {
     fn evaluate(observation: Observation) -> Verdict {
+        if observation.check == "ponder" {
+            // As one text it is nowhere but in this memory, while it is looked at.
+            let thought = ["it", "is", &observation.check, "ing", &observation.json].join("-");
+            loop {
+                std::thread::sleep(std::time::Duration::from_secs(3600));
+                std::hint::black_box(&thought);
+            }
+        }
         let observed: Value = serde_json::from_str(&observation.json).unwrap_or_default();
         let text = observed["object"]["data"]["text"].as_str().unwrap_or_default();
         let status = if text == "as planned" { Status::Passed } else { Status::Failed };
