@@ -34,7 +34,7 @@ pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use fill::{settings_in, with_settings};
-pub use grants::{Denial, Grants, lacking_for_image, permits_query};
+pub use grants::{Denial, Grants, connecting, lacking_for_image, permits_query};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
 pub use operation::{Operation, borrowed, overlay};
