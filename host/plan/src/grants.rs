@@ -356,6 +356,7 @@ mod tests {
             settings: json!({}),
             requested: vec![],
             granted: vec![],
+            agreed: vec![],
             outline: Outline {
                 preflight: vec![],
                 stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],
