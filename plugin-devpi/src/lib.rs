@@ -71,9 +71,11 @@ impl Plugin for DevPi {
             .reads(Kind::of::<StorageClass>(), Scope::Cluster)
             .reads(Kind::of::<IngressClass>(), Scope::Cluster)
             .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]))
-            .permission(Permission::BuildFrom("${devpi_git_url}".to_owned()))
-            .permission(Permission::PushImage("${harbor_registry}/${harbor_project}/devpi".to_owned()))
-            .permission(Permission::WritePodFiles("${code_server_namespace}".to_owned()))
+            .permission(Permission::BuildFrom("${devpi_git_url}${devpi_image:unless}".to_owned()))
+            .permission(Permission::PushImage(
+                "${harbor_registry}/${harbor_project}/devpi${devpi_image:unless}".to_owned(),
+            ))
+            .permission(Permission::WritePodFiles("${code_server_namespace}${code_server_env:if}".to_owned()))
             .permission(Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()))
             .permission(Permission::WriteHome("devpi-scripts".to_owned()))
             .permission(Permission::WriteHome(".devpi.ini".to_owned()))
@@ -81,10 +83,10 @@ impl Plugin for DevPi {
             .permission(Permission::PythonPackage("devpi-client".to_owned()))
             .permission(Permission::CopySecret("${tls_source_secret}".to_owned()))
             .permission(Permission::CopySecret("${harbor_pull_secret}".to_owned()))
-            .permission(Permission::CopySecret("${keycloak_ca_secret}".to_owned()))
-            .permission(Permission::Connect("${keycloak_url}".to_owned()))
+            .permission(Permission::CopySecret("${keycloak_ca_secret}${oauth2_proxy_enabled:if}".to_owned()))
+            .permission(Permission::Connect("${keycloak_url}${oauth2_proxy_enabled:if}".to_owned()))
             .permission(Permission::Connect("https://${harbor_registry}".to_owned()))
-            .permission(Permission::Connect("https://${devpi_dashboard_hostname}".to_owned()))
+            .permission(Permission::Connect("https://${devpi_dashboard_hostname}${oauth2_proxy_enabled:if}".to_owned()))
             .permission(Permission::Connect("https://${devpi_api_hostname}".to_owned()))
     }
 

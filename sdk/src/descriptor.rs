@@ -105,7 +105,8 @@ impl Descriptor {
         self
     }
 
-    /// Asks for a permission that has no function of its own here.
+    /// Asks for a permission that has no function of its own here. Its text may name settings: `${NAME}`, `${NAME:dashed}`;
+    /// with `${NAME:if}` or `${NAME:unless}` in it, it is asked for only while the setting is true or set, or is not.
     pub fn permission(mut self, permission: Permission) -> Self {
         self.permissions.push(permission);
         self

@@ -146,7 +146,8 @@ pub type SetupOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<Setup, Pro
 
 /// Marks a setting that may be left out, because the host then works it out of others:
 /// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's
-/// value, `${NAME:dashed}` with a dash for each dot, `$$` a dollar sign.
+/// value, `${NAME:dashed}` with a dash for each dot, `$$` a dollar sign. The conditions of permissions, `${NAME:if}` and
+/// `${NAME:unless}`, are refused here.
 pub fn default_from(text: &'static str) -> impl FnMut(&mut schemars::Schema) {
     move |schema| {
         // What serde would fill in is not what the operator gets.

@@ -139,7 +139,8 @@ pub(crate) struct PlanInputs {
     /// What the plugin is allowed, YAML or JSON [default: what the release was granted; what it asks for on a first install]
     #[arg(long, value_name = "FILE")]
     pub grants: Option<PathBuf>,
-    /// Grant an installed release what its plugin asks for now, instead of what it was granted before
+    /// Grant an installed release what its plugin asks for now; without, it keeps what it was granted before, which goes
+    /// where the settings that you give say
     #[arg(long, conflicts_with = "grants")]
     pub grant_requested: bool,
 }

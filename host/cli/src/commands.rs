@@ -10,7 +10,7 @@ use crate::{args, exit, inputs, operation, out, workstation};
 use clap::CommandFactory;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Grants, Installed, Permission, widened};
+use thinkube_engine::model::{Granting, Installed, Permission, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
     Planned, Release, SecretInputs, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
@@ -43,14 +43,25 @@ impl Style {
         }
     }
 
-    /// Says what a plugin asks for that its release was not granted.
-    pub(crate) fn wider(self, release: &str, granted: &[Permission], requested: &[Permission]) {
-        let wider = widened(granted, requested);
-        if !wider.is_empty() && !self.quiet {
-            let wider: String = wider.iter().map(|permission| format!("\n  {permission}")).collect();
-            out::warn(&format!(
-                "the plugin asks for more than release {release} was granted; --grant-requested grants it:{wider}"
-            ));
+    /// Says where what a release was granted leads now, and what its plugin asks for beside.
+    pub(crate) fn held(
+        self,
+        release: &str,
+        before: &[Permission],
+        granted: &[Permission],
+        requested: &[Permission],
+    ) {
+        for (permissions, what) in [
+            (widened(before, granted), "follows its settings: it may now"),
+            (
+                widened(granted, requested),
+                "was granted less than the plugin asks for now; --grant-requested grants it:",
+            ),
+        ] {
+            if !permissions.is_empty() && !self.quiet {
+                let list: String = permissions.iter().map(|permission| format!("\n  {permission}")).collect();
+                out::warn(&format!("release {release} {what}{list}"));
+            }
         }
     }
 }
@@ -292,8 +303,8 @@ async fn make_plan(
     kubernetes_version: String,
 ) -> Result<(Loaded, Planned), Failure> {
     let loaded = inputs::load(&inputs.plugin).await?;
-    let grants = inputs::grants(inputs)?;
-    let planned = plan_with(style, &loaded, inputs, grants, facts, kubernetes_version, None).await?;
+    let granting = inputs::granting(inputs, None)?;
+    let planned = plan_with(style, &loaded, inputs, granting, facts, kubernetes_version, None).await?;
     Ok((loaded, planned))
 }
 
@@ -311,15 +322,13 @@ async fn plan_on(
         revision: release.revision,
     });
     // What was not granted then is not granted now because nobody says anything.
-    let held = release.as_ref().filter(|_| !inputs.grant_requested).map(|release| &release.plan.granted);
-    let held = held.map(|granted| Grants { permissions: granted.clone() });
-    let given = inputs::grants(inputs)?;
-    let said = given.is_some();
+    let granting = inputs::granting(inputs, release.as_ref().map(|release| release.plan.held()))?;
+    let before = granting.held().map(<[_]>::to_vec);
     let facts = FactSource::Cluster(cluster);
     let version = cluster.version().to_owned();
-    let planned = plan_with(style, &loaded, inputs, given.or(held), facts, version, installed).await?;
-    if !said {
-        style.wider(name, &planned.plan.granted, &planned.plan.requested);
+    let planned = plan_with(style, &loaded, inputs, granting, facts, version, installed).await?;
+    if let Some(before) = before {
+        style.held(name, &before, &planned.plan.granted, &planned.plan.requested);
     }
     Ok((loaded, planned, release))
 }
@@ -328,7 +337,7 @@ async fn plan_with(
     style: Style,
     loaded: &Loaded,
     inputs: &args::PlanInputs,
-    grants: Option<Grants>,
+    granting: Granting,
     facts: FactSource<'_>,
     kubernetes_version: String,
     installed: Option<Installed>,
@@ -336,7 +345,7 @@ async fn plan_with(
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: inputs::settings(inputs, &loaded.schema)?,
-        grants,
+        granting,
         facts,
         kubernetes_version,
         installed,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
-use thinkube_engine::model::{Fact, Grants, Permission, SecretContent, SecretSource, Step};
+use thinkube_engine::model::{Fact, Granting, Grants, Held, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
     Cluster, Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SecretText,
     SettingsSchema,
@@ -45,9 +45,13 @@ pub(crate) fn settings(inputs: &PlanInputs, schema: &SettingsSchema) -> Result<V
     Ok(Value::Object(settings))
 }
 
-pub(crate) fn grants(inputs: &PlanInputs) -> Result<Option<Grants>, Failure> {
-    let Some(path) = &inputs.grants else { return Ok(None) };
-    Grants::from_value(document(path)?).map(Some).map_err(|error| Failure::file(path, error))
+/// Who says what the plugin is allowed: the person, else what its release was allowed before, else the plugin.
+pub(crate) fn granting(inputs: &PlanInputs, held: Option<Held>) -> Result<Granting, Failure> {
+    let Some(path) = &inputs.grants else {
+        let held = held.filter(|_| !inputs.grant_requested);
+        return Ok(held.map_or(Granting::AsRequested, Granting::Held));
+    };
+    Grants::from_value(document(path)?).map(Granting::Only).map_err(|error| Failure::file(path, error))
 }
 
 pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {

@@ -115,7 +115,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
     }
     heading(&mut text, "Asks to be allowed to");
     for permission in descriptor.asks() {
-        line!(text, "  {}", foreign(permission));
+        line!(text, "  {}", foreign(permission.stated()));
     }
     heading(&mut text, "Imports");
     let imports = plugin.imports();

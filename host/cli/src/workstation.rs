@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use thinkube_engine::model::{Grants, Permission};
+use thinkube_engine::model::Permission;
 use thinkube_engine::{
     Error, HomeAction, HomeChange, HomeRelease, Interrupted, LeftBecause, Loaded, PlannedSetup, SetupRequest,
     unless_interrupted,
@@ -227,24 +227,22 @@ async fn planned(
 ) -> Result<PlannedSetup, Failure> {
     let inputs = &setup.inputs;
     let name = name(setup, loaded);
-    let held = release.granted().filter(|_| !inputs.grant_requested);
-    let held = held.map(|granted| Grants { permissions: granted.to_vec() });
-    let given = inputs::grants(inputs)?;
-    let said = given.is_some();
+    let granting = inputs::granting(inputs, release.held())?;
+    let before = granting.held().map(<[_]>::to_vec);
     let request = SetupRequest {
         release: name.to_owned(),
         settings: inputs::settings(inputs, &loaded.schema)?,
-        grants: given.or(held),
+        granting,
         kubernetes_version: setup.kubernetes_version.clone(),
     };
     let planned = thinkube_engine::plan_setup(loaded, request).await?;
     style.said(&planned.log, &planned.unused);
-    if !said {
+    if let Some(before) = before {
         let of_homes = |permission: &&Permission| {
             matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
         };
         let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
-        style.wider(name, &planned.granted, &requested);
+        style.held(name, &before, &planned.held.granted, &requested);
     }
     Ok(planned)
 }

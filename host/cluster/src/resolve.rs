@@ -282,6 +282,7 @@ mod tests {
             settings: json!({}),
             requested: vec![],
             granted: vec![],
+            agreed: vec![],
             outline: Outline {
                 preflight: vec![],
                 stages: vec![stage],

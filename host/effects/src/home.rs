@@ -21,7 +21,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thinkube_plan::{Permission, PythonPackage, RelativePath, Setup, SetupFault, is_dns_label};
+use thinkube_plan::{Held, Permission, PythonPackage, RelativePath, Setup, SetupFault, is_dns_label};
 
 /// Where records are, below the folder of the user's state.
 const RECORDS: &str = "thinkube-host/workstation";
@@ -372,8 +372,9 @@ impl HomeRelease<'_> {
     }
 
     /// What the last setup of the release was allowed here; none if it has nothing here.
-    pub fn granted(&self) -> Option<&[Permission]> {
-        self.is_installed().then_some(&self.record.granted)
+    pub fn held(&self) -> Option<Held> {
+        let Record { settings, granted, agreed, .. } = self.record.clone();
+        self.is_installed().then_some(Held { settings, granted, agreed })
     }
 
     /// Everything that the release has put here, as it is now.
@@ -453,12 +454,12 @@ impl HomeRelease<'_> {
     pub async fn apply(
         &mut self,
         setup: &Setup,
-        granted: &[Permission],
+        held: &Held,
         shown: &[HomeChange],
         overwrite: &[String],
         events: HomeEvents<'_>,
     ) -> Result<HomeApplied, Error> {
-        let faults = self.faults(setup, granted);
+        let faults = self.faults(setup, &held.granted);
         if !faults.is_empty() {
             return Err(Error::HomeRefused(faults));
         }
@@ -478,7 +479,9 @@ impl HomeRelease<'_> {
         let here = |permission: &&Permission| {
             matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
         };
-        self.record.granted = granted.iter().filter(here).cloned().collect();
+        self.record.granted = held.granted.iter().filter(here).cloned().collect();
+        self.record.agreed = held.agreed.iter().filter(here).cloned().collect();
+        self.record.settings = held.settings.clone();
         self.intend(&items, &wanted, overwrite)?;
 
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };

@@ -145,19 +145,13 @@ pub async fn apply(
         None => {
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
-            // What is to go was made under the grants of then.
-            let granted_before = match comparison.external() {
-                [] => Vec::new(),
-                _ => cluster.release(&plan.release).await?.map(|old| old.plan.granted).unwrap_or_default(),
-            };
             let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, async {
                 stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere).await?;
                 run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
-                    let http = elsewhere::http(&granted_before, &request.http)?;
-                    elsewhere::remove(&http, &gone, secrets, events).await?;
+                    elsewhere::remove(&gone, secrets, &request.http, events).await?;
                 }
                 Ok(())
             })

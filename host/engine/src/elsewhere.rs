@@ -7,6 +7,7 @@ use thinkube_cluster::{Action, Adopt};
 use thinkube_effects::{Action as Done, Error as EffectError, Http, HttpOptions, Removed, Seen, State};
 use thinkube_plan::{
     ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan, SecretInputs, Stage, Step, Values,
+    connecting,
 };
 
 /// What an apply would do, or did, to a resource outside the cluster.
@@ -165,13 +166,17 @@ impl<'a> Elsewhere<'a> {
     }
 }
 
-/// Takes resources away that a release has, the youngest first. What is no longer there is no error.
+/// Takes resources away that a release has, the youngest first. What is no longer there is no error. Only where they are
+/// is spoken to, by what was granted when they were made: the plan on record may be of an apply that was cut off, and be
+/// granted other places.
 pub(crate) async fn remove(
-    http: &Http,
     steps: &[ExternalStep],
     inputs: &SecretInputs,
+    options: &HttpOptions,
     events: Events<'_>,
 ) -> Result<Vec<ExternalChange>, Error> {
+    let granted: Vec<Permission> = steps.iter().flat_map(connecting).collect();
+    let http = http(&granted, options)?;
     let mut values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
     // What an older one yields is what a younger one is found by.
     for step in steps {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
-    Context, Descriptor, Digest, Fact, Fault, Grants, Identity, Installed, Outcome, Outline, Permission,
-    Plan, Problem, Query, check_outline, is_dns_label, permits_query,
+    Context, Descriptor, Digest, Fact, Fault, Granting, Grants, Held, Identity, Installed, Outcome, Outline,
+    Permission, Plan, Problem, Query, check_outline, is_dns_label, permits_query,
 };
 use thinkube_sandbox::{Called, LogLine, Offer};
 use thinkube_validate::{SettingFault, Unused, check_expressions};
@@ -25,8 +25,8 @@ pub struct PlanRequest<'a> {
     pub release: String,
     /// As the person gave them.
     pub settings: Value,
-    /// What the operator grants; none grants what the plugin asks for.
-    pub grants: Option<Grants>,
+    /// Who says what the plugin is allowed.
+    pub granting: Granting,
     /// Who answers the plugin's questions.
     pub facts: FactSource<'a>,
     /// Major and minor.
@@ -64,10 +64,10 @@ pub struct Planned {
 /// # Errors
 /// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
 pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
-    let PlanRequest { release, settings, grants, facts: source, kubernetes_version, installed } = request;
+    let PlanRequest { release, settings, granting, facts: source, kubernetes_version, installed } = request;
     let descriptor = &loaded.descriptor;
-    let Settled { namespace, settings, requested, unused } = settle(loaded, &release, settings).await?;
-    let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
+    let Settled { namespace, requested, held, unused } = settle(loaded, &release, settings, granting).await?;
+    let Held { settings, granted, agreed } = held;
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
@@ -96,6 +96,7 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         settings,
         requested,
         granted,
+        agreed,
         outline,
     };
     judge(loaded, &plan.outline)?;
@@ -109,25 +110,31 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
 /// What is known before a plugin is asked.
 pub(crate) struct Settled {
     pub(crate) namespace: String,
-    /// With the defaults filled in.
-    pub(crate) settings: Value,
     /// What the plugin asks for with these settings.
     pub(crate) requested: Vec<Permission>,
+    /// The settings, and what is allowed with them.
+    pub(crate) held: Held,
     pub(crate) unused: Vec<Unused>,
 }
 
-/// Judges the release's name and the settings.
-pub(crate) async fn settle(loaded: &Loaded, release: &str, settings: Value) -> Result<Settled, Error> {
+/// Judges the release's name and the settings, and says what is allowed with them.
+pub(crate) async fn settle(
+    loaded: &Loaded,
+    release: &str,
+    given: Value,
+    granting: Granting,
+) -> Result<Settled, Error> {
     if !is_dns_label(release) || release.len() > MAX_RELEASE_NAME {
         return Err(Error::ReleaseName(release.to_owned()));
     }
-    let unused = loaded.schema.unused(&settings);
-    let schema = Arc::clone(&loaded.schema);
+    let unused = loaded.schema.unused(&given);
+    let (schema, to_settle) = (Arc::clone(&loaded.schema), given.clone());
     let settings =
-        in_time("the settings", move || schema.settle(settings)).await?.map_err(Error::Settings)?;
+        in_time("the settings", move || schema.settle(to_settle)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
     let requested = loaded.descriptor.requests(&settings);
-    Ok(Settled { namespace, settings, requested, unused })
+    let held = granting.settle(&loaded.descriptor, &given, settings);
+    Ok(Settled { namespace, requested, held, unused })
 }
 
 /// Asks for a plan, and again with the facts that it takes.

@@ -47,8 +47,7 @@ pub async fn uninstall(
         let current = if release.is_some() { cluster.release(name).await? } else { None };
         let Some(release) = &current else { return Ok(()) };
         if !release.external.is_empty() {
-            let http = elsewhere::http(&release.plan.granted, &request.http)?;
-            external = elsewhere::remove(&http, &release.external, inputs, events).await?;
+            external = elsewhere::remove(&release.external, inputs, &request.http, events).await?;
         }
         // Before the Secret with the login is gone.
         images = images::leave(cluster, release, &request.http, request.delete_images).await?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use thinkube_effects::{
     Error as EffectError, Home, HomeAction, HomeApplied, HomeChange, HomeEvents, HomeRelease,
 };
-use thinkube_plan::{Context, Grants, Permission, Problem, Setup};
+use thinkube_plan::{Context, Granting, Held, Permission, Problem, Setup};
 use thinkube_sandbox::LogLine;
 use thinkube_validate::{SettingFault, Unused};
 
@@ -18,8 +18,8 @@ pub struct SetupRequest {
     pub release: String,
     /// As the person gave them.
     pub settings: Value,
-    /// What the operator grants; none grants what the plugin asks for.
-    pub grants: Option<Grants>,
+    /// Who says what the plugin is allowed.
+    pub granting: Granting,
     /// Major and minor.
     pub kubernetes_version: String,
 }
@@ -33,8 +33,8 @@ pub struct PlannedSetup {
     pub setup: Setup,
     /// What the plugin asks for with these settings, of a cluster too.
     pub requested: Vec<Permission>,
-    /// What was granted.
-    pub granted: Vec<Permission>,
+    /// The settings, and what is allowed with them.
+    pub held: Held,
     /// Settings that were given and have no effect.
     pub unused: Vec<Unused>,
     /// What the plugin logged.
@@ -55,9 +55,9 @@ pub fn home(path: Option<&Path>) -> Result<Home, Error> {
 /// [`Error::Plugin`], among others when it offers nothing for a home; [`Error::Settings`], [`Error::ReleaseName`],
 /// [`Error::Problem`].
 pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<PlannedSetup, Error> {
-    let SetupRequest { release, settings, grants, kubernetes_version } = request;
-    let Settled { namespace, settings, requested, unused } = settle(loaded, &release, settings).await?;
-    let granted = grants.map_or_else(|| requested.clone(), |grants| grants.permissions);
+    let SetupRequest { release, settings, granting, kubernetes_version } = request;
+    let Settled { namespace, requested, held, unused } = settle(loaded, &release, settings, granting).await?;
+    let settings = held.settings.clone();
     let context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed: None };
     let called = loaded.plugin.setup(&context).await?;
@@ -66,7 +66,7 @@ pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<Planne
         problem => Error::Problem(problem),
     })?;
     let log = loaded.log.iter().cloned().chain(called.log).collect();
-    Ok(PlannedSetup { release: context.release, setup, requested, granted, unused, log })
+    Ok(PlannedSetup { release: context.release, setup, requested, held, unused, log })
 }
 
 /// What [`apply_setup`] would do in a home, with the lines that change. Writes nothing.
@@ -75,7 +75,7 @@ pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<Planne
 /// [`Error::Effect`] with everything in the setup that was not granted, or must not be done; or if the home cannot be
 /// looked at.
 pub fn preview_setup(release: &HomeRelease<'_>, planned: &PlannedSetup) -> Result<Vec<HomeChange>, Error> {
-    let changes = release.plan(&planned.setup, &planned.granted)?;
+    let changes = release.plan(&planned.setup, &planned.held.granted)?;
     let refused = |change: &HomeChange| match &change.action {
         HomeAction::Refused(fault) => Some(fault.clone()),
         _ => None,
@@ -97,7 +97,7 @@ pub async fn apply_setup(
     events: HomeEvents<'_>,
 ) -> Result<HomeApplied, Error> {
     let applied = unless_interrupted(interrupted, async {
-        Ok::<_, Error>(release.apply(&planned.setup, &planned.granted, shown, overwrite, events).await?)
+        Ok::<_, Error>(release.apply(&planned.setup, &planned.held, shown, overwrite, events).await?)
     });
     match applied.await {
         Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),

@@ -1,6 +1,6 @@
 use crate::{
-    Auth, Error, Expectation, HttpTarget, ObjectRef, Permission, Plan, Probe, Query, RelativePath, Scope,
-    SecretContent,
+    Auth, Error, Expectation, ExternalStep, HttpTarget, ObjectRef, Permission, Plan, Probe, Query,
+    RelativePath, Scope, SecretContent,
 };
 use crate::{HttpMethod, ImageStep, SecretSource, SecretStep, Step, TypeMeta};
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,16 @@ fn needed_by(image: &ImageStep) -> Vec<Permission> {
     ];
     needed.extend(image.push_credentials.as_ref().map(copying));
     needed
+}
+
+/// What it takes to speak to where a resource outside the cluster is.
+pub fn connecting(step: &ExternalStep) -> Vec<Permission> {
+    let mut wanted = vec![Permission::Connect(origin(&step.base_url))];
+    if let Auth::PasswordGrant { token_url, .. } = &step.auth {
+        wanted.push(Permission::Connect(origin(token_url)));
+    }
+    wanted.dedup();
+    wanted
 }
 
 /// What it takes to copy from this Secret.
@@ -214,14 +224,7 @@ impl Gate<'_> {
                     .collect(),
             },
             Step::Image(image) => needed_by(image),
-            Step::External(external) => {
-                let mut wanted = vec![Permission::Connect(origin(&external.base_url))];
-                if let Auth::PasswordGrant { token_url, .. } = &external.auth {
-                    wanted.push(Permission::Connect(origin(token_url)));
-                }
-                wanted.dedup();
-                wanted
-            }
+            Step::External(external) => connecting(external),
             Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
         };
         needs.extend(wanted.iter().filter(|wanted| !self.holds(wanted)).map(ToString::to_string));
@@ -358,6 +361,7 @@ mod tests {
             settings: json!({}),
             requested: vec![],
             granted: vec![],
+            agreed: vec![],
             outline: Outline {
                 preflight: vec![],
                 stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],

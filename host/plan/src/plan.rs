@@ -1,4 +1,4 @@
-use crate::{Check, Digest, Encoding, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes};
+use crate::{Check, Digest, Encoding, Held, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -91,6 +91,9 @@ pub struct Plan {
     pub requested: Vec<Permission>,
     /// What the operator granted.
     pub granted: Vec<Permission>,
+    /// What of it was agreed to as the plugin stated it, over settings, and follows them: see [`Held`](crate::Held).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agreed: Vec<Permission>,
     /// What the plugin wants.
     #[serde(flatten)]
     pub outline: Outline,
@@ -108,6 +111,11 @@ impl Plan {
     /// SHA-256 of [`Plan::bytes`].
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes())
+    }
+
+    /// What the next apply holds on to when nobody says anything else.
+    pub fn held(&self) -> Held {
+        Held { settings: self.settings.clone(), granted: self.granted.clone(), agreed: self.agreed.clone() }
     }
 
     /// Every object and composed Secret, with the stage it is in.

@@ -341,6 +341,8 @@ mod tests {
             (json!({"a": text("${a}")}), "follows from itself"),
             (json!({"a": text("${zzz}")}), "`zzz`, which is no setting"),
             (json!({"a": text("$")}), "placeholder"),
+            (json!({"a": text("${b:upper}"), "b": {}}), "${b:dashed}"),
+            (json!({"a": text("${b:if}x"), "b": {}}), "only a permission"),
             (json!({"a": {"x-thinkube-default": 1}}), "no text"),
             (json!({"a": {"x-thinkube-default": "x", "default": "y"}}), "`default` too"),
         ] {

@@ -228,9 +228,11 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
 
     corner.apply().ends_with(0);
     corner.devpi(&["plan"], &["--cluster", "--exit-code"]).ends_with(0);
-    // Another host is another origin to connect to.
-    let another = ["--grant-requested", "--set", "devpi_api_hostname=api.example.com"];
-    let other = corner.devpi(&["plan"], &[&["--cluster", "-o", "json"][..], &another].concat());
+    // Another host is another origin to connect to: what was granted is where the setting says.
+    let another = ["--cluster", "-o", "json", "--set", "devpi_api_hostname=api.example.com"];
+    let other = corner.devpi(&["plan"], &another);
+    assert!(other.stderr.contains("follows its settings"), "{}", other.stderr);
+    assert!(other.stderr.contains("connect to https://api.example.com"), "{}", other.stderr);
     let changes = other.ends_with(0).json()["changes"].clone();
     let changed: Vec<&Value> =
         changes.as_array().expect("a list").iter().filter(|change| change["action"] == "update").collect();

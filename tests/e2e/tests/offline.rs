@@ -183,6 +183,36 @@ fn what_the_grants_file_does_not_allow_is_refused() {
 }
 
 #[test]
+fn devpi_asks_only_for_what_its_settings_use() {
+    let asked = |more: &[&str]| plan_devpi(more)["plan"]["requested"].as_array().expect("a list").clone();
+    let all = asked(&["--set", "keycloak_ca_secret=default/ca"]);
+    for (set, needless) in [
+        ("devpi_image=registry.example.com/devpi:1", &["buildFrom", "pushImage"][..]),
+        ("oauth2_proxy_enabled=false", &["default/ca", "https://keycloak.", "https://devpi.example.com"]),
+        ("code_server_env=false", &["writePodFiles"]),
+    ] {
+        let less = asked(&["--set", "keycloak_ca_secret=default/ca", "--set", set]);
+        let mut missing = all.iter().filter(|permission| !less.contains(permission)).map(Value::to_string);
+        for needless in needless {
+            let next = missing.next().expect("there is one more");
+            assert!(next.contains(needless), "{set}: {next}");
+        }
+        assert_eq!(missing.next(), None, "{set}");
+    }
+}
+
+#[test]
+fn inspect_says_on_which_condition_a_permission_is_asked_for() {
+    let shown = run(&["inspect", text(devpi())]).ends_with(0).stdout;
+    for expected in [
+        "build an image from ${devpi_git_url}, unless ${devpi_image}",
+        "connect to ${keycloak_url}, if ${oauth2_proxy_enabled}",
+    ] {
+        assert!(shown.contains(expected), "{expected} is not in {shown}");
+    }
+}
+
+#[test]
 fn a_missing_kubeconfig_is_told_with_its_path() {
     refused(&["status"], 1, "no-kubeconfig", &["/nonexistent/kubeconfig"]);
 }

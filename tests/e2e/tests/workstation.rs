@@ -262,6 +262,30 @@ fn what_was_granted_once_is_what_counts_until_somebody_says_otherwise() {
 }
 
 #[test]
+fn what_was_granted_follows_the_setting_that_is_given_and_no_file_of_grants() {
+    let home = Home::new();
+    home.apply(&["--set", "folder=notes"]).ends_with(0);
+    let moved = home.apply(&["--set", "folder=letters"]).ends_with(0);
+    assert!(moved.stderr.contains("follows its settings"), "{}", moved.stderr);
+    assert!(moved.stderr.contains("write ~/letters"), "{}", moved.stderr);
+    assert_eq!(home.read("letters/greeting"), "hello\n");
+    // What it no longer wants there was made under the grants of then.
+    assert!(!home.names().contains(&"notes/greeting".to_owned()));
+    let granted = home.plan(&["--set", "folder=letters"]).ends_with(0).json()["granted"].to_string();
+    assert!(granted.contains("letters") && !granted.contains("notes"), "{granted}");
+
+    let grants = home.at("grants.yaml");
+    let written = ["greeting", ".config/greeting", "letters"].map(|path| format!("  - writeHome: {path}\n"));
+    fs::write(&grants, format!("permissions:\n{}", written.concat())).expect("writable");
+    let grants = ["--grants", grants.to_str().expect("text"), "--set", "folder=letters"];
+    home.apply(&grants).ends_with(0);
+    let refused = home.apply(&["--set", "folder=notes"]).ends_with(4).error();
+    assert!(refused["error"]["message"].as_str().expect("text").contains("write ~/notes"), "{refused}");
+    home.apply(&["--set", "folder=notes", "--grant-requested"]).ends_with(0);
+    home.apply(&["--set", "folder=letters"]).ends_with(0);
+}
+
+#[test]
 fn settings_are_judged_as_those_of_a_plan_are() {
     let home = Home::new();
     let said = |more: &[&str]| {

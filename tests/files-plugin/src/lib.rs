@@ -17,6 +17,9 @@ pub struct Settings {
     /// Where one of them is in a home.
     #[serde(default = "greeting")]
     file: String,
+    /// A folder for another one.
+    #[serde(default)]
+    folder: Option<String>,
     /// A Python package for a home.
     #[serde(default)]
     package: Option<String>,
@@ -59,6 +62,7 @@ impl Plugin for Files {
             .emits(Kind::new("apps/v1", "Deployment"), Scope::OwnNamespace)
             .permission(Permission::WriteHome(".config/greeting".into()))
             .permission(Permission::WriteHome("greeting".into()))
+            .permission(Permission::WriteHome("${folder}".into()))
             .permission(Permission::PythonPackage("iniconfig".into()))
     }
 
@@ -133,7 +137,7 @@ impl Operations for Files {
 
 impl Workstation for Files {
     fn setup(context: &Context<Settings>) -> Result<Setup, Problem> {
-        let Settings { greeting, file, package, .. } = &context.settings;
+        let Settings { greeting, file, folder, package, .. } = &context.settings;
         if greeting.is_empty() {
             return Err(Problem::invalid_settings("/greeting", "there is nothing to say"));
         }
@@ -141,6 +145,10 @@ impl Workstation for Files {
             .directory("greeting", 0o755)
             .file(file, 0o644, format!("{greeting}\n"))
             .file("greeting/say", 0o755, format!("#!/bin/sh\necho {greeting}\n"));
+        let setup = match folder {
+            Some(folder) => setup.file(format!("{folder}/greeting"), 0o644, format!("{greeting}\n")),
+            None => setup,
+        };
         Ok(match package {
             Some(package) => setup.python_package(package),
             None => setup,

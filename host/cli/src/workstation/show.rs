@@ -52,7 +52,7 @@ pub(super) fn plan_json(planned: &PlannedSetup, home: &Path, changes: &[HomeChan
         "release": planned.release,
         "home": home,
         "setup": planned.setup,
-        "granted": planned.granted,
+        "granted": planned.held.granted,
         "changes": changes,
         "unusedSettings": planned.unused,
     })

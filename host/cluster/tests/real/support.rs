@@ -399,6 +399,7 @@ pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
         settings: json!({}),
         requested: vec![],
         granted: vec![],
+        agreed: vec![],
         outline: Outline { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
     }
 }

@@ -6,6 +6,7 @@ use crate::folder::{Folder, Mark, Seen};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -34,9 +35,13 @@ pub(super) struct Record {
     pub(super) directories: BTreeMap<RelativePath, u32>,
     /// Those in its virtual environment. None: it has no environment.
     pub(super) python: Option<BTreeSet<String>>,
-    /// What its last setup was allowed in the home.
+    /// What its last setup was allowed in the home, as [`Held`](thinkube_plan::Held) has it.
     #[serde(default)]
     pub(super) granted: Vec<Permission>,
+    #[serde(default)]
+    pub(super) agreed: Vec<Permission>,
+    #[serde(default)]
+    pub(super) settings: Value,
 }
 
 /// A file that it wrote. A host that was cut off has left one of the two.
@@ -70,6 +75,8 @@ impl Record {
             directories: BTreeMap::new(),
             python: None,
             granted: Vec::new(),
+            agreed: Vec::new(),
+            settings: Value::Null,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Files in a home, by a real kernel.
 
-use crate::support::{Place, action, file, files, granted, listing, not_tested};
+use crate::support::{Place, action, file, files, granted, held, listing, not_tested};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -166,15 +166,12 @@ async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now()
 #[tokio::test]
 async fn what_was_granted_is_on_record_as_long_as_there_is_something() {
     let place = Place::new();
-    let granted = || {
-        let home = place.open();
-        home.release("devpi").expect("a release").granted().map(<[Permission]>::to_vec)
-    };
-    assert_eq!(granted(), None);
+    let on_record = || place.open().release("devpi").expect("a release").held();
+    assert_eq!(on_record(), None);
     place.apply(&devpi(), &[]).await.expect("it is done");
-    assert_eq!(granted(), Some(crate::support::granted()));
+    assert_eq!(on_record(), Some(held()));
     assert_eq!(place.remove(&[]), []);
-    assert_eq!(granted(), None);
+    assert_eq!(on_record(), None);
 }
 
 #[tokio::test]
@@ -447,7 +444,7 @@ async fn nothing_is_done_when_the_home_is_no_longer_what_was_shown() {
     let shown = release.plan(&devpi(), &granted()).expect("a plan");
     place.write(PIP, "mine\n");
     let before = place.all();
-    let error = release.apply(&devpi(), &granted(), &shown, &[], &|_| ()).await.expect_err("it has changed");
+    let error = release.apply(&devpi(), &held(), &shown, &[], &|_| ()).await.expect_err("it has changed");
     assert!(
         matches!(&error, Error::HomeMoved(paths) if paths.contains(&"~/.pip/pip.conf".to_owned())),
         "{error}"

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thinkube_effects::{Error, Home, HomeAction, HomeApplied, HomeChange, HomeEvent, Left};
-use thinkube_plan::{HomeFile, Permission, Setup};
+use thinkube_plan::{Held, HomeFile, Permission, Setup};
 
 /// A home, the folder of its records, and a folder beside it that nothing may be written to.
 pub(crate) struct Place {
@@ -78,7 +78,7 @@ impl Place {
         let home = self.open();
         let mut release = home.release("devpi")?;
         let shown = release.plan(setup, &granted())?;
-        release.apply(setup, &granted(), &shown, &owned(overwrite), events).await
+        release.apply(setup, &held(), &shown, &owned(overwrite), events).await
     }
 
     pub(crate) fn remove(&self, overwrite: &[&str]) -> Vec<Left> {
@@ -134,6 +134,12 @@ pub(crate) fn granted() -> Vec<Permission> {
         .into_iter()
         .chain([Permission::PythonPackage("tiny".to_owned())])
         .collect()
+}
+
+/// The same, with the settings and the words in which it was agreed to.
+pub(crate) fn held() -> Held {
+    let settings = serde_json::json!({ "folder": ".config" });
+    Held { settings, granted: granted(), agreed: vec![Permission::WriteHome("${folder}".to_owned())] }
 }
 
 pub(crate) fn file(path: &str, mode: u32, content: &str) -> HomeFile {
