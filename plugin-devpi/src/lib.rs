@@ -75,6 +75,9 @@ impl Plugin for DevPi {
             .permission(Permission::PushImage(
                 "${harbor_registry}/${harbor_project}/devpi${devpi_image:unless}".to_owned(),
             ))
+            .permission(Permission::Disclose(
+                "${devpi_password_in_clear:if}${devpi_namespace}/thinkube-service-config".to_owned(),
+            ))
             .permission(Permission::WritePodFiles("${code_server_namespace}${code_server_env:if}".to_owned()))
             .permission(Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()))
             .permission(Permission::WriteHome("devpi-scripts".to_owned()))
@@ -86,7 +89,9 @@ impl Plugin for DevPi {
             .permission(Permission::CopySecret("${keycloak_ca_secret}${oauth2_proxy_enabled:if}".to_owned()))
             .permission(Permission::Connect("${keycloak_url}${oauth2_proxy_enabled:if}".to_owned()))
             .permission(Permission::Connect("https://${harbor_registry}".to_owned()))
-            .permission(Permission::Connect("https://${devpi_dashboard_hostname}${oauth2_proxy_enabled:if}".to_owned()))
+            .permission(Permission::Connect(
+                "https://${devpi_dashboard_hostname}${oauth2_proxy_enabled:if}".to_owned(),
+            ))
             .permission(Permission::Connect("https://${devpi_api_hostname}".to_owned()))
     }
 
