@@ -33,7 +33,7 @@ impl Release {
         let admin = Admin::of(corner.cluster());
         let name = format!("dp-{}", corner.namespace());
         let folder = build::folder();
-        let password = corner.cluster().keycloak().expect("our own").expect("it is there").admin_password;
+        let password = format!("canary-{name}");
         Some(Self { corner, admin, name, folder, password })
     }
 
@@ -59,11 +59,13 @@ impl Release {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let cluster = self.cluster();
+        let keycloak = cluster.keycloak().expect("our own").expect("it is there");
         let mut command = build::command(arguments, self.folder.path());
         command
             .env("KUBECONFIG", cluster.kubeconfig())
             .env("THINKUBE_HOME_NAMESPACE", self.home())
-            .env("ADMIN_PASSWORD", &self.password);
+            .env("ADMIN_PASSWORD", &self.password)
+            .env("KEYCLOAK_ADMIN_PASSWORD", keycloak.admin_password);
         if matches!(arguments[0], "plan" | "apply" | "check" | "run" | "uninstall") {
             command.arg("--ca-file").arg(cluster.authority().expect("our own"));
             let address = cluster.address().expect("our own");
@@ -362,6 +364,21 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     let mended = release.apply(&settings).ends_with(0);
     assert_eq!(config()["result"]["bases"], json!(["root/pypi"]));
     said.push(mended);
+
+    // Consumers that follow no reference get the password in clear, once that is agreed to, and it is said nowhere.
+    let in_clear = [&settings[..], &["devpi_password_in_clear=true"]].concat();
+    let refused = release.apply(&in_clear).ends_with(4);
+    assert!(refused.stderr.contains("secrets in clear into ConfigMap"), "{}", refused.stderr);
+    let agreed =
+        release.plugin(&["apply", "--yes", "-o", "json", "--grant-requested"], &in_clear).ends_with(0);
+    let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
+    let discovery = release.kubectl(&get).ends_with(0).json();
+    assert_eq!(discovery["data"]["DEVPI_PASSWORD"], canary);
+    let service = discovery["data"]["service.yaml"].as_str().expect("text");
+    assert!(service.contains(&format!("value: \"{canary}\"")), "{service}");
+    let back = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
+    assert!(back.stdout.contains("service.yaml"), "{}", back.stdout);
+    said.extend([refused, agreed, back, release.apply(&settings).ends_with(0)]);
     watch.saw_nothing();
 
     // Day 2: another password, in the Secret and in the server, without a restart.
