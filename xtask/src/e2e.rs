@@ -58,7 +58,7 @@ pub(crate) fn on_a_cluster(
     let mut report = progress::on_stderr();
     let cluster = Cluster::up(&options, &mut report)?;
     if cluster.is_own() && cluster.has_node() {
-        doctor::install(&[Purpose::Browser], &mut report)?;
+        doctor::install(&[Purpose::Tests], &mut report)?;
     }
     say("the tests");
     let outcome = work();

@@ -18,7 +18,7 @@ pub fn examine() -> Result<Vec<Need>> {
     let purposes = [
         (Purpose::Node, "a node"),
         (Purpose::Keycloak, "Keycloak"),
-        (Purpose::Browser, "the tests with a browser"),
+        (Purpose::Tests, "all of the tests"),
     ];
     for (purpose, what) in purposes {
         let packages = needs::lacking_packages(&[purpose]);

@@ -88,13 +88,13 @@ pub enum Purpose {
     Node,
     /// Keycloak, which is fetched by Maven and runs on Java.
     Keycloak,
-    /// Tests that look at a page as a person does.
-    Browser,
+    /// Tests that look at a page as a person does, or build images by podman.
+    Tests,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Node, Self::Keycloak, Self::Browser];
+    pub const ALL: [Self; 3] = [Self::Node, Self::Keycloak, Self::Tests];
 
     /// What these parts need.
     pub(crate) fn of(parts: &BTreeSet<Part>) -> Vec<Self> {
@@ -105,7 +105,7 @@ impl Purpose {
 
 /// Programs, what they are for, and the Debian package that has each. That a program is there counts, not that the package
 /// is: containerd and runc may come from elsewhere, and then Debian's packages would conflict with them.
-const TOOLS: [(Purpose, &str, &str); 15] = [
+const TOOLS: [(Purpose, &str, &str); 16] = [
     (Purpose::Node, "containerd", "containerd"),
     (Purpose::Node, "ctr", "containerd"),
     (Purpose::Node, "runc", "runc"),
@@ -118,9 +118,10 @@ const TOOLS: [(Purpose, &str, &str); 15] = [
     (Purpose::Node, "curl", "curl"),
     (Purpose::Keycloak, "java", "default-jre-headless"),
     (Purpose::Keycloak, "mvn", "maven"),
-    (Purpose::Browser, "chromium", "chromium"),
-    (Purpose::Browser, "chromedriver", "chromium-driver"),
-    (Purpose::Browser, "certutil", "libnss3-tools"),
+    (Purpose::Tests, "chromium", "chromium"),
+    (Purpose::Tests, "chromedriver", "chromium-driver"),
+    (Purpose::Tests, "certutil", "libnss3-tools"),
+    (Purpose::Tests, "podman", "podman"),
 ];
 
 /// The folders in which CNI plugins are found: Debian's and everybody else's.

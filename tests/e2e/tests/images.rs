@@ -336,6 +336,31 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     assert_eq!(release.left(), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn podman_builds_where_there_is_no_buildah() {
+    let Some(release) = Release::new() else { return };
+    let path = std::env::var_os("PATH").expect("it is set");
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    if !folders.iter().any(|folder| folder.join("podman").exists()) {
+        return thinkube_e2e::skipped("there is no podman");
+    }
+    let programs = release.path("programs");
+    fs::create_dir(&programs).expect("writable");
+    for program in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
+        if program.file_name() != "buildah" {
+            // The first of a name counts, as on PATH.
+            let _ = std::os::unix::fs::symlink(program.path(), programs.join(program.file_name()));
+        }
+    }
+    let commit = release.commit("by podman");
+    let applied = finish(release.plugin(&["apply", "--yes", "-o", "json"], &[]).env("PATH", &programs));
+    let applied = applied.ends_with(0);
+    assert_eq!(applied.json()["release"]["images"][0]["commit"], json!(commit));
+    assert!(!applied.stderr.contains(&release.password()), "{}", applied.stderr);
+    release.says("by podman");
+    assert_eq!(release.left(), Vec::<PathBuf>::new());
+}
+
 /// Processes whose arguments have this.
 fn running(text: &str) -> usize {
     let processes = fs::read_dir("/proc").expect("it is mounted").flatten();
