@@ -20,7 +20,8 @@ pub(crate) struct Args {
 
 pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     let Args { no_cluster, keep_cluster, cargo: passed_on } = args;
-    let mut tests = cargo(["test", "--workspace"]);
+    // A run takes half an hour: it says everything that is wrong, not the first thing.
+    let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     tests.args(&passed_on);
     if no_cluster {
         say("tests, without a cluster");
