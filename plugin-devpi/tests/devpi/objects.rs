@@ -543,6 +543,11 @@ fn a_reset_writes_the_supplied_password_into_the_secret_and_the_server() {
     let pod = &plan.object("Job", "devpi-passwd")["spec"]["template"]["spec"];
     assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "devpi-data-pvc");
     assert_eq!(pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"], "devpi-root");
+    assert_eq!(plan.steps().count(), 2);
+    let mut in_clear = minimal();
+    in_clear["devpi_password_in_clear"] = json!(true);
+    let plan = operation("reset-root-password", in_clear).expect("a plan");
+    assert_eq!(plan.secret("thinkube-service-config").target.kind, "ConfigMap");
 }
 
 #[test]
