@@ -240,6 +240,14 @@ pub enum Error {
         /// What the container's programs said.
         message: String,
     },
+    /// What a release has in pods cannot be taken out.
+    #[error("pod files {step}: {source}\nTo leave behind what is in the pods, say --leave PodFiles/{step}.")]
+    InPods {
+        /// The step.
+        step: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A plan asks for something that this host cannot do.
     #[error("{what}: this host cannot {cannot} yet")]
     Unsupported {
@@ -313,6 +321,7 @@ impl Error {
             Self::MissingInput { .. } => "missing-input",
             Self::NoShell { .. } => "no-shell",
             Self::PodFile { .. } => "pod-file",
+            Self::InPods { source, .. } => source.kind(),
             Self::Unsupported { .. } => "unsupported",
             Self::Corrupt { .. } => "corrupt",
             Self::Api { .. } => "api",
@@ -328,6 +337,11 @@ impl Error {
     /// Whether it is a container in which nothing can be done, not somebody's right or the cluster.
     pub(crate) fn is_of_container(&self) -> bool {
         matches!(self, Self::NoShell { .. } | Self::PodFile { .. })
+    }
+
+    /// With the way out of an uninstall that cannot get into pods.
+    pub(crate) fn in_pods(self, step: &str) -> Self {
+        Self::InPods { step: step.to_owned(), source: Box::new(self) }
     }
 
     /// One error for many; the one itself if there is only one.

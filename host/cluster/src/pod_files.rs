@@ -10,9 +10,10 @@ use crate::event::{Event, Events};
 use crate::exec::{Container, Seen};
 use crate::kind::{Kind, array};
 use crate::release::{Action, PodFileChange, PodFilesEntry};
+use crate::uninstall::UninstallOptions;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use thinkube_plan::{Digest, Plan, PodFile, PodFilesStep, PodLine};
 use tokio::time::Instant;
@@ -360,15 +361,23 @@ impl Cluster {
         Ok(changes)
     }
 
-    /// Takes out of the pods all that is on record.
+    /// Takes out of the pods all that is on record, but for what is left behind.
     pub(crate) async fn take_out_all(
         &self,
         entries: &[PodFilesEntry],
+        options: &UninstallOptions,
         events: Events<'_>,
     ) -> Result<Vec<PodFileChange>, Error> {
         let mut changes = Vec::new();
         for entry in entries.iter().rev() {
-            changes.extend(self.take_out(entry, &HashSet::new(), true, events).await?);
+            if options.leaves_pod_files(&entry.step) {
+                let left = left(entry);
+                events(Event::PodFile(left.clone()));
+                changes.push(left);
+                continue;
+            }
+            let taken = self.take_out(entry, &HashSet::new(), true, events).await;
+            changes.extend(taken.map_err(|error| error.in_pods(&entry.step))?);
         }
         Ok(changes)
     }
@@ -546,6 +555,19 @@ fn change(
         action,
         note,
     }
+}
+
+/// The last that is known of it: with the record goes the list of it.
+fn left(entry: &PodFilesEntry) -> PodFileChange {
+    let paths: BTreeSet<&str> =
+        entry.files.keys().chain(entry.lines.iter().map(|line| &line.path)).map(String::as_str).collect();
+    let paths: Vec<&str> = paths.into_iter().collect();
+    let note = format!(
+        "left behind in pods with the labels {}, as --leave says: {}",
+        entry.label_selector,
+        paths.join(", ")
+    );
+    change(entry, None, None, Action::Keep, Some(note))
 }
 
 fn unwritten(entry: &PodFilesEntry, at: &Container, why: &str) -> PodFileChange {

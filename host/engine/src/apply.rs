@@ -157,7 +157,8 @@ pub async fn apply(
                 let gone = run.gone_external();
                 if !gone.is_empty() {
                     let http = elsewhere::http(&granted_before, &request.http)?;
-                    elsewhere::remove(&http, &gone, secrets, events).await?;
+                    let removed = elsewhere::remove(&http, &gone, |_| false, secrets, events).await;
+                    removed.map_err(|(_, error)| error)?;
                 }
                 Ok(())
             })

@@ -1,6 +1,6 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
-use thinkube_cluster::Error as ClusterError;
+use thinkube_cluster::{Error as ClusterError, Leave};
 use thinkube_effects::Error as EffectError;
 use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
@@ -109,6 +109,22 @@ pub enum Error {
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] EffectError),
+    /// A resource outside the cluster cannot be taken away.
+    #[error("{source}\nTo leave it behind, say --leave External/{step}.")]
+    Outside {
+        /// The step.
+        step: String,
+        /// Why.
+        source: EffectError,
+    },
+    /// Something is to be left behind that the release does not have.
+    #[error("the release has no `{name}` to be left behind; it has {}", .known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    NothingToLeave {
+        /// What was named.
+        name: Leave,
+        /// What there is.
+        known: Vec<Leave>,
+    },
     /// A preflight check was named that the plan does not have.
     #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
     NoPreflight {
@@ -194,7 +210,7 @@ impl Error {
             )
             | Self::NoLogin { .. } => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Effect(error) => of_effect(error),
+            Self::Effect(error) | Self::Outside { source: error, .. } => of_effect(error),
             Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
@@ -205,6 +221,7 @@ impl Error {
             | Self::FactsNeeded(_)
             | Self::SecretMissing { .. }
             | Self::NoPreflight { .. }
+            | Self::NothingToLeave { .. }
             | Self::OtherPlugin { .. } => Class::Input,
             Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
             Self::Plugin(_)
@@ -237,11 +254,12 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
-            Self::Effect(error) => error.kind(),
+            Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),
             Self::NoLogin { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
             Self::NoPreflight { .. } => "no-preflight",
+            Self::NothingToLeave { .. } => "nothing-to-leave",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

@@ -3,7 +3,7 @@
 use crate::support::{Bench, Said, bench, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
-use thinkube_cluster::{Action, ApplyOptions, Error, Phase, PodFileChange};
+use thinkube_cluster::{Action, ApplyOptions, Error, Phase, PodFileChange, UninstallOptions};
 use thinkube_plan::{Plan, PodFile, PodFilesStep, PodLine, Step};
 
 const TEXT: &str = "/tmp/greeting/text";
@@ -241,6 +241,31 @@ async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
         matches!(error, Error::Forbidden { .. }) && said.contains("the verb `get` on `pods/exec`"),
         "{said}"
     );
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there_when_it_is_told_to() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    bench.apply(&wants(&bench, "hello\n", &["line"])).await.unwrap().expect("it wrote");
+    let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]);
+    let limited = bench.limited(rules).await;
+    let uninstall = async |leave: &[&str]| {
+        let leave = leave.iter().map(|text| text.parse().unwrap()).collect();
+        let options = UninstallOptions { delete_data: false, leave, timeout: Duration::from_secs(30) };
+        limited.uninstall("demo", &options, &|_| ()).await
+    };
+    let error = uninstall(&["PodFiles/other"]).await.unwrap_err();
+    assert_eq!(error.kind(), "forbidden");
+    assert!(error.to_string().contains("--leave PodFiles/greeting"), "{error}");
+    let taken = uninstall(&["PodFiles/greeting"]).await.unwrap();
+    let note = taken.pod_files[0].note.as_deref().unwrap();
+    assert!(note.contains("left behind") && note.contains(&format!("{TEXT}, {RC}")), "{note}");
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
+    assert!(bench.cluster.release("demo").await.unwrap().is_none());
     bench.clean().await;
 }
 

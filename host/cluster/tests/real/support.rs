@@ -255,7 +255,7 @@ impl Bench {
     }
 
     pub(crate) async fn uninstall(&self, delete_data: bool) -> Result<Uninstalled, Error> {
-        let options = UninstallOptions { delete_data, timeout: Duration::from_secs(90) };
+        let options = UninstallOptions { delete_data, leave: Vec::new(), timeout: Duration::from_secs(90) };
         self.cluster.uninstall("demo", &options, &|_| {}).await
     }
 
