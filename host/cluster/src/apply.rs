@@ -316,10 +316,19 @@ impl Apply<'_> {
         self.values.outputs.extend(outputs);
     }
 
-    /// Takes what an image was built from and where it is, for the record.
-    pub fn built(&mut self, image: BuiltImage) {
+    /// Writes down what an image was built from and where it is, at once: an uninstall deletes no image that is not on
+    /// record, and the next stage may take long.
+    ///
+    /// # Errors
+    /// [`Error::LostRace`] if somebody else has written the record.
+    pub async fn built(&mut self, image: BuiltImage) -> Result<(), Error> {
+        if self.stored.images.contains(&image) {
+            return Ok(());
+        }
+        self.claim.check()?;
         self.stored.images.retain(|other| other.name != image.name);
         self.stored.images.push(image);
+        self.cluster.write_parent(&mut self.stored, self.events).await
     }
 
     /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,

@@ -170,7 +170,7 @@ impl<'a> Builds<'a> {
                 ImageAction::Unchanged => Action::Unchanged,
             };
             outputs.extend(image.outputs(&step.name));
-            run.built(record(step, seen.commit.id(), &image));
+            run.built(record(step, seen.commit.id(), &image)).await?;
             events(Event::Image(changed(step, Some(seen.commit.id()), Some(&image), action, None)));
         }
         Ok(outputs)
