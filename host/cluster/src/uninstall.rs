@@ -145,11 +145,13 @@ impl Cluster {
         options: &UninstallOptions,
         events: Events<'_>,
     ) -> Result<Uninstalled, Error> {
-        self.uninstall_after(name, options, events, async || Ok(())).await
+        self.uninstall_after(name, options, events, async || Ok(Vec::new())).await
     }
 
     /// The same for a release that has something outside the cluster too, which `outside` takes away: nobody else has a
-    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well.
+    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well. It
+    /// answers the steps whose images are gone: they go off the record, for what it takes to look for them again goes with
+    /// the objects.
     ///
     /// # Errors
     /// As [`Cluster::uninstall`], and what `outside` says.
@@ -158,7 +160,7 @@ impl Cluster {
         name: &str,
         options: &UninstallOptions,
         events: Events<'_>,
-        outside: impl AsyncFnOnce() -> Result<(), E>,
+        outside: impl AsyncFnOnce() -> Result<Vec<String>, E>,
     ) -> Result<Uninstalled, E> {
         let Some(stored) = self.stored(name).await? else {
             return Ok(self.sweep(name, events).await?);
@@ -166,9 +168,13 @@ impl Cluster {
         self.preflight_uninstall(&stored, options).await?;
         let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
         let outcome = async {
-            let stored = self.leaving(name, events).await?;
-            outside().await?;
+            let mut stored = self.leaving(name, events).await?;
+            let gone = outside().await?;
             claim.check()?;
+            if !gone.is_empty() {
+                stored.images.retain(|image| !gone.contains(&image.name));
+                self.write_parent(&mut stored, events).await?;
+            }
             Ok(self.take_back(name, stored, options, events, &claim).await?)
         };
         let outcome = outcome.await;

@@ -144,6 +144,19 @@ pub enum Error {
         /// The Secret.
         secret: ObjectRef,
     },
+    /// The Secret with the login to a registry is not there any more, nor what it was a mirror of.
+    #[error(
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to delete {reference} with; make it with \
+         `kubectl create secret docker-registry`, or leave the image in its registry: run this again without --delete-images"
+    )]
+    NoLoginToDelete {
+        /// The step.
+        step: String,
+        /// The Secret.
+        secret: Box<ObjectRef>,
+        /// The image.
+        reference: String,
+    },
     /// The source of an image is no longer what was shown.
     #[error(
         "image {step}: its source was shown as {shown} and is {now} by now; nothing was changed. Run this again and look"
@@ -208,7 +221,8 @@ impl Error {
                 | ClusterError::MissingInput { .. }
                 | ClusterError::Unfinished { .. },
             )
-            | Self::NoLogin { .. } => Class::Input,
+            | Self::NoLogin { .. }
+            | Self::NoLoginToDelete { .. } => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
             Self::Effect(error) | Self::Outside { source: error, .. } => of_effect(error),
             Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
@@ -255,7 +269,7 @@ impl Error {
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
             Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),
-            Self::NoLogin { .. } => "registry-login",
+            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
             Self::NoPreflight { .. } => "no-preflight",

@@ -1,7 +1,7 @@
 use crate::elsewhere::{self, ExternalChange};
 use crate::images::{self, ImageChange};
 use crate::{Error, Event, Events};
-use thinkube_cluster::{Cluster, Leave, Release, UninstallOptions, Uninstalled};
+use thinkube_cluster::{Action, Cluster, Leave, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::SecretInputs;
 
@@ -48,7 +48,7 @@ pub async fn uninstall(
     let outside = async || {
         // Under the claim now: an apply may have added to it since it was read.
         let current = if release.is_some() { cluster.release(name).await? } else { None };
-        let Some(release) = &current else { return Ok(()) };
+        let Some(release) = &current else { return Ok(Vec::new()) };
         if !release.external.is_empty() {
             let http = elsewhere::http(&release.plan.granted, &request.http)?;
             let left = |step: &str| request.objects.leaves_external(step);
@@ -57,7 +57,8 @@ pub async fn uninstall(
         }
         // Before the Secret with the login is gone.
         images = images::leave(cluster, release, &request.http, request.delete_images).await?;
-        Ok::<_, Error>(())
+        let gone = images.iter().filter(|image| matches!(image.action, Action::Delete | Action::Unchanged));
+        Ok::<_, Error>(gone.map(|image| image.name.clone()).collect())
     };
     let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
     Ok(TakenBack { objects, external, images })
