@@ -221,11 +221,12 @@ impl Cluster {
             }
         }
         for (target, need) in targets.iter().zip(needs) {
-            if !matches!(need, Need::Create | Need::Update | Need::Skipped) {
+            let again = target.repeats && *need == Need::Nothing;
+            if !again && !matches!(need, Need::Create | Need::Update | Need::Skipped) {
                 continue;
             }
             let mut verbs = vec!["get", "list", "create", "patch"];
-            if target.on_change == OnChange::Recreate {
+            if again || target.on_change == OnChange::Recreate {
                 verbs.push("delete");
             }
             for verb in verbs {
@@ -419,8 +420,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Makes the Jobs of a stage run again that have ended, well or not: what the stage is to bring about is not there, or
-    /// no longer.
+    /// Makes the Jobs of a stage with `done_when` run again that have ended, well or not: what the stage is to bring about is
+    /// not there, or no longer.
     ///
     /// # Errors
     /// Why one could not be deleted.
@@ -428,10 +429,7 @@ impl Apply<'_> {
         self.claim.check()?;
         for position in 0..self.targets.len() {
             let target = &self.targets[position];
-            if target.stage != index
-                || !target.kind.is("batch", "Job")
-                || self.needs[position] != Need::Nothing
-            {
+            if target.stage != index || !target.repeats || self.needs[position] != Need::Nothing {
                 continue;
             }
             if let Some(live) = self.live.get(&target.id()) {
