@@ -266,6 +266,10 @@ pub(crate) struct UninstallArgs {
     /// Delete the images that were built for it from their registries too
     #[arg(long)]
     pub delete_images: bool,
+    /// Leave something behind that cannot be taken away any more: External/STEP outside the cluster, PodFiles/STEP in
+    /// pods; `all` is every one
+    #[arg(long, value_name = "KIND/STEP")]
+    pub leave: Vec<thinkube_engine::Leave>,
     /// Longest time for the objects to be gone
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
     pub timeout: Duration,

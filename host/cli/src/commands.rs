@@ -247,25 +247,34 @@ async fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failure> {
-    let UninstallArgs { release: name, connection, secrets, http, yes, delete_data, delete_images, timeout } =
-        args;
+    let UninstallArgs {
+        release: name,
+        connection,
+        secrets,
+        http,
+        yes,
+        delete_data,
+        delete_images,
+        leave,
+        timeout,
+    } = args;
+    let request = UninstallRequest {
+        objects: UninstallOptions { delete_data, leave, timeout },
+        http: http.options(),
+        delete_images,
+    };
     let sources = secrets.sources()?;
     let progress = style.progress();
     let cluster = connect(&connection).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
         let release = known_release(&cluster, &name).await?;
-        out::to_stderr(&show::uninstalling(&release, delete_data, delete_images));
+        out::to_stderr(&show::uninstalling(&release, &request));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
     let secrets = match &release {
         Some(release) => inputs::secrets_of(release, &sources, &cluster).await?,
         None => SecretInputs::default(),
-    };
-    let request = UninstallRequest {
-        objects: UninstallOptions { delete_data, timeout },
-        http: http.options(),
-        delete_images,
     };
     let events = |event| progress.show(&event);
     let taken =

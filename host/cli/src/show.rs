@@ -15,7 +15,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, TakenBack,
+    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, TakenBack, UninstallRequest,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -750,32 +750,40 @@ pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value
     value
 }
 
-pub(crate) fn uninstalling(release: &Release, delete_data: bool, delete_images: bool) -> String {
+pub(crate) fn uninstalling(release: &Release, request: &UninstallRequest) -> String {
+    let options = &request.objects;
     let mut text = String::new();
     line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
     for entry in release.inventory.iter().rev() {
-        if entry.on_uninstall == OnUninstall::Retain && !delete_data {
+        if entry.on_uninstall == OnUninstall::Retain && !options.delete_data {
             line!(text, "  {}", styled(FAINT, format!("= {} is kept", entry.object)));
         } else {
             line!(text, "  {}", styled(BAD, format!("- {}", entry.object)));
         }
     }
     for step in release.external.iter().rev() {
-        let title = foreign(format!("- external resource {} at {}", step.name, step.base_url));
-        line!(text, "  {}", styled(BAD, title));
+        let title = format!("external resource {} at {}", step.name, step.base_url);
+        line!(text, "  {}", goes(&title, options.leaves_external(&step.name)));
     }
     for entry in release.pod_files.iter().rev() {
         let files = entry.files.keys().chain(entry.lines.iter().map(|line| &line.path));
         for path in files {
             let labels = &entry.label_selector;
-            let title = foreign(format!("- {path} in pods of {} with {labels}", entry.namespace));
-            line!(text, "  {}", styled(BAD, title));
+            let title = format!("{path} in pods of {} with {labels}", entry.namespace);
+            line!(text, "  {}", goes(&title, options.leaves_pod_files(&entry.step)));
         }
     }
     for built in &release.images {
-        line!(text, "  {}", image::going(built, delete_images));
+        line!(text, "  {}", image::going(built, request.delete_images));
     }
     text
+}
+
+fn goes(title: &str, left: bool) -> String {
+    match left {
+        true => styled(FAINT, foreign(format!("= {title} is left behind"))),
+        false => styled(BAD, foreign(format!("- {title}"))),
+    }
 }
 
 pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
@@ -785,7 +793,8 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
         match external.action {
             Action::Keep => {
                 let title = foreign(external_title(external));
-                line!(text, "  {} stays: the plan says so", styled(CARE, title));
+                let why = external.note.as_deref().unwrap_or("the plan says so");
+                line!(text, "  {} stays: {}", styled(CARE, title), foreign(why));
             }
             _ => line!(text, "  {} is gone", foreign(external_title(external))),
         }

@@ -221,11 +221,12 @@ impl Cluster {
             }
         }
         for (target, need) in targets.iter().zip(needs) {
-            if !matches!(need, Need::Create | Need::Update | Need::Skipped) {
+            let again = target.repeats && *need == Need::Nothing;
+            if !again && !matches!(need, Need::Create | Need::Update | Need::Skipped) {
                 continue;
             }
             let mut verbs = vec!["get", "list", "create", "patch"];
-            if target.on_change == OnChange::Recreate {
+            if again || target.on_change == OnChange::Recreate {
                 verbs.push("delete");
             }
             for verb in verbs {
@@ -316,10 +317,19 @@ impl Apply<'_> {
         self.values.outputs.extend(outputs);
     }
 
-    /// Takes what an image was built from and where it is, for the record.
-    pub fn built(&mut self, image: BuiltImage) {
+    /// Writes down what an image was built from and where it is, at once: an uninstall deletes no image that is not on
+    /// record, and the next stage may take long.
+    ///
+    /// # Errors
+    /// [`Error::LostRace`] if somebody else has written the record.
+    pub async fn built(&mut self, image: BuiltImage) -> Result<(), Error> {
+        if self.stored.images.contains(&image) {
+            return Ok(());
+        }
+        self.claim.check()?;
         self.stored.images.retain(|other| other.name != image.name);
         self.stored.images.push(image);
+        self.cluster.write_parent(&mut self.stored, self.events).await
     }
 
     /// Applies the objects of a stage: Namespaces and definitions, which are waited for, then what workloads need,
@@ -410,8 +420,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Makes the Jobs of a stage run again that have ended, well or not: what the stage is to bring about is not there, or
-    /// no longer.
+    /// Makes the Jobs of a stage with `done_when` run again that have ended, well or not: what the stage is to bring about is
+    /// not there, or no longer.
     ///
     /// # Errors
     /// Why one could not be deleted.
@@ -419,10 +429,7 @@ impl Apply<'_> {
         self.claim.check()?;
         for position in 0..self.targets.len() {
             let target = &self.targets[position];
-            if target.stage != index
-                || !target.kind.is("batch", "Job")
-                || self.needs[position] != Need::Nothing
-            {
+            if target.stage != index || !target.repeats || self.needs[position] != Need::Nothing {
                 continue;
             }
             if let Some(live) = self.live.get(&target.id()) {

@@ -361,9 +361,12 @@ impl Cluster {
 
     /// Looks at what is not there by label: whether it is somebody else's, and whether its namespace will take it.
     async fn look_around(&self, comparison: &mut Comparison, applyset: &str) -> Result<(), Error> {
-        let writes = |need: &Need| matches!(need, Need::Create | Need::Update | Need::Skipped);
-        let wanted: Vec<usize> =
-            (0..comparison.targets.len()).filter(|index| writes(&comparison.needs[*index])).collect();
+        let writes = |index: &usize| match comparison.needs[*index] {
+            Need::Create | Need::Update | Need::Skipped => true,
+            Need::Nothing => comparison.targets[*index].repeats,
+            Need::Keep | Need::Use | Need::Foreign => false,
+        };
+        let wanted: Vec<usize> = (0..comparison.targets.len()).filter(writes).collect();
         let made: HashSet<String> = comparison
             .targets
             .iter()

@@ -219,21 +219,10 @@ pub enum Error {
         /// The input.
         input: String,
     },
-    /// Files are wanted in a container that does not run.
-    #[error(
-        "{container} is not running ({why}), and files are wanted in it; `kubectl describe pod` says more. Run this again \
-         when it runs"
-    )]
-    PodNotRunning {
-        /// The container and its pod.
-        container: String,
-        /// What the server says of it.
-        why: String,
-    },
     /// No program could be run in a container.
     #[error(
         "nothing can be run in {container}: {message}. Files can only be written into a container that has `sh` and the \
-         usual programs of POSIX; have the plugin name such a container, or mount the files instead"
+         usual programs of POSIX, on a node that answers; have the plugin name such a container, or mount the files instead"
     )]
     NoShell {
         /// The container and its pod.
@@ -250,6 +239,14 @@ pub enum Error {
         path: String,
         /// What the container's programs said.
         message: String,
+    },
+    /// What a release has in pods cannot be taken out.
+    #[error("pod files {step}: {source}\nTo leave behind what is in the pods, say --leave PodFiles/{step}.")]
+    InPods {
+        /// The step.
+        step: String,
+        /// Why.
+        source: Box<Error>,
     },
     /// A plan asks for something that this host cannot do.
     #[error("{what}: this host cannot {cannot} yet")]
@@ -322,9 +319,9 @@ impl Error {
             Self::NotReady { .. } => "not-ready",
             Self::NotGone { .. } => "not-gone",
             Self::MissingInput { .. } => "missing-input",
-            Self::PodNotRunning { .. } => "pod-not-running",
             Self::NoShell { .. } => "no-shell",
             Self::PodFile { .. } => "pod-file",
+            Self::InPods { source, .. } => source.kind(),
             Self::Unsupported { .. } => "unsupported",
             Self::Corrupt { .. } => "corrupt",
             Self::Api { .. } => "api",
@@ -335,6 +332,16 @@ impl Error {
                 _ => "several",
             },
         }
+    }
+
+    /// Whether it is a container in which nothing can be done, not somebody's right or the cluster.
+    pub(crate) fn is_of_container(&self) -> bool {
+        matches!(self, Self::NoShell { .. } | Self::PodFile { .. })
+    }
+
+    /// With the way out of an uninstall that cannot get into pods.
+    pub(crate) fn in_pods(self, step: &str) -> Self {
+        Self::InPods { step: step.to_owned(), source: Box::new(self) }
     }
 
     /// One error for many; the one itself if there is only one.

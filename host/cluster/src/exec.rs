@@ -166,7 +166,7 @@ impl Cluster {
             let _permit = self.limiter().enter().await;
             self.attached(at, arguments, stdin, most).await
         };
-        let late = || failed(at, arguments[1], format!("it was not done within {} s", DEADLINE.as_secs()));
+        let late = || nothing_runs(at, format!("it was not done within {} s", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -208,8 +208,7 @@ impl Cluster {
             None => None,
         };
         let Some(status) = status else {
-            let message = "the connection was lost".to_owned();
-            return Err(Error::Unreachable { server: self.server().to_owned(), message });
+            return Err(nothing_runs(at, "the connection was lost".to_owned()));
         };
         if status.status.as_deref() == Some("Success") {
             return Ok(Some(Ran { stdout, failed: None }));
@@ -220,8 +219,7 @@ impl Cluster {
             return Ok(Some(Ran { stdout, failed: Some(said) }));
         }
         // No program has run.
-        let message = status.message.unwrap_or_default();
-        Err(Error::NoShell { container: at.to_string(), message })
+        Err(nothing_runs(at, status.message.unwrap_or_default()))
     }
 
     /// Why the server did not begin to run it; None if the pod is gone.
@@ -239,6 +237,7 @@ impl Cluster {
         };
         match status.code {
             404 => return Ok(None),
+            401 => {}
             // Admission answers 403 too. RBAC is asked which of them it was.
             403 => {
                 for verb in ["create", "get"] {
@@ -247,7 +246,8 @@ impl Cluster {
                     }
                 }
             }
-            _ => {}
+            // Its node does not answer, or no longer has the container.
+            _ => return Err(nothing_runs(at, status.message)),
         }
         Err(Error::Api {
             what: format!("run a program in {at}"),
@@ -265,6 +265,10 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
         let _ = stream.take(most).read_to_end(&mut bytes).await;
     }
     bytes
+}
+
+fn nothing_runs(at: &Container, message: String) -> Error {
+    Error::NoShell { container: at.to_string(), message }
 }
 
 fn failed(at: &Container, path: &str, message: String) -> Error {

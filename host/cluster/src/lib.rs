@@ -47,4 +47,4 @@ pub use release::{
     Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
     Release,
 };
-pub use uninstall::{UninstallOptions, Uninstalled};
+pub use uninstall::{Leave, UninstallOptions, Uninstalled};

@@ -15,6 +15,8 @@ use crate::resolve::{Id, Target, id};
 use crate::state::Stored;
 use crate::wait::selector;
 use crate::{Apply, ApplyOptions, Error};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -32,6 +34,8 @@ const LAST_LINES: usize = 10;
 const LAST_BYTES: usize = 4096;
 /// Shorter values of Secrets are words like `admin`, which would make a message unreadable.
 const SHORTEST_SECRET: usize = 4;
+/// A line of a longer value is often a word of its format: `[global]`, `}`, `name: x`.
+const SHORTEST_LINE: usize = 8;
 
 /// An operation on a release.
 #[derive(Debug, Clone, Copy)]
@@ -257,14 +261,13 @@ impl<'a> Apply<'a> {
         words
     }
 
-    fn secret_values(&self) -> Vec<Zeroizing<String>> {
+    fn secret_values(&self) -> Vec<Zeroizing<Vec<u8>>> {
         let inputs = self.values.inputs.names().filter_map(|name| self.values.inputs.get(name));
-        let mut values: Vec<Zeroizing<String>> =
-            inputs.map(|input| Zeroizing::new(input.expose().to_owned())).collect();
+        let mut values: Vec<_> =
+            inputs.map(|input| Zeroizing::new(input.expose().as_bytes().to_vec())).collect();
         for secret in self.live.values().filter(|object| object["kind"] == "Secret") {
             let keys = secret["data"].as_object().into_iter().flat_map(|data| data.keys());
-            let found = keys.filter_map(|key| value_of(secret, key));
-            values.extend(found.map(|value| Zeroizing::new(String::from_utf8_lossy(&value).into_owned())));
+            values.extend(keys.filter_map(|key| value_of(secret, key)));
         }
         values
     }
@@ -314,22 +317,98 @@ fn passing(inventory: &[Entry], planned: &HashSet<Id>) -> Vec<Entry> {
     inventory.iter().filter(|entry| !planned.contains(&id(&entry.object)) && !held(entry)).cloned().collect()
 }
 
-/// `text` without any of `secrets`, the longest first: one may hold another.
-fn masked(text: &str, secrets: &[Zeroizing<String>]) -> String {
-    let mut secrets: Vec<&str> = secrets.iter().map(|secret| secret.trim()).collect();
-    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-    secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, "(a secret)"))
+/// `text` without any of `secrets`, whole, by their lines or in base64.
+fn masked(text: &str, secrets: &[Zeroizing<Vec<u8>>]) -> String {
+    // What overlaps is found in what was said, not in what is left of it: no half of a secret stays.
+    let mut hidden = vec![false; text.len()];
+    for shape in secrets.iter().flat_map(|secret| shapes(secret)) {
+        for (start, found) in text.match_indices(shape.as_str()) {
+            hidden[start..start + found.len()].fill(true);
+        }
+    }
+    let mut masked = String::new();
+    let mut before = false;
+    for (at, character) in text.char_indices() {
+        match hidden[at] {
+            false => masked.push(character),
+            true if before => {}
+            true => masked.push_str("(a secret)"),
+        }
+        before = hidden[at];
+    }
+    masked
+}
+
+/// The texts by which a container may say a secret.
+fn shapes(secret: &[u8]) -> Vec<Zeroizing<String>> {
+    let text = Zeroizing::new(String::from_utf8_lossy(secret).into_owned());
+    let whole = text.trim();
+    if whole.len() < SHORTEST_SECRET {
+        return Vec::new();
+    }
+    let lines = whole.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
+    let plain = [whole].into_iter().chain(lines).map(|text| Zeroizing::new(text.to_owned()));
+    // Programs decode a Secret's value with the end of its last line and without.
+    let encoded = [secret, secret.trim_ascii()].into_iter().flat_map(|secret| {
+        [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
+            .map(|base64| Zeroizing::new(base64.encode(secret)))
+    });
+    plain.chain(encoded).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn said(text: &str, secrets: &[&str]) -> String {
+        let secrets: Vec<_> =
+            secrets.iter().map(|secret| Zeroizing::new(secret.as_bytes().to_vec())).collect();
+        masked(text, &secrets)
+    }
+
     #[test]
     fn what_a_container_said_holds_no_secret() {
-        let secrets = ["hunter2", "hunter2-and-more", "a"].map(|text| Zeroizing::new(text.to_owned()));
-        assert_eq!(masked("at hunter2-and-more: hunter2\n", &secrets), "at (a secret): (a secret)\n");
+        let secrets = ["hunter2", "hunter2-and-more", "a"];
+        assert_eq!(said("at hunter2-and-more: hunter2\n", &secrets), "at (a secret): (a secret)\n");
+    }
+
+    #[test]
+    fn a_line_of_a_secret_is_hidden_as_the_whole_is() {
+        let key = "-----BEGIN KEY-----\r\nMIIEvQIBADANBg\r\n  b0QWRtaW4xMjM=\r\n-----END KEY-----\r\n";
+        let text = "bad key: b0QWRtaW4xMjM=\n{\"key\":\"-----BEGIN KEY-----\\nMIIEvQIBADANBg\\n\"}";
+        assert_eq!(said(text, &[key]), "bad key: (a secret)\n{\"key\":\"(a secret)\\n(a secret)\\n\"}");
+        assert_eq!(said(&key.replace('\r', ""), &[key]).matches("(a secret)").count(), 4);
+    }
+
+    #[test]
+    fn a_secret_in_base64_is_hidden_however_it_is_written() {
+        // Its encodings have both characters in which the alphabets differ, and padding.
+        let secret = "\u{ff}>>>\u{3f}\u{3f}p";
+        let shapes =
+            [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|base64| base64.encode(secret));
+        assert!(shapes[0].contains(['+', '/']) && shapes[0].ends_with('='), "{shapes:?}");
+        for shape in &shapes {
+            assert_eq!(said(&format!("token={shape};"), &[secret]), "token=(a secret);");
+            assert_eq!(said(&format!("token={shape};"), &[&format!("{secret}\n")]), "token=(a secret);");
+        }
+        // What is no text is said in base64 alone.
+        let binary = Zeroizing::new(vec![0xff, 0xfe, 0x00, 0x01, 0x80]);
+        assert_eq!(masked("//4AAYA=", &[binary]), "(a secret)");
+    }
+
+    #[test]
+    fn secrets_that_overlap_leave_no_half_of_one() {
+        assert_eq!(said("abcdefghij", &["abcdefg", "defghij"]), "(a secret)");
+        assert_eq!(said("the secret is hunter2", &["secret", "hunter2"]), "the (a secret) is (a secret)");
+    }
+
+    #[test]
+    fn short_values_and_short_lines_blank_out_nothing() {
+        let text = "error: { name: true } in line 3 of a\n\nyYQ==";
+        for secret in ["", "\n", "a", "in", " \n \n", "{\n  name:\n}\nlonger than most", "é"] {
+            assert_eq!(said(text, &[secret]), text, "{secret:?}");
+        }
+        assert_eq!(said("ääää", &["äää"]), "(a secret)ä");
     }
 
     #[test]

@@ -10,9 +10,10 @@ use crate::event::{Event, Events};
 use crate::exec::{Container, Seen};
 use crate::kind::{Kind, array};
 use crate::release::{Action, PodFileChange, PodFilesEntry};
+use crate::uninstall::UninstallOptions;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 use thinkube_plan::{Digest, Plan, PodFile, PodFilesStep, PodLine};
 use tokio::time::Instant;
@@ -132,11 +133,11 @@ type Places = HashSet<(Container, String, Option<String>)>;
 
 impl Cluster {
     /// What an apply of `plan` would write into running pods, file by file, and what it would take out of them. Nothing is
-    /// written. A step that finds no pod says so in a change without one.
+    /// written. A step that finds no pod says so in a change without one, a pod that cannot be looked into in one without a
+    /// path.
     ///
     /// # Errors
-    /// [`Error::Forbidden`], [`Error::NoShell`], [`Error::PodFile`], [`Error::Invalid`], or why the cluster could not be
-    /// read.
+    /// [`Error::Forbidden`], [`Error::Invalid`], or why the cluster could not be read.
     pub async fn pod_files(&self, plan: &Plan) -> Result<Vec<PodFileChange>, Error> {
         let stored = self.stored(&plan.release).await?;
         self.look_into_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files)).await
@@ -162,13 +163,17 @@ impl Cluster {
                     match found {
                         Found::Without(error) => Err(error),
                         Found::Not(at, why) => {
-                            let note = format!("not looked into: it is not running ({why})");
+                            let note = format!("not looked into: {}", not_running(&at, &why));
                             Ok(vec![change(entry, Some(&at), None, Action::Update, Some(note))])
                         }
-                        Found::Running(at) => {
-                            let judged = self.judge_pod(entry, step, &at).await?;
-                            Ok::<_, Error>(judged.into_iter().map(|judged| judged.change).collect())
-                        }
+                        Found::Running(at) => match self.judge_pod(entry, step, &at).await {
+                            Ok(judged) => Ok(judged.into_iter().map(|judged| judged.change).collect()),
+                            Err(error) if error.is_of_container() => {
+                                let note = format!("not looked into: {error}");
+                                Ok(vec![change(entry, Some(&at), None, Action::Update, Some(note))])
+                            }
+                            Err(error) => Err(error),
+                        },
                     }
                 }
             });
@@ -193,14 +198,15 @@ impl Cluster {
         Ok(pods.iter().filter(|pod| !over(pod)).map(|pod| container(pod, entry)).collect())
     }
 
-    /// The containers of a step that run. With `wait` all do: those that are about to are waited for.
+    /// The containers of a step that run. With `wait` those that are about to are waited for; what does not run by then is
+    /// said.
     async fn running(
         &self,
         entry: &PodFilesEntry,
         wait: bool,
         events: Events<'_>,
     ) -> Result<Vec<Container>, Error> {
-        let deadline = Instant::now() + SHORTLY;
+        let deadline = Instant::now() + if wait { SHORTLY } else { Duration::ZERO };
         loop {
             let (mut running, mut waiting) = (Vec::new(), Vec::new());
             for found in self.containers(entry).await? {
@@ -210,19 +216,13 @@ impl Cluster {
                     Found::Without(error) => return Err(error),
                 }
             }
-            if !wait {
-                for (at, why) in waiting.drain(..) {
-                    let note = format!("nothing was written: it is not running ({why})");
-                    events(Event::PodFile(change(entry, Some(&at), None, Action::Keep, Some(note))));
+            if waiting.is_empty() || Instant::now() >= deadline {
+                for (at, why) in waiting {
+                    events(Event::PodFile(unwritten(entry, &at, &not_running(&at, &why))));
                 }
+                return Ok(running);
             }
-            match waiting.pop() {
-                None => return Ok(running),
-                Some((at, why)) if Instant::now() > deadline => {
-                    return Err(Error::PodNotRunning { container: at.to_string(), why });
-                }
-                Some(_) => tokio::time::sleep(PAUSE).await,
-            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -301,7 +301,7 @@ impl Cluster {
             };
             match self.take_out_of(&at, entry, kept, really).await {
                 Ok(taken) => changes.extend(taken),
-                Err(error @ (Error::NoShell { .. } | Error::PodFile { .. })) => {
+                Err(error) if error.is_of_container() => {
                     changes.push(change(entry, Some(&at), None, Action::Keep, Some(error.to_string())));
                 }
                 Err(error) => return Err(error),
@@ -361,15 +361,23 @@ impl Cluster {
         Ok(changes)
     }
 
-    /// Takes out of the pods all that is on record.
+    /// Takes out of the pods all that is on record, but for what is left behind.
     pub(crate) async fn take_out_all(
         &self,
         entries: &[PodFilesEntry],
+        options: &UninstallOptions,
         events: Events<'_>,
     ) -> Result<Vec<PodFileChange>, Error> {
         let mut changes = Vec::new();
         for entry in entries.iter().rev() {
-            changes.extend(self.take_out(entry, &HashSet::new(), true, events).await?);
+            if options.leaves_pod_files(&entry.step) {
+                let left = left(entry);
+                events(Event::PodFile(left.clone()));
+                changes.push(left);
+                continue;
+            }
+            let taken = self.take_out(entry, &HashSet::new(), true, events).await;
+            changes.extend(taken.map_err(|error| error.in_pods(&entry.step))?);
         }
         Ok(changes)
     }
@@ -377,10 +385,11 @@ impl Cluster {
 
 impl Apply<'_> {
     /// Writes a stage's files into the pods that run now; with `wait`, waits a minute for those that are about to. A step
-    /// that finds no pod, or does not wait for one, says so in an event.
+    /// that finds no pod says so in an event, and so does a pod into which nothing could be written: the next comparison
+    /// finds its files missing.
     ///
     /// # Errors
-    /// [`Error::PodNotRunning`], and those of [`Cluster::pod_files`].
+    /// Those of [`Cluster::pod_files`].
     pub async fn pod_files(&mut self, index: usize, wait: bool) -> Result<(), Error> {
         let plan = self.plan;
         let entries = wanted(plan, &self.stored.pod_files);
@@ -396,7 +405,15 @@ impl Apply<'_> {
                 (self.events)(Event::PodFile(no_pod(&entry)));
             }
             let this = &*self;
-            let work = stream::iter(&containers).map(|at| this.write_files(&entry, step, at));
+            let work = stream::iter(&containers).map(|at| async {
+                match this.write_files(&entry, step, at).await {
+                    Err(error) if error.is_of_container() => {
+                        (this.events)(Event::PodFile(unwritten(&entry, at, &error.to_string())));
+                        Ok(())
+                    }
+                    written => written,
+                }
+            });
             work.buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         }
         Ok(())
@@ -540,8 +557,32 @@ fn change(
     }
 }
 
+/// The last that is known of it: with the record goes the list of it.
+fn left(entry: &PodFilesEntry) -> PodFileChange {
+    let paths: BTreeSet<&str> =
+        entry.files.keys().chain(entry.lines.iter().map(|line| &line.path)).map(String::as_str).collect();
+    let paths: Vec<&str> = paths.into_iter().collect();
+    let note = format!(
+        "left behind in pods with the labels {}, as --leave says: {}",
+        entry.label_selector,
+        paths.join(", ")
+    );
+    change(entry, None, None, Action::Keep, Some(note))
+}
+
+fn unwritten(entry: &PodFilesEntry, at: &Container, why: &str) -> PodFileChange {
+    let note = format!("not all was written: {why}; the next apply tries again");
+    change(entry, Some(at), None, Action::Keep, Some(note))
+}
+
+fn not_running(at: &Container, why: &str) -> String {
+    let Container { namespace, pod, .. } = at;
+    format!("it is not running ({why}); `kubectl describe pod {pod} -n {namespace}` says more")
+}
+
 fn no_pod(entry: &PodFilesEntry) -> PodFileChange {
-    let note = format!("no pod of namespace {} has the labels {}", entry.namespace, entry.label_selector);
+    let PodFilesEntry { namespace, label_selector, .. } = entry;
+    let note = format!("no pod of namespace {namespace} that is to stay has the labels {label_selector}");
     change(entry, None, None, Action::Unchanged, Some(note))
 }
 

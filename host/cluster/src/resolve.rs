@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) desired: Desired,
     /// Whether the plan brings the kind itself.
     pub(crate) own_kind: bool,
+    /// A Job that runs again when what its stage brings about is no longer there: [`crate::Apply::again`].
+    pub(crate) repeats: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +101,8 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
     for (index, stage) in plan.outline.stages.iter().enumerate() {
         let no_object = |step: &&Step| matches!(step, Step::Image(_) | Step::External(_) | Step::PodFiles(_));
         for step in stage.steps.iter().filter(|step| !no_object(step)) {
-            let place = Place { stage: index, stage_name: &stage.name, step };
+            let repeats = !stage.done_when.is_empty();
+            let place = Place { stage: index, stage_name: &stage.name, repeats, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
                 Err(error @ (Error::Invalid { .. } | Error::NotServed { .. })) => errors.push(error),
@@ -113,6 +116,7 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
 struct Place<'a> {
     stage: usize,
     stage_name: &'a str,
+    repeats: bool,
     step: &'a Step,
 }
 
@@ -171,6 +175,7 @@ impl Place<'_> {
         };
         Ok(Target {
             object,
+            repeats: self.repeats && kind.is("batch", "Job"),
             kind,
             stage: self.stage,
             stage_name: self.stage_name.to_owned(),

@@ -14,6 +14,8 @@ use crate::remove::Removed;
 use crate::resolve::id;
 use crate::state::{Stored, parent_name};
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 use thinkube_plan::{ObjectRef, OnUninstall, TypeMeta};
 use tokio::time::Instant;
@@ -23,8 +25,65 @@ use tokio::time::Instant;
 pub struct UninstallOptions {
     /// Whether data, and what else the plan retains, goes too.
     pub delete_data: bool,
+    /// What stays where it is, unseen: the way out where nobody can take it away any more.
+    pub leave: Vec<Leave>,
     /// For all of it.
     pub timeout: Duration,
+}
+
+/// What an uninstall leaves behind because the operator says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leave {
+    /// All that can be.
+    All,
+    /// A resource outside the cluster, by the name of its step.
+    External(String),
+    /// What a step has written into pods, by its name.
+    PodFiles(String),
+}
+
+impl UninstallOptions {
+    /// Whether the resource of a step outside the cluster is left behind.
+    pub fn leaves_external(&self, step: &str) -> bool {
+        self.leave.iter().any(|leave| match leave {
+            Leave::All => true,
+            Leave::External(name) => name == step,
+            Leave::PodFiles(_) => false,
+        })
+    }
+
+    /// Whether what a step has written into pods is left behind.
+    pub fn leaves_pod_files(&self, step: &str) -> bool {
+        self.leave.iter().any(|leave| match leave {
+            Leave::All => true,
+            Leave::PodFiles(name) => name == step,
+            Leave::External(_) => false,
+        })
+    }
+}
+
+impl fmt::Display for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::External(step) => write!(f, "External/{step}"),
+            Self::PodFiles(step) => write!(f, "PodFiles/{step}"),
+        }
+    }
+}
+
+impl FromStr for Leave {
+    type Err = String;
+
+    /// `External/STEP`, `PodFiles/STEP` or `all`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            None if text == "all" => Ok(Self::All),
+            Some(("External", step)) if !step.is_empty() => Ok(Self::External(step.to_owned())),
+            Some(("PodFiles", step)) if !step.is_empty() => Ok(Self::PodFiles(step.to_owned())),
+            _ => Err("External/STEP, PodFiles/STEP or all is expected".to_owned()),
+        }
+    }
 }
 
 /// What an uninstall did.
@@ -86,11 +145,13 @@ impl Cluster {
         options: &UninstallOptions,
         events: Events<'_>,
     ) -> Result<Uninstalled, Error> {
-        self.uninstall_after(name, options, events, async || Ok(())).await
+        self.uninstall_after(name, options, events, async || Ok(Vec::new())).await
     }
 
     /// The same for a release that has something outside the cluster too, which `outside` takes away: nobody else has a
-    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well.
+    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well. It
+    /// answers the steps whose images are gone: they go off the record, for what it takes to look for them again goes with
+    /// the objects.
     ///
     /// # Errors
     /// As [`Cluster::uninstall`], and what `outside` says.
@@ -99,7 +160,7 @@ impl Cluster {
         name: &str,
         options: &UninstallOptions,
         events: Events<'_>,
-        outside: impl AsyncFnOnce() -> Result<(), E>,
+        outside: impl AsyncFnOnce() -> Result<Vec<String>, E>,
     ) -> Result<Uninstalled, E> {
         let Some(stored) = self.stored(name).await? else {
             return Ok(self.sweep(name, events).await?);
@@ -107,9 +168,13 @@ impl Cluster {
         self.preflight_uninstall(&stored, options).await?;
         let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
         let outcome = async {
-            let stored = self.leaving(name, events).await?;
-            outside().await?;
+            let mut stored = self.leaving(name, events).await?;
+            let gone = outside().await?;
             claim.check()?;
+            if !gone.is_empty() {
+                stored.images.retain(|image| !gone.contains(&image.name));
+                self.write_parent(&mut stored, events).await?;
+            }
             Ok(self.take_back(name, stored, options, events, &claim).await?)
         };
         let outcome = outcome.await;
@@ -159,8 +224,10 @@ impl Cluster {
                 wanted.insert((kind.clone(), Some(self.home().to_owned()), verb));
             }
         }
-        for entry in &stored.pod_files {
-            wanted.extend(rights_in_pods(&entry.namespace));
+        let mut errors = Vec::new();
+        for entry in stored.pod_files.iter().filter(|entry| !options.leaves_pod_files(&entry.step)) {
+            let allowed = self.require(rights_in_pods(&entry.namespace).into()).await;
+            errors.extend(allowed.map_err(|error| error.in_pods(&entry.step)).err());
         }
         for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
             // A Namespace may stay for other reasons; if it goes, the server says whether it may.
@@ -170,7 +237,8 @@ impl Cluster {
                 }
             }
         }
-        self.require(wanted).await
+        errors.extend(self.require(wanted).await.err());
+        Error::several(errors)
     }
 
     /// Writes down that the release is on its way out.
@@ -195,7 +263,7 @@ impl Cluster {
         let deadline = Instant::now() + options.timeout;
         let applyset = self.applyset_id(name);
         // Before the pods go, for what is in their volumes may stay.
-        let pod_files = self.take_out_all(&stored.pod_files, events).await?;
+        let pod_files = self.take_out_all(&stored.pod_files, options, events).await?;
         let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };
         let mut going: Vec<(Kind, Entry)> = Vec::new();
         for (entry, kind) in self.with_kinds(&stored.inventory).await? {
@@ -511,6 +579,26 @@ mod tests {
             "{why}"
         );
         assert_eq!(goes(&entry(Kind::claim().object(Some("n"), "a"), OnUninstall::Delete), false), None);
+    }
+
+    #[test]
+    fn what_is_left_behind_is_named_by_its_step_and_by_nothing_else() {
+        let options = |said: &[&str]| UninstallOptions {
+            delete_data: false,
+            leave: said.iter().map(|text| text.parse().unwrap()).collect(),
+            timeout: Duration::ZERO,
+        };
+        for text in ["all", "External/a", "PodFiles/a"] {
+            assert_eq!(text.parse::<Leave>().unwrap().to_string(), text);
+        }
+        let named = options(&["External/a", "PodFiles/b"]);
+        assert!(named.leaves_external("a") && named.leaves_pod_files("b"));
+        assert!(!named.leaves_external("b") && !named.leaves_pod_files("a"));
+        assert!(options(&["all"]).leaves_external("a") && options(&["all"]).leaves_pod_files("a"));
+        assert!(!options(&[]).leaves_external("a"));
+        for wrong in ["", "a", "External", "External/", "Secret/n/a", "All"] {
+            assert!(wrong.parse::<Leave>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

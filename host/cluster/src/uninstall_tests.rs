@@ -139,7 +139,7 @@ fn server(release: Option<Value>) -> Server {
 }
 
 fn options() -> UninstallOptions {
-    UninstallOptions { delete_data: true, timeout: Duration::from_secs(5) }
+    UninstallOptions { delete_data: true, leave: Vec::new(), timeout: Duration::from_secs(5) }
 }
 
 #[tokio::test]

@@ -289,7 +289,7 @@ async fn why_no_token_is_given_is_told_apart_and_the_answer_is_never_repeated() 
         (Answer::to(302, "https://evil.io/?token-1"), "points to https://evil.io, which"),
         (Answer::Cut, "cannot be reached"),
         (Answer::Endless, "more than 4 MiB"),
-        (Answer::Silence, "no answer within 2 s"),
+        (Answer::Silence, "no answer within 5 s"),
     ] {
         let error = world.fails("POST", "/token", answer).await;
         assert!(error.to_string().contains(expected), "{expected}: {error}");
@@ -311,7 +311,7 @@ async fn each_refusal_of_the_api_is_told_with_the_request_and_without_its_secret
         ("GET", find, Answer::json(200, json!({"a": SECRET})), "in json.size()"),
         ("GET", find, Answer::to(301, "/elsewhere?x=token-1"), "points to another path"),
         ("GET", find, Answer::Endless, "more than 4 MiB"),
-        ("GET", find, Answer::Silence, "no answer within 2 s"),
+        ("GET", find, Answer::Silence, "no answer within 5 s"),
         ("GET", find, Answer::Cut, "cannot be reached"),
         ("POST", "/clients", echo(400, "bad\n  \u{1b}[31mthing"), "answers 400: bad [31mthing"),
         ("POST", "/clients", echo(400, &format!("no, {PASSWORD}")), "answers 400"),

@@ -292,6 +292,9 @@ impl Images {
         events: ImageEvents<'_>,
     ) -> Result<Digest, Error> {
         let Checked { step, destination, login, what } = checked;
+        for left in workshop::sweep() {
+            events(ImageEvent::Left(left));
+        }
         let mut workshop = Workshop::open(&self.options.http).await?;
         // Also where nobody is logged in: else the tools would look for logins of the operator's.
         let nobody = SecretText::new(r#"{"auths":{}}"#.to_owned());

@@ -151,7 +151,9 @@ pub async fn apply(
                 run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
-                    elsewhere::remove(&gone, secrets, &request.http, events).await?;
+                    let http = elsewhere::reaching(&gone, &request.http)?;
+                    let removed = elsewhere::remove(&http, &gone, |_| false, secrets, events).await;
+                    removed.map_err(|(_, error)| error)?;
                 }
                 Ok(())
             })

@@ -166,37 +166,60 @@ impl<'a> Elsewhere<'a> {
     }
 }
 
-/// Takes resources away that a release has, the youngest first. What is no longer there is no error. Only where they are
-/// is spoken to, by what was granted when they were made: the plan on record may be of an apply that was cut off, and be
-/// granted other places.
+/// HTTP to where these resources are, and nowhere else: they were made by what was granted then, and the plan on record may
+/// be of an apply that was cut off, and be granted other places.
+pub(crate) fn reaching(steps: &[ExternalStep], options: &HttpOptions) -> Result<Http, Error> {
+    http(&steps.iter().flat_map(connecting).collect::<Vec<Permission>>(), options)
+}
+
+/// Takes resources away that a release has, the youngest first. What is no longer there is no error. Of those that are
+/// `left` behind, and of those that only they lead to, nothing is asked.
+///
+/// # Errors
+/// With the name of the step.
 pub(crate) async fn remove(
+    http: &Http,
     steps: &[ExternalStep],
+    left: impl Fn(&str) -> bool,
     inputs: &SecretInputs,
-    options: &HttpOptions,
     events: Events<'_>,
-) -> Result<Vec<ExternalChange>, Error> {
-    let granted: Vec<Permission> = steps.iter().flat_map(connecting).collect();
-    let http = http(&granted, options)?;
+) -> Result<Vec<ExternalChange>, (String, EffectError)> {
     let mut values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
+    let mut behind: BTreeMap<&str, String> = BTreeMap::new();
+    let lost =
+        |of: &str| format!("left behind: what leads to it is what step {of} yields, which is left behind");
     // What an older one yields is what a younger one is found by.
     for step in steps {
+        if left(&step.name) {
+            behind.insert(&step.name, "left behind, as --leave says".to_owned());
+            continue;
+        }
         match http.look(step, &values).await {
             Ok(seen) => values.outputs.extend(seen.outputs),
+            Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
+                behind.insert(&step.name, lost(&of));
+            }
             Err(EffectError::NoOutput { .. }) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err((step.name.clone(), error)),
         }
     }
     let mut changes = Vec::new();
     for step in steps.iter().rev() {
-        let action = match http.remove(step, &values).await {
-            Ok(Removed::Gone) => Action::Delete,
-            Ok(Removed::Kept) => Action::Keep,
-            Ok(Removed::WasAbsent) | Err(EffectError::NoOutput { .. }) => Action::Unchanged,
-            Err(error) => return Err(error.into()),
+        let (action, note) = match behind.get(step.name.as_str()) {
+            Some(note) => (Action::Keep, Some(note.clone())),
+            None => match http.remove(step, &values).await {
+                Ok(Removed::Gone) => (Action::Delete, None),
+                Ok(Removed::Kept) => (Action::Keep, None),
+                Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
+                    (Action::Keep, Some(lost(&of)))
+                }
+                Ok(Removed::WasAbsent) | Err(EffectError::NoOutput { .. }) => (Action::Unchanged, None),
+                Err(error) => return Err((step.name.clone(), error)),
+            },
         };
         said(events, step, action);
         let (name, base_url) = (step.name.clone(), step.base_url.clone());
-        changes.push(ExternalChange { name, base_url, action, fields: Vec::new(), note: None });
+        changes.push(ExternalChange { name, base_url, action, fields: Vec::new(), note });
     }
     Ok(changes)
 }

@@ -1,6 +1,6 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
-use thinkube_cluster::Error as ClusterError;
+use thinkube_cluster::{Error as ClusterError, Leave};
 use thinkube_effects::Error as EffectError;
 use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
@@ -109,6 +109,22 @@ pub enum Error {
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] EffectError),
+    /// A resource outside the cluster cannot be taken away.
+    #[error("{source}\nTo leave it behind, say --leave External/{step}.")]
+    Outside {
+        /// The step.
+        step: String,
+        /// Why.
+        source: EffectError,
+    },
+    /// Something is to be left behind that the release does not have.
+    #[error("the release has no `{name}` to be left behind; it has {}", .known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    NothingToLeave {
+        /// What was named.
+        name: Leave,
+        /// What there is.
+        known: Vec<Leave>,
+    },
     /// A preflight check was named that the plan does not have.
     #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
     NoPreflight {
@@ -127,6 +143,19 @@ pub enum Error {
         step: String,
         /// The Secret.
         secret: ObjectRef,
+    },
+    /// The Secret with the login to a registry is not there any more, nor what it was a mirror of.
+    #[error(
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to delete {reference} with; make it with \
+         `kubectl create secret docker-registry`, or leave the image in its registry: run this again without --delete-images"
+    )]
+    NoLoginToDelete {
+        /// The step.
+        step: String,
+        /// The Secret.
+        secret: Box<ObjectRef>,
+        /// The image.
+        reference: String,
     },
     /// The source of an image is no longer what was shown.
     #[error(
@@ -192,9 +221,10 @@ impl Error {
                 | ClusterError::MissingInput { .. }
                 | ClusterError::Unfinished { .. },
             )
-            | Self::NoLogin { .. } => Class::Input,
+            | Self::NoLogin { .. }
+            | Self::NoLoginToDelete { .. } => Class::Input,
             Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Effect(error) => of_effect(error),
+            Self::Effect(error) | Self::Outside { source: error, .. } => of_effect(error),
             Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
@@ -205,6 +235,7 @@ impl Error {
             | Self::FactsNeeded(_)
             | Self::SecretMissing { .. }
             | Self::NoPreflight { .. }
+            | Self::NothingToLeave { .. }
             | Self::OtherPlugin { .. } => Class::Input,
             Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
             Self::Plugin(_)
@@ -237,11 +268,12 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
-            Self::Effect(error) => error.kind(),
-            Self::NoLogin { .. } => "registry-login",
+            Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),
+            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
             Self::NoPreflight { .. } => "no-preflight",
+            Self::NothingToLeave { .. } => "nothing-to-leave",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

@@ -170,7 +170,7 @@ impl<'a> Builds<'a> {
                 ImageAction::Unchanged => Action::Unchanged,
             };
             outputs.extend(image.outputs(&step.name));
-            run.built(record(step, seen.commit.id(), &image));
+            run.built(record(step, seen.commit.id(), &image)).await?;
             events(Event::Image(changed(step, Some(seen.commit.id()), Some(&image), action, None)));
         }
         Ok(outputs)
@@ -201,7 +201,7 @@ pub(crate) async fn leave(
         };
         let (action, note) = match (digest, others.iter().find(runs)) {
             (Some(digest), None) if delete => {
-                let login = login(cluster, step).await?;
+                let login = login_to_delete(cluster, plan, step, &built.reference).await?;
                 match images(plan, http).remove(step, &digest, login.as_ref()).await? {
                     true => (Action::Delete, None),
                     false => (Action::Unchanged, Some("it was not there".to_owned())),
@@ -227,6 +227,25 @@ async fn login(cluster: &Cluster, step: &ImageStep) -> Result<Option<SecretText>
         None => Err(Error::NoLogin { step: step.name.clone(), secret: secret.clone() }),
         login => Ok(login),
     }
+}
+
+/// Who deletes. Where the release's own copy of the login went with its namespace, the original is still there.
+async fn login_to_delete(
+    cluster: &Cluster,
+    plan: &Plan,
+    step: &ImageStep,
+    reference: &str,
+) -> Result<Option<SecretText>, Error> {
+    let (step, secret) = match login(cluster, step).await {
+        Err(Error::NoLogin { step, secret }) => (step, secret),
+        login => return login,
+    };
+    if let Some(original) = plan.outline.mirrored(&secret)
+        && let Some(login) = cluster.docker_config(original).await?
+    {
+        return Ok(Some(login));
+    }
+    Err(Error::NoLoginToDelete { step, secret: Box::new(secret), reference: reference.to_owned() })
 }
 
 fn images_of(stage: &Stage) -> impl Iterator<Item = &ImageStep> {

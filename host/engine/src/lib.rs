@@ -37,7 +37,7 @@ pub use uninstall::{TakenBack, UninstallRequest, uninstall};
 pub use workstation::{PlannedSetup, SetupRequest, apply_setup, home, plan_setup, preview_setup};
 
 pub use thinkube_cluster::{
-    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Phase,
+    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, Leave, ObjectChange, Phase,
     PodFileChange, Release, UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{

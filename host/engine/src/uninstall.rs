@@ -1,7 +1,7 @@
 use crate::elsewhere::{self, ExternalChange};
 use crate::images::{self, ImageChange};
 use crate::{Error, Event, Events};
-use thinkube_cluster::{Cluster, Release, UninstallOptions, Uninstalled};
+use thinkube_cluster::{Action, Cluster, Leave, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::SecretInputs;
 
@@ -31,7 +31,7 @@ pub struct TakenBack {
 /// objects and its record. `release` is None where only what an apply has left that died early is to be swept.
 ///
 /// # Errors
-/// [`Error::Effect`], [`Error::Cluster`]. The same call finishes what was begun.
+/// [`Error::NothingToLeave`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same call finishes what was begun.
 pub async fn uninstall(
     cluster: &Cluster,
     name: &str,
@@ -40,19 +40,37 @@ pub async fn uninstall(
     request: &UninstallRequest,
     events: Events<'_>,
 ) -> Result<TakenBack, Error> {
+    if let Some(release) = release {
+        nameable(release, &request.objects.leave)?;
+    }
     let (mut external, mut images) = (Vec::new(), Vec::new());
     let pass_on = |event| events(Event::Cluster(event));
     let outside = async || {
         // Under the claim now: an apply may have added to it since it was read.
         let current = if release.is_some() { cluster.release(name).await? } else { None };
-        let Some(release) = &current else { return Ok(()) };
+        let Some(release) = &current else { return Ok(Vec::new()) };
         if !release.external.is_empty() {
-            external = elsewhere::remove(&release.external, inputs, &request.http, events).await?;
+            let http = elsewhere::reaching(&release.external, &request.http)?;
+            let left = |step: &str| request.objects.leaves_external(step);
+            let removed = elsewhere::remove(&http, &release.external, left, inputs, events).await;
+            external = removed.map_err(|(step, source)| Error::Outside { step, source })?;
         }
         // Before the Secret with the login is gone.
         images = images::leave(cluster, release, &request.http, request.delete_images).await?;
-        Ok::<_, Error>(())
+        let gone = images.iter().filter(|image| matches!(image.action, Action::Delete | Action::Unchanged));
+        Ok::<_, Error>(gone.map(|image| image.name.clone()).collect())
     };
     let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
     Ok(TakenBack { objects, external, images })
+}
+
+/// Whether a release has what is to be left behind: what is misspelt would be taken away.
+fn nameable(release: &Release, leave: &[Leave]) -> Result<(), Error> {
+    let external = release.external.iter().map(|step| Leave::External(step.name.clone()));
+    let pod_files = release.pod_files.iter().map(|entry| Leave::PodFiles(entry.step.clone()));
+    let known: Vec<Leave> = external.chain(pod_files).chain([Leave::All]).collect();
+    match leave.iter().find(|leave| !known.contains(leave)) {
+        None => Ok(()),
+        Some(unknown) => Err(Error::NothingToLeave { name: unknown.clone(), known }),
+    }
 }

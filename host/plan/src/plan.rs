@@ -47,6 +47,18 @@ impl Outline {
         self.stages.iter().flat_map(|stage| &stage.steps).any(|step| step.target().as_ref() == Some(object))
     }
 
+    /// The Secret of which a step makes this one the mirror.
+    pub fn mirrored(&self, secret: &ObjectRef) -> Option<&ObjectRef> {
+        self.stages.iter().flat_map(|stage| &stage.steps).find_map(|step| match step {
+            Step::Secret(SecretStep { target, content: SecretContent::Mirror(source), .. })
+                if target == secret =>
+            {
+                Some(source)
+            }
+            _ => None,
+        })
+    }
+
     /// Every image that is built, in order.
     pub fn images(&self) -> impl Iterator<Item = &ImageStep> {
         self.stages.iter().flat_map(|stage| &stage.steps).filter_map(|step| match step {

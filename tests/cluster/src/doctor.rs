@@ -15,11 +15,8 @@ pub fn examine() -> Result<Vec<Need>> {
     lacking.extend(needs::no_node_because());
     lacking.extend(needs::lacking_of_kernel());
     lacking.extend(needs::lacking_disk()?);
-    let purposes = [
-        (Purpose::Node, "a node"),
-        (Purpose::Keycloak, "Keycloak"),
-        (Purpose::Tests, "all of the tests"),
-    ];
+    let purposes =
+        [(Purpose::Node, "a node"), (Purpose::Keycloak, "Keycloak"), (Purpose::Tests, "all of the tests")];
     for (purpose, what) in purposes {
         let packages = needs::lacking_packages(&[purpose]);
         if !packages.is_empty() {

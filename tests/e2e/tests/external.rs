@@ -263,3 +263,28 @@ fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_
     release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
     assert!(release.client().is_none());
 }
+
+#[test]
+fn a_server_that_is_gone_for_good_does_not_keep_a_release_from_being_uninstalled() {
+    let Some(release) = Release::new() else { return };
+    release.apply(&[]).ends_with(0);
+    let uninstall = |more: &[&str]| {
+        let mut command =
+            release.command(&[&["uninstall", &release.name, "--yes", "-o", "json"][..], more].concat());
+        // Nobody listens there.
+        finish(command.args(["--resolve", "auth.thinkube.test=127.0.0.1"]))
+    };
+    let leave = format!("External/{}", release.name);
+    let stuck = uninstall(&[]).ends_with(1);
+    assert!(stuck.stderr.contains(&format!("--leave {leave}")), "{}", stuck.stderr);
+    let unknown = uninstall(&["--leave", "External/other"]).ends_with(3);
+    assert!(unknown.stderr.contains(&leave), "{}", unknown.stderr);
+
+    let left = uninstall(&["--leave", &leave]).ends_with(0).json();
+    let external = left["external"].as_array().expect("a list");
+    let said =
+        |change: &Value| change["action"] == "keep" && change["note"].to_string().contains("left behind");
+    assert!(external.len() == 2 && external.iter().all(said), "{left}");
+    assert_eq!(release.run(&["status", "-o", "json"]).ends_with(0).json(), json!([]));
+    assert!(release.client().is_some(), "nothing was asked of its server");
+}

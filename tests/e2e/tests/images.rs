@@ -257,6 +257,53 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
 }
 
 #[test]
+fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
+    let Some(release) = Release::new() else { return };
+    release.commit("page");
+    let own = format!("login_namespace={}", release.name);
+    let uninstall = |more: &[&str]| {
+        release.run(
+            &[&["uninstall", &release.name, "--yes", "--delete-images", "-o", "json"][..], more].concat(),
+        )
+    };
+    release.apply(&[&own]).ends_with(0);
+    let (reference, _) = release.deployment();
+    release.kubectl(&["delete", "namespace", &release.name]).ends_with(0);
+    assert_eq!(uninstall(&[]).ends_with(0).json()["images"][0]["action"], "delete");
+    assert_eq!(release.in_registry(&reference), 404);
+
+    let original = ["get", "secret", "harbor-pull-secret", "-n", "default", "-o", "json"];
+    let mut login = release.kubectl(&original).ends_with(0).json();
+    login["metadata"] = json!({ "name": "other" });
+    release.corner.apply(json!([login])).expect("our own namespace");
+    let namespace = format!("login_namespace={}", release.corner.namespace());
+    release.apply(&[&namespace, "login_name=other"]).ends_with(0);
+    let (reference, _) = release.deployment();
+    let held = |finalizers: &str| {
+        let patch = format!(r#"{{"metadata":{{"finalizers":{finalizers}}}}}"#);
+        release
+            .kubectl(&["patch", "deployment", "web", "-n", &release.name, "--type=merge", "-p", &patch])
+            .ends_with(0);
+    };
+    held(r#"["thinkube.org/test"]"#);
+    let forget =
+        || release.kubectl(&["delete", "secret", "other", "-n", release.corner.namespace()]).ends_with(0);
+    forget();
+    let refused = uninstall(&[]).ends_with(3);
+    assert_eq!(refused.error()["error"]["kind"], "registry-login", "{}", refused.stderr);
+    for said in ["Secret", "other", &reference, "without --delete-images"] {
+        assert!(refused.stderr.contains(said), "{said} is not in {}", refused.stderr);
+    }
+
+    release.corner.apply(json!([login])).expect("our own namespace");
+    uninstall(&["--timeout", "2s"]).ends_with(1);
+    assert_eq!(release.in_registry(&reference), 404);
+    forget();
+    held("[]");
+    uninstall(&[]).ends_with(0);
+}
+
+#[test]
 fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
     let Some(release) = Release::new() else { return };
     release.commit("from git");

@@ -178,7 +178,7 @@ async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
 
 #[tokio::test]
 async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
-    let options = UninstallOptions { delete_data: true, timeout: Duration::from_secs(60) };
+    let options = UninstallOptions { delete_data: true, leave: Vec::new(), timeout: Duration::from_secs(60) };
     let options = &options;
     let cases = (0..90).step_by(3).flat_map(|cut| [(cut, Lost::Request), (cut + 1, Lost::Answer)]);
     let run = cases.map(|(cut, lost)| async move {

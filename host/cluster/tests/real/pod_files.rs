@@ -3,7 +3,7 @@
 use crate::support::{Bench, Said, bench, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
-use thinkube_cluster::{Action, ApplyOptions, Error, PodFileChange};
+use thinkube_cluster::{Action, ApplyOptions, Error, Phase, PodFileChange, UninstallOptions};
 use thinkube_plan::{Plan, PodFile, PodFilesStep, PodLine, Step};
 
 const TEXT: &str = "/tmp/greeting/text";
@@ -175,39 +175,97 @@ async fn a_host_that_died_before_it_wrote_all_leaves_what_an_uninstall_takes_bac
 }
 
 #[tokio::test]
-async fn a_container_without_a_shell_one_that_does_not_run_and_a_missing_right_are_told_apart() {
+async fn a_pod_that_nothing_can_be_written_into_is_said_and_gets_its_files_when_it_can() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    pod(&bench, "waits", "thinkube.test/library/nothing:1", json!(["sleep", "1"])).await;
+    for name in ["bare", "full", "good"] {
+        running(&bench, name, &image).await;
+    }
+    // What it has for a program is all that it has.
+    says(&bench, "bare", &["rm", "/bin/sh"]).unwrap();
+    says(&bench, "full", &["touch", "/tmp/greeting"]).unwrap();
+    let plan = wants(&bench, "hello\n", &[]);
+    let open = async || {
+        let changes = bench.cluster.pod_files(&plan).await.unwrap();
+        let of =
+            |change: PodFileChange| (change.pod.unwrap(), change.action, change.note.unwrap_or_default());
+        changes.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let told = |notes: &[(String, Action, String)], pod: &str, word: &str| {
+        let (_, action, note) = notes.iter().find(|(name, ..)| name == pod).expect("it is told");
+        assert!(*action == Action::Update && note.contains(word), "{pod}: {note}");
+    };
+    let before = open().await;
+    told(&before, "bare", "`sh`");
+    told(&before, "waits", "not running");
+
+    let said = Said::default();
+    let release = bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await;
+    assert_eq!(release.unwrap().expect("it wrote").phase, Phase::Deployed);
+    assert_eq!(says(&bench, "good", &["cat", TEXT]).unwrap(), "hello\n");
+    for words in
+        ["it is not running", "`kubectl describe pod waits -n", "`sh`", TEXT, "the next apply tries again"]
+    {
+        assert!(said.all().contains(words), "{words} is not in {}", said.all());
+    }
+    let after = open().await;
+    told(&after, "bare", "`sh`");
+    told(&after, "waits", "not running");
+
+    for name in ["waits", "bare"] {
+        bench.ask("DELETE", &bench.core("pods", name), None).await.unwrap();
+    }
+    running(&bench, "mended", &image).await;
+    says(&bench, "full", &["rm", "/tmp/greeting"]).unwrap();
+    bench.apply(&plan).await.unwrap().expect("it wrote");
+    for pod in ["mended", "full"] {
+        assert_eq!(says(&bench, pod, &["cat", TEXT]).unwrap(), "hello\n");
+    }
+    assert!(bench.apply(&plan).await.unwrap().is_none(), "a second apply writes nothing");
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
     let Some((bench, image)) = shell().await else { return };
     bench.make_namespace(&bench.namespace).await;
     bench.make_namespace(&bench.home).await;
-    pod(&bench, "waits", "thinkube.test/library/nothing:1", json!(["sleep", "1"])).await;
-    let plan = wants(&bench, "hello\n", &[]);
-    let changes = bench.cluster.pod_files(&plan).await.unwrap();
-    assert!(changes[0].note.as_deref().unwrap().contains("not running"), "{changes:?}");
-    let (values, said) = (secrets(), Said::default());
-    let events = |event| said.push(event);
-    let comparison = bench.compare(&plan).await.unwrap();
-    let options = ApplyOptions::default();
-    let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &events).await.unwrap();
-    apply.pod_files(0, false).await.unwrap();
-    apply.finish().await.unwrap();
-    assert!(said.all().contains("nothing was written"), "{}", said.all());
-    bench.ask("DELETE", &bench.core("pods", "waits"), None).await.unwrap();
-
     running(&bench, "a", &image).await;
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]);
     let limited = bench.limited(rules).await;
-    let error = limited.pod_files(&plan).await.unwrap_err();
+    let error = limited.pod_files(&wants(&bench, "hello\n", &[])).await.unwrap_err();
     let said = error.to_string();
     assert!(
         matches!(error, Error::Forbidden { .. }) && said.contains("the verb `get` on `pods/exec`"),
         "{said}"
     );
+    bench.clean().await;
+}
 
-    // What it has for a program is all that it has.
-    says(&bench, "a", &["rm", "/bin/sh"]).unwrap();
-    let error = bench.cluster.pod_files(&plan).await.unwrap_err();
-    assert!(matches!(error, Error::NoShell { .. }) && error.to_string().contains("`sh`"), "{error}");
+#[tokio::test]
+async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there_when_it_is_told_to() {
+    let Some((bench, image)) = shell().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    running(&bench, "a", &image).await;
+    bench.apply(&wants(&bench, "hello\n", &["line"])).await.unwrap().expect("it wrote");
+    let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]);
+    let limited = bench.limited(rules).await;
+    let uninstall = async |leave: &[&str]| {
+        let leave = leave.iter().map(|text| text.parse().unwrap()).collect();
+        let options = UninstallOptions { delete_data: false, leave, timeout: Duration::from_secs(30) };
+        limited.uninstall("demo", &options, &|_| ()).await
+    };
+    let error = uninstall(&["PodFiles/other"]).await.unwrap_err();
+    assert_eq!(error.kind(), "forbidden");
+    assert!(error.to_string().contains("--leave PodFiles/greeting"), "{error}");
+    let taken = uninstall(&["PodFiles/greeting"]).await.unwrap();
+    let note = taken.pod_files[0].note.as_deref().unwrap();
+    assert!(note.contains("left behind") && note.contains(&format!("{TEXT}, {RC}")), "{note}");
+    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
+    assert!(bench.cluster.release("demo").await.unwrap().is_none());
     bench.clean().await;
 }
 

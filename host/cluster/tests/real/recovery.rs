@@ -1,7 +1,7 @@
 use crate::support::{Bench, bench, secrets};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Error, Phase};
-use thinkube_plan::Plan;
+use thinkube_cluster::{ApplyOptions, BuiltImage, Error, Phase};
+use thinkube_plan::{Digest, Plan};
 
 fn short() -> ApplyOptions {
     ApplyOptions { claim: Duration::from_secs(2), ..Default::default() }
@@ -47,6 +47,26 @@ async fn a_host_that_died_anywhere_is_finished_by_another_apply() {
         assert_eq!(bench.labelled().await.len(), 0, "no orphans");
         bench.clean().await;
     }
+}
+
+#[tokio::test]
+async fn an_image_is_on_record_as_soon_as_it_is_pushed() {
+    let Some(bench) = bench().await else { return };
+    let (plan, inputs) = (bench.usual(), secrets());
+    let image = |digest: &str| BuiltImage {
+        name: "web".into(),
+        source: "https://git.example.org/web".into(),
+        commit: "c0ffee".into(),
+        reference: format!("registry.example.org/web@{}", Digest::of(digest.as_bytes())),
+    };
+    let comparison = bench.compare(&plan).await.unwrap();
+    let mut apply = bench.cluster.begin(&plan, &inputs, comparison, &short(), &|_| {}).await.unwrap();
+    for digest in ["one", "two"] {
+        apply.built(image(digest)).await.unwrap();
+    }
+    drop(apply);
+    assert_eq!(bench.cluster.release("demo").await.unwrap().unwrap().images, [image("two")]);
+    bench.clean().await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use crate::support::{bench, secrets, step};
+use crate::support::{bench, secrets, step, there};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -139,6 +139,42 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
         matches!(&error, Error::Forbidden { verb, resource, .. } if verb == "list" && resource == "persistentvolumeclaims"),
         "{error}"
     );
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_is_done() {
+    let Some(bench) = bench().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    bench.make_namespace(&bench.home).await;
+    let verbs = ["get", "list", "create", "update", "patch"];
+    let limited = bench
+        .limited(json!([
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs},
+            {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": verbs},
+        ]))
+        .await;
+    let job = bench.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
+        "suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}}}}));
+    let (once, inputs) = (bench.plan(vec![("one", vec![job])]), secrets());
+    let mut again = once.clone();
+    again.outline.stages[0].done_when = vec![there(&bench)];
+    let begin = async |plan| {
+        let comparison = limited.compare(plan, &inputs).await?;
+        limited.begin(plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await
+    };
+    let mut first = begin(&again).await.unwrap();
+    first.stage(0).await.unwrap();
+    first.finish().await.unwrap();
+
+    let error = begin(&again).await.err().expect("a refusal");
+    assert!(
+        matches!(&error, Error::Forbidden { verb, resource, .. } if verb == "delete" && resource == "jobs.batch"),
+        "{error}"
+    );
+    // What never runs again needs no such right.
+    begin(&once).await.unwrap().finish().await.unwrap();
     bench.clean().await;
 }
 

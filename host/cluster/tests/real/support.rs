@@ -7,8 +7,9 @@ use thinkube_cluster::{
     ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
-    Digest, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Outputs, Plan, SecretContent,
-    SecretEntry, SecretSource, SecretStep, SecretText, Stage, Step, Values,
+    Check, Digest, Expectation, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Outputs,
+    Plan, Probe, SecretContent, SecretEntry, SecretSource, SecretStep, SecretText, Severity, Stage, Step,
+    Values,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -255,7 +256,7 @@ impl Bench {
     }
 
     pub(crate) async fn uninstall(&self, delete_data: bool) -> Result<Uninstalled, Error> {
-        let options = UninstallOptions { delete_data, timeout: Duration::from_secs(90) };
+        let options = UninstallOptions { delete_data, leave: Vec::new(), timeout: Duration::from_secs(90) };
         self.cluster.uninstall("demo", &options, &|_| {}).await
     }
 
@@ -401,6 +402,24 @@ pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
         granted: vec![],
         agreed: vec![],
         outline: Outline { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
+    }
+}
+
+/// That the namespace of a test is there.
+pub(crate) fn there(bench: &Bench) -> Check {
+    Check {
+        name: "there".into(),
+        title: "It is there".into(),
+        probe: Probe::Object(ObjectRef {
+            api_version: "v1".into(),
+            kind: "Namespace".into(),
+            namespace: None,
+            name: bench.namespace.clone(),
+        }),
+        expect: Expectation::Holds,
+        timeout_seconds: 1,
+        severity: Severity::Error,
+        remedy: None,
     }
 }
 

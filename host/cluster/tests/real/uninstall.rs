@@ -97,7 +97,7 @@ async fn a_finalizer_that_holds_is_named_and_a_second_uninstall_goes_on() {
         .ask("PATCH", &path, Some(json!({"metadata": {"finalizers": ["thinkube.test/hold"]}})))
         .await
         .unwrap();
-    let options = UninstallOptions { delete_data: false, timeout: Duration::from_secs(2) };
+    let options = UninstallOptions { delete_data: false, leave: Vec::new(), timeout: Duration::from_secs(2) };
     let error = bench.cluster.uninstall("demo", &options, &|_| {}).await.unwrap_err();
     assert!(
         matches!(error, Error::NotGone { .. }) && error.to_string().contains("thinkube.test/hold"),
@@ -119,7 +119,7 @@ async fn an_unknown_release_is_answered_with_the_nearest_name() {
     let Some(bench) = bench().await else { return };
     let plan = bench.plan(vec![("one", vec![bench.namespace_step()])]);
     bench.apply(&plan).await.unwrap();
-    let options = UninstallOptions { delete_data: false, timeout: Duration::from_secs(5) };
+    let options = UninstallOptions { delete_data: false, leave: Vec::new(), timeout: Duration::from_secs(5) };
     let error = bench.cluster.uninstall("dmeo", &options, &|_| {}).await.unwrap_err();
     assert!(matches!(&error, Error::NoRelease { near, .. } if near == &["demo"]), "{error}");
     assert_eq!(bench.cluster.releases().await.unwrap().len(), 1);

@@ -1,4 +1,4 @@
-use crate::support::{Bench, Said, bench, secrets};
+use crate::support::{Bench, Said, bench, secrets, there};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use thinkube_cluster::{ApplyOptions, Error, Event};
@@ -168,6 +168,16 @@ async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(bench.compare(&plan).await.unwrap().up_to_date());
+
+    // Where its stage can have it run again, what others have put into its place meanwhile is not overwritten.
+    let theirs = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
+        "suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": IMAGE}]}}}});
+    bench.make(path.trim_end_matches("/once"), theirs).await;
+    assert!(bench.compare(&plan).await.unwrap().up_to_date());
+    let mut again = plan.clone();
+    again.outline.stages[0].done_when = vec![there(&bench)];
+    let comparison = bench.compare(&again).await.unwrap();
+    assert_eq!(comparison.not_owned().len(), 1, "{:?}", comparison.changes());
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }

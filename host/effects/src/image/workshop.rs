@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::mount::{UnmountFlags, unmount};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,13 +25,17 @@ const LONGEST: usize = 40;
 /// How long the removal waits for programs that were ended to be gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Removed with everything in it when it is dropped, whatever happened.
+/// Removed with everything in it when it is dropped, whatever happened; by [`sweep`] where its host was killed.
 pub(super) struct Workshop {
     folder: Option<TempDir>,
     path: PathBuf,
     way: Option<Way>,
+    /// Ends with the process, however that ends.
+    _lock: File,
 }
 
+const PREFIX: &str = "thinkube-";
+const LOCK: &str = "in-use.lock";
 const AUTHORITIES: &str = "authorities.pem";
 
 impl Workshop {
@@ -61,24 +65,29 @@ impl Workshop {
         self.way.is_some()
     }
 
-    /// Below TMPDIR; else below /var/tmp, where container tools keep what is too big for memory.
     fn new() -> Result<Self, Error> {
-        let named = std::env::var_os("TMPDIR").map(PathBuf::from);
-        let named = named.filter(|folder| folder.is_absolute() && folder.as_os_str().len() <= LONGEST);
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
-        for base in named.into_iter().chain(["/var/tmp".into(), "/tmp".into()]) {
-            let made = tempfile::Builder::new()
-                .prefix("thinkube-")
-                .permissions(fs::Permissions::from_mode(0o700))
-                .tempdir_in(base);
-            match made {
-                Ok(folder) => {
-                    return Ok(Self { path: folder.path().to_owned(), folder: Some(folder), way: None });
-                }
+        for base in bases() {
+            match Self::below(&base) {
+                Ok(workshop) => return Ok(workshop),
                 Err(error) => failure = error,
             }
         }
         Err(Error::Workshop { source: failure })
+    }
+
+    fn below(base: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir_in(base)?;
+        let path = folder.path().to_owned();
+        // Another host that sweeps takes a lock that it finds free for that of a dead one.
+        let unseen = path.join("new.lock");
+        let lock = File::create_new(&unseen)?;
+        lock.lock()?;
+        fs::rename(unseen, path.join(LOCK))?;
+        Ok(Self { folder: Some(folder), path, way: None, _lock: lock })
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -132,31 +141,8 @@ impl Workshop {
 
     /// Removes it. What cannot be removed is returned.
     pub(super) fn remove(&mut self) -> Option<PathBuf> {
-        let folder = self.folder.take()?;
-        // Own retries, and never while something is mounted there: this would empty what is mounted.
-        let path = folder.keep();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            for mount in mounts_below(&path).iter().rev() {
-                let _ = unmount(mount, UnmountFlags::DETACH);
-            }
-            if mounts_below(&path).is_empty() {
-                match fs::remove_dir_all(&path) {
-                    Ok(()) => return None,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
-                    Err(_) => {}
-                }
-            }
-            if Instant::now() > end {
-                break;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        if mounts_below(&path).is_empty() {
-            remove_as_container_user(&path);
-        }
-        path.exists().then_some(path)
+        // Own retries, and never while something is mounted there: its own removal would empty what is mounted.
+        remove(self.folder.take()?.keep())
     }
 }
 
@@ -164,6 +150,62 @@ impl Drop for Workshop {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Below TMPDIR; else below /var/tmp, where container tools keep what is too big for memory.
+fn bases() -> impl Iterator<Item = PathBuf> {
+    let named = std::env::var_os("TMPDIR").map(PathBuf::from);
+    let named = named.filter(|folder| folder.is_absolute() && folder.as_os_str().len() <= LONGEST);
+    named.into_iter().chain(["/var/tmp".into(), "/tmp".into()])
+}
+
+/// Removes what hosts of this user have left that were killed: the login to a registry may be in it. What cannot be
+/// removed is returned.
+pub(super) fn sweep() -> Vec<PathBuf> {
+    bases().flat_map(|base| sweep_below(&base)).collect()
+}
+
+fn sweep_below(base: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(base).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    named.filter_map(|entry| abandoned(entry.path()).and_then(|(path, _lock)| remove(path))).collect()
+}
+
+/// A folder, locked, if a host of this user made it that is no more.
+fn abandoned(path: PathBuf) -> Option<(PathBuf, File)> {
+    let found = path.symlink_metadata().ok()?;
+    // Everybody may put something of that name below /tmp.
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return None;
+    }
+    let lock = File::open(path.join(LOCK)).ok()?;
+    lock.try_lock().ok()?;
+    Some((path, lock))
+}
+
+fn remove(path: PathBuf) -> Option<PathBuf> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        for mount in mounts_below(&path).iter().rev() {
+            let _ = unmount(mount, UnmountFlags::DETACH);
+        }
+        if mounts_below(&path).is_empty() {
+            match fs::remove_dir_all(&path) {
+                Ok(()) => return None,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                Err(_) => {}
+            }
+        }
+        if Instant::now() > end {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    if mounts_below(&path).is_empty() {
+        remove_as_container_user(&path);
+    }
+    path.exists().then_some(path)
 }
 
 /// Without root, what lies in an image belongs to users that only the tool's own user namespace knows.
@@ -197,6 +239,71 @@ mod tests {
         assert!(!path.exists());
         let path = Workshop::new().expect("it is made").path.clone();
         assert!(!path.exists());
+    }
+
+    const KILLED: &str = "THINKUBE_TEST_IS_KILLED";
+
+    /// The host that is killed.
+    #[test]
+    #[ignore = "a part of another test"]
+    fn a_host_is_killed_while_it_builds() {
+        if std::env::var_os(KILLED).is_none() {
+            return;
+        }
+        let workshop = Workshop::new().expect("it is made");
+        workshop.write_secret("auth.json", &SecretText::new("x".into())).expect("it is written");
+        thread::sleep(Duration::from_secs(60));
+    }
+
+    /// Killed when it is dropped.
+    struct Host(std::process::Child);
+
+    impl Drop for Host {
+        fn drop(&mut self) {
+            self.0.kill().expect("it runs");
+            self.0.wait().expect("it ends");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_host_left_goes_with_the_next_build_and_nothing_else_does() {
+        let base = tempfile::tempdir_in("/tmp").expect("a folder");
+        let names = || {
+            let entries = fs::read_dir(base.path()).expect("readable").flatten();
+            entries.map(|entry| entry.path()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let build = || {
+            let before = names();
+            let mut host = std::process::Command::new(std::env::current_exe().expect("a program"));
+            host.args(["--exact", "image::workshop::tests::a_host_is_killed_while_it_builds", "--ignored"]);
+            host.env(KILLED, "1").env("TMPDIR", base.path()).stdout(std::process::Stdio::null());
+            let host = Host(host.spawn().expect("it runs"));
+            let end = Instant::now() + Duration::from_secs(20);
+            loop {
+                if let Some(path) = names().difference(&before).find(|path| path.join("auth.json").exists()) {
+                    return (host, path.clone());
+                }
+                assert!(Instant::now() < end, "it made no folder");
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        let (dead, left) = build();
+        drop(dead);
+        let (alive, used) = build();
+        let theirs = base.path().join("thinkube-notes");
+        fs::create_dir(&theirs).expect("writable");
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        File::create(elsewhere.path().join(LOCK)).expect("writable");
+        let link = base.path().join("thinkube-link");
+        std::os::unix::fs::symlink(elsewhere.path(), &link).expect("a link");
+
+        assert!(left.join("auth.json").exists());
+        assert_eq!(sweep_below(base.path()), Vec::<PathBuf>::new());
+        assert_eq!(names(), [used.clone(), theirs, link].into());
+        assert!(used.join("auth.json").exists() && elsewhere.path().join(LOCK).exists());
+        drop(alive);
+        sweep_below(base.path());
+        assert!(!used.exists());
     }
 
     #[test]

@@ -596,6 +596,12 @@ async fn failing() {
         names.filter(|name| name.to_string_lossy().starts_with("thinkube-")).count()
     };
 
+    // What a host was killed over.
+    let killed = temporary.join("thinkube-killed");
+    fs::create_dir(&killed).expect("writable");
+    for name in ["in-use.lock", "auth.json"] {
+        fs::write(killed.join(name), "").expect("writable");
+    }
     let error = build("FROM scratch\nCOPY nothing /\n", 60).await;
     assert!(
         matches!(&error, Error::Build { lines, .. } if lines.iter().any(|line| line.contains("nothing"))),
