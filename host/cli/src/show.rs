@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use thinkube_engine::model::{
     Change, FieldChange, ObjectRef, OnUninstall, Plan, SecretContent, SecretSource, SecretStep, Severity,
-    Status, Step,
+    Status, Step, widened,
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
@@ -307,9 +307,11 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         .map(|(name, checks)| format!("{} {name}", checks.len()))
         .join(", ");
     let permissions = plan.granted.len();
-    let source = if plan.granted == plan.requested { "as the plugin asks" } else { "by the grants file" };
+    let less = widened(&plan.granted, &plan.requested).len();
+    let asked =
+        if less == 0 { "as the plugin asks".to_owned() } else { format!("{less} that it asks for are not") };
     line!(text, "\nchecks       {counted}");
-    line!(text, "permissions  {permissions} granted, {source}");
+    line!(text, "permissions  {permissions} granted, {asked}");
     line!(text, "facts        {}", planned.facts.len());
     line!(text, "digest       {}", planned.digest);
     text
