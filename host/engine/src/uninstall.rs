@@ -31,7 +31,8 @@ pub struct TakenBack {
 /// objects and its record. `release` is None where only what an apply has left that died early is to be swept.
 ///
 /// # Errors
-/// [`Error::NothingToLeave`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same call finishes what was begun.
+/// [`Error::NothingToLeave`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
+/// call finishes what was begun.
 pub async fn uninstall(
     cluster: &Cluster,
     name: &str,
