@@ -74,7 +74,8 @@ impl Cluster {
         }
     }
 
-    async fn look_at(&self, object: &ObjectRef) -> Result<Option<Value>, Error> {
+    /// The object as it is. None: there is none, or its kind is not served.
+    pub(crate) async fn look_at(&self, object: &ObjectRef) -> Result<Option<Value>, Error> {
         let Some(kind) = self.kind(&object.type_meta()).await? else { return Ok(None) };
         let namespace = match (&object.namespace, kind.namespaced) {
             (Some(namespace), true) => {

@@ -1,7 +1,7 @@
 use crate::{Error, Event, Events, elsewhere};
 use serde::Serialize;
 use std::time::Duration;
-use thinkube_cluster::{Cluster, Error as ClusterError, Release};
+use thinkube_cluster::{Cluster, Copied, CopyState, Error as ClusterError, Release};
 use thinkube_effects::{Http, HttpOptions};
 use thinkube_plan::{Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict};
 use thinkube_sandbox::Plugin;
@@ -37,6 +37,28 @@ pub struct CheckOutcome {
 }
 
 impl CheckOutcome {
+    /// No check of a plan has such a name: theirs are DNS labels.
+    fn of_copy(copied: Copied) -> Self {
+        let Copied { copy, source, state } = copied;
+        let (status, message) = match state {
+            Ok(CopyState::Current) => (Status::Passed, "it has".to_owned()),
+            Ok(CopyState::Stale) => (Status::Failed, format!("{source} has another value by now")),
+            Ok(CopyState::NoSource) => {
+                (Status::Failed, format!("{source} is not there, or not with that key"))
+            }
+            Ok(CopyState::NoCopy) => (Status::Failed, format!("{copy} is not there, or not with that key")),
+            Err(error) => (Status::Unknown, error.to_string()),
+        };
+        Self {
+            name: format!("copy/{}", copy.name),
+            title: format!("{copy} has what {source} has"),
+            verdict: Verdict { status, message, remedy: None },
+            severity: Severity::Warning,
+            looks: 1,
+            suggestion: Some("`thinkube-host apply` follows it.".to_owned()),
+        }
+    }
+
     /// Whether it holds.
     pub fn passed(&self) -> bool {
         self.verdict.status == Status::Passed
@@ -124,8 +146,9 @@ pub fn failed(outcomes: &[CheckOutcome]) -> Vec<CheckOutcome> {
         .collect()
 }
 
-/// Asks the health checks of a release, and its tests too if `tests` says so. `plugin` is needed only where a check
-/// is the plugin's own to judge.
+/// Asks the health checks of a release, and its tests too if `tests` says so; and looks whether what it copied from other
+/// Secrets is as they have it, which is no error: an apply follows them. `plugin` is needed only where a check is the
+/// plugin's own to judge.
 ///
 /// # Errors
 /// [`Error::OtherPlugin`] if `plugin` is not the one that made the release.
@@ -150,6 +173,7 @@ pub async fn check(
     if tests {
         outcomes.extend(run_checks(&asked, plugin, &outline.tests, patience, events).await);
     }
+    outcomes.extend(cluster.copied(&release.plan).await.into_iter().map(CheckOutcome::of_copy));
     Ok(outcomes)
 }
 

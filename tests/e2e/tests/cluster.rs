@@ -289,6 +289,27 @@ fn the_secret_is_in_its_secret_and_nowhere_else() {
 }
 
 #[test]
+fn a_check_says_which_secret_has_another_value_than_the_one_that_it_mirrors() {
+    let Some(corner) = Corner::new("stale") else { return };
+    corner.apply().ends_with(0);
+    let checked = || {
+        let outcomes = corner.run(&["check", &corner.name, "-o", "json"]).json();
+        let outcomes = outcomes.as_array().expect("a list").iter();
+        let of = |outcome: &&Value| outcome["name"] == "copy/harbor-pull-secret";
+        outcomes.clone().find(of).expect("a mirror is looked at").clone()
+    };
+    assert_eq!(checked()["status"], "passed");
+    let other = r#"{"stringData": {".dockerconfigjson": "{\"auths\": {}}"}}"#;
+    corner.kubectl(&["patch", "secret", "pull", "-n", &corner.platform, "--patch", other]).ends_with(0);
+    let stale = checked();
+    assert_eq!((&stale["status"], &stale["severity"]), (&json!("failed"), &json!("warning")));
+    let source = format!("Secret {}/pull has another value", corner.platform);
+    assert!(stale["message"].as_str().is_some_and(|message| message.starts_with(&source)), "{stale}");
+    corner.apply().ends_with(0);
+    assert_eq!(checked()["status"], "passed");
+}
+
+#[test]
 fn a_namespace_that_is_stuck_terminating_is_told_and_nothing_is_changed() {
     let Some(corner) = Corner::new("stuck") else { return };
     corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);

@@ -1,9 +1,9 @@
 use crate::support::{Said, bench, on_change, password, plan, random, secrets, step};
 use serde_json::json;
 use std::time::Duration;
-use thinkube_cluster::{Action, Adopt, ApplyOptions, Error};
+use thinkube_cluster::{Action, Adopt, ApplyOptions, CopyState, Error};
 use thinkube_plan::{
-    Binding, ObjectRef, OnChange, Output, OutputRef, Probe, Query, SecretKey, SecretSource, SecretText,
+    Binding, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query, SecretKey, SecretSource, SecretText,
     Selection, Step, Values,
 };
 
@@ -306,16 +306,25 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     let path = bench.core("secrets", "tls");
     let first = bench.get(&path).await.unwrap();
     let source_path = format!("{source}/wildcard");
+    let state = async |plan: &Plan| {
+        let mut copied = bench.cluster.copied(plan).await;
+        assert_eq!(copied.len(), 1);
+        copied.remove(0).state.unwrap()
+    };
+    assert_eq!(state(&plan).await, CopyState::Current);
     assert_eq!(first["type"], "kubernetes.io/tls");
     assert_eq!(first["data"], bench.get(&source_path).await.unwrap()["data"]);
     assert!(bench.compare(&plan).await.unwrap().up_to_date());
 
     bench.ask("DELETE", &source_path, None).await.unwrap();
+    assert_eq!(state(&plan).await, CopyState::NoSource);
     bench.make(&source, wildcard("second")).await;
+    assert_eq!(state(&plan).await, CopyState::Stale);
     let dry = format!("{:?}", bench.cluster.dry_run(&plan, &secrets()).await.unwrap());
     assert!(dry.contains("tls.key") && !dry.contains("second"), "{dry}");
     bench.apply(&plan).await.unwrap();
     assert_ne!(bench.get(&path).await.unwrap()["data"], first["data"]);
+    assert_eq!(state(&plan).await, CopyState::Current);
 
     let Step::Secret(step) = &mut plan.outline.stages[0].steps[1] else { panic!() };
     step.secret_type = "Opaque".into();
