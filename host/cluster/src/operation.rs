@@ -10,6 +10,7 @@ use crate::compose::{Lack, value_of};
 use crate::event::{Event, Events, quiet};
 use crate::kind::{Kind, array};
 use crate::lease::claim;
+use crate::normalise::is_confidential;
 use crate::release::{Entry, EntryPhase, Phase, Release};
 use crate::resolve::{Id, Target, id};
 use crate::state::Stored;
@@ -265,7 +266,7 @@ impl<'a> Apply<'a> {
         let inputs = self.values.inputs.names().filter_map(|name| self.values.inputs.get(name));
         let mut values: Vec<_> =
             inputs.map(|input| Zeroizing::new(input.expose().as_bytes().to_vec())).collect();
-        for secret in self.live.values().filter(|object| object["kind"] == "Secret") {
+        for secret in self.live.values().filter(|object| is_confidential(object)) {
             let keys = secret["data"].as_object().into_iter().flat_map(|data| data.keys());
             values.extend(keys.filter_map(|key| value_of(secret, key)));
         }
