@@ -8,7 +8,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// JSON text as an `S`.
+/// JSON text as an `S`. The keys of its maps are text.
 ///
 /// # Errors
 /// If the type does not fit what the schema lets through, which is a mistake of the plugin's author.
@@ -72,7 +72,7 @@ impl<'de> Deserializer<'de> for Given<'de> {
                 (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_str(text),
-            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.iter().map(Given))),
+            Value::Array(items) => SeqDeserializer::new(items.iter().map(Given)).deserialize_any(visitor),
             Value::Object(map) => visitor.visit_map(entries(map)),
         }
     }
@@ -162,6 +162,7 @@ mod tests {
             ("\"plain\", \"holding\"", "[], \"holding\"", "one of the names is expected"),
             ("\"yes\"", "\"no\"", "unknown field `no`"),
             ("\"yes\": true,", "", "missing field `yes`"),
+            ("[\"t\", 2]", "[\"t\", 2, 3]", "invalid length 3"),
         ] {
             let Err(Problem::InvalidSettings(located)) = read::<Settings>(&JSON.replace(given, wrong)) else {
                 panic!("{wrong} fits")

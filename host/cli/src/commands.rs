@@ -53,6 +53,7 @@ impl Style {
     ) {
         for (permissions, what) in [
             (widened(before, granted), "follows its settings: it may now"),
+            (widened(granted, before), "follows its settings: it may no longer"),
             (
                 widened(granted, requested),
                 "was granted less than the plugin asks for now; --grant-requested grants it:",
@@ -313,7 +314,7 @@ async fn make_plan(
 ) -> Result<(Loaded, Planned), Failure> {
     let loaded = inputs::load(&inputs.plugin).await?;
     let granting = inputs::granting(inputs, None)?;
-    let planned = plan_with(style, &loaded, inputs, granting, facts, kubernetes_version, None).await?;
+    let planned = plan_with(style, &loaded, inputs, granting, facts, kubernetes_version, None, None).await?;
     Ok((loaded, planned))
 }
 
@@ -335,7 +336,8 @@ async fn plan_on(
     let before = granting.held().map(<[_]>::to_vec);
     let facts = FactSource::Cluster(cluster);
     let version = cluster.version().to_owned();
-    let planned = plan_with(style, &loaded, inputs, granting, facts, version, installed).await?;
+    let namespace = release.as_ref().map(|release| release.plan.namespace.clone());
+    let planned = plan_with(style, &loaded, inputs, granting, facts, version, installed, namespace).await?;
     if let Some(before) = before {
         style.held(name, &before, &planned.plan.granted, &planned.plan.requested);
     }
@@ -350,11 +352,13 @@ async fn plan_with(
     facts: FactSource<'_>,
     kubernetes_version: String,
     installed: Option<Installed>,
+    namespace: Option<String>,
 ) -> Result<Planned, Failure> {
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: inputs::settings(inputs, &loaded.schema)?,
         granting,
+        namespace,
         facts,
         kubernetes_version,
         installed,

@@ -308,8 +308,11 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         .join(", ");
     let permissions = plan.granted.len();
     let less = widened(&plan.granted, &plan.requested).len();
-    let asked =
-        if less == 0 { "as the plugin asks".to_owned() } else { format!("{less} that it asks for are not") };
+    let more = widened(&plan.requested, &plan.granted).len();
+    let asked = match (less, more) {
+        (0, 0) => "as the plugin asks".to_owned(),
+        _ => format!("{more} that it does not ask for; {less} that it asks for are not"),
+    };
     line!(text, "\nchecks       {counted}");
     line!(text, "permissions  {permissions} granted, {asked}");
     line!(text, "facts        {}", planned.facts.len());

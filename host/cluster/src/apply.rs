@@ -10,6 +10,7 @@ use crate::fields::fingerprint;
 use crate::kind::Kind;
 use crate::kstatus::{State, status};
 use crate::lease::{Held, claim};
+use crate::normalise::is_confidential;
 use crate::operation::RESTARTS;
 use crate::pod_files::superset as superset_in_pods;
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
@@ -545,6 +546,14 @@ impl Apply<'_> {
         }
         let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
         let desired = self.desired(target, live.is_some()).await?;
+        // The key of a secret that somebody else holds by now would stay, and the mark that hides it go.
+        if let Some(live) = live
+            && is_confidential(live)
+            && !target.is_confidential()
+            && self.cluster.could_be_created(&target.kind, &target.object, &desired).await?
+        {
+            return self.recreate(index, live, &desired).await;
+        }
         let restarts = matches!(target.desired, Desired::Restart);
         let ask = match restarts {
             true => Ask::apply_beside(&target.kind, &target.object, &desired, RESTARTS),

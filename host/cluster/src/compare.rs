@@ -206,6 +206,7 @@ impl Cluster {
                 }
             });
         }
+        follow(&targets, &mut needs);
         let digest = plan.digest();
         let mut comparison = Comparison {
             digest,
@@ -520,6 +521,31 @@ fn other_release<'a>(object: &'a Value, applyset: &str) -> Option<&'a str> {
 
 fn missing_or(live: Option<&Value>, need: Need) -> Need {
     if live.is_some() { need } else { Need::Create }
+}
+
+/// Who copies from a Secret that is about to change is about to change too.
+fn follow(targets: &[Target], needs: &mut [Need]) {
+    let changing = |need: &Need| matches!(need, Need::Create | Need::Update);
+    let mut changes: HashSet<Id> = targets
+        .iter()
+        .zip(&*needs)
+        .filter(|(_, need)| changing(need))
+        .map(|(target, _)| target.id())
+        .collect();
+    // In the order of the plan: a copy may be copied in turn.
+    for (target, need) in targets.iter().zip(needs).filter(|(_, need)| **need == Need::Nothing) {
+        let Desired::Secret(step) = &target.desired else { continue };
+        let follows = match &step.content {
+            SecretContent::Mirror(source) => changes.contains(&id(source)),
+            SecretContent::Entries(entries) => {
+                copies(entries).any(|source| changes.contains(&secret_id(source)))
+            }
+        };
+        if follows {
+            *need = Need::Update;
+            changes.insert(target.id());
+        }
+    }
 }
 
 fn secret_id(source: &thinkube_plan::SecretKey) -> Id {

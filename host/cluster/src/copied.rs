@@ -11,6 +11,8 @@ use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretSource, Step};
 pub struct Copied {
     /// The release's own.
     pub copy: ObjectRef,
+    /// The key of it; None: all of them.
+    pub key: Option<String>,
     /// The one that it follows.
     pub source: ObjectRef,
     /// How they compare, or why that cannot be seen.
@@ -63,7 +65,11 @@ impl Cluster {
             };
             for (source, of) in sources {
                 let state = self.copy_state(&step.target, &source, &of).await;
-                all.push(Copied { copy: step.target.clone(), source, state });
+                let key = match of {
+                    Of::Everything => None,
+                    Of::Key(own, _) => Some(own.to_owned()),
+                };
+                all.push(Copied { copy: step.target.clone(), key, source, state });
             }
         }
         all

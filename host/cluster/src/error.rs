@@ -222,12 +222,20 @@ pub enum Error {
     /// No program could be run in a container.
     #[error(
         "nothing can be run in {container}: {message}. Files can only be written into a container that has `sh` and the \
-         usual programs of POSIX, on a node that answers; have the plugin name such a container, or mount the files instead"
+         usual programs of POSIX; have the plugin name such a container, or mount the files instead"
     )]
     NoShell {
         /// The container and its pod.
         container: String,
         /// What the node said.
+        message: String,
+    },
+    /// Nothing is known of a container: its node, or the way there, does not answer.
+    #[error("{container} does not answer: {message}. Run this again when its node does")]
+    NoAnswer {
+        /// The container and its pod.
+        container: String,
+        /// What was said.
         message: String,
     },
     /// A file in a container could not be looked at or written.
@@ -320,6 +328,7 @@ impl Error {
             Self::NotGone { .. } => "not-gone",
             Self::MissingInput { .. } => "missing-input",
             Self::NoShell { .. } => "no-shell",
+            Self::NoAnswer { .. } => "no-answer",
             Self::PodFile { .. } => "pod-file",
             Self::InPods { source, .. } => source.kind(),
             Self::Unsupported { .. } => "unsupported",
@@ -334,8 +343,13 @@ impl Error {
         }
     }
 
-    /// Whether it is a container in which nothing can be done, not somebody's right or the cluster.
+    /// Whether it is a container in which nothing can be done now, not somebody's right or the cluster.
     pub(crate) fn is_of_container(&self) -> bool {
+        self.is_for_good() || matches!(self, Self::NoAnswer { .. })
+    }
+
+    /// Whether it is a container in which nothing ever can.
+    pub(crate) fn is_for_good(&self) -> bool {
         matches!(self, Self::NoShell { .. } | Self::PodFile { .. })
     }
 

@@ -166,7 +166,7 @@ impl Cluster {
             let _permit = self.limiter().enter().await;
             self.attached(at, arguments, stdin, most).await
         };
-        let late = || nothing_runs(at, format!("it was not done within {} s", DEADLINE.as_secs()));
+        let late = || no_answer(at, format!("it was not done within {} s", DEADLINE.as_secs()));
         tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -208,7 +208,7 @@ impl Cluster {
             None => None,
         };
         let Some(status) = status else {
-            return Err(nothing_runs(at, "the connection was lost".to_owned()));
+            return Err(no_answer(at, "the connection was lost".to_owned()));
         };
         if status.status.as_deref() == Some("Success") {
             return Ok(Some(Ran { stdout, failed: None }));
@@ -247,7 +247,7 @@ impl Cluster {
                 }
             }
             // Its node does not answer, or no longer has the container.
-            _ => return Err(nothing_runs(at, status.message)),
+            _ => return Err(no_answer(at, status.message)),
         }
         Err(Error::Api {
             what: format!("run a program in {at}"),
@@ -269,6 +269,10 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
 
 fn nothing_runs(at: &Container, message: String) -> Error {
     Error::NoShell { container: at.to_string(), message }
+}
+
+fn no_answer(at: &Container, message: String) -> Error {
+    Error::NoAnswer { container: at.to_string(), message }
 }
 
 fn failed(at: &Container, path: &str, message: String) -> Error {

@@ -254,7 +254,7 @@ impl<'a> Apply<'a> {
                 if reply.status != 200 {
                     continue;
                 }
-                let text = masked(&String::from_utf8_lossy(&reply.body), &secrets);
+                let text = masked(&String::from_utf8_lossy(whole_lines(&reply.body)), &secrets);
                 let lines = text.lines().map(|line| format!("{container} said: {line}"));
                 words.extend(lines.take(LAST_LINES));
             }
@@ -268,7 +268,9 @@ impl<'a> Apply<'a> {
             inputs.map(|input| Zeroizing::new(input.expose().as_bytes().to_vec())).collect();
         for secret in self.live.values().filter(|object| is_confidential(object)) {
             let keys = secret["data"].as_object().into_iter().flat_map(|data| data.keys());
-            values.extend(keys.filter_map(|key| value_of(secret, key)));
+            let found = keys.filter_map(|key| value_of(secret, key));
+            // A text in a ConfigMap that secrets were put into is open but for those, which are keys of their own.
+            values.extend(found.filter(|value| secret["kind"] == "Secret" || !value.contains(&b'\n')));
         }
         values
     }
@@ -318,6 +320,12 @@ fn passing(inventory: &[Entry], planned: &HashSet<Id>) -> Vec<Entry> {
     inventory.iter().filter(|entry| !planned.contains(&id(&entry.object)) && !held(entry)).cloned().collect()
 }
 
+/// Without the line that the server cut off, which may end within a secret.
+fn whole_lines(log: &[u8]) -> &[u8] {
+    let end = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if log.len() < LAST_BYTES { log } else { &log[..end] }
+}
+
 /// `text` without any of `secrets`, whole, by their lines or in base64.
 fn masked(text: &str, secrets: &[Zeroizing<Vec<u8>>]) -> String {
     // What overlaps is found in what was said, not in what is left of it: no half of a secret stays.
@@ -354,7 +362,15 @@ fn shapes(secret: &[u8]) -> Vec<Zeroizing<String>> {
         [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
             .map(|base64| Zeroizing::new(base64.encode(secret)))
     });
-    plain.chain(encoded).collect()
+    // As `base64` breaks lines (76, RFC 2045) and openssl does (64, RFC 7468), and as JSON writes text.
+    let broken = [64, 76].into_iter().flat_map(|width| {
+        let encoded = Zeroizing::new(STANDARD.encode(secret));
+        let lines = encoded.as_bytes().chunks(width).filter(|line| line.len() >= SHORTEST_LINE);
+        lines.map(|line| Zeroizing::new(String::from_utf8_lossy(line).into_owned())).collect::<Vec<_>>()
+    });
+    let quoted = Zeroizing::new(serde_json::Value::from(whole).to_string());
+    let quoted = Zeroizing::new(quoted[1..quoted.len() - 1].to_owned());
+    plain.chain(encoded).chain(broken).chain([quoted]).collect()
 }
 
 #[cfg(test)]
@@ -395,6 +411,25 @@ mod tests {
         // What is no text is said in base64 alone.
         let binary = Zeroizing::new(vec![0xff, 0xfe, 0x00, 0x01, 0x80]);
         assert_eq!(masked("//4AAYA=", &[binary]), "(a secret)");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_as_json_writes_it_and_in_lines_of_base64() {
+        assert_eq!(said(r#"{"value": "a\"bcdef"}"#, &["a\"bcdef"]), r#"{"value": "(a secret)"}"#);
+        let long =
+            "a long secret of which base64 makes several lines, for it is longer than fifty-seven bytes";
+        let encoded = STANDARD.encode(long);
+        for width in [64, 76] {
+            let (first, rest) = encoded.split_at(width);
+            assert_eq!(said(&format!("{first}\n{rest}\n"), &[long]), "(a secret)\n(a secret)\n");
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_left_out() {
+        assert_eq!(whole_lines(b"whole\nhunter"), b"whole\nhunter");
+        let cut = [b"whole\n".to_vec(), vec![b'x'; LAST_BYTES]].concat();
+        assert_eq!(whole_lines(&cut[..LAST_BYTES]), b"whole\n");
     }
 
     #[test]

@@ -301,7 +301,8 @@ impl Cluster {
             };
             match self.take_out_of(&at, entry, kept, really).await {
                 Ok(taken) => changes.extend(taken),
-                Err(error) if error.is_of_container() => {
+                // What only does not answer now is not forgotten.
+                Err(error) if error.is_for_good() => {
                     changes.push(change(entry, Some(&at), None, Action::Keep, Some(error.to_string())));
                 }
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use thinkube_cluster::{
     Action, Adopt, Apply, ApplyOptions, BuiltImage, Cluster, Comparison, ObjectChange, PodFileChange, Release,
 };
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, Outline, Plan, SecretInputs, Severity, Values};
+use thinkube_plan::{Check, ExternalStep, Outline, Plan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -152,7 +152,8 @@ pub async fn apply(
                 let gone = run.gone_external();
                 if !gone.is_empty() {
                     let http = elsewhere::reaching(&gone, &request.http)?;
-                    let removed = elsewhere::remove(&http, &gone, |_| false, secrets, events).await;
+                    let left = |old: &ExternalStep| elsewhere::outgrown(old, plan);
+                    let removed = elsewhere::remove(&http, &gone, left, secrets, events).await;
                     removed.map_err(|(_, error)| error)?;
                 }
                 Ok(())

@@ -1,7 +1,7 @@
 use crate::{Error, Event, Events, elsewhere};
 use serde::Serialize;
 use std::time::Duration;
-use thinkube_cluster::{Cluster, Copied, CopyState, Error as ClusterError, Release};
+use thinkube_cluster::{Cluster, Copied, CopyState, Entry, EntryPhase, Error as ClusterError, Release};
 use thinkube_effects::{Http, HttpOptions};
 use thinkube_plan::{Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict};
 use thinkube_sandbox::Plugin;
@@ -39,7 +39,8 @@ pub struct CheckOutcome {
 impl CheckOutcome {
     /// No check of a plan has such a name: theirs are DNS labels.
     fn of_copy(copied: Copied) -> Self {
-        let Copied { copy, source, state } = copied;
+        let Copied { copy, key, source, state } = copied;
+        let key = key.map(|key| format!("/{key}")).unwrap_or_default();
         let (status, message) = match state {
             Ok(CopyState::Current) => (Status::Passed, "it has".to_owned()),
             Ok(CopyState::Stale) => (Status::Failed, format!("{source} has another value by now")),
@@ -50,7 +51,7 @@ impl CheckOutcome {
             Err(error) => (Status::Unknown, error.to_string()),
         };
         Self {
-            name: format!("copy/{}", copy.name),
+            name: format!("copy/{}/{}{key}", copy.namespace.as_deref().unwrap_or_default(), copy.name),
             title: format!("{copy} has what {source} has"),
             verdict: Verdict { status, message, remedy: None },
             severity: Severity::Warning,
@@ -173,7 +174,13 @@ pub async fn check(
     if tests {
         outcomes.extend(run_checks(&asked, plugin, &outline.tests, patience, events).await);
     }
-    outcomes.extend(cluster.copied(&release.plan).await.into_iter().map(CheckOutcome::of_copy));
+    // What its stage left out, because that is done already, was never made.
+    let skipped = |copied: &Copied| {
+        let of = |entry: &&Entry| entry.object.identity() == copied.copy.identity();
+        release.inventory.iter().find(of).is_some_and(|entry| entry.phase == EntryPhase::Skipped)
+    };
+    let copied = cluster.copied(&release.plan).await.into_iter().filter(|copied| !skipped(copied));
+    outcomes.extend(copied.map(CheckOutcome::of_copy));
     Ok(outcomes)
 }
 

@@ -172,15 +172,28 @@ pub(crate) fn reaching(steps: &[ExternalStep], options: &HttpOptions) -> Result<
     http(&steps.iter().flat_map(connecting).collect::<Vec<Permission>>(), options)
 }
 
+/// Why a resource that `plan` no longer has is left where it is: the password by which it was made is another server's
+/// now, and must not be shown to this one.
+pub(crate) fn outgrown(old: &ExternalStep, plan: &Plan) -> Option<String> {
+    let input = old.auth.password_input()?;
+    let places = connecting(old);
+    let of = |new: &&ExternalStep| new.auth.password_input() == Some(input) && connecting(new) != places;
+    let new = plan.outline.external().find(of)?;
+    Some(format!(
+        "left behind: the secret input {input} is now for {}, so it is not shown to {}; delete it there by hand",
+        new.base_url, old.base_url
+    ))
+}
+
 /// Takes resources away that a release has, the youngest first. What is no longer there is no error. Of those that are
-/// `left` behind, and of those that only they lead to, nothing is asked.
+/// `left` behind, for the reason that it gives, and of those that only they lead to, nothing is asked.
 ///
 /// # Errors
 /// With the name of the step.
 pub(crate) async fn remove(
     http: &Http,
     steps: &[ExternalStep],
-    left: impl Fn(&str) -> bool,
+    left: impl Fn(&ExternalStep) -> Option<String>,
     inputs: &SecretInputs,
     events: Events<'_>,
 ) -> Result<Vec<ExternalChange>, (String, EffectError)> {
@@ -190,8 +203,8 @@ pub(crate) async fn remove(
         |of: &str| format!("left behind: what leads to it is what step {of} yields, which is left behind");
     // What an older one yields is what a younger one is found by.
     for step in steps {
-        if left(&step.name) {
-            behind.insert(&step.name, "left behind, as --leave says".to_owned());
+        if let Some(why) = left(step) {
+            behind.insert(&step.name, why);
             continue;
         }
         match http.look(step, &values).await {
@@ -238,4 +251,42 @@ fn external(step: &Step) -> Option<&ExternalStep> {
 fn said(events: Events<'_>, step: &ExternalStep, action: Action) {
     let (name, base_url) = (step.name.clone(), step.base_url.clone());
     events(Event::External(ExternalChange { name, base_url, action, fields: Vec::new(), note: None }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn step(name: &str, server: &str, input: &str) -> Value {
+        let request = json!({"method": "GET", "path": "/a"});
+        json!({"external": {"name": name, "baseUrl": format!("{server}/admin"), "select": "json",
+            "auth": {"passwordGrant": {"tokenUrl": format!("{server}/token"), "clientId": "c", "username": "u",
+                "passwordInput": input}},
+            "find": request, "create": request, "desired": {}, "onUninstall": "delete"}})
+    }
+
+    fn plan(steps: &[Value]) -> Plan {
+        serde_json::from_value(
+            json!({"apiVersion": Plan::API_VERSION, "kind": "Plan", "release": "r", "namespace": "r",
+            "plugin": {"name": "p", "version": "1.0.0", "digest": thinkube_plan::Digest::of(b"p")},
+            "settings": {}, "requested": [], "granted": [], "preflight": [], "health": [], "tests": [],
+            "stages": [{"name": "one", "steps": steps, "gates": [], "doneWhen": []}]}),
+        )
+        .expect("it is a plan")
+    }
+
+    #[test]
+    fn the_password_of_the_new_server_is_not_shown_to_the_old_one() {
+        let old = plan(&[step("client", "https://a", "admin")]);
+        let old = old.outline.external().next().expect("it is there");
+        let why = outgrown(old, &plan(&[step("client", "https://b", "admin")])).expect("it is left");
+        assert!(why.contains("admin is now for https://b") && why.contains("https://a"), "{why}");
+        // Turned off, at the same server, or with a password of its own: it is taken away.
+        for now in
+            [&[][..], &[step("other", "https://a", "admin")], &[step("client", "https://b", "another")]]
+        {
+            assert_eq!(outgrown(old, &plan(now)), None);
+        }
+    }
 }

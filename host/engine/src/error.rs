@@ -117,6 +117,18 @@ pub enum Error {
         /// Why.
         source: EffectError,
     },
+    /// What was granted for one namespace would count in another one.
+    #[error(
+        "release {release} is in namespace {from}, and this would be a plan for namespace {to}, where nothing was granted to it; say --grant-requested if that is meant"
+    )]
+    Moved {
+        /// The release's name.
+        release: String,
+        /// Where it is.
+        from: String,
+        /// Where it would be.
+        to: String,
+    },
     /// Something is to be left behind that the release does not have.
     #[error("the release has no `{name}` to be left behind; it has {}", .known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     NothingToLeave {
@@ -237,7 +249,7 @@ impl Error {
             | Self::NoPreflight { .. }
             | Self::NothingToLeave { .. }
             | Self::OtherPlugin { .. } => Class::Input,
-            Self::Denied(_) | Self::QueryDenied(_) => Class::Refused,
+            Self::Denied(_) | Self::QueryDenied(_) | Self::Moved { .. } => Class::Refused,
             Self::Plugin(_)
             | Self::Schema(_)
             | Self::Descriptor(_)
@@ -266,6 +278,7 @@ impl Error {
             Self::Invalid(_) => "invalid-plan",
             Self::Denied(_) => "denied",
             Self::QueryDenied(_) => "query-denied",
+            Self::Moved { .. } => "moved",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind(),
             Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),

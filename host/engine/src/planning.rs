@@ -27,6 +27,8 @@ pub struct PlanRequest<'a> {
     pub settings: Value,
     /// Who says what the plugin is allowed.
     pub granting: Granting,
+    /// The namespace that the release has, if there is one.
+    pub namespace: Option<String>,
     /// Who answers the plugin's questions.
     pub facts: FactSource<'a>,
     /// Major and minor.
@@ -64,9 +66,16 @@ pub struct Planned {
 /// # Errors
 /// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
 pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
-    let PlanRequest { release, settings, granting, facts: source, kubernetes_version, installed } = request;
+    let PlanRequest { release, settings, granting, namespace: there, facts: source, .. } = request;
+    let (kubernetes_version, installed) = (request.kubernetes_version, request.installed);
     let descriptor = &loaded.descriptor;
+    let holds = granting.held().is_some();
     let Settled { namespace, requested, held, unused } = settle(loaded, &release, settings, granting).await?;
+    // "Its own namespace" is what many a permission says, and another version of a plugin says which that is: by a default, or
+    // by another setting that names it.
+    if let Some(from) = there.filter(|there| holds && *there != namespace) {
+        return Err(Error::Moved { release, from, to: namespace });
+    }
     let Held { settings, granted, agreed } = held;
 
     let mut context =

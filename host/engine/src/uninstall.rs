@@ -3,7 +3,7 @@ use crate::images::{self, ImageChange};
 use crate::{Error, Event, Events};
 use thinkube_cluster::{Action, Cluster, Leave, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::SecretInputs;
+use thinkube_plan::{ExternalStep, SecretInputs};
 
 /// How to uninstall.
 pub struct UninstallRequest {
@@ -52,7 +52,8 @@ pub async fn uninstall(
         let Some(release) = &current else { return Ok(Vec::new()) };
         if !release.external.is_empty() {
             let http = elsewhere::reaching(&release.external, &request.http)?;
-            let left = |step: &str| request.objects.leaves_external(step);
+            let said = || "left behind, as --leave says".to_owned();
+            let left = |step: &ExternalStep| request.objects.leaves_external(&step.name).then(said);
             let removed = elsewhere::remove(&http, &release.external, left, inputs, events).await;
             external = removed.map_err(|(step, source)| Error::Outside { step, source })?;
         }

@@ -246,6 +246,17 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
 }
 
 #[test]
+fn a_release_does_not_move_to_another_namespace_by_what_it_was_granted_in_its_own() {
+    let Some(corner) = Corner::new("moved") else { return };
+    corner.apply().ends_with(0);
+    let elsewhere = ["--set", "devpi_namespace=kube-system", "-o", "json"];
+    let error = corner.devpi(&["plan"], &[&["--cluster"], &elsewhere[..]].concat()).ends_with(4).error();
+    assert_eq!(error["error"]["kind"], "moved");
+    let agreed = [&["--cluster", "--grant-requested"], &elsewhere[..]].concat();
+    assert_eq!(corner.devpi(&["plan"], &agreed).ends_with(0).json()["plan"]["namespace"], "kube-system");
+}
+
+#[test]
 fn a_change_by_somebody_else_is_shown_and_taken_back() {
     let Some(corner) = Corner::new("drift") else { return };
     corner.apply().ends_with(0);
@@ -295,7 +306,8 @@ fn a_check_says_which_secret_has_another_value_than_the_one_that_it_mirrors() {
     let checked = || {
         let outcomes = corner.run(&["check", &corner.name, "-o", "json"]).json();
         let outcomes = outcomes.as_array().expect("a list").iter();
-        let of = |outcome: &&Value| outcome["name"] == "copy/harbor-pull-secret";
+        let name = format!("copy/{}/harbor-pull-secret", corner.name);
+        let of = |outcome: &&Value| outcome["name"] == name.as_str();
         outcomes.clone().find(of).expect("a mirror is looked at").clone()
     };
     assert_eq!(checked()["status"], "passed");
