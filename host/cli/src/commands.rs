@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::show::{self, Progress};
 use crate::{args, exit, inputs, operation, out, workstation};
 use clap::CommandFactory;
+use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Granting, Installed, Permission, widened};
@@ -270,7 +271,8 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
     let release = cluster.release(&name).await.map_err(Error::from)?;
     if !yes {
         let release = known_release(&cluster, &name).await?;
-        out::to_stderr(&show::uninstalling(&release, &request));
+        let at_home = workstation::of_uninstalled(style, &release, false)?;
+        out::to_stderr(&show::uninstalling(&release, &request, at_home.as_ref()));
         confirm(&format!("Uninstall it from {}?", cluster.server())).await?;
     }
     let secrets = match &release {
@@ -280,9 +282,19 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
     let events = |event| progress.show(&event);
     let taken =
         thinkube_engine::uninstall(&cluster, &name, release.as_ref(), &secrets, &request, &events).await?;
+    let at_home = match &release {
+        Some(release) => workstation::of_uninstalled(style, release, true)?,
+        None => None,
+    };
     match style.output {
-        Output::Text => out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken)),
-        Output::Json => out::json(&taken),
+        Output::Text => {
+            out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken, at_home.as_ref()));
+        }
+        Output::Json => {
+            let mut value = json!(taken);
+            value["home"] = json!(at_home);
+            out::json(&value);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

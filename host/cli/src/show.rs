@@ -4,6 +4,7 @@ mod image;
 
 use crate::out;
 use crate::out::{BAD, CARE, FAINT, GOOD, STRONG, clean, clean_line, styled, table};
+use crate::workstation::AtHome;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -755,7 +756,11 @@ pub(crate) fn release_json(release: &Release, objects: &[ObjectStatus]) -> Value
     value
 }
 
-pub(crate) fn uninstalling(release: &Release, request: &UninstallRequest) -> String {
+pub(crate) fn uninstalling(
+    release: &Release,
+    request: &UninstallRequest,
+    at_home: Option<&AtHome>,
+) -> String {
     let options = &request.objects;
     let mut text = String::new();
     line!(text, "Release {} in namespace {}:", styled(STRONG, &release.name), release.namespace);
@@ -781,6 +786,10 @@ pub(crate) fn uninstalling(release: &Release, request: &UninstallRequest) -> Str
     for built in &release.images {
         line!(text, "  {}", image::going(built, request.delete_images));
     }
+    if let Some(at_home) = at_home {
+        let title = format!("what it has in {}", at_home.home.display());
+        line!(text, "  {}", goes(&title, !at_home.ours));
+    }
     text
 }
 
@@ -791,7 +800,7 @@ fn goes(title: &str, left: bool) -> String {
     }
 }
 
-pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
+pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack, at_home: Option<&AtHome>) -> String {
     let mut text = String::new();
     line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), taken.objects.deleted.len());
     for external in &taken.external {
@@ -816,6 +825,20 @@ pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack) -> String {
     }
     for (object, why) in &taken.objects.kept {
         line!(text, "  {} stays: {}", styled(CARE, foreign(object)), foreign(why));
+    }
+    if let Some(AtHome { home, ours, left }) = at_home {
+        let title = foreign(format!("what it had in {}", home.display()));
+        match ours {
+            true => line!(text, "  {title} is gone"),
+            false => line!(
+                text,
+                "  {} stays: other settings have put it there; `thinkube-host workstation remove {name}` takes it back",
+                styled(CARE, title)
+            ),
+        }
+        for left in left {
+            line!(text, "    {}", styled(CARE, foreign(left.to_string())));
+        }
     }
     line!(text, "  namespace {home} stays: it is the host's own, for all releases");
     text

@@ -7,13 +7,14 @@ use crate::commands::{Style, confirm};
 use crate::failure::Failure;
 use crate::{exit, inputs, out};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thinkube_engine::model::Permission;
 use thinkube_engine::{
-    Error, HomeAction, HomeChange, HomeRelease, Interrupted, LeftBecause, Loaded, PlannedSetup, SetupRequest,
-    unless_interrupted,
+    Error, HomeAction, HomeChange, HomeRelease, Interrupted, Left, LeftBecause, Loaded, PlannedSetup,
+    Release, SetupRequest, unless_interrupted,
 };
 
 #[derive(Debug, Subcommand)]
@@ -197,6 +198,39 @@ async fn remove(style: Style, args: RemoveArgs) -> Result<ExitCode, Failure> {
         Output::Json => out::json(&json!({ "home": home.path(), "release": name, "left": left })),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a release that is uninstalled had in this home.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AtHome {
+    pub(crate) home: PathBuf,
+    /// Whether the release's own settings have put it there. What others have may be another cluster's, and stays.
+    pub(crate) ours: bool,
+    /// What a person has changed, and so stays.
+    pub(crate) left: Vec<Left>,
+}
+
+/// What a release has in the home of whoever runs this, and takes back with it if `really`. None: nothing.
+pub(crate) fn of_uninstalled(
+    style: Style,
+    release: &Release,
+    really: bool,
+) -> Result<Option<AtHome>, Failure> {
+    // Where there is no home, there is nothing in it.
+    let Ok(home) = thinkube_engine::home(None) else { return Ok(None) };
+    if !home.releases().map_err(Error::from)?.contains(&release.name) {
+        return Ok(None);
+    }
+    let mut part = home.release(&release.name).map_err(Error::from)?;
+    let Some(held) = part.held() else { return Ok(None) };
+    let ours = held.settings == release.plan.settings;
+    let mut left = Vec::new();
+    if ours && really {
+        let progress = style.progress();
+        left = part.remove(&[], &|event| progress.say(&show::event(&event))).map_err(Error::from)?;
+    }
+    Ok(Some(AtHome { home: home.path().to_owned(), ours, left }))
 }
 
 fn name<'a>(setup: &'a SetupInputs, loaded: &'a Loaded) -> &'a str {

@@ -125,3 +125,29 @@ fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything
     assert!(error["error"]["message"].as_str().expect("text").contains("write files in pods of"), "{error}");
     release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
 }
+
+#[test]
+fn an_uninstall_takes_back_what_the_same_settings_have_put_into_this_home() {
+    let Some(release) = Release::new() else { return };
+    let home = tempfile::tempdir().expect("a folder");
+    let image = format!("image={}", release.corner.cluster().toolbox_image().expect("the harness's own"));
+    let at_home =
+        |mut command: Command| finish(command.env("HOME", home.path()).env_remove("XDG_STATE_HOME"));
+    let file = home.path().join(".config/greeting/text");
+    for (settings, ours) in [(&[image.as_str()][..], true), (&[&image, "greeting=elsewhere"], false)] {
+        release.apply(&[]).ends_with(0);
+        let mut setup = release.command(&["workstation", "apply"]);
+        setup.arg(plugin("tests/files-plugin")).args([
+            "--release",
+            &release.name,
+            "--yes",
+            "--grant-requested",
+        ]);
+        setup.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        at_home(setup).ends_with(0);
+        assert!(file.exists());
+        let taken = at_home(release.command(&["uninstall", &release.name, "--yes", "-o", "json"]));
+        let taken = taken.ends_with(0).json();
+        assert_eq!((&taken["home"]["ours"], file.exists()), (&Value::Bool(ours), !ours), "{taken}");
+    }
+}
