@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Granting, Installed, Permission, widened};
+use thinkube_engine::model::{Installed, Permission, widened};
 use thinkube_engine::{
     ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
     Planned, Release, SecretInputs, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
@@ -325,8 +325,7 @@ async fn make_plan(
     kubernetes_version: String,
 ) -> Result<(Loaded, Planned), Failure> {
     let loaded = inputs::load(&inputs.plugin).await?;
-    let granting = inputs::granting(inputs, None)?;
-    let planned = plan_with(style, &loaded, inputs, granting, facts, kubernetes_version, None, None).await?;
+    let planned = plan_with(style, &loaded, inputs, facts, kubernetes_version, None).await?;
     Ok((loaded, planned))
 }
 
@@ -338,21 +337,8 @@ async fn plan_on(
     let loaded = inputs::load(&inputs.plugin).await?;
     let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
     let release = cluster.release(name).await.map_err(Error::from)?;
-    let installed = release.as_ref().map(|release| Installed {
-        version: release.plan.plugin.version.clone(),
-        settings: release.plan.settings.clone(),
-        revision: release.revision,
-    });
-    // What was not granted then is not granted now because nobody says anything.
-    let granting = inputs::granting(inputs, release.as_ref().map(|release| release.plan.held()))?;
-    let before = granting.held().map(<[_]>::to_vec);
-    let facts = FactSource::Cluster(cluster);
-    let version = cluster.version().to_owned();
-    let namespace = release.as_ref().map(|release| release.plan.namespace.clone());
-    let planned = plan_with(style, &loaded, inputs, granting, facts, version, installed, namespace).await?;
-    if let Some(before) = before {
-        style.held(name, &before, &planned.plan.granted, &planned.plan.requested);
-    }
+    let (facts, version) = (FactSource::Cluster(cluster), cluster.version().to_owned());
+    let planned = plan_with(style, &loaded, inputs, facts, version, release.as_ref()).await?;
     Ok((loaded, planned, release))
 }
 
@@ -360,23 +346,31 @@ async fn plan_with(
     style: Style,
     loaded: &Loaded,
     inputs: &args::PlanInputs,
-    granting: Granting,
     facts: FactSource<'_>,
     kubernetes_version: String,
-    installed: Option<Installed>,
-    namespace: Option<String>,
+    release: Option<&Release>,
 ) -> Result<Planned, Failure> {
+    // What was not granted then is not granted now because nobody says anything.
+    let granting = inputs::granting(inputs, release.map(|release| release.plan.held()))?;
+    let before = granting.held().map(<[_]>::to_vec);
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: inputs::settings(inputs, &loaded.schema)?,
         granting,
-        namespace,
+        namespace: release.map(|release| release.plan.namespace.clone()),
         facts,
         kubernetes_version,
-        installed,
+        installed: release.map(|release| Installed {
+            version: release.plan.plugin.version.clone(),
+            settings: release.plan.settings.clone(),
+            revision: release.revision,
+        }),
     };
     let planned = thinkube_engine::plan(loaded, request).await?;
     style.said(&planned.log, &planned.unused);
+    if let Some(before) = before {
+        style.held(&planned.plan.release, &before, &planned.plan.granted, &planned.plan.requested);
+    }
     Ok(planned)
 }
 

@@ -20,6 +20,7 @@ mod exec;
 mod fields;
 mod kind;
 mod kstatus;
+mod last_words;
 mod lease;
 mod limiter;
 mod login;
