@@ -17,6 +17,11 @@ use crate::{cgroup, etcd, keycloak, process, registry};
 /// How long kubelet may take to see that pods have gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Until controllers and admission have seen that a namespace is gone.
+const KNOWN: Duration = Duration::from_millis(500);
+
+const NAMESPACES: &str = "/registry/namespaces/";
+
 /// Keys under which servers tell that they live, which they make again whenever it is time.
 const SIGNS_OF_LIFE: [&str; 3] =
     ["/registry/masterleases/", "/registry/leases/kube-node-lease/", "/registry/leases/kube-system/"];
@@ -31,7 +36,15 @@ pub(crate) fn all(layout: &Layout, record: &Record, again: impl FnOnce() -> Resu
         .filter(|(key, created)| !ours(*created) && !stays(key))
         .map(|(key, _)| key)
         .collect();
-    etcd::delete(layout, record, &theirs)?;
+    // Controllers make again at once what they keep in each namespace: the namespaces go first, and the rest when that is
+    // known. What was under way meanwhile goes at the end.
+    let (namespaces, rest): (Vec<String>, Vec<String>) =
+        theirs.into_iter().partition(|key| key.starts_with(NAMESPACES));
+    etcd::delete(layout, record, &namespaces)?;
+    if !namespaces.is_empty() {
+        thread::sleep(KNOWN);
+    }
+    etcd::delete(layout, record, &rest)?;
     let has = |part| record.parts.contains(&part);
     thread::scope(|scope| {
         let pods = scope
@@ -43,7 +56,24 @@ pub(crate) fn all(layout: &Layout, record: &Record, again: impl FnOnce() -> Resu
         [pods, images, users]
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
+    })?;
+    let keys = etcd::keys(layout, record)?;
+    let there: Vec<&str> = keys.iter().filter_map(|(key, _)| key.strip_prefix(NAMESPACES)).collect();
+    let gone: Vec<&str> = namespaces
+        .iter()
+        .filter_map(|key| key.strip_prefix(NAMESPACES))
+        .filter(|name| !there.contains(name))
+        .collect();
+    let orphaned = |key: &str, created| {
+        !ours(created) && !stays(key) && namespace_of(key).is_some_and(|name| gone.contains(&name))
+    };
+    let orphans = keys.iter().filter(|(key, created)| orphaned(key, *created));
+    etcd::delete(layout, record, &orphans.map(|(key, _)| key.clone()).collect::<Vec<_>>())
+}
+
+/// `…/NAMESPACE/NAME`.
+fn namespace_of(key: &str) -> Option<&str> {
+    key.rsplit('/').nth(1)
 }
 
 /// Ends the pods' processes, all of them: none of the harness's servers is a pod.
