@@ -79,14 +79,7 @@ pub(crate) fn compose(
         let value = if step.discloses() { text_of(key, value)?.to_owned() } else { STANDARD.encode(value) };
         data.insert((*key).to_owned(), value.into());
     }
-    let mut object = secret(step, applyset, &step.secret_type, data.into());
-    if step.discloses()
-        && let Value::Object(map) = &mut object
-    {
-        map.remove("type");
-        map["metadata"]["annotations"] = json!({CONFIDENTIAL: "true"});
-    }
-    Ok(object)
+    Ok(secret(step, applyset, data.into()))
 }
 
 fn text_of<'v>(key: &str, value: &'v [u8]) -> Result<&'v str, Lack> {
@@ -106,22 +99,27 @@ pub(crate) fn mirror(
         return Err(Lack::MirrorType { source: source.clone(), found: found.to_owned() });
     }
     let data = live.get("data").filter(|data| data.is_object()).cloned();
-    Ok(secret(step, applyset, found, data.unwrap_or_else(|| json!({}))))
+    Ok(secret(step, applyset, data.unwrap_or_else(|| json!({}))))
 }
 
 /// What the server takes a Secret without a type for.
 const OPAQUE: &str = "Opaque";
 
-fn secret(step: &SecretStep, applyset: &str, secret_type: &str, data: Value) -> Value {
+fn secret(step: &SecretStep, applyset: &str, data: Value) -> Value {
     let mut labels = json!(step.labels);
     labels[PART_OF] = json!(applyset);
-    json!({
+    let mut object = json!({
         "apiVersion": "v1",
         "kind": step.target.kind,
         "metadata": {"name": step.target.name, "namespace": step.target.namespace, "labels": labels},
-        "type": secret_type,
         "data": data,
-    })
+    });
+    if step.discloses() {
+        object["metadata"]["annotations"] = json!({CONFIDENTIAL: "true"});
+    } else {
+        object["type"] = json!(step.secret_type);
+    }
+    object
 }
 
 /// The keys of other Secrets that entries copy.

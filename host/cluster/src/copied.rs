@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::client::Cluster;
 use crate::compose::value_of;
+use crate::kind::Kind;
 use serde_json::Value;
 use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretSource, Step};
 
@@ -32,12 +33,8 @@ pub enum CopyState {
     NoCopy,
 }
 
-/// What is compared.
-enum Of<'a> {
-    Everything,
-    /// A key of the copy, and the one of the source.
-    Key(&'a str, &'a str),
-}
+/// What is compared: everything, or a key of the copy with one of the source.
+type Keys<'a> = Option<(&'a str, &'a str)>;
 
 impl Cluster {
     /// Everything that `plan` copies from other Secrets, as it is now. No value is told.
@@ -45,30 +42,22 @@ impl Cluster {
         let mut all = Vec::new();
         for step in plan.outline.stages.iter().flat_map(|stage| &stage.steps) {
             let Step::Secret(step) = step else { continue };
-            let sources: Vec<(ObjectRef, Of<'_>)> = match &step.content {
-                SecretContent::Mirror(source) => vec![(source.clone(), Of::Everything)],
+            let sources: Vec<(ObjectRef, Keys<'_>)> = match &step.content {
+                SecretContent::Mirror(source) => vec![(source.clone(), None)],
                 SecretContent::Entries(entries) => entries
                     .iter()
                     .filter_map(|entry| match &entry.source {
                         SecretSource::Copy(key) => {
-                            let source = ObjectRef {
-                                api_version: "v1".to_owned(),
-                                kind: "Secret".to_owned(),
-                                namespace: Some(key.namespace.clone()),
-                                name: key.name.clone(),
-                            };
-                            Some((source, Of::Key(&entry.key, &key.key)))
+                            let source = Kind::secret().object(Some(&key.namespace), &key.name);
+                            Some((source, Some((entry.key.as_str(), key.key.as_str()))))
                         }
                         _ => None,
                     })
                     .collect(),
             };
-            for (source, of) in sources {
-                let state = self.copy_state(&step.target, &source, &of).await;
-                let key = match of {
-                    Of::Everything => None,
-                    Of::Key(own, _) => Some(own.to_owned()),
-                };
+            for (source, keys) in sources {
+                let state = self.copy_state(&step.target, &source, keys).await;
+                let key = keys.map(|(own, _)| own.to_owned());
                 all.push(Copied { copy: step.target.clone(), key, source, state });
             }
         }
@@ -79,24 +68,23 @@ impl Cluster {
         &self,
         copy: &ObjectRef,
         source: &ObjectRef,
-        of: &Of<'_>,
+        keys: Keys<'_>,
     ) -> Result<CopyState, Error> {
-        let source = self.look_at(source).await?;
-        let copy = self.look_at(copy).await?;
-        Ok(compared(copy.as_ref(), source.as_ref(), of))
+        let (source, copy) = tokio::try_join!(self.look_at(source), self.look_at(copy))?;
+        Ok(compared(copy.as_ref(), source.as_ref(), keys))
     }
 }
 
-fn compared(copy: Option<&Value>, source: Option<&Value>, of: &Of<'_>) -> CopyState {
+fn compared(copy: Option<&Value>, source: Option<&Value>, keys: Keys<'_>) -> CopyState {
     let (Some(copy), Some(source)) = (copy, source) else {
         return if source.is_none() { CopyState::NoSource } else { CopyState::NoCopy };
     };
-    let same = match of {
-        Of::Everything => {
+    let same = match keys {
+        None => {
             let data = |secret: &Value| secret["data"].as_object().cloned().unwrap_or_default();
             data(copy) == data(source) && copy["type"] == source["type"]
         }
-        Of::Key(own, key) => match (value_of(copy, own), value_of(source, key)) {
+        Some((own, key)) => match (value_of(copy, own), value_of(source, key)) {
             (_, None) => return CopyState::NoSource,
             (None, _) => return CopyState::NoCopy,
             (Some(own), Some(theirs)) => own == theirs,
@@ -118,20 +106,20 @@ mod tests {
     fn a_copy_is_stale_when_its_source_has_another_value() {
         let (copy, source) = (secret(&json!({"p": "YQ=="})), secret(&json!({"p": "YQ==", "q": "Yg=="})));
         let other = json!({"kind": "Secret", "type": "other", "data": copy["data"]});
-        for (of, source, state) in [
-            (Of::Everything, &copy, CopyState::Current),
-            (Of::Everything, &source, CopyState::Stale),
-            (Of::Everything, &other, CopyState::Stale),
-            (Of::Key("p", "p"), &source, CopyState::Current),
-            (Of::Key("p", "q"), &source, CopyState::Stale),
-            (Of::Key("p", "gone"), &source, CopyState::NoSource),
-            (Of::Key("gone", "p"), &source, CopyState::NoCopy),
+        for (keys, source, state) in [
+            (None, &copy, CopyState::Current),
+            (None, &source, CopyState::Stale),
+            (None, &other, CopyState::Stale),
+            (Some(("p", "p")), &source, CopyState::Current),
+            (Some(("p", "q")), &source, CopyState::Stale),
+            (Some(("p", "gone")), &source, CopyState::NoSource),
+            (Some(("gone", "p")), &source, CopyState::NoCopy),
         ] {
-            assert_eq!(compared(Some(&copy), Some(source), &of), state);
+            assert_eq!(compared(Some(&copy), Some(source), keys), state);
         }
-        assert_eq!(compared(Some(&copy), None, &Of::Everything), CopyState::NoSource);
-        assert_eq!(compared(None, Some(&source), &Of::Everything), CopyState::NoCopy);
+        assert_eq!(compared(Some(&copy), None, None), CopyState::NoSource);
+        assert_eq!(compared(None, Some(&source), None), CopyState::NoCopy);
         let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"P": "a"}});
-        assert_eq!(compared(Some(&config), Some(&source), &Of::Key("P", "p")), CopyState::Current);
+        assert_eq!(compared(Some(&config), Some(&source), Some(("P", "p"))), CopyState::Current);
     }
 }
