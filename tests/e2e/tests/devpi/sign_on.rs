@@ -1,0 +1,124 @@
+//! People log in to the dashboard.
+
+use crate::release::Release;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+use std::fs;
+use thinkube_e2e::browser::Browser;
+use thinkube_e2e::keycloak::{claims, data};
+use thinkube_e2e::{devpi, skipped, web};
+
+/// Without an image of the proxy its half of the sign-on is proven against Keycloak alone: what the proxy would be given works.
+#[test]
+fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwhile() {
+    let Some(release) = Release::new() else { return };
+    let cluster = release.cluster();
+    let Some(browser) = Browser::open(cluster) else { return };
+    let image = release.ready_image();
+    let redis = format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made"));
+    let settings = [image.as_str(), redis.as_str(), "oauth2_proxy_image=registry.invalid/oauth2-proxy:1"];
+    let applied = release.plugin(&["apply", "--yes", "-o", "json", "--no-wait"], &settings).ends_with(0);
+
+    let client = release.client().expect("the client was made");
+    let callback = format!("{}/oauth2/callback", release.dashboard());
+    assert_eq!(client["redirectUris"], json!([callback]));
+    let secret = release.secret("oauth2-proxy", "client-secret");
+    assert_eq!(release.secret("oauth2-proxy", "client-id"), release.name);
+    // W5: 32 bytes, this release's own.
+    let cookie = release.secret("oauth2-proxy", "cookie-secret");
+    assert_eq!(URL_SAFE_NO_PAD.decode(cookie.trim_end_matches('=')).expect("base64url").len(), 32);
+
+    // RFC 7636, appendix B.
+    let (verifier, challenge) =
+        ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    let keycloak = cluster.keycloak().expect("our own").expect("it is there");
+    let protocol = format!("{}/realms/{}/protocol/openid-connect", keycloak.url, keycloak.realm);
+    let login = |more: &str| {
+        format!(
+            "{protocol}/auth?response_type=code&scope=openid&state=st&client_id={}&redirect_uri={callback}{more}",
+            release.name
+        )
+    };
+    browser.go(&login(&format!("&code_challenge={challenge}&code_challenge_method=S256")));
+    browser.fill("#username", &keycloak.user);
+    browser.fill("#password", &keycloak.user_password);
+    browser.click("#kc-login");
+    let address = browser.arrives_at(&callback);
+    let fields = [
+        "grant_type=authorization_code".to_owned(),
+        format!("client_id={}", release.name),
+        format!("client_secret={secret}"),
+        format!("redirect_uri={callback}"),
+        format!("code={}", web::parameter(&address, "code")),
+        format!("code_verifier={verifier}"),
+    ];
+    let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    let url = format!("{protocol}/token");
+    let tokens = web::curl(cluster, &[&[url.as_str()][..], &data(&fields)].concat())
+        .expect("an answer")
+        .with(200)
+        .json();
+    let claims = claims(&tokens["access_token"]);
+    // oauth2-proxy demands itself in the audience.
+    assert!(claims["aud"].to_string().contains(&release.name), "{claims}");
+    assert_eq!(claims["preferred_username"], keycloak.user.as_str());
+    // Without the proof that PKCE wants Keycloak gives no code.
+    let refused = web::get(cluster, &login("")).expect("an answer");
+    assert!(refused.header("location").is_some_and(|to| to.contains("error=invalid_request")), "{refused:?}");
+
+    // W1: the proxy is not there, so nobody comes in.
+    let closed = web::get(cluster, &format!("{}/", release.dashboard())).expect("an answer");
+    assert!(closed.status >= 400, "{closed:?}");
+    for text in [&applied.stdout, &applied.stderr] {
+        assert!(!text.contains(&secret) && !text.contains(&cookie));
+    }
+
+    // W1: the same by the Gateway API, where the original lets everybody in.
+    let gateway = [&settings[..], &["routing=gateway"]].concat();
+    release.plugin(&["apply", "--yes", "--no-wait"], &gateway).ends_with(0);
+    web::until(cluster, 200, &[&format!("{}/+api", release.api())]);
+    let closed = web::until(cluster, 503, &[&format!("{}/", release.dashboard())]);
+    assert!(!closed.body.contains("devpi"), "{closed:?}");
+    assert!(release.left().iter().all(|left| !left.starts_with("ingress")), "{:?}", release.left());
+
+    release.run(&["uninstall", &release.name, "--yes", "--delete-data"]).ends_with(0);
+    assert!(release.client().is_none(), "W12: the original never takes its client away");
+}
+
+/// The whole of the sign-on, where somebody gives an image of the proxy: `cargo xtask e2e --oauth2-proxy-image FILE`.
+#[test]
+fn a_person_logs_in_to_the_dashboard_through_the_proxy() {
+    let Some(release) = Release::new() else { return };
+    let cluster = release.cluster();
+    let Some(browser) = Browser::open(cluster) else { return };
+    let Some(proxy) = cluster.oauth2_proxy_image().expect("it can be read") else {
+        return skipped("no image of oauth2-proxy is given; its own half of the sign-on is left out");
+    };
+    let authority = fs::read(cluster.authority().expect("our own")).expect("readable");
+    let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
+        "data": {"ca.crt": STANDARD.encode(authority)}});
+    release.corner.apply(ca).expect("applied");
+    let settings = [
+        release.ready_image(),
+        format!("oauth2_proxy_image={proxy}"),
+        format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made")),
+        format!("keycloak_ca_secret={}/ca", release.corner.namespace()),
+    ];
+    let keycloak = cluster.keycloak().expect("our own").expect("it is there");
+    for routing in ["routing=ingress", "routing=gateway"] {
+        let settings: Vec<&str> = settings.iter().map(String::as_str).chain([routing]).collect();
+        release.apply(&settings).ends_with(0);
+        release
+            .run(&["check", &release.name, "--tests", "--wait", "--plugin", devpi().to_str().expect("text")])
+            .ends_with(0);
+        browser.go(&format!("{}/", release.dashboard()));
+        if routing == "routing=ingress" {
+            browser.fill("#username", &keycloak.user);
+            browser.fill("#password", &keycloak.user_password);
+            browser.click("#kc-login");
+        }
+        browser.arrives_at(&release.dashboard());
+        assert!(browser.text("body").contains("root/stable"), "{routing}");
+    }
+}
