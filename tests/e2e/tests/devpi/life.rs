@@ -4,6 +4,7 @@ use crate::clients::{clients, wheel};
 use crate::release::Release;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
