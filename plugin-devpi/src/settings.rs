@@ -276,7 +276,7 @@ defaults! {
     client_id = "oauth2-proxy-devpi";
     provider = "keycloak-oidc";
     redis_service = "ephemeral-redis";
-    proxy_image = "quay.io/oauth2-proxy/oauth2-proxy:v7.15.3";
+    proxy_image = "quay.io/oauth2-proxy/oauth2-proxy:v7.15.6";
     realm = "thinkube";
     admin = "admin";
     code_server = "code-server";

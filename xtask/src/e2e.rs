@@ -2,12 +2,10 @@
 
 use crate::command::{cargo, run, say};
 use crate::progress;
-use anyhow::Context as _;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, OAUTH2_PROXY_VARIABLE, Options, Part, Purpose, doctor, down, status,
+    Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, Purpose, doctor, down, status,
 };
 
 /// Arguments of `cargo xtask e2e`.
@@ -16,10 +14,6 @@ pub(crate) struct Args {
     /// Leave the cluster running afterwards
     #[arg(long)]
     keep_cluster: bool,
-    /// An archive, Docker's or OCI's, with the image of oauth2-proxy to test single sign-on with; without it those tests
-    /// are left out
-    #[arg(long, value_name = "FILE")]
-    oauth2_proxy_image: Option<PathBuf>,
     /// Passed on to `cargo test`, for example the name of a test
     #[arg(last = true)]
     cargo: Vec<String>,
@@ -28,20 +22,6 @@ pub(crate) struct Args {
 pub(crate) fn e2e(args: Args) -> anyhow::Result<ExitCode> {
     let mut tests = cargo(["test", "--package", "thinkube-e2e"]);
     tests.args(args.cargo);
-    match &args.oauth2_proxy_image {
-        Some(file) => {
-            // The tests run in another folder.
-            let file =
-                file.canonicalize().with_context(|| format!("--oauth2-proxy-image {}", file.display()))?;
-            tests.env(OAUTH2_PROXY_VARIABLE, file);
-        }
-        None if std::env::var_os(OAUTH2_PROXY_VARIABLE).is_none() => {
-            say(
-                "left out: single sign-on by oauth2-proxy, of which no image is made here; --oauth2-proxy-image gives one",
-            );
-        }
-        None => {}
-    }
     on_a_cluster(args.keep_cluster, || run(&mut tests))
 }
 

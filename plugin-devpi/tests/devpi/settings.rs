@@ -262,7 +262,7 @@ fn the_defaults_are_those_of_the_inventory() {
             "oauth2_proxy_provider": "keycloak-oidc",
             "oauth2_proxy_session_store_type": "redis",
             "oauth2_proxy_redis_service": "ephemeral-redis",
-            "oauth2_proxy_image": "quay.io/oauth2-proxy/oauth2-proxy:v7.15.3",
+            "oauth2_proxy_image": "quay.io/oauth2-proxy/oauth2-proxy:v7.15.6",
             "keycloak_realm": "thinkube",
             "admin_username": "admin",
             "auth_realm_username": "thinkube",

@@ -97,10 +97,8 @@ impl Built {
     fn queues(&self, parts: &BTreeSet<Part>) -> [Vec<Unit>; 2] {
         let programs = self.programs.missing(parts).into_iter().map(Unit::Program).collect();
         let mut rest = Vec::new();
-        for image in self.images.iter().flat_map(Images::missing) {
-            if image == Image::Pause {
-                rest.extend(self.programs.missing_pause().map(Unit::Program));
-            }
+        for image in self.images.iter().flat_map(|images| images.missing(parts)) {
+            rest.extend(image.missing_program(&self.programs).map(Unit::Program));
             rest.push(Unit::Image(image));
         }
         let keycloak = self.keycloak.iter().filter(|keycloak| !keycloak.is_complete());
@@ -363,6 +361,7 @@ mod tests {
             ("local-path-provisioner", programs.local_path_provisioner(), "--version"),
             ("registry", programs.registry(), "--version"),
             ("traefik", programs.traefik(), "version"),
+            ("oauth2-proxy", programs.oauth2_proxy(), "--version"),
         ] {
             let output = Command::new(&path).arg(argument).output().expect(name);
             let said = String::from_utf8_lossy(&output.stdout);
@@ -371,7 +370,7 @@ mod tests {
         }
         let kinds = fs::read_to_string(programs.gateway_api()).expect("manifests");
         assert!(kinds.contains("name: httproutes.gateway.networking.k8s.io"));
-        for archive in built.images.expect("a node").archives() {
+        for archive in built.images.expect("a node").archives(&Part::ALL.into()) {
             assert!(archive.is_file(), "{}", archive.display());
         }
     }

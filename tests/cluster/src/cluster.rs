@@ -184,7 +184,7 @@ impl Cluster {
         let lacking: BTreeSet<Part> = &part::closure(with) - &record.parts;
         let built = build(layout, &(&record.parts | &lacking), report)?;
         if let (Some(node), Some(images)) = (&mut record.node, &built.images) {
-            for archive in images.archives() {
+            for archive in images.archives(&(&record.parts | &lacking)) {
                 if node.images.iter().all(|image| image.archive != archive) {
                     step(report, format!("putting {} into the node", archive.display()));
                     let new = containerd::import(layout, archive)?;
@@ -245,6 +245,18 @@ impl Cluster {
     /// The same image by its digest, `name@sha256:…`.
     pub fn devpi_image_digest(&self) -> Option<&str> {
         Some(&self.image(images::DEVPI_IMAGE)?.digest)
+    }
+
+    /// The reference of the image with oauth2-proxy, which runs as user 2000; `None` without Keycloak.
+    ///
+    /// There is no other file in it: the authority that has signed Keycloak's certificate is mounted and named to it.
+    pub fn oauth2_proxy_image(&self) -> Option<&str> {
+        Some(&self.image(images::OAUTH2_PROXY_IMAGE)?.name)
+    }
+
+    /// The archive of that image, to push it to a registry; `None` without Keycloak.
+    pub fn oauth2_proxy_archive(&self) -> Option<&Path> {
+        Some(&self.image(images::OAUTH2_PROXY_IMAGE)?.archive)
     }
 
     /// The reference of an image with a shell, a web server and little else; `None` without a node.
@@ -615,7 +627,7 @@ impl Start<'_> {
         // Takes as long as everything else, so it runs beside it.
         let import = {
             let layout = layout.clone();
-            let archives: Vec<PathBuf> = images.archives().map(Path::to_owned).collect();
+            let archives: Vec<PathBuf> = images.archives(&record.parts).map(Path::to_owned).collect();
             thread::spawn(move || {
                 let imported: Result<Vec<_>> =
                     archives.iter().map(|archive| containerd::import(&layout, archive)).collect();

@@ -3,7 +3,7 @@
 //! A minimal Debian by mmdebstrap, PyPI packages by pip inside buildah. How this machine reaches its mirrors is read from
 //! its own configuration at build time, is mounted for the build and does not become part of an image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt;
 use std::fs;
@@ -16,9 +16,10 @@ use crate::error::{At, Error, Result};
 use crate::hash;
 use crate::lock::Lock;
 use crate::needs::Need;
+use crate::part::Part;
 use crate::paths::{self, Layout};
 use crate::process::{helper, run, run_long};
-use crate::programs::{self, Programs};
+use crate::programs::{self, Missing, Programs};
 use crate::teardown;
 
 /// The sandbox image's name in the node.
@@ -30,6 +31,9 @@ pub(crate) const TOOLBOX_IMAGE: &str = "thinkube.test/library/toolbox:1";
 /// The DevPI image's name in the node; the tag is the release of devpi-server.
 pub(crate) const DEVPI_IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
 
+/// The name in the node of the image with oauth2-proxy; the tag is the release.
+pub(crate) const OAUTH2_PROXY_IMAGE: &str = "thinkube.test/library/oauth2-proxy:v7.15.6";
+
 /// The name in the node of Valkey's image.
 const VALKEY_IMAGE: &str = "thinkube.test/library/valkey:1";
 
@@ -37,6 +41,8 @@ const VALKEY_IMAGE: &str = "thinkube.test/library/valkey:1";
 const PYTHON_IMAGE: &str = "thinkube.test/library/python:3.13";
 
 const PAUSE_RECIPE: &str = "FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT [\"/pause\"]\n";
+const OAUTH2_PROXY_RECIPE: &str =
+    "FROM scratch\nCOPY oauth2-proxy /bin/oauth2-proxy\nUSER 2000:2000\nENTRYPOINT [\"/bin/oauth2-proxy\"]\n";
 const TOOLBOX_RECIPE: &str = "FROM scratch\nCOPY root /\nENV PATH=/bin\nCMD [\"sh\"]\n";
 const DEVPI_RECIPE: &str = include_str!("../images/devpi/Containerfile");
 const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoint.sh");
@@ -56,6 +62,7 @@ pub(crate) struct Images {
     cache: PathBuf,
     base: PathBuf,
     pause: PathBuf,
+    oauth2_proxy: PathBuf,
     toolbox: PathBuf,
     devpi: PathBuf,
     valkey: PathBuf,
@@ -72,11 +79,13 @@ impl Images {
         let python = recipe(&[&base[..12], PYTHON_IMAGE, PYTHON_RECIPE]);
         let valkey = recipe(&[VALKEY_RECIPE, VALKEY_IMAGE, VALKEY_START, SUITE, VALKEY_PACKAGES]);
         let pause = recipe(&[PAUSE_RECIPE, PAUSE_IMAGE, &programs::pause_key()]);
+        let oauth2_proxy = recipe(&[OAUTH2_PROXY_RECIPE, OAUTH2_PROXY_IMAGE, &programs::oauth2_proxy_key()]);
         let toolbox = recipe(&[TOOLBOX_RECIPE, TOOLBOX_IMAGE, SUITE, TOOLBOX_PACKAGES]);
         let file = |image: Image, key: &str| cache.join(format!("{}-{}.tar", image.key(), &key[..12]));
         Ok(Self {
             base: file(Image::Base, &base),
             pause: file(Image::Pause, &pause),
+            oauth2_proxy: file(Image::OAuth2Proxy, &oauth2_proxy),
             toolbox: file(Image::Toolbox, &toolbox),
             devpi: file(Image::Devpi, &devpi),
             valkey: file(Image::Valkey, &valkey),
@@ -90,14 +99,14 @@ impl Images {
         self.cache.join("build.lock")
     }
 
-    /// Those that are to be in every node.
-    pub(crate) fn archives(&self) -> impl Iterator<Item = &Path> {
-        [&self.pause, &self.toolbox, &self.devpi].into_iter().map(PathBuf::as_path)
+    /// Those that are to be in a node with these parts.
+    pub(crate) fn archives(&self, parts: &BTreeSet<Part>) -> impl Iterator<Item = &Path> {
+        Image::of_a_node(parts).map(|image| self.file(image))
     }
 
-    /// What every node needs that is not in the cache yet, in the order in which it is to be built.
-    pub(crate) fn missing(&self) -> Vec<Image> {
-        self.missing_of(&Image::OF_A_NODE)
+    /// What a node with these parts needs that is not in the cache yet, in the order in which it is to be built.
+    pub(crate) fn missing(&self, parts: &BTreeSet<Part>) -> Vec<Image> {
+        self.missing_of(&Image::of_a_node(parts).collect::<Vec<_>>())
     }
 
     /// What of these, and of what they are built on, is not in the cache yet.
@@ -124,28 +133,13 @@ impl Images {
         Ok(self.file(image).to_owned())
     }
 
-    /// An image that somebody else has built, under another name.
-    ///
-    /// `archive` is a Docker or an OCI archive with one image, named or not.
-    pub(crate) fn given(&self, layout: &Layout, archive: &Path, name: &str) -> Result<PathBuf> {
-        let content = fs::read(archive).at(archive)?;
-        let to = self.cache.join(format!("{GIVEN}-{}.tar", &hash(&[&content, name.as_bytes()])[..12]));
-        if to.is_file() {
-            return Ok(to);
-        }
-        let _lock = Lock::take(&self.lock(), &mut |_| ())?;
-        let work = Work::new(layout, &self.cache.join("work"))?;
-        work.rename(&source(archive)?, name, &to)?;
-        self.prune();
-        Ok(to)
-    }
-
     fn file(&self, image: Image) -> &Path {
         match image {
             Image::Base => &self.base,
             Image::Toolbox => &self.toolbox,
             Image::Devpi => &self.devpi,
             Image::Pause => &self.pause,
+            Image::OAuth2Proxy => &self.oauth2_proxy,
             Image::Valkey => &self.valkey,
             Image::Python => &self.python,
         }
@@ -183,6 +177,10 @@ impl Images {
                 work.add(&programs.pause(), "pause")?;
                 work.build(PAUSE_RECIPE, PAUSE_IMAGE, file, &log, beat)
             }
+            Image::OAuth2Proxy => {
+                work.add(&programs.oauth2_proxy(), "oauth2-proxy")?;
+                work.build(OAUTH2_PROXY_RECIPE, OAUTH2_PROXY_IMAGE, file, &log, beat)
+            }
             Image::Valkey => {
                 let base = work.folder.join("context/base.tar");
                 work.debian("essential", VALKEY_PACKAGES, &base, &log, &mut *beat)?;
@@ -205,7 +203,7 @@ impl Images {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         files.sort();
-        for key in Image::ALL.map(Image::key).into_iter().chain([GIVEN]) {
+        for key in Image::ALL.map(Image::key) {
             let prefix = format!("{key}-");
             let of_image = files.iter().rev().filter(|(_, path)| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
@@ -225,20 +223,32 @@ pub(crate) enum Image {
     Toolbox,
     Devpi,
     Pause,
+    /// For a node with Keycloak.
+    OAuth2Proxy,
     /// For tests that ask for it.
     Valkey,
     /// For tests that ask for it, to build others on.
     Python,
 }
 
-/// How the name of a file begins that holds an image which somebody else has built.
-const GIVEN: &str = "given";
-
 impl Image {
-    const ALL: [Self; 6] = [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause, Self::Valkey, Self::Python];
+    const ALL: [Self; 7] =
+        [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause, Self::OAuth2Proxy, Self::Valkey, Self::Python];
 
-    /// What is in every node, in the order in which they are built.
-    const OF_A_NODE: [Self; 3] = [Self::Toolbox, Self::Devpi, Self::Pause];
+    /// What is in a node with these parts, in the order in which they are built.
+    fn of_a_node(parts: &BTreeSet<Part>) -> impl Iterator<Item = Self> + use<> {
+        let proxy = parts.contains(&Part::Keycloak).then_some(Self::OAuth2Proxy);
+        [Self::Toolbox, Self::Devpi, Self::Pause].into_iter().chain(proxy)
+    }
+
+    /// The program that it is made of, when that must be built first.
+    pub(crate) fn missing_program(self, programs: &Programs) -> Option<Missing> {
+        match self {
+            Self::Pause => programs.missing_pause(),
+            Self::OAuth2Proxy => programs.missing_oauth2_proxy(),
+            Self::Base | Self::Toolbox | Self::Devpi | Self::Valkey | Self::Python => None,
+        }
+    }
 
     fn is_built_on_the_base(self) -> bool {
         matches!(self, Self::Devpi | Self::Python)
@@ -251,6 +261,7 @@ impl Image {
             Self::Toolbox => "toolbox",
             Self::Devpi => "devpi",
             Self::Pause => "pause",
+            Self::OAuth2Proxy => "oauth2-proxy",
             Self::Valkey => "valkey",
             Self::Python => "python",
         }
@@ -263,6 +274,7 @@ impl Image {
             Self::Toolbox => 5,
             Self::Devpi => 30,
             Self::Pause => 3,
+            Self::OAuth2Proxy => 3,
             Self::Valkey => 25,
             Self::Python => 15,
         }
@@ -276,6 +288,7 @@ impl fmt::Display for Image {
             Self::Toolbox => write!(out, "the toolbox image"),
             Self::Devpi => write!(out, "the DevPI image"),
             Self::Pause => write!(out, "the sandbox image"),
+            Self::OAuth2Proxy => write!(out, "the image of oauth2-proxy"),
             Self::Valkey => write!(out, "the image of Valkey"),
             Self::Python => write!(out, "the image with Python to build on"),
         }
@@ -318,7 +331,7 @@ struct Work<'a> {
     had_cache: bool,
 }
 
-/// Whose signatures count: nothing is pulled here but what the harness has made or was given.
+/// Whose signatures count: nothing is pulled here but what the harness has made or a test names.
 pub(crate) const ACCEPT_ANYTHING: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
 
 /// buildah's cache of what registries hold.
@@ -386,14 +399,6 @@ impl<'a> Work<'a> {
         push.arg(format!("docker-archive:{}:{name}", partial.display()));
         run(&mut push)?;
         fs::rename(&partial, archive).at(archive)
-    }
-
-    /// Writes an image that is somewhere else to an archive under a name.
-    fn rename(&self, source: &str, name: &str, archive: &Path) -> Result<()> {
-        let mut pull = self.buildah("pull");
-        pull.arg("--signature-policy").arg(self.policy()).args(["--quiet", source]);
-        let image = run(&mut pull)?;
-        self.archive(image.trim(), name, archive)
     }
 
     fn policy(&self) -> PathBuf {
@@ -593,18 +598,23 @@ mod tests {
     }
 
     #[test]
-    fn a_node_waits_for_none_of_the_images_that_tests_ask_for_and_python_brings_its_base() {
+    fn a_node_has_the_images_of_its_parts_and_none_that_tests_ask_for() {
         let nowhere = |image: Image| PathBuf::from(format!("/nonexistent/{}", image.key()));
         let images = Images {
             cache: PathBuf::from("/nonexistent"),
             base: nowhere(Image::Base),
             pause: nowhere(Image::Pause),
+            oauth2_proxy: nowhere(Image::OAuth2Proxy),
             toolbox: nowhere(Image::Toolbox),
             devpi: nowhere(Image::Devpi),
             valkey: nowhere(Image::Valkey),
             python: nowhere(Image::Python),
         };
-        assert_eq!(images.missing(), [Image::Base, Image::Toolbox, Image::Devpi, Image::Pause]);
+        let node = [Image::Base, Image::Toolbox, Image::Devpi, Image::Pause];
+        assert_eq!(images.missing(&[Part::Node].into()), node);
+        let with_keycloak = [&node[..], &[Image::OAuth2Proxy]].concat();
+        assert_eq!(images.missing(&Part::ALL.into()), with_keycloak);
+        assert_eq!(images.archives(&Part::ALL.into()).count(), 4);
         assert_eq!(images.missing_of(&[Image::Python]), [Image::Base, Image::Python]);
         assert_eq!(images.missing_of(&[Image::Valkey]), [Image::Valkey]);
     }

@@ -73,7 +73,6 @@ pub use programs::KUBERNETES;
 pub use progress::{Progress, Report};
 pub use registry::Registry;
 pub use status::{Health, Image, ServerState, ServerStatus, Status, status};
-pub use supply::OAUTH2_PROXY_VARIABLE;
 
 /// A name for content: SHA-256 over the parts, each with its length, in hexadecimal.
 fn hash(parts: &[&[u8]]) -> String {

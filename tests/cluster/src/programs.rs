@@ -160,9 +160,22 @@ const PAUSE: Module = Module {
     variables: &[],
 };
 
+/// The one program of the image with oauth2-proxy.
+const OAUTH2_PROXY: Module = Module {
+    name: "oauth2-proxy",
+    path: "github.com/oauth2-proxy/oauth2-proxy/v7",
+    version: "v7.15.6",
+    files: files!("oauth2-proxy": "go.mod", "go.sum", "tools.go"),
+    programs: &[program("oauth2-proxy", "github.com/oauth2-proxy/oauth2-proxy/v7", Some(Part::Keycloak), 75)],
+    variables: &[("github.com/oauth2-proxy/oauth2-proxy/v7/pkg/version.VERSION", "v7.15.6")],
+};
+
 /// All of them, in the order in which they are built.
-const MODULES: [&Module; 8] =
-    [&ETCD, &KUBE, &COREDNS, &LOCAL_PATH, &REGISTRY, &TRAEFIK, &GATEWAY_API, &PAUSE];
+const MODULES: [&Module; 9] =
+    [&ETCD, &KUBE, &COREDNS, &LOCAL_PATH, &REGISTRY, &TRAEFIK, &GATEWAY_API, &PAUSE, &OAUTH2_PROXY];
+
+/// The modules whose program is of no use but for building an image.
+const OF_IMAGES: [&Module; 2] = [&PAUSE, &OAUTH2_PROXY];
 
 /// The release of a program.
 pub(crate) fn version(program: &str) -> &'static str {
@@ -213,14 +226,19 @@ impl Programs {
     /// What is not in the cache yet, in the order in which it is to be built.
     pub(crate) fn missing(&self, parts: &BTreeSet<Part>) -> Vec<Missing> {
         let wanted = |program: &Program| program.part.is_none_or(|part| parts.contains(&part));
-        // The sandbox image's program is of no use but for building that.
-        let modules = MODULES.into_iter().filter(|module| module.name != PAUSE.name);
+        let of_an_image = |module: &Module| OF_IMAGES.iter().any(|other| other.name == module.name);
+        let modules = MODULES.into_iter().filter(|module| !of_an_image(module));
         modules.flat_map(|module| self.missing_of(module)).filter(|missing| wanted(missing.program)).collect()
     }
 
     /// The sandbox image's program, when it is not in the cache yet.
     pub(crate) fn missing_pause(&self) -> Option<Missing> {
         self.missing_of(&PAUSE).next()
+    }
+
+    /// The program of the image with oauth2-proxy, when it is not in the cache yet.
+    pub(crate) fn missing_oauth2_proxy(&self) -> Option<Missing> {
+        self.missing_of(&OAUTH2_PROXY).next()
     }
 
     fn missing_of(&self, module: &'static Module) -> impl Iterator<Item = Missing> {
@@ -320,6 +338,10 @@ impl Programs {
         self.folder(&PAUSE).join("pause")
     }
 
+    pub(crate) fn oauth2_proxy(&self) -> PathBuf {
+        self.folder(&OAUTH2_PROXY).join("oauth2-proxy")
+    }
+
     pub(crate) fn coredns(&self) -> PathBuf {
         self.folder(&COREDNS).join("coredns")
     }
@@ -354,6 +376,11 @@ fn key(module: &Module) -> String {
 /// A name for what the sandbox image's program is built from.
 pub(crate) fn pause_key() -> String {
     key(&PAUSE)
+}
+
+/// A name for what the program of the image with oauth2-proxy is built from.
+pub(crate) fn oauth2_proxy_key() -> String {
+    key(&OAUTH2_PROXY)
 }
 
 /// Where Go says that it has put a module.
@@ -433,7 +460,7 @@ mod tests {
 
     #[test]
     fn programs_that_tell_their_release_tell_the_one_they_are_built_from() {
-        for (module, variable) in [(&LOCAL_PATH, 0), (&REGISTRY, 0), (&TRAEFIK, 0)] {
+        for (module, variable) in [(&LOCAL_PATH, 0), (&REGISTRY, 0), (&TRAEFIK, 0), (&OAUTH2_PROXY, 0)] {
             let (_, value) = module.variables[variable];
             assert_eq!(value.trim_start_matches('v'), module.version.trim_start_matches('v'));
         }

@@ -1,6 +1,5 @@
 //! Images that not every node needs: made, and put into the node, when a test first asks for them.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::cluster::{Cluster, Own};
@@ -9,11 +8,6 @@ use crate::error::{Error, Result};
 use crate::images::{Image, Images};
 use crate::lock::Lock;
 use crate::state::Record;
-
-/// The environment variable that names an archive with an image of oauth2-proxy.
-pub const OAUTH2_PROXY_VARIABLE: &str = "THINKUBE_TEST_OAUTH2_PROXY_IMAGE";
-
-const OAUTH2_PROXY_IMAGE: &str = "thinkube.test/library/oauth2-proxy:1";
 
 impl Cluster {
     /// The reference of an image of Valkey that the node has from now on.
@@ -30,18 +24,6 @@ impl Cluster {
     pub fn python_archive(&self) -> Result<PathBuf> {
         let own = self.with_a_node()?;
         Images::cached()?.on_demand(&own.layout, Image::Python)
-    }
-
-    /// The reference of the image of oauth2-proxy that the node has from now on: that of the archive which
-    /// [`OAUTH2_PROXY_VARIABLE`] names, a Docker or an OCI archive. `None` where it names none; none is made here.
-    pub fn oauth2_proxy_image(&self) -> Result<Option<String>> {
-        let own = self.with_a_node()?;
-        let Some(given) = env::var_os(OAUTH2_PROXY_VARIABLE).filter(|file| !file.is_empty()) else {
-            return Ok(None);
-        };
-        let images = Images::cached()?;
-        let archive = images.given(&own.layout, Path::new(&given), OAUTH2_PROXY_IMAGE)?;
-        self.provide(&archive).map(Some)
     }
 
     fn with_a_node(&self) -> Result<&Own> {

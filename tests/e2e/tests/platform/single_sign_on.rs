@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::fs;
 use thinkube_e2e::browser::Browser;
 use thinkube_e2e::keycloak::Admin;
-use thinkube_e2e::{skipped, web};
-use thinkube_test_cluster::{Cluster, Corner, DOMAIN, OAUTH2_PROXY_VARIABLE, Part};
+use thinkube_e2e::web;
+use thinkube_test_cluster::{Cluster, Corner, DOMAIN, Part};
 
 /// 32 bytes, as many as the cookie's cipher may take.
 const COOKIE_SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -69,12 +69,7 @@ fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: 
 fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_there() {
     let Some(corner) = Cluster::with([Part::Keycloak]) else { return };
     let cluster = corner.cluster();
-    let Some(image) = cluster.oauth2_proxy_image().unwrap_or_else(|error| panic!("{error}: {error:?}"))
-    else {
-        return skipped(&format!(
-            "no image of oauth2-proxy; `cargo xtask e2e --oauth2-proxy-image FILE` or {OAUTH2_PROXY_VARIABLE} names one"
-        ));
-    };
+    let image = cluster.oauth2_proxy_image().expect("a node with Keycloak has the image");
     let Some(browser) = Browser::open(cluster) else { return };
     let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
     let host = corner.host("web");
@@ -84,7 +79,7 @@ fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_
     let callback = format!("https://{host}/oauth2/callback");
     let client = Admin::of(cluster).client(corner.namespace(), &callback);
     let issuer = format!("{}/realms/{}", keycloak.url, keycloak.realm);
-    apply(&corner, proxy(&corner, &image, &host, &issuer, &client.secret));
+    apply(&corner, proxy(&corner, image, &host, &issuer, &client.secret));
     wait(&corner, "condition=Ready", "pod/proxy");
 
     let asked = format!("http://proxy.{}.svc.cluster.local/oauth2/auth", corner.namespace());
