@@ -121,10 +121,11 @@ impl SecretSources {
         env: &str,
         cluster: &Cluster,
     ) -> Result<Option<SecretText>, Failure> {
-        let Some(source) = self.0.get(name) else { return Ok(variable(env)) };
         let wrong = |message: String| Failure::input(format!("the secret input `{name}`: {message}"));
+        let Some(source) = self.0.get(name) else { return variable(env).map_err(wrong) };
         let text = match source {
             Source::Env(env) => variable(env)
+                .map_err(wrong)?
                 .ok_or_else(|| wrong(format!("the environment variable {env} is not set or empty")))?,
             Source::File(path) => file(path).map_err(wrong)?,
             Source::Stdin => {
@@ -142,8 +143,20 @@ impl SecretSources {
     }
 }
 
-fn variable(name: &str) -> Option<SecretText> {
-    std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretText::new)
+fn variable(name: &str) -> Result<Option<SecretText>, String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretText::new);
+    value.map(|value| one_line(name, value)).transpose()
+}
+
+/// A password with a line break in it can be typed at no login, and most often it is a command's output that was not cut.
+fn one_line(name: &str, value: SecretText) -> Result<SecretText, String> {
+    if !value.expose().contains(['\n', '\r']) {
+        return Ok(value);
+    }
+    Err(format!(
+        "the environment variable {name} has a line break in it, and no login takes a password with one; set it without, \
+         or give a secret of several lines by --secret NAME=file:PATH"
+    ))
 }
 
 fn file(path: &Path) -> Result<SecretText, String> {
@@ -204,6 +217,20 @@ mod tests {
         assert_eq!(read.expect("they are sources"), SecretSources(expected));
         assert!(sources(&["a=-", "b=-"]).is_err(), "stdin is there once");
         assert!(sources(&["a=env:A", "a=env:B"]).is_err(), "an input has one value");
+    }
+
+    #[test]
+    fn a_line_break_in_a_variable_is_refused_and_the_value_is_not_repeated() {
+        for wrong in ["hunter\n2", "hunter2\n", "hunter\r2"] {
+            let refused =
+                one_line("PASSWORD", SecretText::new(wrong.into())).err().expect("it has a line break");
+            assert!(
+                refused.contains("PASSWORD has a line break") && !refused.contains("hunter"),
+                "{refused}"
+            );
+        }
+        let kept = one_line("PASSWORD", SecretText::new(" \"$`\\' \t é".into())).expect("it is one line");
+        assert_eq!(kept.expose(), " \"$`\\' \t é");
     }
 
     #[test]
