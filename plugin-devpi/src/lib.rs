@@ -229,12 +229,13 @@ fn sign_on(plan: Plan, settings: &Settings) -> Plan {
     let mut plan = plan
         .health(checks::runs("oauth2-proxy", "The OAuth2 proxy runs", &deployment))
         .test(checks::callback(settings));
-    let mut stage = Stage::new("sign-on").external(client.client()).external(client.audience());
+    // The proxy dials the store when it starts and ends where the store does not answer: the store's stage goes first.
     if let Some(store) = objects::session_store(settings) {
         let deployment = store.deployment();
         plan = plan.health(checks::runs("session-store", "The proxy's sessions are kept", &deployment));
-        stage = stage.object(deployment).object(store.service());
+        plan = plan.stage(Stage::new("session-store").object(deployment).object(store.service()));
     }
+    let stage = Stage::new("sign-on").external(client.client()).external(client.audience());
     plan.stage(stage.secret(proxy.secret()).object(deployment).object(proxy.service()))
 }
 

@@ -180,12 +180,33 @@ fn ingress(name: &str, host: &str, annotations: Value) -> Value {
     })
 }
 
+/// The headers in which the proxy names the person.
+const IDENTITY: [&str; 8] = [
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+];
+
+#[test]
+fn behind_a_gateway_a_client_names_no_person_to_the_dashboard() {
+    let rules = |plan: &Planned| plan.object("HTTPRoute", "devpi-http-httproute")["spec"]["rules"].clone();
+    let removed = &rules(&plan_with("routing", "gateway"))[0]["filters"][0];
+    assert_eq!(removed["type"], "RequestHeaderModifier");
+    assert_eq!(removed["requestHeaderModifier"]["remove"], json!(IDENTITY));
+}
+
 #[test]
 fn the_dashboard_asks_the_oauth2_proxy() {
     let annotations = json!({
         "nginx.ingress.kubernetes.io/auth-url": "http://oauth2-proxy.devpi.svc.cluster.local/oauth2/auth",
         "nginx.ingress.kubernetes.io/auth-signin":
             "https://devpi.example.com/oauth2/start?rd=$escaped_request_uri",
+        "nginx.ingress.kubernetes.io/auth-response-headers": IDENTITY.join(","),
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
         "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
     });
@@ -499,7 +520,10 @@ fn only_the_volume_outlives_an_uninstall() {
 fn the_stages_go_from_the_namespace_to_discovery() {
     let plan = plan().plan;
     let stages: Vec<&str> = plan.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages, ["namespace", "server", "bootstrap", "sign-on", "routes", "discovery"]);
+    assert_eq!(
+        stages,
+        ["namespace", "server", "bootstrap", "session-store", "sign-on", "routes", "discovery"]
+    );
     let gates: Vec<&str> =
         plan.stages.iter().flat_map(|stage| &stage.gates).map(|gate| gate.name.as_str()).collect();
     assert_eq!(gates, ["api-answers"]);

@@ -2,6 +2,18 @@ use super::OAuth2Proxy;
 use crate::{Object, template};
 use serde_json::{Map, Value, json};
 
+/// The headers in which an OAuth2 proxy names the person. A client that sends them itself could pass for somebody else.
+const IDENTITY: [&str; 8] = [
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+];
+
 /// How requests from outside come into the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Routing {
@@ -29,6 +41,7 @@ pub struct Route {
     path: &'static str,
     tls_secret: Option<String>,
     annotations: Vec<(&'static str, String)>,
+    removed_headers: &'static [&'static str],
 }
 
 impl Route {
@@ -47,6 +60,7 @@ impl Route {
             path: "/",
             tls_secret: None,
             annotations: Vec::new(),
+            removed_headers: &[],
         }
     }
 
@@ -68,10 +82,14 @@ impl Route {
     }
 
     /// Whoever has not logged in is sent to do so: an Ingress asks the proxy about each request. Behind a Gateway, which
-    /// cannot ask, the proxy must be the backend itself.
-    pub fn guarded_by(self, proxy: &OAuth2Proxy) -> Self {
+    /// cannot ask, the proxy must be the backend itself. Headers of a client that name a person do not reach the backend.
+    pub fn guarded_by(mut self, proxy: &OAuth2Proxy) -> Self {
         let start = format!("https://{}/oauth2/start?rd=$escaped_request_uri", self.host);
-        self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url())).annotation("auth-signin", &start)
+        self.removed_headers = &IDENTITY;
+        self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url()))
+            .annotation("auth-signin", &start)
+            // The controller sets each to what the proxy has answered, and leaves out what the proxy has not.
+            .annotation("auth-response-headers", &IDENTITY.join(","))
     }
 
     fn annotation(mut self, name: &'static str, value: &str) -> Self {
@@ -117,7 +135,7 @@ impl Route {
               }
             }
         );
-        self.manifest(text, json!({"class": class, "tls": tls, "annotations": annotations}))
+        Object::of(&self.manifest(text, json!({"class": class, "tls": tls, "annotations": annotations})))
     }
 
     fn http_route(&self, gateway_namespace: &str, gateway: &str) -> Object {
@@ -136,10 +154,17 @@ impl Route {
               }
             }
         );
-        self.manifest(text, json!({"gateway_namespace": gateway_namespace, "gateway": gateway}))
+        let mut route =
+            self.manifest(text, json!({"gateway_namespace": gateway_namespace, "gateway": gateway}));
+        if !self.removed_headers.is_empty() {
+            let modifier = json!({"remove": self.removed_headers});
+            route["spec"]["rules"][0]["filters"] =
+                json!([{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier}]);
+        }
+        Object::of(&route)
     }
 
-    fn manifest(&self, text: &str, mut values: Value) -> Object {
+    fn manifest(&self, text: &str, mut values: Value) -> Value {
         for (name, value) in [
             ("namespace", json!(self.namespace)),
             ("name", json!(self.name)),
@@ -150,6 +175,6 @@ impl Route {
         ] {
             values[name] = value;
         }
-        Object::of(&template(text, &values))
+        template(text, &values)
     }
 }
