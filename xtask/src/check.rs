@@ -1,14 +1,17 @@
 //! `cargo xtask check`: what is judged without running anything.
 
 use crate::command::{cargo, root, run, say};
+use crate::doctor;
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use thinkube_test_cluster::Purpose;
 
 /// Judges licences, bans and sources by `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
 pub(crate) fn check() -> anyhow::Result<ExitCode> {
+    doctor::first(&[Purpose::Rust, Purpose::Lints])?;
     say("rustfmt");
     run(&mut cargo(["fmt", "--all", "--check"]))?;
     say("clippy, warnings are errors");

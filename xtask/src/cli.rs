@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, cluster, demo, e2e, test};
+use crate::{bench, check, cluster, demo, doctor, e2e, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Check,
     /// Measures the host beside bare wasmtime, or the test cluster.
     Bench(bench::Args),
+    /// Says what this machine has and lacks, and which command cures each lack. Ends with 3 when something is missing.
+    Doctor(doctor::Args),
     /// Starts, stops and looks at a Kubernetes cluster on this machine.
     Cluster(cluster::Args),
 }
@@ -38,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         Command::E2e(args) => e2e::e2e(args),
         Command::Check => check::check(),
         Command::Bench(args) => bench::bench(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Cluster(args) => cluster::run(args),
     };
     result.unwrap_or_else(|error| {

@@ -1,7 +1,7 @@
 //! `cargo xtask cluster`: a Kubernetes cluster on this machine.
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
+use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
 
@@ -9,8 +9,8 @@ use crate::progress;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, Progress, Purpose, Report, Status, doctor,
-    down, log, pause, restart, resume, status,
+    Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, Progress, Status, down, log, pause, restart,
+    resume, status,
 };
 
 /// Arguments of `cargo xtask cluster`.
@@ -47,12 +47,6 @@ enum Command {
         /// How to print it.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
-    },
-    /// Says what this machine lacks and which command cures it. Ends with 3 when it lacks something.
-    Doctor {
-        /// Install what Debian has packages for, without asking.
-        #[arg(long)]
-        install: bool,
     },
     /// Prints the path of the cluster's kubeconfig.
     Kubeconfig,
@@ -144,7 +138,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::from(UNHEALTHY));
             }
         }
-        Command::Doctor { install } => return doctor(install, &mut report),
         Command::Kubeconfig => {
             let cluster = attach(&args.name)?;
             print(&format!("{}\n", cluster.kubeconfig().display()))?;
@@ -177,33 +170,6 @@ fn ended_as(command: &mut process::Command) -> anyhow::Result<ExitCode> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("{program} could not be started"))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
-}
-
-fn doctor(install: bool, report: &mut Report<'_>) -> anyhow::Result<ExitCode> {
-    let mut needs = doctor::examine()?;
-    for need in &needs {
-        print(&format!("{}\n  {}\n", need.what, need.cure))?;
-    }
-    if needs.iter().any(|need| need.installable) && (install || agreed("install the packages now?")?) {
-        doctor::install(&Purpose::ALL, report)?;
-        needs = doctor::examine()?;
-    }
-    if needs.is_empty() {
-        print("this machine has everything: a cluster with a node and all parts can run\n")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    Ok(ExitCode::from(UNHEALTHY))
-}
-
-/// Asks a person; nobody there is a no.
-fn agreed(question: &str) -> anyhow::Result<bool> {
-    if !stdin().is_terminal() {
-        return Ok(false);
-    }
-    write!(stderr().lock(), "{question} [y/N] ").context("standard error")?;
-    let mut answer = String::new();
-    stdin().lock().read_line(&mut answer).context("standard input")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn attach(name: &str) -> anyhow::Result<Cluster> {

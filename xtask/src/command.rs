@@ -19,8 +19,8 @@ pub(crate) fn say(text: &str) {
 
 /// The cargo that runs this xtask, in the root of the workspace.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).args(arguments);
+    let mut command = thinkube_test_cluster::cargo(arguments);
+    command.current_dir(root());
     command
 }
 
@@ -34,4 +34,35 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
         bail!("{shown} {} ended with {status}", arguments.join(" "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// The features that each crate has when a package of the workspace is built, by the crate's name and version.
+    fn features(package: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let tree = ["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none"];
+        let output = cargo(tree).args(["--format", "{p}|{f}"]).output().expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut found = BTreeMap::<String, BTreeSet<String>>::new();
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let line = line.trim_end_matches(" (*)").replace(" (proc-macro)", "");
+            if let Some((name, features)) = line.split_once('|') {
+                found.entry(name.to_owned()).or_default().insert(features.to_owned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn crates_of_xtask_and_of_the_host_have_the_same_features_and_are_built_once() {
+        let (xtask, host) = (features("xtask"), features("thinkube-host"));
+        let shared: Vec<_> = xtask.iter().filter(|(name, _)| host.contains_key(*name)).collect();
+        assert!(shared.len() > 40, "{shared:?}");
+        let differ: Vec<_> =
+            shared.into_iter().filter(|(name, features)| !features.is_subset(&host[*name])).collect();
+        assert!(differ.is_empty(), "state these features in xtask/Cargo.toml: {differ:#?}");
+    }
 }

@@ -1,12 +1,10 @@
 //! `cargo xtask e2e`: what a person would see, on a cluster with everything.
 
 use crate::command::{cargo, run, say};
-use crate::progress;
+use crate::{doctor, progress};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, Purpose, doctor, down, status,
-};
+use thinkube_test_cluster::{Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, Purpose, down, status};
 
 /// Arguments of `cargo xtask e2e`.
 #[derive(Debug, clap::Args)]
@@ -31,15 +29,14 @@ pub(crate) fn on_a_cluster(
     keep: bool,
     work: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    let purposes = doctor::of_a_cluster();
+    doctor::first(&[&purposes[..], &[Purpose::Rust, Purpose::Tests]].concat())?;
     say("the cluster; its first start builds it, which takes about a quarter of an hour");
     let options = Options { with: BTreeSet::from(Part::ALL), ..Options::default() };
     // One that is there and broken is somebody's all the same: it is mended, and stays.
     let running = status(&options.name)?.health != Health::Absent;
     let mut report = progress::on_stderr();
-    let cluster = Cluster::up(&options, &mut report)?;
-    if cluster.is_own() && cluster.has_node() {
-        doctor::install(&[Purpose::Tests], &mut report)?;
-    }
+    Cluster::up(&options, &mut report)?;
     say("the tests");
     let outcome = work();
     if running || keep || std::env::var_os(KUBECONFIG_VARIABLE).is_some() {

@@ -6,6 +6,7 @@ mod cli;
 mod cluster;
 mod command;
 mod demo;
+mod doctor;
 mod e2e;
 mod progress;
 mod rows;

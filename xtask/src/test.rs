@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every test, against a real cluster where one can run.
 
 use crate::command::{cargo, run, say};
-use crate::e2e;
+use crate::{doctor, e2e};
 use std::process::ExitCode;
+use thinkube_test_cluster::Purpose;
 
 /// Arguments of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
@@ -24,10 +25,12 @@ pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     let mut tests = cargo(["test", "--workspace", "--no-fail-fast"]);
     tests.args(&passed_on);
     if no_cluster {
+        doctor::first(&[Purpose::Rust])?;
         say("tests, without a cluster");
         run(&mut tests)?;
         return Ok(ExitCode::SUCCESS);
     }
+    doctor::first(&[&doctor::of_a_cluster()[..], &[Purpose::Rust, Purpose::Tests]].concat())?;
     say("the programs and tests are built");
     run(cargo(["test", "--workspace", "--no-run"])
         .args(passed_on.iter().take_while(|argument| *argument != "--")))?;

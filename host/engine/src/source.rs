@@ -40,6 +40,12 @@ async fn build(folder: &Path) -> Result<PathBuf, Error> {
         failed("it has no Cargo.toml; give the folder of a plugin's crate, or a .wasm file".to_owned())
     })?;
     let package = Package::read(&manifest).await.map_err(failed)?;
+    if !has_target().await {
+        return Err(failed(format!(
+            "Rust has no standard library for {TARGET}, which plugins are built for; run: rustup target add {TARGET} \
+             (without rustup: install that library as you have installed Rust)"
+        )));
+    }
     let target_dir = package.target_dir.join("plugins");
     // Paths of this machine would otherwise be in the panic messages, and the same source would give other bytes.
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -74,9 +80,7 @@ async fn build(folder: &Path) -> Result<PathBuf, Error> {
         .await
         .map_err(|error| failed(format!("cargo cannot be run ({error}); install Rust with rustup")))?;
     if !status.success() {
-        return Err(failed(format!(
-            "cargo failed, see above; if the target is missing: rustup target add {TARGET}"
-        )));
+        return Err(failed("cargo could not build it; its messages are above".to_owned()));
     }
     let profile_dir = if package.profile == "dev" { "debug" } else { &package.profile };
     Ok(target_dir.join(TARGET).join(profile_dir).join(format!("{}.wasm", package.lib_name)))
@@ -134,6 +138,35 @@ impl Package {
     }
 }
 
+/// The cargo that runs this program, or the one on PATH, as a shell would start it: what cargo tells of the package of
+/// the program that it runs would make the build scripts of the plugin's dependencies run again.
 fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (variable, _) in std::env::vars_os() {
+        let of_a_package = variable.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
+        });
+        if of_a_package {
+            command.env_remove(variable);
+        }
+    }
+    command
+}
+
+/// Whether the standard library of [`TARGET`] is there. Cargo itself says only that it can't find the crate `std`.
+async fn has_target() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await;
+    match asked {
+        Ok(output) if output.status.success() => {
+            Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+        }
+        // What is wrong with the compiler is for cargo to say.
+        _ => true,
+    }
 }

@@ -11,11 +11,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::doctor;
 use crate::error::{Error, Result};
 use crate::images::{Image, Images};
 use crate::keycloak::{self, Distribution};
 use crate::lock::Lock;
-use crate::needs;
 use crate::part::Part;
 use crate::paths::{self, Layout};
 use crate::programs::{Missing, Programs};
@@ -111,7 +111,7 @@ impl Built {
         let has = |wanted: fn(&Unit) -> bool| queues.iter().flatten().any(wanted);
         let mut locks = Vec::new();
         if has(|unit| matches!(unit, Unit::Program(_))) {
-            needs::go()?;
+            doctor::go()?;
             locks.push(self.programs.lock());
         }
         if has(|unit| matches!(unit, Unit::Image(_))) {

@@ -31,7 +31,7 @@ use crate::servers::Server;
 use crate::state::{ImageRecord, Made, NODE, NodeRecord, Record};
 use crate::status::{Health, health};
 use crate::{
-    apiserver, cgroup, containerd, controller_manager, dns, domain, etcd, images, ingress, keycloak,
+    apiserver, cgroup, containerd, controller_manager, dns, doctor, domain, etcd, images, ingress, keycloak,
     kubeconfig, needs, network, packages, part, pki, process, programs, registry, reset, scheduler, servers,
     storage, teardown,
 };
@@ -567,7 +567,7 @@ fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
 
 /// Builds what these parts need.
 fn build(layout: &Layout, parts: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<Built> {
-    needs::curl()?;
+    doctor::curl()?;
     if parts.contains(&Part::Node) {
         needs::kernel(report)?;
     }

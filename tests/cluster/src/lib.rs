@@ -56,6 +56,7 @@ mod status;
 mod storage;
 mod supply;
 mod teardown;
+mod toolchain;
 
 use sha2::{Digest, Sha256};
 
@@ -67,12 +68,13 @@ pub use domain::DOMAIN;
 pub use error::{Error, Result};
 pub use keycloak::Keycloak;
 pub use kubeconfig::KUBECONFIG_VARIABLE;
-pub use needs::{Need, Purpose};
+pub use needs::{Need, Purpose, Way};
 pub use part::Part;
 pub use programs::KUBERNETES;
 pub use progress::{Progress, Report};
 pub use registry::Registry;
 pub use status::{Health, Image, ServerState, ServerStatus, Status, status};
+pub use toolchain::cargo;
 
 /// A name for content: SHA-256 over the parts, each with its length, in hexadecimal.
 fn hash(parts: &[&[u8]]) -> String {

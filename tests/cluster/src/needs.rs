@@ -6,33 +6,57 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::geteuid;
+use serde::Serialize;
+
 use crate::cgroup;
 use crate::error::{At, Error, Result};
 use crate::part::Part;
 use crate::paths;
 use crate::process::run;
+use crate::programs::Programs;
 use crate::progress::{Report, step};
 
 /// Something that the machine lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Need {
     /// What is missing.
     pub what: String,
     /// The command that cures it.
     pub cure: String,
-    /// It is cured by Debian packages, which the harness can install.
-    pub installable: bool,
+    /// What carries the cure out.
+    pub way: Way,
+    /// The Debian packages that it consists of.
+    #[serde(skip)]
+    pub(crate) packages: Vec<&'static str>,
+}
+
+/// What carries a cure out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// A person.
+    Hand,
+    /// The harness, with rustup.
+    Rustup,
+    /// The harness, with Debian packages.
+    Packages,
 }
 
 impl Need {
     pub(crate) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { what: what.into(), cure: cure.into(), installable: false }
+        Self { what: what.into(), cure: cure.into(), way: Way::Hand, packages: Vec::new() }
     }
 
-    pub(crate) fn packages(what: impl Into<String>, packages: &[&str]) -> Self {
+    pub(crate) fn rustup(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { way: Way::Rustup, ..Self::new(what, cure) }
+    }
+
+    pub(crate) fn packages(what: impl Into<String>, packages: &[&'static str]) -> Self {
         let cure =
             format!("apt-get update && apt-get install --no-install-recommends {}", packages.join(" "));
-        Self { what: what.into(), cure, installable: is_debian() }
+        let way = if is_debian() && geteuid().is_root() { Way::Packages } else { Way::Hand };
+        Self { what: what.into(), cure, way, packages: packages.to_vec() }
     }
 }
 
@@ -42,34 +66,11 @@ impl fmt::Display for Need {
     }
 }
 
-/// etcd is asked by it.
-pub(crate) fn curl() -> Result<()> {
-    match paths::program("curl") {
-        Some(_) => Ok(()),
-        None => Err(Error::Needs(vec![Need::packages("curl is missing", &["curl"])])),
-    }
-}
-
 /// The Go release that the pinned modules ask for.
 const GO: (u32, u32) = (1, 26);
 
-/// Go is there and new enough, or fetches a newer one by itself.
-pub(crate) fn go() -> Result<()> {
-    let cure = "install Go 1.26 or newer (https://go.dev/doc/install; or any Go from 1.21 on that may fetch it by itself) and \
-                put its bin folder on PATH";
-    if paths::program("go").is_none() {
-        let need =
-            Need::new("the Go tool chain is missing: the cluster's programs are built from source", cure);
-        return Err(Error::Needs(vec![need]));
-    }
-    let said = run(Command::new("go").args(["env", "GOVERSION", "GOTOOLCHAIN"]))?;
-    match go_lacks(&said) {
-        None => Ok(()),
-        Some(what) => Err(Error::Needs(vec![Need::new(what, cure)])),
-    }
-}
-
-fn go_lacks(said: &str) -> Option<String> {
+/// What is wrong with the Go that answers `go env GOVERSION GOTOOLCHAIN` so.
+pub(crate) fn go_lacks(said: &str) -> Option<String> {
     let (version, toolchain) = said.trim().split_once('\n')?;
     let mut parts = version.trim_start_matches("go").split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
@@ -81,20 +82,29 @@ fn go_lacks(said: &str) -> Option<String> {
     (has < GO && !fetches).then(|| format!("Go is {version} and the cluster's programs need go1.26"))
 }
 
-/// What programs of the machine are needed for.
+/// What the machine is to be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
+    /// Building the host and plugins.
+    Rust,
+    /// Judging the source.
+    Lints,
+    /// A control plane.
+    Cluster,
     /// A node and its images.
     Node,
     /// Keycloak, which is fetched by Maven and runs on Java.
     Keycloak,
-    /// Tests that look at a page as a person does, or build images by podman.
+    /// Images that are built from git repositories.
+    Sources,
+    /// Tests that look at a page as a person does, build images by podman or use clients in Python.
     Tests,
 }
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Node, Self::Keycloak, Self::Tests];
+    pub const ALL: [Self; 7] =
+        [Self::Rust, Self::Lints, Self::Cluster, Self::Node, Self::Keycloak, Self::Sources, Self::Tests];
 
     /// What these parts need.
     pub(crate) fn of(parts: &BTreeSet<Part>) -> Vec<Self> {
@@ -137,18 +147,8 @@ pub(crate) fn cni_plugins() -> Option<&'static Path> {
 
 /// Why no node can run here, in one sentence; `None` when one can.
 pub(crate) fn no_node_because() -> Option<Need> {
-    if !rustix::process::geteuid().is_root() {
-        return Some(Need::new(
-            "a node needs root: containers, mounts and a network namespace of its own",
-            "run the same command with sudo -E",
-        ));
-    }
-    if let Some(lacking) = lacking_capabilities(&fs::read_to_string("/proc/self/status").unwrap_or_default())
-    {
-        return Some(Need::new(
-            format!("a node needs the capability {lacking}, which this root does not have"),
-            "run it on a virtual machine, or in a container that is started with --privileged",
-        ));
+    if let Err(need) = root() {
+        return Some(need);
     }
     let lacking = lacking_packages(&[Purpose::Node]);
     if lacking.is_empty() || is_debian() {
@@ -158,6 +158,23 @@ pub(crate) fn no_node_because() -> Option<Need> {
         format!("a node needs {}, which are installed by themselves on Debian only", lacking.join(", ")),
         "install them with the package manager of this system",
     ))
+}
+
+/// Root, with the capabilities of a node.
+pub(crate) fn root() -> std::result::Result<String, Need> {
+    if !geteuid().is_root() {
+        return Err(Need::new(
+            "a node needs root: containers, mounts and a network namespace of its own",
+            "run the same command with sudo -E",
+        ));
+    }
+    match lacking_capabilities(&fs::read_to_string("/proc/self/status").unwrap_or_default()) {
+        None => Ok("with all capabilities of a node".to_owned()),
+        Some(lacking) => Err(Need::new(
+            format!("a node needs the capability {lacking}, which this root does not have"),
+            "run it on a virtual machine, or in a container that is started with --privileged",
+        )),
+    }
 }
 
 fn lacking_capabilities(status: &str) -> Option<&'static str> {
@@ -195,13 +212,17 @@ pub(crate) fn lacking_packages(purposes: &[Purpose]) -> Vec<&'static str> {
 
 /// What the node needs of the kernel; modules are loaded when they are not there yet.
 pub(crate) fn kernel(report: &mut Report<'_>) -> Result<()> {
+    load_modules(report);
+    kernel_found().map(drop).map_err(|need| Error::Needs(vec![need]))
+}
+
+/// Loads the modules that the kernel has and does not use yet.
+pub(crate) fn load_modules(report: &mut Report<'_>) {
     for module in lacking_modules() {
         step(report, format!("loading the kernel module {module}"));
-        // Whether it worked is seen below, by its effect.
+        // `kernel_found` sees by its effect whether it worked.
         let _ = run(Command::new("modprobe").arg(module).env("PATH", paths::search_path()));
     }
-    let needs = lacking_of_kernel();
-    if needs.is_empty() { Ok(()) } else { Err(Error::Needs(needs)) }
 }
 
 /// Of the overlay file system and netfilter for bridges those that the kernel does not have, or not yet.
@@ -216,13 +237,15 @@ fn lacking_modules() -> Vec<&'static str> {
         .collect()
 }
 
-/// What the node needs of the kernel and does not find.
-pub(crate) fn lacking_of_kernel() -> Vec<Need> {
-    let module =
-        |module| Need::new(format!("the kernel does not have {module}"), format!("modprobe {module}"));
-    let mut needs: Vec<Need> = lacking_modules().into_iter().map(module).collect();
-    needs.extend(lacking_controllers(&cgroup::controllers()));
-    needs
+/// The kernel's release, if the kernel has what the node needs.
+pub(crate) fn kernel_found() -> std::result::Result<String, Need> {
+    if let [module, ..] = lacking_modules()[..] {
+        return Err(Need::new(format!("the kernel does not have {module}"), format!("modprobe {module}")));
+    }
+    match lacking_controllers(&cgroup::controllers()) {
+        Some(need) => Err(need),
+        None => Ok(fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()),
+    }
 }
 
 /// kubelet refuses to start without these.
@@ -237,21 +260,29 @@ fn lacking_controllers(there: &BTreeSet<String>) -> Option<Need> {
     Some(Need::new(what, "mount -t cgroup2 none /sys/fs/cgroup, or start the kernel without cgroup_disable"))
 }
 
-/// So much is free where the programs and images are kept, or it is said how much is not.
-pub(crate) fn lacking_disk() -> Result<Option<Need>> {
+/// How much is free where the programs and images are kept, if that is enough.
+pub(crate) fn disk() -> Result<std::result::Result<String, Need>> {
     /// What a first `up` leaves in this cache and in Go's, measured, and some room for volumes.
-    const WANTED: u64 = 12;
+    const FIRST: u64 = 12;
+    /// Room for volumes and images.
+    const LATER: u64 = 2;
     const GIBIBYTE: u64 = 1024 * 1024 * 1024;
+    let built = Programs::cached()?.missing(&Part::ALL.into()).is_empty();
+    let wanted = if built { LATER } else { FIRST };
     let cache = paths::cache()?;
     let folder = cache.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let found = rustix::fs::statvfs(folder).map_err(std::io::Error::from).at(folder)?;
-    let free = found.f_bavail * found.f_frsize / GIBIBYTE;
-    Ok((free < WANTED).then(|| {
-        Need::new(
-            format!("{} has {free} GiB free, and the first start takes up to {WANTED} GiB", folder.display()),
-            "make room there, or name a folder on another disk: export XDG_CACHE_HOME=/path",
-        )
-    }))
+    Ok(enough_disk(folder, found.f_bavail * found.f_frsize / GIBIBYTE, wanted))
+}
+
+fn enough_disk(folder: &Path, free: u64, wanted: u64) -> std::result::Result<String, Need> {
+    if free >= wanted {
+        return Ok(format!("{free} GiB free in {}", folder.display()));
+    }
+    Err(Need::new(
+        format!("{} has {free} GiB free, and the cluster takes up to {wanted} GiB", folder.display()),
+        "make room there, or name a folder on another disk: export XDG_CACHE_HOME=/path",
+    ))
 }
 
 #[cfg(test)]
@@ -281,6 +312,13 @@ mod tests {
         let need = lacking_controllers(&there(&["cpu", "cpuset", "pids"])).expect("a need");
         assert!(need.what.contains("memory") && !need.what.contains("cpu"), "{need}");
         assert!(lacking_controllers(&there(&[])).expect("a need").what.contains("no cgroup file system"));
+    }
+
+    #[test]
+    fn a_full_disk_is_told_with_its_folder() {
+        let need = enough_disk(Path::new("/cache"), 3, 12).expect_err("too full");
+        assert!(need.what.contains("/cache has 3 GiB") && need.cure.contains("XDG_CACHE_HOME"), "{need}");
+        assert!(enough_disk(Path::new("/cache"), 12, 12).is_ok());
     }
 
     #[test]

@@ -15,17 +15,24 @@ use crate::progress::{Report, note, step};
 /// Asked by Debian's packages before they start a service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, without starting any of it: the cluster runs a containerd of its own.
+/// Installs the packages whose programs these purposes lack.
 pub(crate) fn ensure(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
-    if needs::lacking_packages(purposes).is_empty() {
+    install(&needs::lacking_packages(purposes), report)?;
+    let left = needs::lacking_packages(purposes);
+    if left.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} were installed and their programs are still not there", left.join(", "));
+    Err(Error::Needs(vec![Need::packages(what, &left)]))
+}
+
+/// Installs packages without starting any of their services: the cluster runs a containerd of its own.
+pub(crate) fn install(packages: &[&'static str], report: &mut Report<'_>) -> Result<()> {
+    if packages.is_empty() {
         return Ok(());
     }
     let cache = paths::cache()?;
     let _lock = Lock::take(&cache.join("packages.lock"), report)?;
-    let packages = needs::lacking_packages(purposes);
-    if packages.is_empty() {
-        return Ok(());
-    }
     if !needs::is_debian() {
         let what =
             format!("{} are missing, and are installed by themselves on Debian only", packages.join(", "));
@@ -45,15 +52,7 @@ pub(crate) fn ensure(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()
         })
     };
     apt(&["update", "-q"])?;
-    let mut arguments = vec!["install", "-q", "-y", "--no-install-recommends"];
-    arguments.extend(&packages);
-    apt(&arguments)?;
-    let left = needs::lacking_packages(purposes);
-    if left.is_empty() {
-        return Ok(());
-    }
-    let what = format!("{} were installed and their programs are still not there", left.join(", "));
-    Err(Error::Needs(vec![Need::packages(what, &left)]))
+    apt(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
 }
 
 /// What we put there, and nobody else does.

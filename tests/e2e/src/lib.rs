@@ -32,8 +32,8 @@ pub fn target() -> PathBuf {
 }
 
 fn cargo(arguments: &[&str]) {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).current_dir(root()).args(arguments).status().expect("cargo runs");
+    let mut cargo = thinkube_test_cluster::cargo(arguments);
+    let status = cargo.current_dir(root()).status().expect("cargo runs");
     assert!(status.success(), "cargo {arguments:?} failed");
 }
 

@@ -31,6 +31,20 @@ fn the_folder_of_a_plugins_crate_gives_the_same_plugin_as_its_component() {
 }
 
 #[test]
+fn a_crate_whose_target_is_not_installed_is_refused_with_the_command_that_installs_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rustc = folder.path().join("rustc");
+    let script =
+        "#!/bin/sh\ncase \"$*\" in *target-libdir*) echo /nonexistent/lib ;; *) exec rustc \"$@\" ;; esac\n";
+    fs::write(&rustc, script).expect("writable");
+    fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).expect("ours");
+    let run = finish(command(&["inspect", "plugin-devpi"]).env("RUSTC", &rustc)).ends_with(1);
+    assert!(run.stderr.contains("rustup target add wasm32-wasip2"), "{}", run.stderr);
+    assert!(!run.stderr.contains("can't find crate"), "{}", run.stderr);
+}
+
+#[test]
 fn the_devpi_component_is_under_400_kilobytes() {
     let bytes = fs::metadata(devpi()).expect("it is built").len();
     assert!(bytes < 400_000, "{bytes} bytes");

@@ -1,0 +1,75 @@
+//! `cargo xtask doctor`: what this machine has and lacks.
+
+use crate::progress;
+use anyhow::Context as _;
+use clap::ValueEnum;
+use std::io::Write as _;
+use std::process::ExitCode;
+use thinkube_test_cluster::doctor::{self, Requirement};
+use thinkube_test_cluster::{Purpose, Way};
+
+/// Arguments of `cargo xtask doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Install what rustup and Debian's packages can give.
+    #[arg(long)]
+    install: bool,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// Found to be otherwise than it should be, as opposed to failed.
+const MISSING: u8 = 3;
+
+pub(crate) fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.install {
+        doctor::provide(&Purpose::ALL, &mut progress::on_stderr())?;
+    }
+    let requirements = doctor::examine(&Purpose::ALL)?;
+    let shown = match args.output {
+        Output::Text => text(&requirements),
+        Output::Json => serde_json::to_string_pretty(&requirements)? + "\n",
+    };
+    std::io::stdout().lock().write_all(shown.as_bytes()).context("standard output")?;
+    let complete = requirements.iter().all(|requirement| requirement.missing.is_none());
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
+}
+
+/// Makes sure of what a command needs, before anything that takes long.
+pub(crate) fn first(purposes: &[Purpose]) -> anyhow::Result<()> {
+    Ok(doctor::provide(purposes, &mut progress::on_stderr())?)
+}
+
+/// The purposes of a cluster with every part that this machine can run.
+pub(crate) fn of_a_cluster() -> Vec<Purpose> {
+    match doctor::no_node() {
+        Some(_) => vec![Purpose::Cluster],
+        None => vec![Purpose::Cluster, Purpose::Node, Purpose::Keycloak, Purpose::Sources],
+    }
+}
+
+fn text(requirements: &[Requirement]) -> String {
+    let mut text = String::new();
+    for Requirement { name, purpose, found, missing } in requirements {
+        match (found, missing) {
+            (_, Some(need)) => {
+                let by_us = if need.way == Way::Hand { "" } else { " (or: cargo xtask doctor --install)" };
+                text += &format!(
+                    "missing  {name:<20}{}\n         {:<20}for: {purpose}\n         {:<20}cure: {}{by_us}\n",
+                    need.what, "", "", need.cure
+                );
+            }
+            (found, None) => {
+                text += &format!("found    {name:<20}{}\n", found.as_deref().unwrap_or_default());
+            }
+        }
+    }
+    text
+}
