@@ -5,7 +5,7 @@ use crate::progress;
 use anyhow::Context as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use thinkube_test_cluster::{Cluster, Options, Part};
+use thinkube_test_cluster::{Cluster, Options, Part, Purpose};
 
 /// What a person would type, with the demo's own cluster and password.
 struct Host<'a> {
@@ -30,6 +30,7 @@ const HOSTS: [&str; 4] =
     ["registry.thinkube.test", "auth.thinkube.test", "devpi.thinkube.test", "devpi-api.thinkube.test"];
 
 pub(crate) fn demo() -> anyhow::Result<ExitCode> {
+    crate::doctor::first(&[&[Purpose::Rust][..], &crate::doctor::of_a_cluster()].concat())?;
     say("building the host; the first time this takes some minutes");
     run(&mut cargo(["build", "--package", "thinkube-host"]))?;
     let program = root().join("target/debug/thinkube-host");

@@ -421,6 +421,6 @@ mod tests {
         };
         assert_eq!(names(&[Purpose::Rust]), ["Rust", "Rust target"]);
         assert_eq!(names(&[Purpose::Sources]), ["git"]);
-        assert_eq!(names(&Purpose::ALL).len(), 14);
+        assert_eq!(names(&Purpose::ALL).len(), 15);
     }
 }
