@@ -583,6 +583,10 @@ impl HomeRelease<'_> {
             };
             items.push(Item::new(path, HomeEntry::Directory, action));
         }
+        // Before the files: one of them may be a configuration that leads pip to a service that does not answer yet.
+        items.extend(
+            self.python_action(wanted)?.map(|action| Item::new(&self.environment, HomeEntry::Python, action)),
+        );
         for (path, (mode, content)) in &wanted.files {
             let action = self.file_action(path, &Mark::of(content.as_bytes(), *mode), content)?;
             items.push(Item::new(path, HomeEntry::File, action));
@@ -598,9 +602,6 @@ impl HomeRelease<'_> {
             };
             items.push(Item::new(path, HomeEntry::File, action));
         }
-        items.extend(
-            self.python_action(wanted)?.map(|action| Item::new(&self.environment, HomeEntry::Python, action)),
-        );
         // Innermost first.
         for path in self.record.directories.keys().rev().filter(|path| !wanted.directories.contains_key(path))
         {
@@ -649,7 +650,8 @@ impl HomeRelease<'_> {
     }
 
     fn python_environment(&self) -> Environment<'_> {
-        Environment { home: &self.home.path, path: self.home.path.join(self.environment.as_str()) }
+        let written = self.record.files.keys().map(|file| self.home.path.join(file.as_str())).collect();
+        Environment { home: &self.home.path, path: self.home.path.join(self.environment.as_str()), written }
     }
 
     /// Puts everything on record that is about to be.

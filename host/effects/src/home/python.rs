@@ -4,6 +4,8 @@ use crate::Error;
 use crate::process::{Run, Says, command, find, variables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::env::var_os;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,9 @@ use tokio::process::Command;
 
 /// Says in the environment what is in it. Written last: an environment without it is half of one.
 const MARKER: &str = "thinkube.json";
+
+/// An empty file in the environment, which pip reads in place of a configuration that does not count.
+const NO_SETTINGS: &str = "no-settings.conf";
 
 const MAKE: Duration = Duration::from_secs(300);
 const INSTALL: Duration = Duration::from_secs(1800);
@@ -29,6 +34,9 @@ const PASSED: [&str; 9] = [
     "LD_LIBRARY_PATH",
 ];
 
+/// Names the one file of the operator's that pip reads.
+const CONFIGURATION: &str = "PIP_CONFIG_FILE";
+
 /// Settings of pip that would put packages elsewhere, or more of them.
 const WITHHELD: [&str; 6] =
     ["PIP_REQUIREMENT", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_EDITABLE"];
@@ -44,6 +52,9 @@ pub(super) struct Environment<'a> {
     /// The operator's home.
     pub(super) home: &'a Path,
     pub(super) path: PathBuf,
+    /// The files of the release in the home. A configuration of pip among them may lead to a service that does not
+    /// answer.
+    pub(super) written: BTreeSet<PathBuf>,
 }
 
 impl Environment<'_> {
@@ -81,6 +92,11 @@ impl Environment<'_> {
         venv.args(["-I", "-m", "venv", "--"]).arg(&self.path);
         self.run("python3 -m venv", MAKE, venv, says).await?;
         let mut pip = self.command(&self.python());
+        if let Some(configuration) =
+            self.configuration(|name| var_os(name)).map_err(|source| self.failed(source))?
+        {
+            pip.env(CONFIGURATION, configuration);
+        }
         pip.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--"])
             .args(packages);
         self.run("pip install", INSTALL, pip, says).await?;
@@ -90,6 +106,30 @@ impl Environment<'_> {
             .map_err(|source| self.failed(source))?;
         making.whole = true;
         Ok(())
+    }
+
+    /// What pip is to read in place of the operator's own files. None: as pip does by itself, because none of the
+    /// release's files is among those that pip reads.
+    fn configuration(&self, variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Option<PathBuf>> {
+        let named = variable(CONFIGURATION).map(PathBuf::from);
+        let folder = variable("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
+        let folder = folder.map_or_else(|| self.home.join(".config"), PathBuf::from);
+        let own = [self.home.join(".pip/pip.conf"), folder.join("pip/pip.conf")];
+        let of_the_release = |file: &PathBuf| {
+            let real = file.canonicalize();
+            self.written.contains(file) || real.is_ok_and(|real| self.written.contains(&real))
+        };
+        if !named.iter().chain(&own).any(of_the_release) {
+            return Ok(None);
+        }
+        // pip reads no other file of the operator where this variable names one that exists; machine-wide ones count.
+        let mut others = named.iter().chain(&own).filter(|file| !of_the_release(file));
+        if let Some(other) = others.find(|file| file.exists()) {
+            return Ok(Some(other.clone()));
+        }
+        let none = self.path.join(NO_SETTINGS);
+        fs::write(&none, "")?;
+        Ok(Some(none))
     }
 
     async fn run(

@@ -1,6 +1,6 @@
 //! Python packages in an environment of the release's own, by a real Python and a real pip.
 
-use crate::support::{Place, action, not_tested, thread_name};
+use crate::support::{Place, action, files, not_tested, thread_name};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -27,15 +27,16 @@ fn python(script: &str, folder: &Path) {
     assert!(status.success());
 }
 
+const WHEEL: &str = "import zipfile\n\
+    z = zipfile.ZipFile('tiny-1.0-py3-none-any.whl', 'w')\n\
+    z.writestr('tiny.py', 'ANSWER = 42\\n')\n\
+    z.writestr('tiny-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')\n\
+    z.writestr('tiny-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
+    z.writestr('tiny-1.0.dist-info/RECORD', 'tiny.py,,\\ntiny-1.0.dist-info/METADATA,,\\ntiny-1.0.dist-info/WHEEL,,\\ntiny-1.0.dist-info/RECORD,,\\n')\n\
+    z.close()\n";
+
 /// An index with one package, which is found by the settings of pip in the home alone.
 fn index(place: &Place) {
-    const WHEEL: &str = "import zipfile\n\
-        z = zipfile.ZipFile('tiny-1.0-py3-none-any.whl', 'w')\n\
-        z.writestr('tiny.py', 'ANSWER = 42\\n')\n\
-        z.writestr('tiny-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')\n\
-        z.writestr('tiny-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n\
-        z.writestr('tiny-1.0.dist-info/RECORD', 'tiny.py,,\\ntiny-1.0.dist-info/METADATA,,\\ntiny-1.0.dist-info/WHEEL,,\\ntiny-1.0.dist-info/RECORD,,\\n')\n\
-        z.close()\n";
     python(WHEEL, &place.outside());
     let settings = format!("[global]\nno-index = true\nfind-links = {}\n", place.outside().display());
     place.write(".config/pip/pip.conf", &settings);
@@ -49,32 +50,108 @@ fn imports(place: &Place) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// Runs a test again in a process of its own, whose environment has this, and nothing of this machine's settings of pip.
+/// Whether this is that process.
+fn in_a_process_of_its_own(environment: &[(&str, &Path)]) -> bool {
+    if env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let mut again = Command::new(env::current_exe().expect("a test is a program"));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
+        again.env_remove(name);
+    }
+    let name = thread_name();
+    again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
+    let output = again.envs(environment.iter().copied()).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    false
+}
+
+fn python_can_make_environments() -> bool {
+    let modules = Command::new("python3").args(["-c", "import venv, ensurepip"]).status();
+    let can = modules.is_ok_and(|status| status.success());
+    if !can {
+        not_tested("there is no python3 with its module venv");
+    }
+    can
+}
+
+fn block_on(test: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(test);
+}
+
 #[test]
 fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_that_were_there() {
-    if Command::new("python3")
-        .args(["-c", "import venv, ensurepip"])
-        .status()
-        .map_or(true, |status| !status.success())
-    {
-        not_tested("there is no python3 with its module venv");
+    // Were these to count, nothing would be found.
+    let nowhere = Path::new("/nowhere");
+    let hostile = [("PIP_TARGET", nowhere), ("PYTHONHOME", nowhere)];
+    if python_can_make_environments() && in_a_process_of_its_own(&hostile) {
+        block_on(installs());
+    }
+}
+
+/// The setup of a package index: its client, and pip led to an index that does not answer.
+fn leading_to_an_index_that_does_not_answer(package: &str) -> Setup {
+    let settings =
+        "[global]\nindex-url = http://127.0.0.1:9/root/stable/+simple/\nretries = 0\ntimeout = 2\n";
+    Setup { files: files(&[(".pip/pip.conf", settings)]).files, ..packages(&[package]) }
+}
+
+/// Machine-wide settings of pip that lead to an index with one package.
+fn machine_wide(folder: &Path) {
+    let simple = folder.join("simple/tiny");
+    fs::create_dir_all(&simple).expect("writable");
+    python(WHEEL, &simple);
+    let wheel = "tiny-1.0-py3-none-any.whl";
+    fs::write(simple.join("index.html"), format!("<a href=\"{wheel}\">{wheel}</a>")).expect("writable");
+    fs::create_dir_all(folder.join("pip")).expect("writable");
+    let settings = format!("[global]\nindex-url = file://{}/simple/\n", folder.display());
+    fs::write(folder.join("pip/pip.conf"), settings).expect("writable");
+}
+
+#[test]
+fn the_file_that_leads_pip_to_the_service_does_not_count_for_the_install_of_its_client() {
+    if !python_can_make_environments() {
         return;
     }
-    if env::var_os(INSIDE).is_none() {
-        let mut again = Command::new(env::current_exe().expect("a test is a program"));
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
-            again.env_remove(name);
-        }
-        let name = thread_name();
-        let again =
-            again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
-        // Were these to count, nothing would be found.
-        let again = again.env("PIP_TARGET", "/nowhere").env("PYTHONHOME", "/nowhere");
-        let output = again.output().expect("it runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    if in_a_process_of_its_own(&[("XDG_CONFIG_DIRS", folder.path())]) {
+        block_on(installs_beside_its_configuration());
+    }
+}
+
+async fn installs_beside_its_configuration() {
+    machine_wide(Path::new(&env::var_os("XDG_CONFIG_DIRS").expect("it is given")));
+    let place = Place::new();
+    let setup = leading_to_an_index_that_does_not_answer("tiny==1.0");
+    let applied = place.apply(&setup, &[]).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(applied.changed && imports(&place));
+    assert!(place.read(".pip/pip.conf").contains("127.0.0.1:9"));
+
+    // The environment is made again in a home that has the file already.
+    fs::remove_dir_all(place.home().join(ENVIRONMENT)).expect("ours");
+    let applied = place.apply(&setup, &[]).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(applied.changed && imports(&place));
+
+    // What the operator has set counts, wherever pip finds it.
+    fs::remove_dir_all(place.home().join(ENVIRONMENT)).expect("ours");
+    place.write(".config/pip/pip.conf", "[global]\nno-index = true\n");
+    let error = place.apply(&setup, &[]).await.expect_err("the operator allows no index");
+    assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
+    assert!(place.read(".pip/pip.conf").contains("127.0.0.1:9"), "the files stay");
+}
+
+#[tokio::test]
+async fn a_client_that_cannot_be_installed_leaves_the_files_that_lead_to_the_service_unwritten() {
+    if !python_can_make_environments() {
         return;
     }
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(installs());
+    let place = Place::new();
+    let setup = leading_to_an_index_that_does_not_answer("tiny==99999");
+    place.write(".config/pip/pip.conf", "[global]\nno-index = true\n");
+    let error = place.apply(&setup, &[]).await.expect_err("there is none");
+    assert!(matches!(error, Error::Python { .. }), "{error}");
+    assert!(!place.home().join(".pip/pip.conf").exists());
 }
 
 async fn installs() {
