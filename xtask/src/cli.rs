@@ -17,8 +17,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Installs DevPI on a cluster of its own, from nothing to a pod that answers.
-    Demo,
+    /// Installs DevPI, from nothing to a server that a person logs in to: on a cluster of its own, or on one that is there.
+    Demo(demo::Args),
     /// Runs every test, against a real cluster where one can run.
     Test(test::Args),
     /// Runs the tests that do what a person does, against a cluster with a registry, an ingress controller and Keycloak.
@@ -35,7 +35,7 @@ enum Command {
 
 pub(crate) fn run() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Demo => demo::demo(),
+        Command::Demo(args) => demo::demo(&args),
         Command::Test(args) => test::test(args),
         Command::E2e(args) => e2e::e2e(args),
         Command::Check => check::check(),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::images::{Image, Images};
 use crate::keycloak::{self, Distribution};
 use crate::lock::Lock;
-use crate::part::Part;
+use crate::part::{self, Part};
 use crate::paths::{self, Layout};
 use crate::programs::{Missing, Programs};
 use crate::progress::{Progress, Report, about, note};
@@ -32,12 +32,7 @@ pub(crate) struct Built {
 
 /// Builds what is not in the cache yet of what these parts need.
 pub(crate) fn ensure(layout: &Layout, parts: &BTreeSet<Part>, report: &mut Report<'_>) -> Result<Built> {
-    let wanted = |part| parts.contains(&part);
-    let built = Built {
-        programs: Programs::cached()?,
-        images: if wanted(Part::Node) { Some(Images::cached()?) } else { None },
-        keycloak: if wanted(Part::Keycloak) { Some(Distribution::cached()?) } else { None },
-    };
+    let built = Built::cached(parts)?;
     let mut locks = Vec::new();
     for lock in built.locks(&built.queues(parts))? {
         locks.push(Lock::take(&lock, report)?);
@@ -51,6 +46,25 @@ pub(crate) fn ensure(layout: &Layout, parts: &BTreeSet<Part>, report: &mut Repor
         built.keycloak.iter().for_each(Distribution::prune);
     }
     Ok(built)
+}
+
+/// Whether everything is in the cache that a cluster with these parts consists of.
+pub fn is_everything_built(parts: &BTreeSet<Part>) -> Result<bool> {
+    let parts = part::closure(parts);
+    Ok(Built::cached(&parts)?.queues(&parts).iter().all(Vec::is_empty))
+}
+
+/// Downloads the sources of the programs that a cluster with these parts lacks, with the least priority: for the time in
+/// which something else is built. What can't be had is told by the build.
+pub fn fetch_sources(parts: &BTreeSet<Part>) -> Result<()> {
+    // Of this thread alone, and of the commands that it starts.
+    let _ = rustix::process::nice(19);
+    let layout = Layout::of("default")?;
+    let programs = Programs::cached()?;
+    let mut modules = programs.missing(&part::closure(parts));
+    modules.dedup_by_key(|missing| missing.module());
+    programs.prepare(modules.iter().copied())?;
+    modules.into_iter().try_for_each(|missing| programs.download(&layout, missing))
 }
 
 /// Something to build.
@@ -93,6 +107,15 @@ enum Event {
 }
 
 impl Built {
+    fn cached(parts: &BTreeSet<Part>) -> Result<Self> {
+        let wanted = |part| parts.contains(&part);
+        Ok(Self {
+            programs: Programs::cached()?,
+            images: if wanted(Part::Node) { Some(Images::cached()?) } else { None },
+            keycloak: if wanted(Part::Keycloak) { Some(Distribution::cached()?) } else { None },
+        })
+    }
+
     /// What is to be built one after the other: the programs, and beside them the rest.
     fn queues(&self, parts: &BTreeSet<Part>) -> [Vec<Unit>; 2] {
         let programs = self.programs.missing(parts).into_iter().map(Unit::Program).collect();

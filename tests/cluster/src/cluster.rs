@@ -317,6 +317,14 @@ impl Cluster {
         keycloak::access(&own.layout).map(Some)
     }
 
+    /// Makes what services look for before they are installed and the ingress controller joins later: its class, and the
+    /// certificate of the domain.
+    pub fn announce_ingress(&self) -> Result<()> {
+        let layout = &self.own("an ingress class")?.layout;
+        let items = ingress::announced(layout)?;
+        Kubectl::of(layout)?.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }))
+    }
+
     /// The file of a kubeconfig for another user, known by a client certificate. It may do what RBAC lets this user and
     /// these groups do, so bind them to roles. At most two groups.
     pub fn client_kubeconfig(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {

@@ -45,7 +45,7 @@ const OAUTH2_PROXY_RECIPE: &str =
     "FROM scratch\nCOPY oauth2-proxy /bin/oauth2-proxy\nUSER 2000:2000\nENTRYPOINT [\"/bin/oauth2-proxy\"]\n";
 const TOOLBOX_RECIPE: &str = "FROM scratch\nCOPY root /\nENV PATH=/bin\nCMD [\"sh\"]\n";
 const DEVPI_RECIPE: &str = include_str!("../images/devpi/Containerfile");
-const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoint.sh");
+pub(crate) const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoint.sh");
 const VALKEY_RECIPE: &str = include_str!("../images/valkey/Containerfile");
 const VALKEY_START: &str = include_str!("../images/valkey/valkey-server.sh");
 const PYTHON_RECIPE: &str = include_str!("../images/python/Containerfile");

@@ -46,7 +46,7 @@ pub(crate) fn start(layout: &Layout, record: &Record, programs: &Programs) -> Re
         .start()
 }
 
-/// The class, the gateway, and the wildcard certificate where Thinkube's services copy it from.
+/// What is announced, and the gateway.
 pub(crate) fn objects(layout: &Layout) -> Result<Vec<Value>> {
     let listener = |name: &str, protocol: &str, port: u16| {
         json!({
@@ -59,14 +59,8 @@ pub(crate) fn objects(layout: &Layout) -> Result<Vec<Value>> {
     };
     let mut https = listener("https", "HTTPS", 443);
     https["tls"] = json!({ "mode": "Terminate", "certificateRefs": [{ "name": GATEWAY_TLS_SECRET }] });
-    Ok(vec![
-        json!({
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "IngressClass",
-            "metadata": { "name": "nginx" },
-            "spec": { "controller": "k8s.io/ingress-nginx" }
-        }),
-        domain::tls_secret(layout, "default", TLS_SECRET)?,
+    let mut objects = announced(layout)?;
+    objects.extend([
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
         domain::tls_secret(layout, NAMESPACE, GATEWAY_TLS_SECRET)?,
         json!({
@@ -81,6 +75,21 @@ pub(crate) fn objects(layout: &Layout) -> Result<Vec<Value>> {
             "metadata": { "name": GATEWAY, "namespace": NAMESPACE },
             "spec": { "gatewayClassName": "traefik", "listeners": [listener("http", "HTTP", 80), https] }
         }),
+    ]);
+    Ok(objects)
+}
+
+/// What services look for before they are installed: the class, and the wildcard certificate where Thinkube's services copy
+/// it from.
+pub(crate) fn announced(layout: &Layout) -> Result<Vec<Value>> {
+    Ok(vec![
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": { "name": "nginx" },
+            "spec": { "controller": "k8s.io/ingress-nginx" }
+        }),
+        domain::tls_secret(layout, "default", TLS_SECRET)?,
     ])
 }
 

@@ -57,10 +57,12 @@ mod storage;
 mod supply;
 mod teardown;
 mod toolchain;
+pub mod workshop;
 
 use sha2::{Digest, Sha256};
 
 pub use audit::AuditEvent;
+pub use build::{fetch_sources, is_everything_built};
 pub use buildah::Buildah;
 pub use cluster::{Cluster, Node, Options, down, log, pause, restart, resume};
 pub use corner::Corner;
@@ -70,8 +72,10 @@ pub use keycloak::Keycloak;
 pub use kubeconfig::KUBECONFIG_VARIABLE;
 pub use needs::{Need, Purpose, Way};
 pub use part::Part;
-pub use programs::KUBERNETES;
+pub use pki::self_signed;
+pub use programs::{KUBERNETES, built_kubectl};
 pub use progress::{Progress, Report};
+pub use random::password;
 pub use registry::Registry;
 pub use status::{Health, Image, ServerState, ServerStatus, Status, status};
 pub use toolchain::cargo;

@@ -41,6 +41,12 @@ const CLUSTER: (&str, &str) = ("ca", "thinkube-test-cluster");
 const ETCD: (&str, &str) = ("etcd-ca", "thinkube-test-cluster-etcd");
 const WEB: (&str, &str) = ("web-ca", "thinkube-test-cluster-web");
 
+/// A certificate for these names that no authority has signed, and its key, as PEM.
+pub fn self_signed(names: &[String]) -> Result<(String, String)> {
+    let made = rcgen::generate_simple_self_signed(names)?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
 /// Makes everything that the servers read at their start.
 pub(crate) fn make(layout: &Layout, address: IpAddr, node: Option<&str>) -> Result<()> {
     let cluster = Authority::create(layout, CLUSTER)?;

@@ -364,6 +364,11 @@ impl Programs {
     }
 }
 
+/// The kubectl that was built for a cluster; `None` where none was built yet.
+pub fn built_kubectl() -> Option<PathBuf> {
+    Some(Programs::cached().ok()?.kube("kubectl")).filter(|kubectl| kubectl.is_file())
+}
+
 /// A name for what a module's programs are built from.
 fn key(module: &Module) -> String {
     let mut parts: Vec<&[u8]> = Vec::new();

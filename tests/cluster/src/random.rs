@@ -8,7 +8,7 @@ use crate::error::{At, Result};
 use crate::paths;
 
 /// The password in this file, which is made if it is not there: 32 hexadecimal digits, readable for the owner alone.
-pub(crate) fn password(file: &Path) -> Result<String> {
+pub fn password(file: &Path) -> Result<String> {
     match fs::read_to_string(file) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         read => return read.at(file),

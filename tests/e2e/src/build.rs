@@ -1,13 +1,10 @@
 //! The host as an operator runs it who builds images: on the machine itself, with buildah.
 
 use crate::{command as plain, finish, host, root, skipped};
-use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use tempfile::TempDir;
-
-/// What buildah keeps below here has no setting.
-const KEPT: &str = "/var/lib";
+use thinkube_test_cluster::workshop;
 
 /// Whether this machine has what it takes; if not, that is said.
 pub fn can() -> bool {
@@ -23,28 +20,15 @@ pub fn can() -> bool {
 /// A folder for a build's temporary files (`tmp`) and its settings.
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path();
-    fs::create_dir(path.join("tmp")).expect("writable");
-    // Else buildah makes /etc/cni.
-    let networks = serde_json::json!(path.join("networks"));
-    fs::write(path.join("containers.conf"), format!("[network]\nnetwork_config_dir = {networks}\n"))
-        .expect("writable");
+    workshop::prepare(folder.path()).expect("writable");
     folder
 }
 
 /// The host with these arguments, building below [`folder`] and leaving nothing on the machine.
 pub fn command(arguments: &[&str], folder: &Path) -> Command {
     let plain = plain(arguments);
-    let mut command = Command::new("unshare");
-    // In memory, so that it goes with the command.
-    let script = format!("mount -t tmpfs none {KEPT} && exec \"$@\"");
-    command.args(["--mount", "--propagation=private", "--", "sh", "-c", &script, "sh"]);
-    command.arg(host()).args(plain.get_args()).current_dir(root()).stdin(Stdio::null());
-    command
-        .env("BUILDAH_ISOLATION", "chroot")
-        .env("STORAGE_DRIVER", "overlay")
-        .env("CONTAINERS_CONF", folder.join("containers.conf"))
-        .env("TMPDIR", folder.join("tmp"));
+    let mut command = workshop::command(host(), folder);
+    command.args(plain.get_args()).current_dir(root());
     command
 }
 

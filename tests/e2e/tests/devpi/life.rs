@@ -6,39 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thinkube_e2e::{build, devpi, finish, web};
-
-/// A git repository with what the server's image is built of: the three pins, from PyPI.
-fn repository(release: &Release) -> String {
-    let source = release.path("source");
-    fs::create_dir(&source).expect("writable");
-    let base = release.cluster().python_archive().expect("a base image");
-    let trusted =
-        std::env::var_os("SSL_CERT_FILE").map_or("/etc/ssl/certs/ca-certificates.crt".into(), PathBuf::from);
-    fs::copy(trusted, source.join("ca.crt")).expect("the machine has authorities");
-    let entrypoint = thinkube_e2e::root().join("tests/cluster/images/devpi/entrypoint.sh");
-    fs::copy(entrypoint, source.join("entrypoint.sh")).expect("it is there");
-    let containerfile = format!(
-        "FROM docker-archive:{}\nCOPY ca.crt /run/ca.crt\n\
-         RUN pip install --no-cache-dir --cert /run/ca.crt \
-         devpi-server==6.20.1 devpi-web==5.1.0 devpi-client==7.3.0 \
-         && groupadd --gid 1000 devpi \
-         && useradd --uid 1000 --gid 1000 --home-dir /data/devpi --no-create-home devpi\n\
-         COPY --chmod=755 entrypoint.sh /entrypoint.sh\n\
-         STOPSIGNAL SIGINT\nUSER 1000:1000\nENTRYPOINT [\"/entrypoint.sh\"]\n",
-        base.display()
-    );
-    fs::write(source.join("Containerfile"), containerfile).expect("writable");
-    build::git(&source, &["init", "--quiet", "--initial-branch=main"]);
-    build::git(&source, &["add", "--all"]);
-    build::git(&source, &["commit", "--quiet", "--message=The image"]);
-    format!("file://{}", source.display())
-}
+use thinkube_test_cluster::workshop;
 
 /// Looks at the arguments of every process of the machine until it is dropped.
 struct Watch {
@@ -79,7 +52,8 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
         return;
     }
     let Some(release) = Release::new() else { return };
-    let url = repository(&release);
+    let source = release.path("source");
+    let url = workshop::devpi_repository(release.cluster(), &source).expect("a repository");
     let git = format!("devpi_git_url={url}");
     let settings = [
         git.as_str(),

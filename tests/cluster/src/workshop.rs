@@ -1,0 +1,86 @@
+//! Images that the host builds with this machine's buildah: settings that leave nothing behind, and a repository to build.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cluster::Cluster;
+use crate::error::{At, Result};
+use crate::images;
+use crate::paths;
+use crate::process::run;
+
+/// What buildah keeps below here has no setting.
+const KEPT: &str = "/var/lib";
+
+/// Makes a folder one that [`command`] can build in.
+pub fn prepare(folder: &Path) -> Result<()> {
+    let temporary = folder.join("tmp");
+    fs::create_dir_all(&temporary).at(&temporary)?;
+    // Else buildah makes /etc/cni.
+    let networks = serde_json::Value::from(folder.join("networks").to_string_lossy().as_ref());
+    let settings = format!("[network]\nnetwork_config_dir = {networks}\n");
+    paths::write(&folder.join("containers.conf"), settings)
+}
+
+/// A command whose buildah works below a prepared folder, and leaves nothing elsewhere.
+pub fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    // In memory, so that it goes with the command.
+    let script = format!("mount -t tmpfs none {KEPT} && exec \"$@\"");
+    command.args(["--mount", "--propagation=private", "--", "sh", "-c", &script, "sh"]).arg(program);
+    command
+        .env("BUILDAH_ISOLATION", "chroot")
+        .env("STORAGE_DRIVER", "overlay")
+        .env("CONTAINERS_CONF", folder.join("containers.conf"))
+        .env("TMPDIR", folder.join("tmp"))
+        .stdin(Stdio::null());
+    command
+}
+
+/// The address of a git repository in this folder with the recipe (`Containerfile`) of the DevPI server's image: its three
+/// packages, from PyPI. Its branch is `main`. The same recipe is the same commit, so an image of it is built once.
+pub fn devpi_repository(cluster: &Cluster, folder: &Path) -> Result<String> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at(folder),
+        _ => fs::create_dir_all(folder).at(folder)?,
+    }
+    let base = cluster.python_archive()?;
+    let trusted =
+        env::var_os("SSL_CERT_FILE").map_or("/etc/ssl/certs/ca-certificates.crt".into(), PathBuf::from);
+    fs::copy(&trusted, folder.join("ca.crt")).at(trusted)?;
+    let containerfile = format!(
+        "FROM docker-archive:{}\nCOPY ca.crt /run/ca.crt\n\
+         RUN pip install --no-cache-dir --cert /run/ca.crt \
+         devpi-server==6.20.1 devpi-web==5.1.0 devpi-client==7.3.0 \
+         && groupadd --gid 1000 devpi \
+         && useradd --uid 1000 --gid 1000 --home-dir /data/devpi --no-create-home devpi\n\
+         COPY --chmod=755 entrypoint.sh /entrypoint.sh\n\
+         STOPSIGNAL SIGINT\nUSER 1000:1000\nENTRYPOINT [\"/entrypoint.sh\"]\n",
+        base.display()
+    );
+    for (name, content) in
+        [("Containerfile", containerfile.as_str()), ("entrypoint.sh", images::DEVPI_ENTRYPOINT)]
+    {
+        fs::write(folder.join(name), content).at(folder)?;
+    }
+    git(folder, &["init", "--quiet", "--initial-branch=main"])?;
+    git(folder, &["add", "--all"])?;
+    git(folder, &["commit", "--quiet", "--message=The image"])?;
+    Ok(format!("file://{}", folder.display()))
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let mut git = Command::new("git");
+    git.current_dir(folder)
+        .args(["-c", "user.name=Test", "-c", "user.email=test@example.org"])
+        .args(arguments)
+        // Not the user's settings: a hook or a signature would make another commit.
+        .env("HOME", folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1");
+    for variable in ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"] {
+        git.env(variable, "2026-01-01T00:00:00Z");
+    }
+    run(&mut git)
+}

@@ -1,0 +1,187 @@
+//! The demo on a cluster that a person has: nothing is started, and what the cluster lacks is left out and named.
+
+use super::found::Found;
+use super::host::Host;
+use super::kubectl::{answer, give};
+use super::phases::Phases;
+use super::{Given, INVENTORY, host_and_plan};
+use crate::command::{say, target};
+use crate::doctor;
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use thinkube_test_cluster::{Purpose, built_kubectl, password, self_signed};
+
+/// A domain that leads nowhere (RFC 6761): the demo knows of none that leads to the cluster.
+const DOMAIN: &str = "devpi.test";
+
+const NO_SIGN_ON: &str = "sign-on: no Keycloak is named to the demo; `thinkube-host apply` with your platform's settings \
+                          installs DevPI with it";
+
+pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> anyhow::Result<String> {
+    let cluster = phases.run("the machine and the cluster have what is needed", None, || {
+        doctor::first(&[Purpose::Rust])?;
+        let cluster = Theirs::new(kubeconfig, given)?;
+        cluster.ask(&["get", "--raw", "/version"])?;
+        Ok(cluster)
+    })?;
+    let cold = !target().join("debug/thinkube-host").is_file();
+    host_and_plan(phases, cold)?;
+    let found = phases.run("what the cluster has is read", None, || cluster.look())?;
+    say(&format!("found and used:\n  {}", found.used().join("\n  ")));
+    let host = cluster.host()?;
+    let obstacles = found.obstacles(given.image.as_deref());
+    if !obstacles.is_empty() {
+        phases.run("the plan against the cluster", None, || {
+            host.run(&["plan", "plugin-devpi", "-f", INVENTORY, "--release", &given.release, "--cluster"])
+        })?;
+        return Ok(format!("DevPI was planned and not installed:\n  {}", obstacles.join("\n  ")));
+    }
+    let image = given.image.as_deref().unwrap_or_default();
+    phases.run("DevPI answers", None, || cluster.install(&host, &found, image))?;
+    Ok(cluster.look_around(&host))
+}
+
+/// A person's own cluster.
+struct Theirs {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    context: Option<String>,
+    release: String,
+}
+
+impl Theirs {
+    fn new(kubeconfig: &Path, given: &Given) -> anyhow::Result<Self> {
+        // The host runs in another folder.
+        let kubeconfig =
+            kubeconfig.canonicalize().with_context(|| format!("--kubeconfig {}", kubeconfig.display()))?;
+        let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join("kubectl"))
+            .find(|kubectl| kubectl.is_file());
+        let kubectl = on_path.or_else(built_kubectl).context(
+            "kubectl is missing: the demo reads by it what the cluster has; install it \
+             (https://kubernetes.io/docs/tasks/tools/) and put it on PATH",
+        )?;
+        Ok(Self { kubectl, kubeconfig, context: given.context.clone(), release: given.release.clone() })
+    }
+
+    fn connection(&self) -> Vec<String> {
+        let mut arguments = vec!["--kubeconfig".to_owned(), self.kubeconfig.display().to_string()];
+        arguments.extend(self.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]));
+        arguments
+    }
+
+    fn kubectl(&self) -> Command {
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl.args(self.connection());
+        kubectl
+    }
+
+    fn ask(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut kubectl = self.kubectl();
+        let output = kubectl.args(arguments).arg("--request-timeout=8s").output().context("kubectl")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("the cluster of {} refuses: {}", self.kubeconfig.display(), said.trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn look(&self) -> anyhow::Result<Found> {
+        let list = |kind: &str| -> anyhow::Result<Value> {
+            Ok(serde_json::from_str(&self.ask(&["get", kind, "--all-namespaces", "--output=json"])?)?)
+        };
+        // A cluster without the Gateway API does not know the kind.
+        let gateways = list("gateways.gateway.networking.k8s.io").unwrap_or_default();
+        Ok(Found::of(&list("nodes")?, &list("storageclasses")?, &list("ingressclasses")?, &gateways))
+    }
+
+    fn password_file(&self) -> PathBuf {
+        target().join("demo").join(format!("password-{}", self.release))
+    }
+
+    fn host(&self) -> anyhow::Result<Host> {
+        let password = password(&self.password_file())?;
+        Ok(Host::offline().with("ADMIN_PASSWORD", password).connected_by(self.connection()))
+    }
+
+    fn install(&self, host: &Host, found: &Found, image: &str) -> anyhow::Result<()> {
+        let left_out = found.left_out();
+        let texts: Vec<&str> = left_out.iter().map(|(_, text)| text.as_str()).collect();
+        say(&format!("left out:\n  {NO_SIGN_ON}\n  {}", texts.join("\n  ")));
+        let ignored: Vec<&str> = left_out.iter().map(|(check, _)| *check).collect();
+        let sources = self.stand_ins()?;
+        let mut settings = vec![
+            format!("domain_name={DOMAIN}"),
+            format!("devpi_namespace={}", self.release),
+            format!("devpi_image={image}"),
+            format!("harbor_registry={}", registry(image)),
+            format!("tls_source_secret={sources}/tls"),
+            format!("harbor_pull_secret={sources}/pull"),
+            "oauth2_proxy_enabled=false".to_owned(),
+        ];
+        settings.extend(found.settings());
+        let mut arguments = ["apply", "plugin-devpi", "--yes", "--no-wait"].map(str::to_owned).to_vec();
+        arguments.extend(["--release".to_owned(), self.release.clone()]);
+        arguments.extend(["--ignore-preflight-errors".to_owned(), ignored.join(",")]);
+        arguments.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]));
+        host.run(&arguments)?;
+        say(&format!("DevPI answers: {}", answer(&mut self.kubectl(), &self.release)?));
+        host.run(&["status", &self.release])
+    }
+
+    /// Makes, in a namespace of the demo's own, the Secrets that a platform has. Returns the namespace.
+    fn stand_ins(&self) -> anyhow::Result<String> {
+        let namespace = format!("{}-demo", self.release);
+        say(&format!(
+            "made in the namespace {namespace}: a certificate that no authority has signed, and a pull secret without logins"
+        ));
+        let (certificate, key) = self_signed(&[format!("devpi.{DOMAIN}"), format!("devpi-api.{DOMAIN}")])?;
+        let secret = |name: &str, kind: &str, data: Value| {
+            json!({ "apiVersion": "v1", "kind": "Secret", "type": kind, "stringData": data,
+                "metadata": { "name": name, "namespace": namespace } })
+        };
+        let items = json!([
+            { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } },
+            secret("tls", "kubernetes.io/tls", json!({ "tls.crt": certificate, "tls.key": key })),
+            secret("pull", "kubernetes.io/dockerconfigjson", json!({ ".dockerconfigjson": "{\"auths\":{}}" })),
+        ]);
+        give(&mut self.kubectl(), &json!({ "apiVersion": "v1", "kind": "List", "items": items }))?;
+        Ok(namespace)
+    }
+
+    fn look_around(&self, host: &Host) -> String {
+        let (release, connection) = (&self.release, self.connection().join(" "));
+        format!(
+            "look around:\n\n  export PATH={}:$PATH\n  thinkube-host status {release} {connection}\n  \
+             kubectl {connection} port-forward --namespace {release} service/devpi 3141   # http://127.0.0.1:3141/\n\n  \
+             user root: the password is in {}\n\n\
+             and take it away with:\n\n  thinkube-host uninstall {release} --delete-data {connection}\n  \
+             kubectl {connection} delete namespace {release}-demo\n",
+            host.folder().display(),
+            self.password_file().display(),
+        )
+    }
+}
+
+/// The host, with its port, of the registry that an image is pulled from.
+fn registry(image: &str) -> &str {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        _ => "docker.io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_without_a_host_is_pulled_from_docker() {
+        assert_eq!(registry("registry.example.org:5000/library/devpi:1"), "registry.example.org:5000");
+        assert_eq!(registry("localhost/devpi"), "localhost");
+        assert_eq!(registry("library/devpi:1"), "docker.io");
+        assert_eq!(registry("devpi"), "docker.io");
+    }
+}

@@ -1,0 +1,44 @@
+//! What the demos ask of a cluster by kubectl.
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A first start pulls the image and prepares a database.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What DevPI says of itself, through the API server, as soon as its pod answers.
+pub(super) fn answer(kubectl: &mut Command, namespace: &str) -> anyhow::Result<String> {
+    let begin = Instant::now();
+    let path = format!("/api/v1/namespaces/{namespace}/services/devpi:3141/proxy/+api");
+    kubectl.args(["get", "--raw", &path]);
+    loop {
+        let output = kubectl.output().context("kubectl cannot be run")?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        }
+        if begin.elapsed() > PATIENCE {
+            let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            bail!(
+                "DevPI does not answer after {} s: {last}; `kubectl describe pods -n {namespace}` says why",
+                PATIENCE.as_secs()
+            );
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Applies an object.
+pub(super) fn give(kubectl: &mut Command, object: &Value) -> anyhow::Result<()> {
+    let apply = kubectl.args(["apply", "--filename=-"]).stdin(Stdio::piped());
+    let mut child = apply.spawn().context("kubectl cannot be run")?;
+    child.stdin.take().context("kubectl reads nothing")?.write_all(object.to_string().as_bytes())?;
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("kubectl apply ended with {status}, see above");
+    }
+    Ok(())
+}

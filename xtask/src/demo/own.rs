@@ -1,0 +1,202 @@
+//! The demo on a cluster of its own: the least that DevPI's pod needs first, and the platform when that answers.
+
+use super::host::Host;
+use super::kubectl::{answer, give};
+use super::phases::Phases;
+use super::{INVENTORY, host_and_plan};
+use crate::command::{run, say, target};
+use crate::{doctor, progress};
+use anyhow::Context as _;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use thinkube_test_cluster::doctor::no_node;
+use thinkube_test_cluster::{
+    Cluster, DOMAIN, Options, Part, Purpose, fetch_sources, is_everything_built, password, workshop,
+};
+
+/// How soon DevPI is to answer, from nothing on two cores.
+const ANSWERS_COLD: Duration = Duration::from_secs(16 * 60);
+/// How soon when everything is built.
+const ANSWERS_WARM: Duration = Duration::from_secs(60);
+
+/// The hosts that the demo reaches by name. No DNS knows them.
+const HOSTS: [&str; 4] = ["registry", "auth", "devpi", "devpi-api"];
+
+/// The plugin demands that a registry is there, and the harness's is built in seconds.
+const MINIMUM: [Part; 2] = [Part::Node, Part::Registry];
+
+/// The Secret by which the proxy knows the authority of Keycloak's certificate.
+const AUTHORITY: (&str, &str) = ("default", "demo-authority");
+
+pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
+    phases.run("the machine has what is needed", None, || {
+        doctor::first(&[&[Purpose::Rust][..], &doctor::of_a_cluster()].concat())
+    })?;
+    let minimum = if no_node().is_none() { BTreeSet::from(MINIMUM) } else { BTreeSet::new() };
+    let cold = !target().join("debug/thinkube-host").is_file() || !is_everything_built(&minimum)?;
+    let sources = minimum.clone();
+    // The host's build leaves the network idle. What can't be had is told by the cluster's build.
+    thread::spawn(move || fetch_sources(&sources));
+    host_and_plan(phases, cold)?;
+
+    let cluster = phases.run("the least cluster runs", None, || up(minimum))?;
+    let host = host_of(&cluster)?;
+    if !cluster.has_node() {
+        host.run(&["plan", "plugin-devpi", "-f", INVENTORY, "--cluster"])?;
+        say(
+            "no node runs on this machine (see above): DevPI was planned against the cluster and not installed",
+        );
+        return Ok(look_around(&cluster, &host));
+    }
+    let goal = if cold { ANSWERS_COLD } else { ANSWERS_WARM };
+    phases.run("DevPI answers", Some(goal), || first_install(&cluster, &host))?;
+    say(&format!(
+        "look at DevPI while the platform joins:\n\n  export KUBECONFIG={}\n  \
+         {} port-forward --namespace devpi service/devpi 3141\n\nand http://127.0.0.1:3141/ is DevPI",
+        cluster.kubeconfig().display(),
+        cluster.kubectl().display(),
+    ));
+    let cluster = phases.run("the platform joins", None, || up(Part::ALL.into()))?;
+    let host = host_of(&cluster)?;
+    phases.run("DevPI with sign-on", None, || sign_on(&cluster, &host))?;
+    Ok(look_around(&cluster, &host) + &log_in(&cluster)?)
+}
+
+fn up(with: BTreeSet<Part>) -> anyhow::Result<Cluster> {
+    Ok(Cluster::up(&Options { with, ..Options::default() }, &mut progress::on_stderr())?)
+}
+
+fn password_file(cluster: &Cluster) -> std::path::PathBuf {
+    cluster.kubeconfig().with_file_name("demo-password")
+}
+
+/// The host, told of the cluster, of its passwords and, where there is a node, of where the platform's names lead.
+fn host_of(cluster: &Cluster) -> anyhow::Result<Host> {
+    let mut host = Host::offline()
+        .with("KUBECONFIG", cluster.kubeconfig())
+        .with("ADMIN_PASSWORD", password(&password_file(cluster))?);
+    if cluster.has_node() {
+        let address = cluster.address()?;
+        let mut outside = vec!["--ca-file".to_owned(), cluster.authority()?.display().to_string()];
+        for name in HOSTS {
+            outside.extend(["--resolve".to_owned(), format!("{name}.{DOMAIN}={address}")]);
+        }
+        host = host.outside_by(outside);
+        if let Some(keycloak) = cluster.keycloak()? {
+            host = host.with("KEYCLOAK_ADMIN_PASSWORD", keycloak.admin_password);
+        }
+    }
+    Ok(host)
+}
+
+/// The arguments that apply the plugin with the settings of the platform that the cluster stands for, and with these.
+fn apply(settings: &[String], more: &str) -> Vec<String> {
+    let platform = [
+        format!("domain_name={DOMAIN}"),
+        format!("harbor_registry=registry.{DOMAIN}:5000"),
+        format!("keycloak_url=https://auth.{DOMAIN}"),
+    ];
+    let mut arguments: Vec<String> =
+        ["apply", "plugin-devpi", "-f", INVENTORY, "--yes", more].map(str::to_owned).into();
+    for setting in platform.iter().chain(settings) {
+        arguments.extend(["--set".to_owned(), setting.clone()]);
+    }
+    arguments
+}
+
+fn kubectl(cluster: &Cluster) -> Command {
+    let mut kubectl = Command::new(cluster.kubectl());
+    kubectl.env("KUBECONFIG", cluster.kubeconfig());
+    kubectl
+}
+
+/// Installs the server with a ready image, and asks it through the API server: the checks from outside wait for the ingress.
+fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
+    if host.has("devpi") {
+        say("DevPI is there from an earlier demo, and is not installed a second time");
+    } else {
+        cluster.announce_ingress()?;
+        let image = cluster.devpi_image().context("the node has no image of DevPI")?;
+        let settings = ["oauth2_proxy_enabled=false".to_owned(), format!("devpi_image={image}")];
+        host.run(&apply(&settings, "--no-wait"))?;
+    }
+    say(&format!("DevPI answers: {}", answer(&mut kubectl(cluster), "devpi")?));
+    Ok(())
+}
+
+/// The whole of it: the image from a git repository by way of the registry, the client in Keycloak, and the proxy.
+fn sign_on(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
+    let folder = target().join("demo");
+    workshop::prepare(&folder)?;
+    let repository = workshop::devpi_repository(cluster, &folder.join("source"))?;
+    trust_in_keycloak(cluster)?;
+    let proxy = cluster.oauth2_proxy_image().context("the node has no image of oauth2-proxy")?;
+    let settings = [
+        format!("devpi_git_url={repository}"),
+        "devpi_git_revision=main".to_owned(),
+        "devpi_dockerfile=Containerfile".to_owned(),
+        format!("oauth2_proxy_image={proxy}"),
+        format!("oauth2_proxy_redis_image={}", cluster.valkey_image()?),
+        format!("keycloak_ca_secret={}/{}", AUTHORITY.0, AUTHORITY.1),
+    ];
+    // The first install was granted neither a build nor Keycloak.
+    host.run_in_workshop(&folder, &apply(&settings, "--grant-requested"))?;
+    host.run(&["check", "devpi", "--tests", "--wait", "--plugin", "plugin-devpi"])?;
+    host.run(&["status", "devpi"])?;
+    say("a stranger who opens the dashboard is sent to the login:");
+    let mut curl = cluster.command("curl");
+    let shown = "%{http_code} at %{url_effective}\n";
+    let quietly = ["--silent", "--location", "--cookie", "", "--output", "/dev/null", "--write-out", shown];
+    run(curl.args(quietly).arg(dashboard()))
+}
+
+fn dashboard() -> String {
+    format!("https://devpi.{DOMAIN}/")
+}
+
+fn trust_in_keycloak(cluster: &Cluster) -> anyhow::Result<()> {
+    let file = cluster.authority()?;
+    let certificate = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "namespace": AUTHORITY.0, "name": AUTHORITY.1 },
+        "stringData": { "ca.crt": certificate }
+    });
+    give(&mut kubectl(cluster), &secret)
+}
+
+fn look_around(cluster: &Cluster, host: &Host) -> String {
+    let outside = host.outside();
+    let release = if outside.is_empty() {
+        String::new()
+    } else {
+        format!("  thinkube-host check devpi {outside}\n  kubectl get all -n devpi\n")
+    };
+    format!(
+        "look around:\n\n  export KUBECONFIG={}\n  export PATH={}:{}:$PATH\n  thinkube-host status\n{release}\n\
+         and stop with:\n\n  cargo xtask cluster down\n",
+        cluster.kubeconfig().display(),
+        host.folder().display(),
+        cluster.kubectl().parent().unwrap_or(Path::new("")).display(),
+    )
+}
+
+fn log_in(cluster: &Cluster) -> anyhow::Result<String> {
+    let keycloak = cluster.keycloak()?.context("the cluster has no Keycloak")?;
+    Ok(format!(
+        "\nlog in with a browser on this machine; as root with --no-sandbox, and trust {} in it:\n\n  \
+         chromium --user-data-dir=\"$(mktemp -d)\" --host-resolver-rules='MAP *.{DOMAIN} {}' {}\n\n  \
+         user {}, password {}\n  user root of DevPI: the password is in {}\n",
+        cluster.authority()?.display(),
+        cluster.address()?,
+        dashboard(),
+        keycloak.user,
+        keycloak.user_password,
+        password_file(cluster).display(),
+    ))
+}
