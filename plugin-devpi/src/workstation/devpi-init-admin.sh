@@ -4,9 +4,16 @@ set -eu
 devpi="$HOME/.local/share/thinkube/venvs/${release}/bin/devpi"
 "$devpi" use '${api}'
 "$devpi" login root
-"$devpi" user -c '${user}' || echo 'the user ${user} is there already, or could not be made' >&2
-"$devpi" index -c '${user}/${index_name}' bases=root/pypi ||
-    echo 'the index ${user}/${index_name} is there already, or could not be made' >&2
+if "$devpi" user -l | grep -Fx '${user}' >/dev/null; then
+    echo 'the user ${user} is there already'
+else
+    "$devpi" user -c '${user}'
+fi
+if "$devpi" index '${user}/${index_name}' >/dev/null 2>&1; then
+    echo 'the index ${user}/${index_name} is there already'
+else
+    "$devpi" index -c '${user}/${index_name}' bases=root/pypi
+fi
 "$devpi" login '${user}'
 "$devpi" use '${user}/${index_name}'
 echo 'upload with: devpi upload PATH'

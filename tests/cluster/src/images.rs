@@ -37,6 +37,9 @@ pub(crate) const OAUTH2_PROXY_IMAGE: &str = "thinkube.test/library/oauth2-proxy:
 /// The name in the node of Valkey's image.
 const VALKEY_IMAGE: &str = "thinkube.test/library/valkey:1";
 
+/// The name in the node of the image with the shells of a development environment.
+const SHELLS_IMAGE: &str = "thinkube.test/library/shells:1";
+
 /// The name in its archive of the image that others are built on; the tag is the release of Python in [`SUITE`].
 const PYTHON_IMAGE: &str = "thinkube.test/library/python:3.13";
 
@@ -49,12 +52,14 @@ pub(crate) const DEVPI_ENTRYPOINT: &str = include_str!("../images/devpi/entrypoi
 const VALKEY_RECIPE: &str = include_str!("../images/valkey/Containerfile");
 const VALKEY_START: &str = include_str!("../images/valkey/valkey-server.sh");
 const PYTHON_RECIPE: &str = include_str!("../images/python/Containerfile");
+const SHELLS_RECIPE: &str = include_str!("../images/shells/Containerfile");
 
 /// The release of Debian in the images; the machine's own may be another.
 const SUITE: &str = "trixie";
 const BASE_PACKAGES: &str = "python3-venv,python3-pip,ca-certificates";
 const TOOLBOX_PACKAGES: &str = "busybox-static";
 const VALKEY_PACKAGES: &str = "valkey-server";
+const SHELLS_PACKAGES: &str = "fish,zsh,python3-venv,python3-pip,ca-certificates";
 
 /// Archives of images.
 #[derive(Debug, Clone)]
@@ -67,6 +72,7 @@ pub(crate) struct Images {
     devpi: PathBuf,
     valkey: PathBuf,
     python: PathBuf,
+    shells: PathBuf,
 }
 
 impl Images {
@@ -78,6 +84,7 @@ impl Images {
         let devpi = recipe(&[&base[..12], DEVPI_IMAGE, DEVPI_RECIPE, DEVPI_ENTRYPOINT]);
         let python = recipe(&[&base[..12], PYTHON_IMAGE, PYTHON_RECIPE]);
         let valkey = recipe(&[VALKEY_RECIPE, VALKEY_IMAGE, VALKEY_START, SUITE, VALKEY_PACKAGES]);
+        let shells = recipe(&[SHELLS_RECIPE, SHELLS_IMAGE, SUITE, SHELLS_PACKAGES]);
         let pause = recipe(&[PAUSE_RECIPE, PAUSE_IMAGE, &programs::pause_key()]);
         let oauth2_proxy = recipe(&[OAUTH2_PROXY_RECIPE, OAUTH2_PROXY_IMAGE, &programs::oauth2_proxy_key()]);
         let toolbox = recipe(&[TOOLBOX_RECIPE, TOOLBOX_IMAGE, SUITE, TOOLBOX_PACKAGES]);
@@ -90,6 +97,7 @@ impl Images {
             devpi: file(Image::Devpi, &devpi),
             valkey: file(Image::Valkey, &valkey),
             python: file(Image::Python, &python),
+            shells: file(Image::Shells, &shells),
             cache,
         })
     }
@@ -142,6 +150,7 @@ impl Images {
             Image::OAuth2Proxy => &self.oauth2_proxy,
             Image::Valkey => &self.valkey,
             Image::Python => &self.python,
+            Image::Shells => &self.shells,
         }
     }
 
@@ -191,6 +200,11 @@ impl Images {
                 work.add(&self.base, "base.tar")?;
                 work.build(PYTHON_RECIPE, PYTHON_IMAGE, file, &log, beat)
             }
+            Image::Shells => {
+                let base = work.folder.join("context/base.tar");
+                work.debian("minbase", SHELLS_PACKAGES, &base, &log, &mut *beat)?;
+                work.build(SHELLS_RECIPE, SHELLS_IMAGE, file, &log, beat)
+            }
         }
     }
 
@@ -229,11 +243,21 @@ pub(crate) enum Image {
     Valkey,
     /// For tests that ask for it, to build others on.
     Python,
+    /// For tests that ask for it.
+    Shells,
 }
 
 impl Image {
-    const ALL: [Self; 7] =
-        [Self::Base, Self::Toolbox, Self::Devpi, Self::Pause, Self::OAuth2Proxy, Self::Valkey, Self::Python];
+    const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Toolbox,
+        Self::Devpi,
+        Self::Pause,
+        Self::OAuth2Proxy,
+        Self::Valkey,
+        Self::Python,
+        Self::Shells,
+    ];
 
     /// What is in a node with these parts, in the order in which they are built.
     fn of_a_node(parts: &BTreeSet<Part>) -> impl Iterator<Item = Self> + use<> {
@@ -246,7 +270,7 @@ impl Image {
         match self {
             Self::Pause => programs.missing_pause(),
             Self::OAuth2Proxy => programs.missing_oauth2_proxy(),
-            Self::Base | Self::Toolbox | Self::Devpi | Self::Valkey | Self::Python => None,
+            Self::Base | Self::Toolbox | Self::Devpi | Self::Valkey | Self::Python | Self::Shells => None,
         }
     }
 
@@ -264,6 +288,7 @@ impl Image {
             Self::OAuth2Proxy => "oauth2-proxy",
             Self::Valkey => "valkey",
             Self::Python => "python",
+            Self::Shells => "shells",
         }
     }
 
@@ -277,6 +302,7 @@ impl Image {
             Self::OAuth2Proxy => 3,
             Self::Valkey => 25,
             Self::Python => 15,
+            Self::Shells => 60,
         }
     }
 }
@@ -291,6 +317,7 @@ impl fmt::Display for Image {
             Self::OAuth2Proxy => write!(out, "the image of oauth2-proxy"),
             Self::Valkey => write!(out, "the image of Valkey"),
             Self::Python => write!(out, "the image with Python to build on"),
+            Self::Shells => write!(out, "the image with the shells of a development environment"),
         }
     }
 }
@@ -609,6 +636,7 @@ mod tests {
             devpi: nowhere(Image::Devpi),
             valkey: nowhere(Image::Valkey),
             python: nowhere(Image::Python),
+            shells: nowhere(Image::Shells),
         };
         let node = [Image::Base, Image::Toolbox, Image::Devpi, Image::Pause];
         assert_eq!(images.missing(&[Part::Node].into()), node);

@@ -115,7 +115,7 @@ impl Purpose {
 
 /// Programs, what they are for, and the Debian package that has each. That a program is there counts, not that the package
 /// is: containerd and runc may come from elsewhere, and then Debian's packages would conflict with them.
-const TOOLS: [(Purpose, &str, &str); 16] = [
+const TOOLS: [(Purpose, &str, &str); 17] = [
     (Purpose::Node, "containerd", "containerd"),
     (Purpose::Node, "ctr", "containerd"),
     (Purpose::Node, "runc", "runc"),
@@ -132,6 +132,7 @@ const TOOLS: [(Purpose, &str, &str); 16] = [
     (Purpose::Tests, "chromedriver", "chromium-driver"),
     (Purpose::Tests, "certutil", "libnss3-tools"),
     (Purpose::Tests, "podman", "podman"),
+    (Purpose::Tests, "fish", "fish"),
 ];
 
 /// The folders in which CNI plugins are found: Debian's and everybody else's.

@@ -20,6 +20,16 @@ impl Cluster {
         self.provide(&archive)
     }
 
+    /// The reference of an image as a development environment has it, which the node has from now on.
+    ///
+    /// It holds bash, zsh and fish, Python with pip, and the devpi client, for the user `coder` with the number 1000 and a home.
+    /// The first time it is built, which takes a minute.
+    pub fn shells_image(&self) -> Result<String> {
+        let own = self.with_a_node()?;
+        let archive = Images::cached()?.on_demand(&own.layout, Image::Shells)?;
+        self.provide(&archive)
+    }
+
     /// The archive of an image with Python and a pip that may install, to build others on.
     pub fn python_archive(&self) -> Result<PathBuf> {
         let own = self.with_a_node()?;
