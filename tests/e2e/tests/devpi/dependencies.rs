@@ -1,6 +1,8 @@
 //! What DevPI depends on.
 
 use crate::release::Release;
+use thinkube_e2e::{command, devpi, finish, skipped};
+use thinkube_test_cluster::{Cluster, Node, Options, down};
 
 #[test]
 fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
@@ -28,4 +30,48 @@ fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
         assert!(error.contains(check), "{setting}: {error}");
         assert_eq!(none().stdout, "", "{setting} has changed something");
     }
+}
+
+/// A control plane without a node, an ingress or a platform; taken down when it is dropped.
+struct Bare(Cluster);
+
+impl Bare {
+    const NAME: &str = "bare";
+
+    fn up() -> Self {
+        let options = Options { name: Self::NAME.to_owned(), node: Node::Never, ..Options::default() };
+        Self(Cluster::up(&options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let gone = down(Self::NAME, &mut |_| ());
+        assert!(gone.is_ok() || std::thread::panicking(), "{gone:?}");
+    }
+}
+
+#[test]
+fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
+    if thinkube_e2e::cluster().is_none_or(|cluster| !cluster.is_own()) {
+        return skipped("a control plane of its own is started beside the harness's cluster only");
+    }
+    let bare = Bare::up();
+    let mut apply = command(&["apply"]);
+    apply.arg(devpi()).args(["--yes", "--set", "domain_name=thinkube.test", "--release", "devpi"]);
+    apply.env("KUBECONFIG", bare.0.kubeconfig()).env("ADMIN_PASSWORD", "canary-bare");
+    let refused = finish(&mut apply).ends_with(6).stderr;
+    for check in [
+        "A node takes pods",
+        "The certificate is for devpi.thinkube.test and devpi-api.thinkube.test",
+        "The IngressClass nginx is there",
+        "Keycloak has the realm thinkube",
+        "The registry harbor.thinkube.test answers",
+        "The registry's credentials are there",
+    ] {
+        assert!(refused.contains(check), "`{check}` is not in {refused}");
+    }
+    let mut namespaces = bare.0.command(bare.0.kubectl());
+    namespaces.args(["get", "namespace", "devpi", "thinkube-system", "--ignore-not-found", "-o", "name"]);
+    assert_eq!(finish(&mut namespaces).ends_with(0).stdout, "");
 }

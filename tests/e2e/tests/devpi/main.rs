@@ -1,7 +1,12 @@
 //! DevPI on a real node behind a real ingress, with a real registry and Keycloak, used by its real clients.
 
 mod clients;
+mod code_server;
 mod dependencies;
+mod discovery;
 mod life;
+mod original_volume;
+mod passwords;
+mod pypi_cache;
 mod release;
 mod sign_on;

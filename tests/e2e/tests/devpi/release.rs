@@ -79,6 +79,10 @@ impl Release {
 
     /// The platform's settings and these; a later one wins.
     pub(crate) fn plugin(&self, before: &[&str], settings: &[&str]) -> Run {
+        finish(&mut self.plugin_command(before, settings))
+    }
+
+    pub(crate) fn plugin_command(&self, before: &[&str], settings: &[&str]) -> Command {
         let platform = [
             "domain_name=thinkube.test".to_owned(),
             format!("devpi_namespace={}", self.name),
@@ -93,7 +97,7 @@ impl Release {
         for setting in platform.iter().map(String::as_str).chain(settings.iter().copied()) {
             arguments.extend(["--set", setting]);
         }
-        self.run(&arguments)
+        self.command(&arguments)
     }
 
     pub(crate) fn apply(&self, settings: &[&str]) -> Run {

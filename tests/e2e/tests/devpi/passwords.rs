@@ -1,0 +1,80 @@
+//! Passwords that a shell, YAML or JSON could read as more than text.
+
+use crate::clients::{clients, terminal, typed};
+use crate::release::Release;
+use serde_json::Value;
+use thinkube_e2e::{devpi, finish};
+
+/// 200 characters: quotes, expansions of shells, escapes, blanks at both ends, other alphabets, and what YAML reads as its own.
+fn hostile() -> [String; 2] {
+    let shell = " 'single' \"double\" $HOME ${HOME} $(id) `id` \\ \\n %s %d & ; | > < * ? ! # ~ é ß 漢字 🔑 ";
+    let yaml = "- {key: [value]} &anchor *alias !tag | > : # @ ` % \"\\u0041\" \\\"quoted\\\" '' ${password} {{ password }}";
+    [shell, yaml].map(|text| {
+        let missing = 200 - text.chars().count();
+        format!("{text}{}", "x".repeat(missing))
+    })
+}
+
+/// The Secret, the server, the form of the discovery document with the password in clear, and a person who types it.
+fn is_everywhere_the_same(release: &Release, password: &str) {
+    assert_eq!(release.secret("devpi-root", "password"), password);
+    assert_eq!(release.login(password), 200);
+    let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
+    let config = release.kubectl(&get).ends_with(0).json();
+    let document: Value =
+        serde_norway::from_str(config["data"]["service.yaml"].as_str().expect("text")).expect("YAML");
+    let variables = document["service"]["environment_variables"].as_array().expect("a list");
+    let in_clear =
+        variables.iter().find(|variable| variable["name"] == "DEVPI_PASSWORD").expect("it is there");
+    assert_eq!(in_clear["value"], password);
+
+    let folder = release.path("typed-login");
+    let folder = folder.to_str().expect("text");
+    let devpi = |arguments: &[&str]| {
+        let mut command = terminal(release.cluster());
+        command.arg(clients().join("devpi")).args(arguments).args(["--clientdir", folder]);
+        command
+    };
+    typed(&mut devpi(&["use", &release.api()]), &[]).ends_with(0);
+    let said = typed(&mut devpi(&["login", "root"]), &[("password", password)]).ends_with(0);
+    assert!(said.stdout.contains("logged in 'root'"), "{}", said.stdout);
+}
+
+#[test]
+fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_document() {
+    let Some(mut release) = Release::new() else { return };
+    let [first, second] = hostile();
+    release.password = first.clone();
+    let settings =
+        [release.ready_image(), "oauth2_proxy_enabled=false".into(), "devpi_password_in_clear=true".into()];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+
+    // A line break cannot be typed at a login, so it is refused before anything is changed.
+    let mut broken = release.plugin_command(&["apply", "--yes", "-o", "json"], &settings);
+    let refused = finish(broken.env("ADMIN_PASSWORD", "two\nlines")).ends_with(3);
+    assert!(
+        refused.stderr.contains("ADMIN_PASSWORD") && refused.stderr.contains("line break"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("two"), "{}", refused.stderr);
+    let none = ["get", "namespace", &release.name, "--ignore-not-found", "-o", "name"];
+    assert_eq!(release.kubectl(&none).ends_with(0).stdout, "");
+
+    let said = release.apply(&settings).ends_with(0);
+    is_everywhere_the_same(&release, &first);
+    // The index is made by the Job, which logs in with it.
+    release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
+    release.apply(&settings).ends_with(0);
+
+    let component = devpi().to_str().expect("text");
+    let reset = ["run", "reset-root-password", "--release", &release.name, "--plugin", component, "--yes"];
+    let reset = finish(release.command(&reset).env("ADMIN_PASSWORD", &second)).ends_with(0);
+    is_everywhere_the_same(&release, &second);
+    assert_eq!(release.login(&first), 401);
+    for run in [&said, &reset] {
+        for password in [&first, &second] {
+            assert!(!run.stdout.contains(password) && !run.stderr.contains(password), "it is said");
+        }
+    }
+}

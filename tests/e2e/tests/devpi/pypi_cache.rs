@@ -1,0 +1,83 @@
+//! The public index through DevPI: a site inside the cluster stands in for it, and is then stopped.
+
+use crate::clients::wheel;
+use crate::discovery::control_finds_everything_that_the_document_names;
+use crate::release::Release;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use thinkube_e2e::eventually;
+
+const PORT: u16 = 8080;
+
+/// A package site as PEP 503 describes it, served by a pod, with its Service.
+fn public_index(release: &Release, packages: &[&str]) -> Value {
+    let folder = release.path("public");
+    fs::create_dir(&folder).expect("writable");
+    let file = |package: &str| format!("{package}-1.0-py3-none-any.whl");
+    let list = packages.iter().map(|name| format!("<a href=\"{name}/\">{name}</a>\n")).collect::<String>();
+    let mut script =
+        format!("mkdir -p /tmp/www/simple && cd /tmp/www/simple && echo '{list}' > index.html\n");
+    let mut files = serde_json::Map::new();
+    for name in packages {
+        let module = name.replace('-', "_");
+        let content = fs::read(wheel(&folder, &module)).expect("readable");
+        let wheel = file(&module);
+        script.push_str(&format!(
+            "mkdir {name} && cp /site/{wheel} {name} && echo '<a href=\"{wheel}\">{wheel}</a>' > {name}/index.html\n"
+        ));
+        files.insert(wheel, STANDARD.encode(content).into());
+    }
+    script.push_str(&format!("exec httpd -f -p {PORT} -h /tmp/www"));
+    let image = release.cluster().toolbox_image().expect("a node has it");
+    json!([
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "public"}, "binaryData": files},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "public"},
+         "spec": {"selector": {"app": "public"}, "ports": [{"port": PORT}]}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "public", "labels": {"app": "public"}},
+         "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "containers": [{
+                "name": "main", "image": image, "command": ["sh", "-c", script],
+                "readinessProbe": {"httpGet": {"path": "/simple/", "port": PORT}, "periodSeconds": 1},
+                "volumeMounts": [{"name": "site", "mountPath": "/site"}]
+            }],
+            "volumes": [{"name": "site", "configMap": {"name": "public"}}]
+         }}
+    ])
+}
+
+fn installed(folder: &Path, module: &str) -> bool {
+    fs::read_to_string(folder.join(format!("{module}.py"))).is_ok_and(|text| text.contains("private"))
+}
+
+#[test]
+fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
+    let Some(release) = Release::new() else { return };
+    release.corner.apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
+    release.apply(&[&release.ready_image(), "oauth2_proxy_enabled=false"]).ends_with(0);
+    control_finds_everything_that_the_document_names(&release);
+
+    release
+        .corner
+        .run(&["wait", "--for=condition=Ready", "pod/public", "--timeout=60s"])
+        .expect("it is ready");
+    let site =
+        format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.corner.namespace());
+    release.devpi_client(&["index", "root/pypi", &site, "mirror_cache_expiry=1"]).ends_with(0);
+    // The server may still have what it asked of the public index that it cannot reach.
+    eventually("kept-package through root/stable", || {
+        let run = release.pip_install("root/stable", "kept-package", "first");
+        if run.code == 0 { Ok(()) } else { Err(run.stderr) }
+    });
+    assert!(installed(&release.path("first"), "kept_package"));
+
+    release.corner.run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
+    release.pip_install("root/stable", "kept-package", "second").ends_with(0);
+    assert!(installed(&release.path("second"), "kept_package"));
+    // The site is really gone: nobody has asked for this one before.
+    assert_ne!(release.pip_install("root/stable", "other-package", "third").code, 0);
+}
