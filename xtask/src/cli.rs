@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, cluster, demo, doctor, e2e, test};
+use crate::{bench, check, cluster, demo, doctor, e2e, sweep, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -19,10 +19,12 @@ struct Cli {
 enum Command {
     /// Installs DevPI, from nothing to a server that a person logs in to: on a cluster of its own, or on one that is there.
     Demo(demo::Args),
-    /// Runs every test, against a real cluster where one can run.
+    /// Runs every test, against a real cluster where one can run, and counts those that could not run.
     Test(test::Args),
     /// Runs the tests that do what a person does, against a cluster with a registry, an ingress controller and Keycloak.
     E2e(e2e::Args),
+    /// Runs every case of the sweeps of which the other commands take a sample; for half an hour and longer.
+    Sweep(sweep::Args),
     /// Judges format, lints, documentation and licences.
     Check,
     /// Measures the host beside bare wasmtime, or the test cluster.
@@ -38,6 +40,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Test(args) => test::test(args),
         Command::E2e(args) => e2e::e2e(args),
+        Command::Sweep(args) => sweep::sweep(args),
         Command::Check => check::check(),
         Command::Bench(args) => bench::bench(&args),
         Command::Doctor(args) => doctor::doctor(&args),

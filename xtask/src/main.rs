@@ -10,6 +10,7 @@ mod doctor;
 mod e2e;
 mod progress;
 mod rows;
+mod sweep;
 mod test;
 
 use std::process::ExitCode;

@@ -1,7 +1,6 @@
 //! A test's own corner of the cluster that all tests share.
 
 use std::env;
-use std::io::{Write as _, stderr};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +14,15 @@ use crate::error::{Error, Result};
 use crate::kubectl::Kubectl;
 use crate::needs;
 use crate::part::Part;
+use crate::skip::skip;
+
+/// The environment variable by which `cargo xtask test --no-cluster` keeps tests from every cluster.
+pub const NO_CLUSTER_VARIABLE: &str = "THINKUBE_TEST_NO_CLUSTER";
+
+/// Why no test may use or start a cluster, where that is so.
+pub fn no_cluster_because() -> Option<&'static str> {
+    env::var_os(NO_CLUSTER_VARIABLE).map(|_| "a cluster is needed, and `--no-cluster` was given")
+}
 
 /// A namespace that nobody else uses, with the right to do everything in it. It is deleted when this is dropped; when that
 /// is because the test has failed, what was in it is described in the target folder first.
@@ -27,37 +35,44 @@ pub struct Corner {
 }
 
 impl Cluster {
-    /// A corner of the cluster `default`, which has these parts from now on. `None`, and the reason printed, where that
-    /// cluster does not run or can't have them.
-    pub fn with<const N: usize>(parts: [Part; N]) -> Option<Corner> {
-        let told = |why: String| {
-            // Not by a macro: the test runner keeps what those print of a test that passes.
-            let _ = writeln!(stderr().lock(), "not tested: {why}");
-            None
-        };
-        match Corner::new(&parts) {
-            Ok(corner) => Some(corner),
-            Err(Error::NotRunning(_)) => told(
-                "no test cluster runs; `cargo xtask e2e` starts one, and so does `cargo xtask cluster up`"
-                    .into(),
-            ),
-            Err(Error::NoNode(_)) => told(match needs::no_node_because() {
-                Some(need) => need.to_string(),
-                None => "the test cluster runs without a node".into(),
-            }),
-            Err(error @ Error::External { .. }) => told(error.to_string()),
-            Err(error) => panic!("{error}: {error:?}"),
+    /// The cluster `default`, which all tests share. `None`, and the test is counted as skipped, where it does not run.
+    #[track_caller]
+    pub fn shared() -> Option<Self> {
+        if let Some(why) = no_cluster_because() {
+            skip(why);
+            return None;
         }
+        let cluster = Self::attach(&Options::default().name)
+            .unwrap_or_else(|error| panic!("the cluster's state cannot be read: {error}: {error:?}"));
+        if cluster.is_none() {
+            skip("no test cluster runs; `cargo xtask test` starts one, and so does `cargo xtask cluster up`");
+        }
+        cluster
+    }
+
+    /// A corner of the cluster `default`, which has these parts from now on. `None`, and the test is counted as skipped,
+    /// where that cluster does not run or can't have them.
+    #[track_caller]
+    pub fn with<const N: usize>(parts: [Part; N]) -> Option<Corner> {
+        let why = match Corner::new(Self::shared()?, &parts) {
+            Ok(corner) => return Some(corner),
+            Err(Error::NoNode(_)) => match needs::no_node_because() {
+                Some(need) => need.to_string(),
+                None => "the test cluster runs without a node".to_owned(),
+            },
+            Err(error @ Error::External { .. }) => error.to_string(),
+            Err(error) => panic!("{error}: {error:?}"),
+        };
+        skip(&why);
+        None
     }
 }
 
 impl Corner {
-    fn new(parts: &[Part]) -> Result<Self> {
+    fn new(mut cluster: Cluster, parts: &[Part]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let options =
             Options { node: Node::Required, with: parts.iter().copied().collect(), ..Options::default() };
-        let mut cluster =
-            Cluster::attach(&options.name)?.ok_or_else(|| Error::NotRunning(options.name.clone()))?;
         if !parts.is_empty() {
             // Not External by chance: these parts are the harness's own.
             cluster.address()?;

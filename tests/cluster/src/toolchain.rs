@@ -11,11 +11,16 @@ use std::process::Command;
 pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments);
-    forget_package(&mut command, env::vars_os().map(|(name, _)| name));
+    forget_package(&mut command);
     command
 }
 
-fn forget_package(command: &mut Command, variables: impl IntoIterator<Item = OsString>) {
+/// Keeps from a command what cargo has told this program of its own package.
+pub fn forget_package(command: &mut Command) {
+    forget(command, env::vars_os().map(|(name, _)| name));
+}
+
+fn forget(command: &mut Command, variables: impl IntoIterator<Item = OsString>) {
     for variable in variables.into_iter().filter(|variable| is_of_a_package(variable)) {
         command.env_remove(variable);
     }
@@ -73,12 +78,9 @@ mod tests {
             "RUSTFLAGS",
             "RUSTUP_TOOLCHAIN",
         ];
-        forget_package(&mut command, kept.map(OsString::from));
+        forget(&mut command, kept.map(OsString::from));
         assert_eq!(command.get_envs().count(), 0);
-        forget_package(
-            &mut command,
-            ["CARGO_BIN_EXE_xtask", "CARGO_CRATE_NAME", "OUT_DIR"].map(OsString::from),
-        );
+        forget(&mut command, ["CARGO_BIN_EXE_xtask", "CARGO_CRATE_NAME", "OUT_DIR"].map(OsString::from));
         assert_eq!(command.get_envs().count(), 3);
     }
 }

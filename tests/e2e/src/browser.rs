@@ -1,7 +1,7 @@
 //! A browser as a person has it, but without a screen: Chromium, driven by its WebDriver.
 
 use crate::web::{Answer, ask};
-use crate::{eventually, finish, skipped, target};
+use crate::{eventually, finish, skip, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -183,7 +183,7 @@ fn home() -> Option<TempDir> {
     if missing.is_empty() {
         return Some(tempfile::tempdir().expect("a temporary folder"));
     }
-    skipped(&format!("{} are missing; `cargo xtask e2e` installs them on Debian", missing.join(", ")));
+    skip(&format!("{} are missing; `cargo xtask test` installs them on Debian", missing.join(", ")));
     None
 }
 

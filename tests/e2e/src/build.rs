@@ -1,18 +1,19 @@
 //! The host as an operator runs it who builds images: on the machine itself, with buildah.
 
-use crate::{command as plain, finish, host, root, skipped};
+use crate::{command as plain, finish, host, root, skip};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 use thinkube_test_cluster::workshop;
 
-/// Whether this machine has what it takes; if not, that is said.
+/// Whether this machine has what a build needs; if not, the test is counted as skipped.
+#[track_caller]
 pub fn can() -> bool {
     let missing = ["git", "buildah"]
         .into_iter()
         .find(|program| Command::new(program).arg("--version").output().is_err());
     if let Some(program) = missing {
-        skipped(&format!("there is no {program}"));
+        skip(&format!("there is no {program}"));
     }
     missing.is_none()
 }

@@ -9,13 +9,14 @@ pub mod web;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
-use thinkube_test_cluster::Cluster;
+
+pub use thinkube_test_cluster::skip;
+use thinkube_test_cluster::{HOST_VARIABLE, is_built};
 
 /// The root of the workspace.
 pub fn root() -> PathBuf {
@@ -33,25 +34,30 @@ pub fn target() -> PathBuf {
 
 fn cargo(arguments: &[&str]) {
     let mut cargo = thinkube_test_cluster::cargo(arguments);
-    let status = cargo.current_dir(root()).status().expect("cargo runs");
+    let status = cargo.env_remove("RUSTC_BOOTSTRAP").current_dir(root()).status().expect("cargo runs");
     assert!(status.success(), "cargo {arguments:?} failed");
 }
 
-/// The host's program, built once a test run.
+/// The host's program: that of the run, or one that is built now.
 pub fn host() -> &'static Path {
     static HOST: OnceLock<PathBuf> = OnceLock::new();
     HOST.get_or_init(|| {
+        if let Some(built) = std::env::var_os(HOST_VARIABLE) {
+            return PathBuf::from(built);
+        }
         cargo(&["build", "--quiet", "--package", "thinkube-host"]);
         target().join("debug/thinkube-host")
     })
 }
 
-/// The component of the plugin whose crate is this folder of the workspace, built by the host itself, once a test run.
+/// The component of the plugin whose crate is this folder of the workspace: that of the run, or one that the host builds now.
 pub fn plugin(folder: &'static str) -> &'static Path {
     static BUILT: Mutex<BTreeMap<&str, &'static Path>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     built.entry(folder).or_insert_with(|| {
-        run(&["inspect", folder]).ends_with(0);
+        if !is_built(folder) {
+            run(&["inspect", folder]).ends_with(0);
+        }
         let name = folder.rsplit('/').next().unwrap_or(folder).replace('-', "_");
         Box::leak(target().join(format!("plugins/wasm32-wasip2/plugin/{name}.wasm")).into_boxed_path())
     })
@@ -66,12 +72,16 @@ pub fn devpi() -> &'static Path {
 pub fn hostile() -> &'static Path {
     static HOSTILE: OnceLock<PathBuf> = OnceLock::new();
     HOSTILE.get_or_init(|| {
+        let component = target().join("plugins/wasm32-wasip2/plugin/hostile_plugin.wasm");
+        if is_built("tests/hostile-plugin") {
+            return component;
+        }
         let folder = target().join("plugins");
         let folder = folder.to_str().expect("the target folder's path is text");
         let arguments =
             ["build", "--quiet", "--package", "hostile-plugin", "--profile", "plugin", "--target"];
         cargo(&[&arguments[..], &["wasm32-wasip2", "--target-dir", folder]].concat());
-        target().join("plugins/wasm32-wasip2/plugin/hostile_plugin.wasm")
+        component
     })
 }
 
@@ -129,6 +139,8 @@ pub fn command(arguments: &[&str]) -> Command {
         .args(arguments)
         .env("KUBECONFIG", "/nonexistent/kubeconfig")
         .env_remove("ADMIN_PASSWORD")
+        // The runner's, for libtest: a plugin that is built with it is built anew.
+        .env_remove("RUSTC_BOOTSTRAP")
         .env_remove("THINKUBE_HOME_NAMESPACE")
         .stdin(Stdio::null());
     command
@@ -148,15 +160,6 @@ pub fn finish(command: &mut Command) -> Run {
     Run { code: code.expect("it ended"), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// The cluster that `cargo xtask cluster up` started. None, said on stderr, where there is none.
-pub fn cluster() -> Option<Cluster> {
-    let cluster = Cluster::attach("default").expect("the cluster's state can be read");
-    if cluster.is_none() {
-        skipped("no cluster runs; start one with `cargo xtask cluster up`");
-    }
-    cluster
-}
-
 /// Longer than anything takes that a test waits for, on a machine that also builds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -172,10 +175,4 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Result<T, String>) -> 
         }
         thread::sleep(Duration::from_millis(200));
     }
-}
-
-/// Says why a test does nothing here.
-pub fn skipped(why: &str) {
-    // When standard error is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "not tested: {why}");
 }

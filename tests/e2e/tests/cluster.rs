@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use thinkube_e2e::{Run, cluster, command, devpi, finish, python, root};
+use thinkube_e2e::{Run, command, devpi, finish, python, root};
 use thinkube_test_cluster::{AuditEvent, Cluster};
 
 /// Found nowhere but in the Secret it belongs to.
@@ -27,7 +27,7 @@ impl Corner {
     /// None where no cluster runs.
     fn new(test: &str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = cluster()?;
+        let cluster = Cluster::shared()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{test}-{}-{number}", std::process::id());
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -389,7 +389,7 @@ fn podman_builds_where_there_is_no_buildah() {
     let path = std::env::var_os("PATH").expect("it is set");
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     if !folders.iter().any(|folder| folder.join("podman").exists()) {
-        return thinkube_e2e::skipped("there is no podman");
+        return thinkube_e2e::skip("there is no podman");
     }
     let programs = release.path("programs");
     fs::create_dir(&programs).expect("writable");

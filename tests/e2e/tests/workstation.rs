@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, finish, hostile, run, skipped};
+use thinkube_e2e::{Run, command, finish, hostile, run, skip};
 
 const TEXT: &str = ".config/greeting/text";
 const SAY: &str = "greeting/say";
@@ -335,13 +335,13 @@ fn ones_own_home_is_where_home_says() {
 #[test]
 fn a_python_package_gets_an_environment_of_the_releases_own() {
     if !Path::new("/usr/bin/python3").exists() {
-        return skipped("there is no Python");
+        return skip("there is no Python");
     }
     let home = Home::new();
     let package = ["--set", "package=iniconfig==2.1.0"];
     let applied = home.apply(&package);
     if applied.stderr.contains("No matching distribution") {
-        return skipped("there is no package registry");
+        return skip("there is no package registry");
     }
     assert!(applied.ends_with(0).stderr.contains("Successfully installed iniconfig-2.1.0"));
     let python = home.at(".local/share/thinkube/venvs/files/bin/python");

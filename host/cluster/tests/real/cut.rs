@@ -1,10 +1,12 @@
 //! A host whose network goes away at its k-th request, for every k: whatever was the last request that got through, a
-//! second run ends where an undisturbed one ends, and nothing is left behind.
+//! second run ends where an undisturbed one ends, and nothing is left behind. `cargo xtask sweep` takes every k; other runs
+//! take a sample, which a seed repeats.
 
 use crate::support::{Bench, bench, secrets};
 use futures::stream::{self, StreamExt as _};
 use http::{Request, Response};
 use kube::client::Body;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -12,8 +14,12 @@ use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, Operating, Phase, 
 use thinkube_plan::{
     Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, borrowed, overlay,
 };
+use thinkube_test_cluster::sample;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+/// How many cases of each sweep a run takes that is not a sweep: all of them run at once.
+const SAMPLE: usize = 16;
 
 #[derive(Debug, Clone, Copy)]
 enum Lost {
@@ -147,6 +153,12 @@ async fn nothing_is_left(bench: &Bench, case: &str) {
     panic!("{case}: a Lease is left");
 }
 
+/// Each request, lost by itself or with its answer only.
+fn cases(requests: Range<i64>, what: &str) -> Vec<(i64, Lost)> {
+    let all = requests.flat_map(|cut| [(cut, Lost::Request), (cut, Lost::Answer)]).collect();
+    sample(what, all, SAMPLE)
+}
+
 #[tokio::test]
 async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
     let Some(whole) = bench().await else { return };
@@ -157,8 +169,7 @@ async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
     whole.clean().await;
     assert!(requests > 20, "{requests}");
 
-    let cases = (0..requests).flat_map(|cut| [(cut, Lost::Request), (cut, Lost::Answer)]);
-    let run = cases.map(|(cut, lost)| async move {
+    let run = cases(0..requests, "an apply cut at a request").into_iter().map(|(cut, lost)| async move {
         let Some(bench) = bench().await else { return };
         let plan = bench.usual();
         let (cluster, _) = cutting(&bench, cut, lost).await;
@@ -180,8 +191,8 @@ async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
 async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
     let options = UninstallOptions { delete_data: true, leave: Vec::new(), timeout: Duration::from_secs(60) };
     let options = &options;
-    let cases = (0..90).step_by(3).flat_map(|cut| [(cut, Lost::Request), (cut + 1, Lost::Answer)]);
-    let run = cases.map(|(cut, lost)| async move {
+    // More requests than an uninstall makes: the last cases cut nothing.
+    let run = cases(0..90, "an uninstall cut at a request").into_iter().map(|(cut, lost)| async move {
         let Some(bench) = bench().await else { return };
         let plan = bench.usual();
         finished(&bench, &plan).await;
@@ -267,8 +278,7 @@ async fn an_operation_that_is_cut_at_any_request_is_ended_by_the_next_or_by_an_a
     whole.clean().await;
     assert!(requests > 15, "{requests}");
 
-    let cases = (0..requests).flat_map(|cut| [(cut, Lost::Request), (cut, Lost::Answer)]);
-    let run = cases.map(|(cut, lost)| async move {
+    let run = cases(0..requests, "an operation cut at a request").into_iter().map(|(cut, lost)| async move {
         let Some(bench) = bench().await else { return };
         let recorded = bench.usual();
         let plan = operation(&bench, &recorded);

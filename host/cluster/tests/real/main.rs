@@ -1,5 +1,5 @@
-//! Against a real cluster: `cargo xtask cluster up`, then `cargo xtask test`. Without one every test says that it is
-//! skipped.
+//! Against a real cluster: `cargo xtask cluster up`, then `cargo xtask test`. Without one every test is
+//! skipped, and counted.
 
 mod apply;
 mod cut;

@@ -1,6 +1,6 @@
 //! Files in pods, with a real node.
 
-use crate::support::{Bench, Said, bench, secrets};
+use crate::support::{Bench, Said, bench, bench_with_node, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
 use thinkube_cluster::{Action, ApplyOptions, Error, Phase, PodFileChange, UninstallOptions};
@@ -11,12 +11,9 @@ const RC: &str = "/tmp/profile";
 
 /// A corner with a node, and an image that has a shell.
 async fn shell() -> Option<(Bench, String)> {
-    let bench = bench().await?;
-    let running = thinkube_test_cluster::Cluster::attach("default").expect("its state can be read")?;
-    match running.toolbox_image() {
-        Some(image) if bench.has_node().await => Some((bench, image.to_owned())),
-        _ => None,
-    }
+    let bench = bench_with_node().await?;
+    let image = thinkube_test_cluster::Cluster::shared()?.toolbox_image().expect("a node has it").to_owned();
+    Some((bench, image))
 }
 
 fn files(bench: &Bench, content: &str, lines: &[&str]) -> PodFilesStep {

@@ -29,15 +29,14 @@ pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// None, and a word about it, where the harness's cluster does not run. Another one will not do: its audit log, by which
-/// requests are counted, cannot be read.
-#[expect(clippy::print_stderr, reason = "a test that skips says so")]
+/// None, and the test is counted as skipped, where the harness's cluster does not run. Another one will not do: its audit
+/// log, by which requests are counted, cannot be read.
 pub(crate) async fn bench() -> Option<Bench> {
-    let running = thinkube_test_cluster::Cluster::attach("default").expect("the cluster's state can be read");
-    let Some((running, audit_log)) =
-        running.and_then(|cluster| cluster.audit_log().map(|log| (cluster, log)))
-    else {
-        eprintln!("skipped: no cluster of the harness runs (cargo xtask cluster up)");
+    let running = thinkube_test_cluster::Cluster::shared()?;
+    let Some(audit_log) = running.audit_log() else {
+        thinkube_test_cluster::skip(
+            "the audit log of a cluster that the harness did not start cannot be read",
+        );
         return None;
     };
     let (admin, kubectl) = (running.kubeconfig().to_owned(), running.kubectl());
@@ -59,6 +58,17 @@ pub(crate) async fn bench() -> Option<Bench> {
         folder,
         id,
     })
+}
+
+/// The same, where the cluster has a node.
+pub(crate) async fn bench_with_node() -> Option<Bench> {
+    let bench = bench().await?;
+    let nodes = bench.get("/api/v1/nodes").await.unwrap();
+    if nodes["items"].as_array().unwrap().is_empty() {
+        thinkube_test_cluster::skip("the test cluster runs without a node");
+        return None;
+    }
+    Some(bench)
 }
 
 async fn connect_as(admin: &Path, folder: &Path, home: &str, user: &str, all_rights: bool) -> Cluster {
@@ -138,11 +148,6 @@ impl Bench {
         let mut command = std::process::Command::new(&self.kubectl);
         command.arg("--kubeconfig").arg(&self.admin).env("KUBECTL_APPLYSET", "true").args(arguments);
         command.output().expect("kubectl runs")
-    }
-
-    pub(crate) async fn has_node(&self) -> bool {
-        let nodes = self.get("/api/v1/nodes").await.unwrap();
-        !nodes["items"].as_array().unwrap().is_empty()
     }
 
     pub(crate) fn audit_end(&self) -> u64 {

@@ -1,4 +1,4 @@
-use crate::support::{Bench, Said, bench, secrets, there};
+use crate::support::{Bench, Said, bench, bench_with_node, secrets, there};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use thinkube_cluster::{ApplyOptions, Error, Event};
@@ -38,10 +38,7 @@ fn service(bench: &Bench) -> Step {
 
 #[tokio::test]
 async fn a_deployment_is_waited_for_and_then_answers_behind_the_proxy() {
-    let Some(bench) = bench().await else { return };
-    if !bench.has_node().await {
-        return;
-    }
+    let Some(bench) = bench_with_node().await else { return };
     let run = "cd /tmp && echo '{\"a\": 1}' > x.json && exec python3 -m http.server 8000";
     let plan =
         bench.plan(vec![("one", vec![bench.namespace_step(), service(&bench), server(&bench, IMAGE, run)])]);
@@ -76,10 +73,7 @@ async fn a_deployment_is_waited_for_and_then_answers_behind_the_proxy() {
 
 #[tokio::test]
 async fn what_does_not_come_up_is_explained() {
-    let Some(bench) = bench().await else { return };
-    if !bench.has_node().await {
-        return;
-    }
+    let Some(bench) = bench_with_node().await else { return };
     let missing = server(&bench, "thinkube.test/library/nothing:1", "true");
     let plan = bench.plan(vec![("one", vec![bench.namespace_step(), missing])]);
     let (waited, said) = wait(&bench, &plan, 12).await;
@@ -93,10 +87,7 @@ async fn what_does_not_come_up_is_explained() {
 
 #[tokio::test]
 async fn a_job_that_failed_ends_the_wait_at_once() {
-    let Some(bench) = bench().await else { return };
-    if !bench.has_node().await {
-        return;
-    }
+    let Some(bench) = bench_with_node().await else { return };
     let job = |name: &str, command: &str| -> Value {
         json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": {"spec": {
             "restartPolicy": "Never", "terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": IMAGE,
@@ -150,10 +141,7 @@ async fn a_claim_that_waits_for_its_first_user_does_not_hold_the_stage() {
 
 #[tokio::test]
 async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
-    let Some(bench) = bench().await else { return };
-    if !bench.has_node().await {
-        return;
-    }
+    let Some(bench) = bench_with_node().await else { return };
     let job = bench.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
         "backoffLimit": 0, "ttlSecondsAfterFinished": 1, "template": {"spec": {"restartPolicy": "Never", "containers": [
             {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["true"]}]}}}}));
@@ -184,10 +172,7 @@ async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
 
 #[tokio::test]
 async fn a_container_that_crashes_again_and_again_is_said_while_it_is_waited_for() {
-    let Some(bench) = bench().await else { return };
-    if !bench.has_node().await {
-        return;
-    }
+    let Some(bench) = bench_with_node().await else { return };
     let crashing = server(&bench, IMAGE, "exit 7");
     let plan = bench.plan(vec![("one", vec![bench.namespace_step(), crashing])]);
     let (waited, said) = wait(&bench, &plan, 20).await;

@@ -1,6 +1,6 @@
 //! Files in a home, by a real kernel.
 
-use crate::support::{Place, action, file, files, granted, held, listing, not_tested};
+use crate::support::{Place, action, file, files, granted, held, listing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use thinkube_effects::{DiffLine, Error, Home, HomeAction, HomeState, LeftBecause, Obstacle};
 use thinkube_plan::{HomeDirectory, Permission, Setup};
+use thinkube_test_cluster::skip;
 
 const FISH: &str = ".config/fish/conf.d/devpi.fish";
 const PIP: &str = ".pip/pip.conf";
@@ -485,7 +486,7 @@ fn a_record_that_leads_out_of_the_home_is_not_used() {
 #[test]
 fn a_home_of_another_user_is_not_written_to() {
     if !is_root() {
-        not_tested("only root can give a folder to another user");
+        skip("only root can give a folder to another user");
         return;
     }
     let place = Place::new();

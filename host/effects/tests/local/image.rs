@@ -1,6 +1,6 @@
 //! Images built by a real buildah from a real git, and pushed to a real registry.
 
-use crate::support::{not_tested, thread_name};
+use crate::support::thread_name;
 use serde_json::json;
 use std::env;
 use std::fs;
@@ -14,7 +14,7 @@ use thinkube_effects::{
     Error, HttpOptions, ImageAction, ImageEvent, ImageOptions, ImageSeen, ImageState, Images,
 };
 use thinkube_plan::{GitSource, ImageSource, ImageStep, Output, OutputRef, Permission, SecretText};
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Cluster, Corner, Part, skip};
 
 /// Set in the process that is where the registry's name is known.
 const INSIDE: &str = "THINKUBE_TEST_INSIDE";
@@ -294,7 +294,7 @@ impl Again {
             return true;
         }
         if ["buildah", "git"].iter().any(|program| Command::new(program).arg("--version").output().is_err()) {
-            not_tested("there is no buildah, or no git");
+            skip("there is no buildah, or no git");
             return false;
         }
         let Some(corner) = Cluster::with([Part::Registry]) else { return false };
@@ -562,7 +562,7 @@ fn a_build_that_fails_says_why_and_one_that_hangs_is_ended_and_nothing_of_either
 #[test]
 fn a_build_with_containers_that_hangs_is_ended_with_them() {
     if Command::new("runc").arg("--version").output().is_err() {
-        not_tested("there is no runc");
+        skip("there is no runc");
     } else if (Again { isolation: "oci", ..USUALLY }).inside() {
         run(failing());
     }

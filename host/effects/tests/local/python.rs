@@ -1,6 +1,6 @@
 //! Python packages in an environment of the release's own, by a real Python and a real pip.
 
-use crate::support::{Place, action, files, not_tested, thread_name};
+use crate::support::{Place, action, files, thread_name};
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use thinkube_effects::{DiffLine, Error, HomeAction, HomeEvent};
 use thinkube_plan::Setup;
+use thinkube_test_cluster::skip;
 
 const ENVIRONMENT: &str = ".local/share/thinkube/venvs/devpi";
 
@@ -71,7 +72,7 @@ fn python_can_make_environments() -> bool {
     let modules = Command::new("python3").args(["-c", "import venv, ensurepip"]).status();
     let can = modules.is_ok_and(|status| status.success());
     if !can {
-        not_tested("there is no python3 with its module venv");
+        skip("there is no python3 with its module venv");
     }
     can
 }

@@ -158,12 +158,6 @@ pub(crate) fn thread_name() -> String {
     std::thread::current().name().expect("a test has a name").to_owned()
 }
 
-/// Says why a test can't run on this machine.
-#[allow(clippy::print_stdout, reason = "whoever runs it is to know")]
-pub(crate) fn not_tested(why: &str) {
-    println!("not tested: {why}");
-}
-
 /// The action for one path.
 pub(crate) fn action<'a>(changes: &'a [HomeChange], path: &str) -> &'a HomeAction {
     let found: Vec<&HomeChange> = changes.iter().filter(|change| change.path == path).collect();

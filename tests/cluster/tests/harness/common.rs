@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use thinkube_test_cluster::{Cluster, Error, Health, Node, Options, Part, ServerState, down, status};
+use thinkube_test_cluster::{
+    Cluster, Error, Health, Node, Options, Part, ServerState, down, no_cluster_because, skip, status,
+};
 
 /// A cluster that goes when the test ends, however it ends.
 pub(crate) struct Guard {
@@ -32,21 +34,27 @@ impl Guard {
         base.unwrap_or_else(home).join("thinkube-host/cluster").join(&self.name)
     }
 
-    /// The cluster, or `None`, and the reason printed, where this machine can't have it.
+    /// The cluster. `None`, and the test is counted as skipped, where this machine can't have it.
+    #[track_caller]
     pub(crate) fn up(&self, node: Node) -> Option<Cluster> {
         self.up_with(node, &[])
     }
 
+    #[track_caller]
     pub(crate) fn up_with(&self, node: Node, parts: &[Part]) -> Option<Cluster> {
+        if let Some(why) = no_cluster_because() {
+            skip(why);
+            return None;
+        }
         if status(&self.name).expect("a status").health == Health::External {
-            say("the environment names a cluster to use instead of the harness's");
+            skip("the environment names a cluster to use instead of the harness's");
             return None;
         }
         let options = Options { name: self.name.clone(), node, with: parts.iter().copied().collect() };
         match Cluster::up(&options, &mut |progress| println!("{progress}")) {
             Ok(cluster) => Some(cluster),
             Err(Error::Needs(needs)) => {
-                needs.iter().for_each(|need| say(&need.to_string()));
+                skip(&needs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
                 None
             }
             Err(error) => panic!("{error}: {error:?}"),
@@ -64,12 +72,6 @@ impl Drop for Guard {
             println!("{error}");
         }
     }
-}
-
-/// Not by a macro: the test runner keeps what those print of a test that passes.
-fn say(why: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "not tested: {why}");
 }
 
 /// kubectl with an administrator's or another kubeconfig, and what it answered.

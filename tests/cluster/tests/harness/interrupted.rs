@@ -1,4 +1,5 @@
-//! `up` killed in the middle, at any point: `down` finds everything.
+//! `up` killed in the middle, at any point: `down` finds everything. `cargo xtask sweep` takes all moments; other runs take a
+//! sample, which a seed repeats.
 //!
 //! This test binary runs itself: a process that is to be killed can't be a thread of the test.
 
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{Guard, machine, traces};
-use thinkube_test_cluster::{Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, down};
+use thinkube_test_cluster::{Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, down, sample, seed};
 
 const NAME: &str = "THINKUBE_HARNESS_TEST_NAME";
 const NODE: &str = "THINKUBE_HARNESS_TEST_NODE";
@@ -15,10 +16,11 @@ const NODE: &str = "THINKUBE_HARNESS_TEST_NODE";
 /// With a node come these. Not Keycloak: it starts as the others do, and takes three times as long.
 const PARTS: [Part; 2] = [Part::Registry, Part::Ingress];
 
-/// Not a test by itself: what the others start as a process of its own.
+/// What the other tests start as a process of its own.
 #[test]
+#[ignore = "a part of another test"]
 fn the_process_that_the_other_tests_start() {
-    let Ok(name) = std::env::var(NAME) else { return };
+    let name = std::env::var(NAME).expect("a name, which only another test gives");
     let options = match std::env::var_os(NODE) {
         Some(_) => Options { name, node: Node::Required, with: PARTS.into() },
         None => Options { name, node: Node::Never, ..Options::default() },
@@ -31,7 +33,7 @@ fn the_process_that_the_other_tests_start() {
 fn child(name: &str, node: Node) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
     command
-        .args(["--exact", "interrupted::the_process_that_the_other_tests_start", "--nocapture"])
+        .args(["--exact", "interrupted::the_process_that_the_other_tests_start", "--ignored", "--nocapture"])
         .env(NAME, name);
     if node == Node::Required {
         command.env(NODE, "1");
@@ -43,17 +45,15 @@ fn start(name: &str, node: Node) -> Child {
     child(name, node).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
 }
 
-/// Milliseconds from nothing to a second after the whole start, evenly spread, each a little off.
+/// Milliseconds from nothing to a second after the whole start, evenly spread, each a little off as the seed says.
 fn moments(count: u64, whole: Duration) -> Vec<u64> {
     let whole = u64::try_from(whole.as_millis()).expect("seconds") + 1000;
-    (0..count)
-        .map(|n| whole * n / count + u64::from(std::process::id().wrapping_mul(97 + n as u32) % 200))
-        .collect()
+    (0..count).map(|n| whole * n / count + seed().wrapping_mul(97 + n) % 200).collect()
 }
 
 #[test]
 fn a_cluster_whose_start_was_killed_is_taken_down_completely() {
-    for (node, parts, times) in [(Node::Never, &[][..], 6), (Node::Required, &PARTS[..], 20)] {
+    for (node, parts, times, sampled) in [(Node::Never, &[][..], 6, 2), (Node::Required, &PARTS[..], 20, 3)] {
         let guard = Guard::new("kill");
         // Programs and images are there afterwards, so that the times below are those of the start itself.
         let Some(cluster) = guard.up_with(node, parts) else { continue };
@@ -64,7 +64,7 @@ fn a_cluster_whose_start_was_killed_is_taken_down_completely() {
         assert!(start(guard.name(), node).wait().expect("an end").success());
         let whole = begin.elapsed();
         guard.down();
-        for after in moments(times, whole) {
+        for after in sample(&format!("a start killed, {node:?}"), moments(times, whole), sampled) {
             let mut process = start(guard.name(), node);
             thread::sleep(Duration::from_millis(after));
             process.kill().expect("a signal");

@@ -1,0 +1,173 @@
+//! `cargo xtask test`, `e2e` and `sweep`: tests against a real cluster, side by side, with an account of each of them.
+
+mod account;
+mod built;
+mod interrupt;
+mod libtest;
+mod process;
+mod report;
+mod run;
+mod stage;
+mod suites;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use thinkube_test_cluster::{NO_CLUSTER_VARIABLE, Purpose, SEED_VARIABLE, seed_of_environment};
+
+use crate::command::{root, say};
+use crate::doctor;
+use report::{Policy, Report, Totals};
+use run::{Job, News, Ran, Setting};
+pub(crate) use suites::Selection;
+use suites::in_order;
+
+/// Arguments of `cargo xtask test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Start no cluster; the tests that need one are skipped, and counted
+    #[arg(long)]
+    no_cluster: bool,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    common: Common,
+    /// Names of tests, -p PACKAGE and --test NAME once more, where cargo takes them
+    #[arg(last = true, value_name = "SELECTION")]
+    more: Vec<String>,
+}
+
+/// What every command that runs tests takes.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Common {
+    /// Leave the cluster running afterwards
+    #[arg(long)]
+    pub(crate) keep_cluster: bool,
+    /// A test that is skipped has failed; on where the environment has CI=true
+    #[arg(long)]
+    pub(crate) no_skips: bool,
+    /// A test that may be skipped all the same, by its name or by BINARY::NAME, with `*` for any text; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_skip: Vec<String>,
+    /// Print the results for programs, as target/test-results.json has them, and everything else on standard error
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["json"])]
+    pub(crate) output: Option<String>,
+}
+
+/// How long a test binary may report no result before it is ended.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
+
+pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { no_cluster, selection, common, more } = args;
+    tests(&selection.and(&more)?, &common, &Run { no_cluster, ..Run::usual()? })
+}
+
+/// What tells one command that runs tests from another.
+pub(crate) struct Run {
+    pub(crate) no_cluster: bool,
+    pub(crate) patience: Duration,
+    /// Of the samples that sweeps take.
+    pub(crate) seed: u64,
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+}
+
+impl Run {
+    pub(crate) fn usual() -> anyhow::Result<Self> {
+        let seed = seed_of_environment().map_err(anyhow::Error::msg)?;
+        Ok(Self { no_cluster: false, patience: PATIENCE, seed, environment: Vec::new() })
+    }
+}
+
+/// Builds, runs and reports tests.
+pub(crate) fn tests(selection: &Selection, common: &Common, how: &Run) -> anyhow::Result<ExitCode> {
+    interrupt::watch()?;
+    let begin = Instant::now();
+    doctor::first(&if how.no_cluster {
+        vec![Purpose::Rust]
+    } else {
+        [&doctor::of_a_cluster()[..], &[Purpose::Rust, Purpose::Tests]].concat()
+    })?;
+    say("the host, its plugins and the tests are built");
+    let (suites, mut environment) = built::build(selection)?;
+    environment.push((SEED_VARIABLE, how.seed.to_string().into()));
+    environment.extend(how.environment.iter().cloned());
+    if how.no_cluster {
+        environment.push((NO_CLUSTER_VARIABLE, "1".into()));
+    }
+    let folder = root().join("target/test-runs");
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let setting = Setting {
+        names: selection.names.clone(),
+        environment,
+        patience: how.patience,
+        folder,
+        processors: std::thread::available_parallelism().map_or(2, Into::into),
+    };
+    let mut jobs: Vec<Job> = in_order(suites).into_iter().map(Job::Binary).collect();
+    if selection.has_doctests() {
+        jobs.insert(0, Job::Doctests(selection.packages()));
+    }
+    let count = jobs.len();
+    say(&format!("{count} test binaries; {SEED_VARIABLE}={} repeats the samples of the sweeps", how.seed));
+    let work = || Ok(run_all(jobs, &setting, common));
+    let ran = if how.no_cluster { work()? } else { stage::on_a_cluster(common.keep_cluster, work)? };
+    let unfinished = count - ran.len();
+    let about = json!({
+        "seed": how.seed,
+        "seconds": begin.elapsed().as_secs(),
+        "whole": *selection == Selection::default() && !how.no_cluster && unfinished == 0 && !interrupt::asked(),
+    });
+    end(ran, unfinished, about, common)
+}
+
+fn run_all(jobs: Vec<Job>, setting: &Setting, common: &Common) -> Vec<Ran> {
+    run::run(jobs, setting, &mut |news| {
+        // A filter leaves most binaries without a test.
+        if !matches!(news, News::Ended(ran) if ran.tested.is_empty()) {
+            tell(&format!("{}\n", report::line(news)), common);
+        }
+    })
+}
+
+/// Says what the run came to.
+fn end(
+    ran: Vec<Ran>,
+    unfinished: usize,
+    about: serde_json::Value,
+    common: &Common,
+) -> anyhow::Result<ExitCode> {
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let policy = Policy { no_skips: common.no_skips || in_ci, allowed: common.allow_skip.clone() };
+    let report = Report::new(ran, &policy);
+    let file = root().join("target/test-results.json");
+    let results = report.json(about);
+    report::write(&file, &results)?;
+    tell(&report.text(), common);
+    if common.output.is_some() {
+        writeln!(std::io::stdout().lock(), "{results:#}")?;
+    }
+    if interrupt::asked() {
+        bail!("the run was interrupted; {unfinished} test binaries did not run");
+    }
+    match report.totals() {
+        Totals { failed: 0, passed: 0, skipped } => {
+            bail!("no test ran: {skipped} tests of these names were skipped, and there are no others")
+        }
+        Totals { failed: 0, .. } => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// For a person: on standard output, unless that is for a program.
+fn tell(text: &str, common: &Common) {
+    // Where it is closed, the exit code still tells the result.
+    let _ = if common.output.is_some() {
+        std::io::stderr().lock().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().lock().write_all(text.as_bytes())
+    };
+}

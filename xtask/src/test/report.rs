@@ -1,0 +1,321 @@
+//! What a run of tests tells: each failure at once, and at the end failures, skips, the slowest tests and the totals.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::account::{Outcome, Tested};
+use super::run::{News, Ran};
+
+/// Which skips a run allows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Policy {
+    /// A skip is a failure, unless it is allowed.
+    pub(crate) no_skips: bool,
+    /// Names of tests, with `*` for any text.
+    pub(crate) allowed: Vec<String>,
+}
+
+impl Policy {
+    fn allows(&self, binary: &str, test: &str) -> bool {
+        let whole = format!("{binary}::{test}");
+        !self.no_skips
+            || self.allowed.iter().any(|pattern| matches(pattern, test) || matches(pattern, &whole))
+    }
+}
+
+/// Whether a text is what a pattern says, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    ran: Vec<Ran>,
+}
+
+impl Report {
+    /// The results, with each skip that `policy` does not allow as a failure.
+    pub(crate) fn new(mut ran: Vec<Ran>, policy: &Policy) -> Self {
+        ran.sort_by(|a, b| a.binary.cmp(&b.binary));
+        for Ran { binary, tested, .. } in &mut ran {
+            for Tested { test, outcome, .. } in tested {
+                if let Outcome::Skipped(why) = outcome
+                    && !policy.allows(binary, test)
+                {
+                    *outcome = Outcome::Failed(format!("skipped, which this run does not allow: {why}"));
+                }
+            }
+        }
+        Self { ran }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &Tested)> {
+        self.ran.iter().flat_map(|ran| ran.tested.iter().map(|tested| (ran.binary.as_str(), tested)))
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        Totals::of(self.all().map(|(_, tested)| tested))
+    }
+
+    /// What is told at the end; the last line is the totals.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        self.failures(&mut text);
+        self.skips(&mut text);
+        self.slowest(&mut text);
+        let _ = writeln!(text, "\n{}", self.totals());
+        text
+    }
+
+    fn failures(&self, text: &mut String) {
+        for (binary, Tested { test, outcome, seconds }) in self.all() {
+            if let Outcome::Failed(output) = outcome {
+                let _ = writeln!(text, "\nFAILED {binary} {test} ({seconds:.1} s)\n{}", end_of(output));
+            }
+        }
+    }
+
+    fn skips(&self, text: &mut String) {
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (binary, Tested { test, outcome, .. }) in self.all() {
+            if let Outcome::Skipped(why) = outcome {
+                by_reason.entry(why).or_default().push(format!("{binary} {test}"));
+            }
+        }
+        for (why, tests) in by_reason {
+            let _ = writeln!(text, "\nskipped, {}: {why}", tests.len());
+            for test in tests {
+                let _ = writeln!(text, "  {test}");
+            }
+        }
+    }
+
+    fn slowest(&self, text: &mut String) {
+        let mut all: Vec<_> = self.all().collect();
+        all.sort_by(|(_, a), (_, b)| b.seconds.total_cmp(&a.seconds));
+        let _ = writeln!(text, "\nthe slowest tests:");
+        for (binary, Tested { test, seconds, .. }) in all.into_iter().take(SHOWN) {
+            let _ = writeln!(text, "  {seconds:7.1} s  {binary} {test}");
+        }
+    }
+
+    /// For programs: every test with its outcome, and `about`, which tells what was run.
+    pub(crate) fn json(&self, about: Value) -> Value {
+        let test = |(binary, Tested { test, outcome, seconds }): (&str, &Tested)| {
+            let (outcome, reason) = match outcome {
+                Outcome::Passed => ("passed", None),
+                Outcome::Failed(why) => ("failed", Some(why)),
+                Outcome::Skipped(why) => ("skipped", Some(why)),
+            };
+            json!({ "binary": binary, "test": test, "outcome": outcome, "seconds": seconds, "reason": reason })
+        };
+        let Totals { passed, failed, skipped } = self.totals();
+        json!({
+            "run": about,
+            "passed": passed,
+            "failed": failed,
+            "skipped": skipped,
+            "tests": self.all().map(test).collect::<Vec<_>>(),
+        })
+    }
+}
+
+const SHOWN: usize = 10;
+
+/// How many lines of a failure the end of a run repeats.
+const REPEATED: usize = 40;
+
+fn end_of(output: &str) -> String {
+    let lines: Vec<&str> = output.trim_end().lines().collect();
+    match lines.len().checked_sub(REPEATED) {
+        None | Some(0) => lines.join("\n"),
+        Some(more) => format!("… {more} lines more above\n{}", lines[more..].join("\n")),
+    }
+}
+
+/// How many tests have which outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+impl Totals {
+    fn of<'a>(tested: impl Iterator<Item = &'a Tested>) -> Self {
+        let mut totals = Self::default();
+        for Tested { outcome, .. } in tested {
+            match outcome {
+                Outcome::Passed => totals.passed += 1,
+                Outcome::Failed(_) => totals.failed += 1,
+                Outcome::Skipped(_) => totals.skipped += 1,
+            }
+        }
+        totals
+    }
+}
+
+impl std::fmt::Display for Totals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// What is told of one event.
+pub(crate) fn line(news: &News) -> String {
+    match news {
+        News::Failed { binary, test, seconds, output } => {
+            format!("FAILED {binary} {test} ({seconds:.1} s)\n{}", output.trim_end())
+        }
+        News::Slow { binary, test } => format!("{binary} {test} has run for a minute"),
+        News::Ended(Ran { binary, tested, seconds, noise }) => {
+            let totals = Totals::of(tested.iter());
+            let line = format!("{seconds:7.1} s  {binary}: {totals}");
+            if totals.failed == 0 || noise.is_empty() {
+                line
+            } else {
+                format!("{line}\nwhat the tests of {binary} and their children wrote besides:\n{noise}")
+            }
+        }
+    }
+}
+
+/// Writes the results for programs.
+pub(crate) fn write(file: &Path, results: &Value) -> anyhow::Result<()> {
+    fs::write(file, format!("{results:#}\n")).with_context(|| file.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tested(test: &str, outcome: Outcome, seconds: f64) -> Tested {
+        Tested { test: test.to_owned(), outcome, seconds }
+    }
+
+    fn ran() -> Vec<Ran> {
+        let binary = |binary: &str, tested| Ran {
+            binary: binary.to_owned(),
+            tested,
+            seconds: 1.0,
+            noise: "noise\n".to_owned(),
+        };
+        vec![
+            binary(
+                "thinkube-e2e::devpi",
+                vec![
+                    tested("life::used", Outcome::Passed, 90.5),
+                    tested("sign_on::login", Outcome::Skipped("no browser".to_owned()), 0.1),
+                ],
+            ),
+            binary(
+                "thinkube-cluster",
+                vec![
+                    tested("a", Outcome::Failed("why\n".to_owned()), 2.0),
+                    tested("b", Outcome::Skipped("no browser".to_owned()), 0.0),
+                ],
+            ),
+        ]
+    }
+
+    #[test]
+    fn the_end_of_a_run_has_failures_then_skips_by_reason_then_the_slowest_and_the_totals_last() {
+        let text = Report::new(ran(), &Policy::default()).text();
+        let places: Vec<_> = [
+            "FAILED thinkube-cluster a (2.0 s)\nwhy",
+            "skipped, 2: no browser\n  thinkube-cluster b\n  thinkube-e2e::devpi sign_on::login",
+            "the slowest tests:\n     90.5 s  thinkube-e2e::devpi life::used",
+        ]
+        .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is not in {text}")))
+        .to_vec();
+        assert!(places.is_sorted(), "{text}");
+        assert_eq!(text.lines().last(), Some("1 passed, 1 failed, 2 skipped"));
+    }
+
+    #[test]
+    fn a_skip_is_a_failure_where_none_is_allowed_unless_its_name_is() {
+        let policy = |allowed: &[&str]| Policy {
+            no_skips: true,
+            allowed: allowed.iter().map(ToString::to_string).collect(),
+        };
+        let failed = |allowed: &[&str]| Report::new(ran(), &policy(allowed)).totals().failed;
+        assert_eq!(failed(&[]), 3);
+        assert_eq!(failed(&["b"]), 2);
+        assert_eq!(failed(&["sign_on::*"]), 2);
+        assert_eq!(failed(&["thinkube-e2e::devpi::*", "thinkube-cluster::b"]), 1);
+        assert_eq!(failed(&["*"]), 1);
+        // A pattern allows skips, never failures.
+        assert_eq!(failed(&["a", "other"]), 3);
+        let text = Report::new(ran(), &policy(&[])).text();
+        assert!(text.contains("skipped, which this run does not allow: no browser"), "{text}");
+    }
+
+    #[test]
+    fn a_pattern_without_a_star_is_a_whole_name() {
+        for (pattern, text, is_match) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("", "a", false),
+            ("*", "", true),
+            ("a*", "ab", true),
+            ("*b", "ab", true),
+            ("a*c", "abc", true),
+            ("a*b*c", "axbxc", true),
+            ("a*b*c", "acb", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, text), is_match, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn the_results_for_programs_have_every_test_with_its_binary_outcome_time_and_reason() {
+        let results = Report::new(ran(), &Policy::default()).json(json!({ "seed": 7 }));
+        assert_eq!(results["run"]["seed"], 7);
+        assert_eq!(
+            (&results["passed"], &results["failed"], &results["skipped"]),
+            (&json!(1), &json!(1), &json!(2))
+        );
+        assert_eq!(
+            results["tests"][1],
+            json!({ "binary": "thinkube-cluster", "test": "b", "outcome": "skipped", "seconds": 0.0, "reason": "no browser" })
+        );
+        assert_eq!(results["tests"].as_array().map(Vec::len), Some(4));
+    }
+
+    #[test]
+    fn a_long_failure_is_told_whole_at_once_and_its_end_again() {
+        let output: String = (0..100).map(|number| format!("line {number}\n")).collect();
+        let news = News::Failed {
+            binary: "x".to_owned(),
+            test: "t".to_owned(),
+            seconds: 1.0,
+            output: output.clone(),
+        };
+        assert!(line(&news).contains("line 0\n") && line(&news).ends_with("line 99"));
+        assert_eq!(end_of(&output).lines().next(), Some("… 60 lines more above"));
+        assert!(end_of(&output).ends_with("line 99"));
+    }
+
+    #[test]
+    fn what_a_binary_wrote_is_told_where_a_test_of_it_failed() {
+        let [good, bad] = <[Ran; 2]>::try_from(ran()).expect("two");
+        assert!(!line(&News::Ended(good)).contains("noise"));
+        assert!(line(&News::Ended(bad)).contains("noise"));
+    }
+}
