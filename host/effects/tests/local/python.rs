@@ -52,10 +52,13 @@ fn imports(place: &Place) -> bool {
 }
 
 /// Runs a test again in a process of its own, whose environment has this, and nothing of this machine's settings of pip.
-/// Whether this is that process.
+/// Whether this is that process. Without Python there is none, and the test is counted as skipped.
 fn in_a_process_of_its_own(environment: &[(&str, &Path)]) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
+    }
+    if !python_can_make_environments() {
+        return false;
     }
     let mut again = Command::new(env::current_exe().expect("a test is a program"));
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIP_")) {
@@ -86,7 +89,7 @@ fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_t
     // Were these to count, nothing would be found.
     let nowhere = Path::new("/nowhere");
     let hostile = [("PIP_TARGET", nowhere), ("PYTHONHOME", nowhere)];
-    if python_can_make_environments() && in_a_process_of_its_own(&hostile) {
+    if in_a_process_of_its_own(&hostile) {
         block_on(installs());
     }
 }
