@@ -23,8 +23,10 @@ fn packages(packages: &[&str]) -> Setup {
 }
 
 fn python(script: &str, folder: &Path) {
-    let status =
-        Command::new("python3").args(["-c", script]).current_dir(folder).status().expect("Python runs");
+    let mut python = Command::new("python3");
+    // The host passes this by; a Python that is started here would not.
+    python.args(["-c", script]).current_dir(folder).env_remove("PYTHONHOME");
+    let status = python.status().expect("Python runs");
     assert!(status.success());
 }
 
@@ -46,6 +48,7 @@ fn index(place: &Place) {
 fn imports(place: &Place) -> bool {
     let python = place.home().join(ENVIRONMENT).join("bin/python");
     Command::new(python)
+        .env_remove("PYTHONHOME")
         .args(["-c", "import tiny; assert tiny.ANSWER == 42"])
         .status()
         .is_ok_and(|status| status.success())
@@ -67,7 +70,9 @@ fn in_a_process_of_its_own(environment: &[(&str, &Path)]) -> bool {
     let name = thread_name();
     again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
     let output = again.envs(environment.iter().copied()).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert!(output.status.success(), "{said}");
     false
 }
 
@@ -115,9 +120,6 @@ fn machine_wide(folder: &Path) {
 
 #[test]
 fn the_file_that_leads_pip_to_the_service_does_not_count_for_the_install_of_its_client() {
-    if !python_can_make_environments() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     if in_a_process_of_its_own(&[("XDG_CONFIG_DIRS", folder.path())]) {
         block_on(installs_beside_its_configuration());
@@ -194,7 +196,9 @@ async fn installs() {
     assert!(imports(&place) && !old.exists());
 
     assert_eq!(place.remove(&[]), []);
-    let left: Vec<String> = place.all().into_iter().map(|(path, _)| path).collect();
+    // pip asks for the version of rustc, and rustup then makes a folder of its own in the home.
+    let paths = place.all().into_iter().map(|(path, _)| path);
+    let left: Vec<String> = paths.filter(|path| !path.starts_with(".rustup")).collect();
     assert_eq!(left, [".config", ".config/pip", ".config/pip/pip.conf"]);
 }
 
