@@ -1,7 +1,7 @@
 //! What DevPI depends on.
 
 use crate::release::Release;
-use thinkube_e2e::{command, devpi, finish, skipped};
+use thinkube_e2e::{command, devpi, finish, skip};
 use thinkube_test_cluster::{Cluster, Node, Options, down};
 
 #[test]
@@ -53,8 +53,9 @@ impl Drop for Bare {
 
 #[test]
 fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
-    if thinkube_e2e::cluster().is_none_or(|cluster| !cluster.is_own()) {
-        return skipped("a control plane of its own is started beside the harness's cluster only");
+    let Some(cluster) = Cluster::shared() else { return };
+    if !cluster.is_own() {
+        return skip("a control plane of its own is started beside the harness's cluster only");
     }
     let bare = Bare::up();
     let mut apply = command(&["apply"]);
