@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use tempfile::TempDir;
@@ -117,6 +118,27 @@ impl Browser {
         self.call("POST", &path, Some(&json!({}))).unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// A cookie of the page's host with its attributes, as WebDriver describes it.
+    pub fn cookie(&self, name: &str) -> Option<Value> {
+        self.call("GET", &format!("/cookie/{name}"), None).ok()
+    }
+
+    /// Keeps a picture of what it shows in the target folder; returns the file.
+    pub fn screenshot(&self, name: &str) -> PathBuf {
+        let folder = target().join("screenshots");
+        fs::create_dir_all(&folder).expect("writable");
+        let file = folder.join(format!("{name}.png"));
+        let picture = self.picture().expect("a picture");
+        assert!(picture.starts_with(b"\x89PNG"), "WebDriver takes pictures as PNG");
+        fs::write(&file, picture).expect("writable");
+        file
+    }
+
+    fn picture(&self) -> Option<Vec<u8>> {
+        let picture = self.call("GET", "/screenshot", None).ok()?;
+        STANDARD.decode(picture.as_str()?).ok()
+    }
+
     fn element(&self, selector: &str) -> String {
         let query = json!({ "using": "css selector", "value": selector });
         let found = self.call("POST", "/element", Some(&query));
@@ -150,8 +172,8 @@ impl Browser {
             // Whoever reads of the failure has its message too.
             let _ = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(file), content));
         };
-        if let Ok(Value::String(picture)) = self.call("GET", "/screenshot", None) {
-            keep("browser.png", &STANDARD.decode(picture).unwrap_or_default());
+        if let Some(picture) = self.picture() {
+            keep("browser.png", &picture);
         }
         let text =
             |path| self.call("GET", path, None).ok().and_then(|value| Some(value.as_str()?.to_owned()));

@@ -27,8 +27,12 @@ impl Admin {
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Run> {
-        let Keycloak { url, realm, .. } = &self.keycloak;
-        let url = format!("{url}/admin/realms/{realm}{path}");
+        self.request(method, &format!("/{}{path}", self.keycloak.realm), body)
+    }
+
+    /// A request below the list of realms.
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Run> {
+        let url = format!("{}/admin/realms{path}", self.keycloak.url);
         let authorization = format!("Authorization: Bearer {}", self.token()?);
         let mut arguments = vec!["--request", method, "--header", &authorization, &url];
         let body = body.map(Value::to_string);
@@ -52,6 +56,33 @@ impl Admin {
         Ok(answer.json()["access_token"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Makes another realm, in which `redirect` belongs to the client `client` and one person has an account. It is deleted
+    /// when it is dropped.
+    pub fn realm(&self, name: &str, client: &str, redirect: &str) -> Realm {
+        let (user, password) = (format!("stranger-{name}"), format!("password-{name}"));
+        let description = json!({
+            "realm": name,
+            "enabled": true,
+            "clients": [{ "clientId": client, "redirectUris": [redirect], "standardFlowEnabled": true }],
+            "users": [{
+                "username": user, "enabled": true,
+                // Without these Keycloak asks for them at the first login.
+                "email": format!("{user}@example.org"), "emailVerified": true, "firstName": "A", "lastName": "Stranger",
+                "credentials": [{ "type": "password", "value": password }]
+            }]
+        });
+        let made =
+            self.request("POST", "", Some(&description)).unwrap_or_else(|run| panic!("{name}: {run:?}"));
+        made.with(201);
+        let keycloak = Keycloak { realm: name.to_owned(), ..self.keycloak.clone() };
+        Realm {
+            admin: Self { cluster: self.cluster.clone(), keycloak },
+            name: name.to_owned(),
+            user,
+            password,
+        }
+    }
+
     /// Registers a client that keeps a secret and signs people in by the authorization-code flow. It is deleted when it is
     /// dropped.
     pub fn client(self, name: &str, redirect: &str) -> Client {
@@ -68,6 +99,25 @@ impl Admin {
         let secret = self.call("GET", &format!("/clients/{id}/client-secret"), None).with(200).json();
         let secret = secret["value"].as_str().expect("a secret").to_owned();
         Client { admin: self, id, secret }
+    }
+}
+
+/// A realm of a test's own.
+#[derive(Debug)]
+pub struct Realm {
+    admin: Admin,
+    /// Its name.
+    pub name: String,
+    /// The one person who has an account.
+    pub user: String,
+    /// That person's password.
+    pub password: String,
+}
+
+impl Drop for Realm {
+    fn drop(&mut self) {
+        // What is left goes with the cluster.
+        let _ = self.admin.ask("DELETE", "", None);
     }
 }
 

@@ -72,6 +72,14 @@ pub fn until(cluster: &Cluster, status: u16, arguments: &[&str]) -> Answer {
     })
 }
 
+/// Asks until the answer is a redirect to an address that begins with `to`.
+pub fn leads_to(cluster: &Cluster, from: &str, to: &str) {
+    eventually(&format!("way from {from} to {to}"), || match get(cluster, from) {
+        Ok(answer) if answer.header("location").is_some_and(|location| location.starts_with(to)) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+}
+
 /// A parameter of an address. What is asked for needs no unescaping.
 pub fn parameter<'a>(address: &'a str, name: &str) -> &'a str {
     let (_, query) = address.split_once('?').unwrap_or_else(|| panic!("{address}"));

@@ -2,6 +2,7 @@
 
 mod clients;
 mod code_server;
+mod dashboard;
 mod dependencies;
 mod discovery;
 mod life;

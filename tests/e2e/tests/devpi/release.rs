@@ -164,14 +164,21 @@ impl Release {
 
     /// Asks the API every 100 ms.
     pub(crate) fn polled(&self) -> Polling {
-        let (cluster, url) = (self.cluster().clone(), format!("{}/+api", self.api()));
+        self.polled_with(&[&format!("{}/+api", self.api())])
+    }
+
+    /// Runs curl with these arguments every 100 ms.
+    pub(crate) fn polled_with(&self, arguments: &[&str]) -> Polling {
+        let cluster = self.cluster().clone();
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let stop = std::sync::Arc::new(AtomicBool::new(false));
         let told = std::sync::Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let (mut asked, mut failed) = (0, Vec::new());
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             while !told.load(Ordering::Relaxed) {
                 asked += 1;
-                match web::get(&cluster, &url) {
+                match web::curl(&cluster, &arguments) {
                     Ok(answer) if answer.status == 200 => {}
                     other => failed.push(format!("{other:?}")),
                 }

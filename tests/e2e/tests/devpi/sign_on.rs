@@ -1,13 +1,13 @@
 //! People log in to the dashboard.
 
+use crate::dashboard::Dashboard;
 use crate::release::Release;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use std::fs;
 use thinkube_e2e::browser::Browser;
 use thinkube_e2e::keycloak::{claims, data};
-use thinkube_e2e::{devpi, web};
+use thinkube_e2e::web;
 
 /// The proxy's image cannot be pulled: what the proxy would be given is proven against Keycloak alone.
 #[test]
@@ -86,36 +86,56 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
     assert!(release.client().is_none(), "W12: the original never takes its client away");
 }
 
+/// What a person, a stranger and a client that lies see of the dashboard.
+fn the_dashboard_is_for_people_who_log_in(routing: &'static str) {
+    let Some(dashboard) = Dashboard::open(routing) else { return };
+    dashboard.is_healthy();
+    dashboard.sends_strangers_to_the_login();
+    dashboard.refuses_a_wrong_password_and_people_of_another_realm();
+
+    // A link into the dashboard survives the login.
+    let page = dashboard.url("/root/stable?from=a-link");
+    dashboard.log_in_at(&page);
+    dashboard.browser.go(&dashboard.url("/"));
+    assert!(dashboard.browser.text("body").contains("root/stable"), "{}", dashboard.browser.text("body"));
+    dashboard.keep_a_picture("dashboard");
+    let session = dashboard.session();
+    dashboard.knows_the_person(&session);
+    dashboard.log_tells_of_the_login_and_of_no_secret(&session);
+
+    dashboard.is_applied_again_without_a_write_or_a_failed_request(&session);
+    dashboard.believes_no_client_who_somebody_is(&session);
+    dashboard.ends_the_session_at_the_logout(&session);
+}
+
 #[test]
-fn a_person_logs_in_to_the_dashboard_through_the_proxy() {
-    let Some(release) = Release::new() else { return };
-    let cluster = release.cluster();
-    let Some(browser) = Browser::open(cluster) else { return };
-    let proxy = cluster.oauth2_proxy_image().expect("a node with Keycloak has it");
-    let authority = fs::read(cluster.authority().expect("our own")).expect("readable");
-    let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
-        "data": {"ca.crt": STANDARD.encode(authority)}});
-    release.corner.apply(json!([ca])).expect("applied");
-    let settings = [
-        release.ready_image(),
-        format!("oauth2_proxy_image={proxy}"),
-        format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made")),
-        format!("keycloak_ca_secret={}/ca", release.corner.namespace()),
-    ];
-    let keycloak = cluster.keycloak().expect("our own").expect("it is there");
-    for routing in ["routing=ingress", "routing=gateway"] {
-        let settings: Vec<&str> = settings.iter().map(String::as_str).chain([routing]).collect();
-        release.apply(&settings).ends_with(0);
-        release
-            .run(&["check", &release.name, "--tests", "--wait", "--plugin", devpi().to_str().expect("text")])
-            .ends_with(0);
-        browser.go(&format!("{}/", release.dashboard()));
-        if routing == "routing=ingress" {
-            browser.fill("#username", &keycloak.user);
-            browser.fill("#password", &keycloak.user_password);
-            browser.click("#kc-login");
-        }
-        browser.arrives_at(&release.dashboard());
-        assert!(browser.text("body").contains("root/stable"), "{routing}");
-    }
+fn behind_an_ingress_the_dashboard_is_for_people_who_log_in() {
+    the_dashboard_is_for_people_who_log_in("routing=ingress");
+}
+
+#[test]
+fn behind_a_gateway_the_dashboard_is_for_people_who_log_in() {
+    the_dashboard_is_for_people_who_log_in("routing=gateway");
+}
+
+/// What becomes of a session when Keycloak, the session store or the cookie secret goes.
+fn a_session_lasts_as_long_as_its_store_and_its_cookie_secret(routing: &'static str) {
+    let Some(dashboard) = Dashboard::open(routing) else { return };
+    dashboard.log_in_at(&dashboard.url("/"));
+    let session = dashboard.session();
+    assert_ne!(dashboard.stored_sessions(), 0);
+    dashboard.keeps_the_session_while_keycloak_is_out_of_reach(&session);
+    let session = dashboard.loses_the_session_with_the_store(&session);
+    dashboard.loses_the_session_with_the_cookie_secret(&session);
+    dashboard.goes_with_the_release();
+}
+
+#[test]
+fn behind_an_ingress_a_session_lasts_as_long_as_its_store_and_its_cookie_secret() {
+    a_session_lasts_as_long_as_its_store_and_its_cookie_secret("routing=ingress");
+}
+
+#[test]
+fn behind_a_gateway_a_session_lasts_as_long_as_its_store_and_its_cookie_secret() {
+    a_session_lasts_as_long_as_its_store_and_its_cookie_secret("routing=gateway");
 }

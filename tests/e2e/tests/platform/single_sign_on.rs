@@ -95,7 +95,7 @@ fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_
 
     let address = format!("https://{host}/?page=1");
     web::until(cluster, 302, &[&address]);
-    web::until(cluster, 302, &[&format!("https://{host}/oauth2/start")]);
+    web::leads_to(cluster, &format!("https://{host}/oauth2/start"), &issuer);
     web::curl(cluster, &["--cookie", "_oauth2_proxy=forged", &address]).expect("an answer").with(302);
 
     browser.go(&address);
