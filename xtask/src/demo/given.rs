@@ -2,9 +2,9 @@
 
 use super::found::Found;
 use super::host::Host;
-use super::kubectl::{answer, give};
+use super::kubectl::{answer, bootstrapped, give};
 use super::phases::Phases;
-use super::{Given, INVENTORY, host_and_plan};
+use super::{Given, host_and_plan};
 use crate::command::{say, target};
 use crate::doctor;
 use anyhow::{Context as _, bail};
@@ -14,13 +14,16 @@ use std::process::Command;
 use thinkube_test_cluster::{Purpose, built_kubectl, password, self_signed};
 
 /// A domain that leads nowhere (RFC 6761): the demo knows of none that leads to the cluster.
-const DOMAIN: &str = "devpi.test";
+const DOMAIN: &str = "demo.test";
+
+/// Stands in a plan for the image that nobody has named.
+const NO_IMAGE: &str = "registry.demo.test/library/devpi:6.20.1";
 
 const NO_SIGN_ON: &str = "sign-on: no Keycloak is named to the demo; `thinkube-host apply` with your platform's settings \
                           installs DevPI with it";
 
 pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> anyhow::Result<String> {
-    let cluster = phases.run("the machine and the cluster have what is needed", None, || {
+    let cluster = phases.run("the machine and the cluster are fit", None, || {
         doctor::first(&[Purpose::Rust])?;
         let cluster = Theirs::new(kubeconfig, given)?;
         cluster.ask(&["get", "--raw", "/version"])?;
@@ -32,15 +35,24 @@ pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> 
     say(&format!("found and used:\n  {}", found.used().join("\n  ")));
     let host = cluster.host()?;
     let obstacles = found.obstacles(given.image.as_deref());
+    let image = given.image.as_deref().unwrap_or(NO_IMAGE);
     if !obstacles.is_empty() {
-        phases.run("the plan against the cluster", None, || {
-            host.run(&["plan", "plugin-devpi", "-f", INVENTORY, "--release", &given.release, "--cluster"])
-        })?;
+        phases.run("the plan against the cluster", None, || cluster.plan(&host, &found, image))?;
         return Ok(format!("DevPI was planned and not installed:\n  {}", obstacles.join("\n  ")));
     }
-    let image = given.image.as_deref().unwrap_or_default();
     phases.run("DevPI answers", None, || cluster.install(&host, &found, image))?;
+    phases.run("DevPI has its index", None, || {
+        bootstrapped(&mut cluster.kubectl(), &given.release)?;
+        host.run(&["status", &given.release])
+    })?;
     Ok(cluster.look_around(&host))
+}
+
+/// Shows the plan against a cluster on which no pod starts.
+pub(super) fn plan_only(kubectl: PathBuf, kubeconfig: &Path) -> anyhow::Result<()> {
+    let cluster =
+        Theirs { kubectl, kubeconfig: kubeconfig.to_owned(), context: None, release: "devpi".to_owned() };
+    cluster.plan(&cluster.host()?, &cluster.look()?, NO_IMAGE)
 }
 
 /// A person's own cluster.
@@ -106,12 +118,37 @@ impl Theirs {
         Ok(Host::offline().with("ADMIN_PASSWORD", password).connected_by(self.connection()))
     }
 
+    /// The plan mirrors Secrets of the platform, so stand-ins of them are there while it is made.
+    fn plan(&self, host: &Host, found: &Found, image: &str) -> anyhow::Result<()> {
+        let sources = self.sources();
+        let there = self.ask(&["get", "namespace", &sources]).is_ok();
+        self.stand_ins()?;
+        let planned =
+            host.run(&[self.arguments("plan", found, image), vec!["--cluster".to_owned()]].concat());
+        if !there {
+            say(&format!("the namespace {sources} is deleted again"));
+            self.ask(&["delete", "namespace", &sources, "--wait=false"])?;
+        }
+        planned
+    }
+
     fn install(&self, host: &Host, found: &Found, image: &str) -> anyhow::Result<()> {
         let left_out = found.left_out();
         let texts: Vec<&str> = left_out.iter().map(|(_, text)| text.as_str()).collect();
         say(&format!("left out:\n  {NO_SIGN_ON}\n  {}", texts.join("\n  ")));
         let ignored: Vec<&str> = left_out.iter().map(|(check, _)| *check).collect();
-        let sources = self.stand_ins()?;
+        self.stand_ins()?;
+        let mut arguments = self.arguments("apply", found, image);
+        arguments.extend(["--yes", "--no-wait", "--ignore-preflight-errors"].map(str::to_owned));
+        arguments.push(ignored.join(","));
+        host.run(&arguments)?;
+        say(&format!("DevPI answers: {}", answer(&mut self.kubectl(), &self.release)?));
+        Ok(())
+    }
+
+    /// A subcommand of the host, with the plugin and its settings.
+    fn arguments(&self, subcommand: &str, found: &Found, image: &str) -> Vec<String> {
+        let sources = self.sources();
         let mut settings = vec![
             format!("domain_name={DOMAIN}"),
             format!("devpi_namespace={}", self.release),
@@ -122,18 +159,20 @@ impl Theirs {
             "oauth2_proxy_enabled=false".to_owned(),
         ];
         settings.extend(found.settings());
-        let mut arguments = ["apply", "plugin-devpi", "--yes", "--no-wait"].map(str::to_owned).to_vec();
+        let mut arguments = vec![subcommand.to_owned(), "plugin-devpi".to_owned()];
         arguments.extend(["--release".to_owned(), self.release.clone()]);
-        arguments.extend(["--ignore-preflight-errors".to_owned(), ignored.join(",")]);
         arguments.extend(settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]));
-        host.run(&arguments)?;
-        say(&format!("DevPI answers: {}", answer(&mut self.kubectl(), &self.release)?));
-        host.run(&["status", &self.release])
+        arguments
     }
 
-    /// Makes, in a namespace of the demo's own, the Secrets that a platform has. Returns the namespace.
-    fn stand_ins(&self) -> anyhow::Result<String> {
-        let namespace = format!("{}-demo", self.release);
+    /// The demo's own namespace.
+    fn sources(&self) -> String {
+        format!("{}-demo", self.release)
+    }
+
+    /// Makes, in the demo's own namespace, the Secrets that a platform has.
+    fn stand_ins(&self) -> anyhow::Result<()> {
+        let namespace = self.sources();
         say(&format!(
             "made in the namespace {namespace}: a certificate that no authority has signed, and a pull secret without logins"
         ));
@@ -147,8 +186,7 @@ impl Theirs {
             secret("tls", "kubernetes.io/tls", json!({ "tls.crt": certificate, "tls.key": key })),
             secret("pull", "kubernetes.io/dockerconfigjson", json!({ ".dockerconfigjson": "{\"auths\":{}}" })),
         ]);
-        give(&mut self.kubectl(), &json!({ "apiVersion": "v1", "kind": "List", "items": items }))?;
-        Ok(namespace)
+        give(&mut self.kubectl(), &json!({ "apiVersion": "v1", "kind": "List", "items": items }))
     }
 
     fn look_around(&self, host: &Host) -> String {
@@ -158,9 +196,10 @@ impl Theirs {
              kubectl {connection} port-forward --namespace {release} service/devpi 3141   # http://127.0.0.1:3141/\n\n  \
              user root: the password is in {}\n\n\
              and take it away with:\n\n  thinkube-host uninstall {release} --delete-data {connection}\n  \
-             kubectl {connection} delete namespace {release}-demo\n",
+             kubectl {connection} delete namespace {}\n",
             host.folder().display(),
             self.password_file().display(),
+            self.sources(),
         )
     }
 }

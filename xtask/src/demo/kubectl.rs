@@ -1,5 +1,6 @@
 //! What the demos ask of a cluster by kubectl.
 
+use crate::command::run;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::io::Write as _;
@@ -29,6 +30,13 @@ pub(super) fn answer(kubectl: &mut Command, namespace: &str) -> anyhow::Result<S
         }
         thread::sleep(Duration::from_millis(500));
     }
+}
+
+/// Waits for the Job that makes DevPI's index. Applied without waiting it may begin before the server listens; then
+/// Kubernetes tries again.
+pub(super) fn bootstrapped(kubectl: &mut Command, namespace: &str) -> anyhow::Result<()> {
+    kubectl.args(["wait", "--for=condition=complete", "job/devpi-init", "--namespace", namespace]);
+    run(kubectl.arg(format!("--timeout={}s", PATIENCE.as_secs())))
 }
 
 /// Applies an object.

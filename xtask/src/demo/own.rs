@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::kubectl::{answer, give};
 use super::phases::Phases;
-use super::{INVENTORY, host_and_plan};
+use super::{INVENTORY, given, host_and_plan};
 use crate::command::{run, say, target};
 use crate::{doctor, progress};
 use anyhow::Context as _;
@@ -46,7 +46,9 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let cluster = phases.run("the least cluster runs", None, || up(minimum))?;
     let host = host_of(&cluster)?;
     if !cluster.has_node() {
-        host.run(&["plan", "plugin-devpi", "-f", INVENTORY, "--cluster"])?;
+        phases.run("the plan against the cluster", None, || {
+            given::plan_only(cluster.kubectl(), cluster.kubeconfig())
+        })?;
         say(
             "no node runs on this machine (see above): DevPI was planned against the cluster and not installed",
         );

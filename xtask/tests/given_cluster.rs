@@ -1,0 +1,98 @@
+//! The demo on a cluster that a person has; the harness's own stands for it.
+
+use std::io::{Write as _, stderr};
+use std::process::{Command, Output};
+use thinkube_test_cluster::Cluster;
+
+struct Demo {
+    cluster: Cluster,
+    release: String,
+}
+
+impl Demo {
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.release));
+        command
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        let mut xtask = self.command(env!("CARGO_BIN_EXE_xtask"));
+        xtask.args(["demo", "--release", &self.release, "--kubeconfig"]).arg(self.cluster.kubeconfig());
+        xtask.args(more).output().expect("it runs")
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Output {
+        let mut kubectl = self.command(self.cluster.kubectl().to_str().expect("text"));
+        kubectl.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig()).output().expect("kubectl runs")
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let namespaces = ["", "home-"].map(|prefix| format!("{prefix}{}", self.release));
+        for namespace in namespaces.into_iter().chain([format!("{}-demo", self.release)]) {
+            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
+    let cluster = Cluster::attach("default").expect("the cluster's state can be read");
+    let image = cluster.as_ref().and_then(|cluster| cluster.devpi_image().map(str::to_owned));
+    let (Some(cluster), Some(image)) = (cluster, image) else {
+        let _ = writeln!(
+            stderr(),
+            "not tested: no cluster with a node runs; start one with `cargo xtask cluster up`"
+        );
+        return;
+    };
+    let demo = Demo { cluster, release: format!("given-{:x}", std::process::id()) };
+
+    let planned = demo.run(&[]);
+    let said = text(&planned.stderr);
+    assert!(planned.status.success(), "{said}");
+    assert!(said.contains("DevPI was planned and not installed") && said.contains("--image REF"), "{said}");
+    assert!(!demo.kubectl(&["get", "namespace", &demo.release]).status.success(), "nothing was made");
+
+    let installed = demo.run(&["--image", &image]);
+    let said = text(&installed.stderr);
+    assert!(installed.status.success(), "{said}");
+    for expected in [
+        "DevPI answers: {",
+        "job.batch/devpi-init condition met",
+        "left out:",
+        "sign-on: no Keycloak",
+        "default StorageClass",
+        "phase",
+    ] {
+        assert!(said.contains(expected), "`{expected}` is not in {said}");
+    }
+    assert!(text(&installed.stdout).contains("devpi-init condition met"), "the index was made");
+    let pods = demo.kubectl(&["get", "pods", "-n", &demo.release, "-o", "name"]);
+    assert!(text(&pods.stdout).contains("pod/devpi-"), "{pods:?}");
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_ends_the_demo_before_anything_is_built() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("kubeconfig");
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}]
+    });
+    std::fs::write(&file, kubeconfig.to_string()).expect("writable");
+    let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let output = xtask.args(["demo", "--kubeconfig"]).arg(&file).output().expect("it runs");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("failed") && !said.contains("the host is built"), "{said}");
+    assert!(said.contains("refuses") || said.contains("kubectl is missing"), "{said}");
+}
