@@ -29,7 +29,7 @@ pub fn folder() -> TempDir {
 pub fn command(arguments: &[&str], folder: &Path) -> Command {
     let plain = plain(arguments);
     let mut command = workshop::command(host(), folder);
-    command.args(plain.get_args()).current_dir(root());
+    command.args(plain.get_args()).current_dir(root()).env_remove("RUSTC_BOOTSTRAP");
     command
 }
 
