@@ -1,6 +1,6 @@
 use crate::{
-    Check, Expectation, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, Selection, ServiceTarget,
-    Severity,
+    Check, Credentials, Expectation, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, SecretKey,
+    Selection, ServiceTarget, Severity,
 };
 
 /// Long enough for an image to be pulled and a server to start, short enough to wait for at a terminal.
@@ -97,12 +97,25 @@ impl HttpProbe {
     }
 
     fn new(method: HttpMethod, target: HttpTarget) -> Self {
-        Self { target, method, headers: Vec::new(), body: None, follow_redirects: false }
+        Self { target, method, headers: Vec::new(), credentials: None, body: None, follow_redirects: false }
     }
 
-    /// A header to send. No secret: a plan is shown and recorded.
+    /// A header to send. No secret, because a plan is shown and recorded: see [`credentials`](Self::credentials).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// A header with the Base64 of USERNAME:PASSWORD (RFC 7617). The password is a key of a Secret that this plan composes,
+    /// and goes to a Service that this plan makes. The host reads it when it asks, and shows nothing of the answer but its
+    /// status.
+    pub fn credentials(
+        mut self,
+        header: impl Into<String>,
+        username: impl Into<String>,
+        password: SecretKey,
+    ) -> Self {
+        self.credentials = Some(Credentials { header: header.into(), username: username.into(), password });
         self
     }
 

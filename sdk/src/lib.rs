@@ -78,8 +78,8 @@ pub use bindings::plugin::exports::thinkube::plugin::lifecycle::{
     Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput,
 };
 pub use bindings::plugin::thinkube::plugin::plan::{
-    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall, Outcome, Plan,
-    Probe, RandomText, ServiceTarget, Severity, Stage, Step,
+    Check, Credentials, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall,
+    Outcome, Plan, Probe, RandomText, ServiceTarget, Severity, Stage, Step,
 };
 pub use bindings::plugin::thinkube::plugin::types::{
     Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,

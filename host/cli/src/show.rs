@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Instant;
 use thinkube_engine::model::{
-    Change, FieldChange, ObjectRef, OnUninstall, Plan, SecretContent, SecretSource, SecretStep, Severity,
-    Status, Step, widened,
+    Change, Check, FieldChange, HttpTarget, ObjectRef, OnUninstall, Plan, Probe, SecretContent, SecretKey,
+    SecretSource, SecretStep, Severity, Status, Step, widened,
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
@@ -315,10 +315,22 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         _ => format!("{more} that it does not ask for; {less} that it asks for are not"),
     };
     line!(text, "\nchecks       {counted}");
+    for sent in outline.checks().filter_map(|(_, check)| secret_sent(check)) {
+        line!(text, "             {sent}");
+    }
     line!(text, "permissions  {permissions} granted, {asked}");
     line!(text, "facts        {}", planned.facts.len());
     line!(text, "digest       {}", planned.digest);
     text
+}
+
+/// What a check sends of a Secret, and where.
+fn secret_sent(check: &Check) -> Option<String> {
+    let Probe::Http(probe) = &check.probe else { return None };
+    let HttpTarget::Service(service) = &probe.target else { return None };
+    let SecretKey { namespace, name, key } = &probe.credentials.as_ref()?.password;
+    let to = format!("{}/{}", service.namespace, service.name);
+    Some(foreign(format!("{}: sends {key} of Secret {namespace}/{name} to Service {to}", check.name)))
 }
 
 fn remarks(step: &Step) -> String {

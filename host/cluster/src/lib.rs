@@ -13,6 +13,7 @@ mod client;
 mod compare;
 mod compose;
 mod copied;
+mod credentials;
 mod dry_run;
 mod error;
 mod event;

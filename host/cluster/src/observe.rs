@@ -126,7 +126,14 @@ impl Cluster {
         if let Some(body) = &probe.body {
             ask = ask.with_body(body.clone().into_bytes());
         }
-        let reply = match self.exchange(&ask, &probe.headers, MOST_BODY).await {
+        let mut headers = probe.headers.clone();
+        if let Some(credentials) = &probe.credentials {
+            match self.credentials(credentials, service).await? {
+                Ok(header) => headers.push(header),
+                Err(why) => return Ok(Observation::of_no_answer(why)),
+            }
+        }
+        let reply = match self.exchange(&ask, &headers, MOST_BODY).await {
             Ok(reply) => reply,
             // It may be what is behind the proxy that does not answer; that the server does was seen before.
             Err(Error::Unreachable { message, .. }) => {
@@ -144,7 +151,9 @@ impl Cluster {
         let status = http::StatusCode::from_u16(reply.status).ok();
         let reason = status.and_then(|status| status.canonical_reason()).unwrap_or_default();
         let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        Ok(Observation::of_answer(reply.status, reason, headers, &reply.body, &reply.answered.message))
+        // An answer to a secret may hold it: a person is shown the status alone.
+        let message = if probe.credentials.is_none() { reply.answered.message.as_str() } else { "" };
+        Ok(Observation::of_answer(reply.status, reason, headers, &reply.body, message))
     }
 }
 
@@ -171,7 +180,9 @@ pub fn supported(probe: &Probe) -> Result<(), Error> {
                 return Err(unsupported(&what, "follow redirects behind the API server's proxy"));
             }
             proxy_path(service)?;
-            for (name, value) in &probe.headers {
+            let credentials = probe.credentials.iter().map(|credentials| (&credentials.header, ""));
+            let headers = probe.headers.iter().map(|(name, value)| (name, value.as_str()));
+            for (name, value) in headers.chain(credentials) {
                 if !may_be_sent(name) {
                     let cannot = format!("send the header `{name}` through the API server's proxy");
                     return Err(unsupported(&what, &cannot));
@@ -326,8 +337,9 @@ mod tests {
     fn what_cannot_be_looked_at_is_known_without_a_cluster() {
         let http = |target: HttpTarget, headers: &[(&str, &str)], follow_redirects: bool| {
             let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            let method = HttpMethod::Get;
-            supported(&Probe::Http(HttpProbe { target, method, headers, body: None, follow_redirects }))
+            let (method, credentials) = (HttpMethod::Get, None);
+            let probe = HttpProbe { target, method, headers, credentials, body: None, follow_redirects };
+            supported(&Probe::Http(probe))
         };
         let service = |path: &str| HttpTarget::Service(target(path));
         assert!(http(service("/"), &[("Accept", "a/b")], false).is_ok());

@@ -136,7 +136,14 @@ async fn an_origin_is_the_scheme_the_host_and_the_port() {
 
 fn probe(url: &str, follow_redirects: bool) -> HttpProbe {
     let target = HttpTarget::Url(url.into());
-    HttpProbe { target, method: HttpMethod::Get, headers: vec![], body: None, follow_redirects }
+    HttpProbe {
+        target,
+        method: HttpMethod::Get,
+        headers: vec![],
+        credentials: None,
+        body: None,
+        follow_redirects,
+    }
 }
 
 fn prober(servers: &[&Server]) -> Http {

@@ -95,6 +95,10 @@ fn may_be_sent(name: &HeaderName) -> bool {
 }
 
 fn headers(what: &str, probe: &HttpProbe) -> Result<HeaderMap, Error> {
+    if probe.credentials.is_some() {
+        let message = "a key of a Secret goes to a Service of the release, and never to a URL".to_owned();
+        return Err(Error::Invalid { what: what.to_owned(), message });
+    }
     let mut headers = HeaderMap::new();
     for (name, value) in &probe.headers {
         // The value is not shown: it may be a credential of what is asked.

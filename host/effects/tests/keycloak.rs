@@ -200,6 +200,7 @@ fn a_probe_sees_the_realm_and_the_way_to_the_sign_on() {
             target: HttpTarget::Url(format!("{}{path}", world.keycloak.url)),
             method: HttpMethod::Get,
             headers: vec![],
+            credentials: None,
             body: None,
             follow_redirects,
         };

@@ -426,6 +426,7 @@ mod tests {
             target,
             method: HttpMethod::Get,
             headers: vec![],
+            credentials: None,
             body: None,
             follow_redirects: false,
         });

@@ -5,6 +5,7 @@
 
 mod canonical;
 mod check;
+mod credentials;
 mod descriptor;
 mod diff;
 mod external;
@@ -28,6 +29,7 @@ pub use check::{
     Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Observation, Probe, ServiceTarget,
     Severity, Status, Verdict,
 };
+pub use credentials::Credentials;
 pub use descriptor::{
     Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
 };

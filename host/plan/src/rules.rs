@@ -81,6 +81,7 @@ fn check(outline: &Outline, mut rules: Rules<'_>) -> Vec<Fault> {
     }
     rules.checks("health", &outline.health);
     rules.checks("tests", &outline.tests);
+    rules.faults.extend(crate::credentials::faults(outline));
     rules.faults
 }
 

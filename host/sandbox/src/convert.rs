@@ -313,7 +313,10 @@ records! {
     wire::Check => plan::Check {
         name, title, probe: into, expect: into, timeout_seconds, severity: into, remedy,
     }
-    wire::HttpProbe => plan::HttpProbe { target: into, method: into, headers, body, follow_redirects }
+    wire::HttpProbe => plan::HttpProbe {
+        target: into, method: into, headers, credentials: maybe, body, follow_redirects,
+    }
+    wire::Credentials => plan::Credentials { header, username, password: into }
     wire::ServiceTarget => plan::ServiceTarget { namespace, name, port, path }
 
     plan::ObjectRef => types::ObjectRef { api_version, kind, namespace, name }

@@ -196,6 +196,7 @@ mod tests {
             target,
             method: HttpMethod::Get,
             headers: vec![],
+            credentials: None,
             body: None,
             follow_redirects: false,
         })

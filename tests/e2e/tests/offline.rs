@@ -98,6 +98,7 @@ fn render_prints_objects_that_any_tool_reads_and_no_secret() {
         "Secret",
         "Deployment",
         "Service",
+        "ConfigMap",
         "Ingress",
         "Ingress",
         "Ingress",
@@ -388,6 +389,18 @@ fn a_plugin_that_returns_a_hundred_megabytes_is_refused() {
 fn a_plugin_that_returns_no_json_is_told_where() {
     let message = misbehaves(&["do=invalid-json"], &["malformed"]);
     assert!(message.contains("stage"), "{message}");
+}
+
+#[test]
+fn a_plugin_that_would_send_a_secret_of_others_to_its_own_server_is_refused() {
+    refused(&["plan", text(hostile()), "--set", "do=send-secret"], 5, "invalid-plan", &["no other is sent"]);
+}
+
+#[test]
+fn a_plan_says_which_secret_a_check_sends_and_where() {
+    let shown = run(&["plan", text(devpi()), "-f", SETTINGS]).ends_with(0).stdout;
+    let sent = "root-login: sends password of Secret devpi/devpi-root to Service devpi/devpi";
+    assert!(shown.contains(sent), "{shown}");
 }
 
 #[test]

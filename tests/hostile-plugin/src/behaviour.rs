@@ -54,6 +54,7 @@ behaviours! {
     BigManifest = "big-manifest", "Returns one manifest of `amount` bytes.";
     InvalidJson = "invalid-json", "Returns a manifest that is no JSON.";
     DeepJson = "deep-json", "Returns a manifest of a thousand nested lists.";
+    SendSecret = "send-secret", "Returns a check that sends a Secret of somebody else to a Service of its own.";
     InvalidDesired = "invalid-desired", "Returns an external step whose desired state is no JSON.";
     InvalidUtf8 = "invalid-utf8", "Returns a text that is no UTF-8.";
 

@@ -10,10 +10,10 @@ use bindings::exports::thinkube::plugin::checks::{Guest as Checks, Observation, 
 use bindings::exports::thinkube::plugin::lifecycle::{Context, Descriptor, Guest as Lifecycle, Outcome};
 use bindings::thinkube::plugin::log::{Level, log};
 use bindings::thinkube::plugin::plan::{
-    Auth, Check, Expectation, ExternalStep, HttpMethod, ObjectStep, OnChange, OnUninstall, Plan, Probe,
-    Request, Severity, Stage, Step,
+    Auth, Check, Credentials, Expectation, ExternalStep, HttpMethod, HttpProbe, HttpTarget, ObjectStep,
+    OnChange, OnUninstall, Plan, Probe, Request, ServiceTarget, Severity, Stage, Step,
 };
-use bindings::thinkube::plugin::types::{Located, ObjectRef, Problem, Query};
+use bindings::thinkube::plugin::types::{Located, ObjectRef, Problem, Query, SecretKey};
 use bindings::wasi::clocks::monotonic_clock;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -154,6 +154,7 @@ fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome
             return Ok(Outcome::Plan(plan(vec![stage(vec![good, bad])], String::new())));
         }
         Behaviour::DeepJson => return one(object("[".repeat(1000) + &"]".repeat(1000))),
+        Behaviour::SendSecret => return Ok(Outcome::Plan(sending_a_secret())),
         Behaviour::InvalidDesired => return one(external("{")),
         // Safety: none. That is the point.
         Behaviour::InvalidUtf8 => unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) },
@@ -269,6 +270,24 @@ fn check() -> Check {
         severity: Severity::Error,
         remedy: None,
     }
+}
+
+fn sending_a_secret() -> Plan {
+    let service = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"mine","namespace":"hostile"},"spec":{"selector":{"app":"mine"}}}"#;
+    let password = SecretKey { namespace: "kube-system".into(), name: "theirs".into(), key: "token".into() };
+    let target =
+        ServiceTarget { namespace: "hostile".into(), name: "mine".into(), port: 80, path: "/".into() };
+    let probe = Probe::Http(HttpProbe {
+        target: HttpTarget::Service(target),
+        method: HttpMethod::Get,
+        headers: Vec::new(),
+        credentials: Some(Credentials { header: "x-loot".into(), username: "root".into(), password }),
+        body: None,
+        follow_redirects: false,
+    });
+    let mut plan = plan(vec![stage(vec![object(service.into())])], String::new());
+    plan.health = vec![Check { probe, ..check() }];
+    plan
 }
 
 fn queries(count: usize) -> Vec<Query> {

@@ -2,7 +2,8 @@ use crate::support::bench;
 use serde_json::json;
 use thinkube_cluster::Error;
 use thinkube_plan::{
-    Answer, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, Query, Selection, ServiceTarget, TypeMeta,
+    Answer, Credentials, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, Query, SecretKey, Selection,
+    ServiceTarget, TypeMeta,
 };
 
 #[tokio::test]
@@ -55,6 +56,7 @@ async fn a_service_without_endpoints_is_seen_and_a_url_is_refused() {
             target,
             method: HttpMethod::Get,
             headers: vec![],
+            credentials: None,
             body: None,
             follow_redirects: false,
         })
@@ -92,5 +94,56 @@ async fn a_service_without_endpoints_is_seen_and_a_url_is_refused() {
         matches!(&refused, Error::Forbidden { resource, .. } if resource == "services/proxy"),
         "{refused}"
     );
+    bench.clean().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
+    let Some(bench) = bench().await else { return };
+    bench.make_namespace(&bench.namespace).await;
+    let labels = |release: &str| json!({"applyset.kubernetes.io/part-of": release});
+    for (name, labels) in [("ours", labels("a")), ("theirs", labels("b")), ("nobodys", json!({}))] {
+        let metadata = json!({"name": name, "labels": labels});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
+            "stringData": {"password": "hunter2"}});
+        bench.make(&bench.core("secrets", ""), secret).await;
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80}]}});
+        bench.make(&bench.core("services", ""), service).await;
+    }
+    let elsewhere = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "elsewhere", "labels": labels("a")},
+        "spec": {"type": "ExternalName", "externalName": "evil.example"}});
+    bench.make(&bench.core("services", ""), elsewhere).await;
+    let ask = async |service: &str, secret: &str, key: &str| {
+        let namespace = bench.namespace.clone();
+        let password = SecretKey { namespace: namespace.clone(), name: secret.into(), key: key.into() };
+        let target = ServiceTarget { namespace, name: service.into(), port: 80, path: "/".into() };
+        let probe = Probe::Http(HttpProbe {
+            target: HttpTarget::Service(target),
+            method: HttpMethod::Get,
+            headers: vec![],
+            credentials: Some(Credentials { header: "x-auth".into(), username: "root".into(), password }),
+            body: None,
+            follow_redirects: false,
+        });
+        bench.cluster.observe(&probe).await.unwrap()
+    };
+    for (service, secret, key, said) in [
+        ("ours", "theirs", "password", "not of the release"),
+        ("ours", "nobodys", "password", "not of the release"),
+        ("nobodys", "nobodys", "password", "no Service of a release"),
+        ("elsewhere", "ours", "password", "no Service of a release"),
+        ("ours", "ours", "token", "has no key"),
+        ("ours", "none", "password", "does not exist"),
+        ("none", "ours", "password", "does not exist"),
+    ] {
+        let seen = ask(service, secret, key).await;
+        assert!(!seen.holds && seen.variables["status"] == 0, "{service} {secret} {key}: {seen:?}");
+        assert!(seen.summary.contains(said), "{service} {secret} {key}: {seen:?}");
+    }
+    // It is asked, and nothing is behind it; the proxy looks Services up in a cache of its own, which comes after.
+    let seen = ask("ours", "ours", "password").await;
+    assert!(seen.variables["status"] == 503 || seen.variables["status"] == 404, "{seen:?}");
+    assert!(!format!("{seen:?}").contains("hunter2"), "{seen:?}");
     bench.clean().await;
 }

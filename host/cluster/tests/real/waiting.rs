@@ -58,6 +58,7 @@ async fn a_deployment_is_waited_for_and_then_answers_behind_the_proxy() {
             target: target(path),
             method: HttpMethod::Get,
             headers: vec![],
+            credentials: None,
             body: None,
             follow_redirects: false,
         })

@@ -5,7 +5,7 @@ use crate::support::{Answer, HOUR, context, hostile, notes, outline, patiently};
 use behaviour::Behaviour;
 use serde_json::json;
 use std::time::Duration;
-use thinkube_plan::{Answer as FactAnswer, Fact, Observation, Outcome, Problem, Status};
+use thinkube_plan::{Answer as FactAnswer, Fact, Observation, Outcome, Probe, Problem, Status};
 use thinkube_sandbox::{Error, Level, Limits, Offer, Quota, TrapKind};
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -38,6 +38,7 @@ const _: fn(Behaviour) -> fn() = |behaviour| match behaviour {
     Behaviour::BigManifest => a_manifest_that_no_api_server_would_take_names_that_limit,
     Behaviour::InvalidJson => a_manifest_that_is_no_json_is_named_by_stage_and_step,
     Behaviour::DeepJson => a_deeply_nested_manifest_is_malformed_and_not_a_stack_overflow,
+    Behaviour::SendSecret => a_secret_that_a_check_would_send_is_in_the_plan_by_its_name,
     Behaviour::InvalidDesired => a_desired_state_that_is_no_json_is_named,
     Behaviour::InvalidUtf8 => a_text_that_is_no_utf8_is_malformed,
     Behaviour::ReadFile => a_plugin_finds_no_file,
@@ -363,6 +364,15 @@ async fn a_manifest_that_is_no_json_is_named_by_stage_and_step() {
 async fn a_deeply_nested_manifest_is_malformed_and_not_a_stack_overflow() {
     let error = failure(Behaviour::DeepJson, 0, default).await;
     assert!(matches!(&error, Error::Malformed { place, .. } if place.contains("step 1")), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_check_would_send_is_in_the_plan_by_its_name() {
+    let (outline, _) = outline(run(Behaviour::SendSecret, 0, default).await);
+    let Probe::Http(probe) = &outline.health[0].probe else { panic!("{outline:?}") };
+    let sent = probe.credentials.as_ref().expect("it sends some");
+    assert_eq!((sent.header.as_str(), sent.username.as_str()), ("x-loot", "root"));
+    assert_eq!((sent.password.name.as_str(), sent.password.key.as_str()), ("theirs", "token"));
 }
 
 #[tokio::test]
