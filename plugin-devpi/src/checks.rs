@@ -1,12 +1,12 @@
 //! What must hold before, during and after. No check looks at an index's `+simple/`: it lists every name of the
 //! public index through the mirror, and hangs where that cannot be reached.
 
-use crate::objects::{PASSWORD_VARIABLE, PORT, PULL_SECRET, ROOT_SECRET};
+use crate::objects::{PASSWORD_VARIABLE, PORT, PULL_SECRET, ROOT_SECRET, ROOT_SECRET_KEY};
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use thinkube_sdk::recipes::{Discovery, platform, secret_at};
-use thinkube_sdk::{Check, HttpMethod, HttpProbe, Kind, Object, ObjectRef, Status, Verdict};
+use thinkube_sdk::{Check, HttpMethod, HttpProbe, Kind, Object, ObjectRef, SecretKey, Status, Verdict};
 
 /// What is either so or not: asking again for longer helps nobody.
 const AT_ONCE_SECONDS: u32 = 5;
@@ -60,6 +60,25 @@ pub(crate) fn root_password(settings: &Settings) -> Check {
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 
+/// A password that is changed reaches the Secret with an apply, and the server with an operation alone. A warning: the
+/// server works, and an index that is as it should be takes no login.
+pub(crate) fn root_login(settings: &Settings) -> Check {
+    let password = SecretKey {
+        namespace: settings.devpi_namespace.clone(),
+        name: ROOT_SECRET.to_owned(),
+        key: ROOT_SECRET_KEY.to_owned(),
+    };
+    let ask = get(settings, "/+api").credentials("x-devpi-auth", "root", password);
+    Check::http("root-login", "Root's password in DevPI is the one in the Secret devpi-root", ask)
+        .cel("status == 200 && json.result.authstatus[0] == 'ok' && json.result.authstatus[1] == 'root'")
+        .timeout_seconds(AT_ONCE_SECONDS)
+        .warning()
+        .remedy(
+            "Give the server the password that is supplied now: `thinkube-host run reset-root-password --release RELEASE \
+             --plugin PLUGIN`. Or apply with the password that the server has.",
+        )
+}
+
 pub(crate) fn tls_secret(settings: &Settings) -> Check {
     platform::certificate(secret(settings, &settings.tls_secret_name), &hosts(settings))
         .named("tls-secret")
@@ -87,10 +106,11 @@ pub(crate) fn runs(name: &str, title: &str, deployment: &Object) -> Check {
         .remedy(format!("`kubectl logs deploy/{}` in the namespace says why.", deployment.reference().name))
 }
 
-pub(crate) fn service(service: &Object) -> Check {
-    Check::object("service", "The Service leads to the server", service)
-        .cel(format!("object.spec.ports.exists(port, port.port == {PORT})"))
-        .timeout_seconds(AT_ONCE_SECONDS)
+/// By what answers behind it: an object says where a Service leads to, and not whether anything is there.
+pub(crate) fn service(settings: &Settings) -> Check {
+    Check::http("service", "The Service leads to the server", get(settings, "/+api"))
+        .cel("status == 200 && json.type == 'apiconfig'")
+        .remedy("`kubectl get endpointslices` in the namespace says which pods are behind the Service.")
 }
 
 pub(crate) fn route(name: &str, title: &str, route: &Object, host: &str) -> Check {
@@ -104,6 +124,12 @@ pub(crate) fn route(name: &str, title: &str, route: &Object, host: &str) -> Chec
     Check::object(name, title, route).cel(named).timeout_seconds(30).remedy(
         "`kubectl describe` the route: its events and conditions say whether the platform's ingress took it.",
     )
+}
+
+pub(crate) fn nginx_headers(headers: &Object) -> Check {
+    Check::object("nginx-headers", "The headers for the ingress controller are there", headers)
+        .cel("object.data['X-Outside-URL'] == 'https://$host' && object.data.size() == 5")
+        .timeout_seconds(AT_ONCE_SECONDS)
 }
 
 pub(crate) fn discovery(settings: &Settings, config: &Discovery) -> Check {

@@ -79,6 +79,7 @@ impl Plugin for DevPi {
                 "${devpi_password_in_clear:if}${devpi_namespace}/thinkube-service-config".to_owned(),
             ))
             .permission(Permission::WritePodFiles("${code_server_namespace}${code_server_env:if}".to_owned()))
+            .permission(Permission::WriteHome(".local/bin/devpi".to_owned()))
             .permission(Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()))
             .permission(Permission::WriteHome("devpi-scripts".to_owned()))
             .permission(Permission::WriteHome(".devpi.ini".to_owned()))
@@ -198,10 +199,11 @@ fn server(plan: Plan, settings: &Settings) -> Plan {
         .health(checks::root_password(settings))
         .health(checks::volume_bound(&claim))
         .health(checks::runs("server", "The server runs", &deployment))
-        .health(checks::service(&service))
+        .health(checks::service(settings))
         .health(checks::outside_url(settings))
         .health(checks::index(settings))
         .health(checks::simple_index(settings))
+        .health(checks::root_login(settings))
         .test(checks::index_config(settings))
         .test(checks::empty_password_refused(settings))
         .test(checks::anonymous_users_refused(settings))
@@ -250,7 +252,12 @@ fn routes(plan: Plan, settings: &Settings) -> Plan {
         .health(checks::route("api-route", "The API has a route", &api, &settings.devpi_api_hostname))
         .health(checks::api_from_outside(settings))
         .health(checks::discovery(settings, &discovery));
-    let mut stage = Stage::new("routes").object(dashboard).object(api);
+    let mut stage = Stage::new("routes");
+    if let Some(headers) = objects::nginx_headers(settings) {
+        plan = plan.health(checks::nginx_headers(&headers));
+        stage = stage.object(headers);
+    }
+    stage = stage.object(dashboard).object(api);
     if let Some(login) = objects::login_route(settings) {
         plan = plan.health(checks::route("login-route", "The login has a route", &login, dashboard_host));
         stage = stage.object(login);
@@ -266,14 +273,23 @@ fn routes(plan: Plan, settings: &Settings) -> Plan {
 }
 
 fn notes(settings: &Settings) -> String {
-    format!(
+    let mut notes = format!(
         "Dashboard: {dashboard}/\nAPI: {api}/\n\
          pip install --index-url {api}/{index}/+simple/ PACKAGE\n\
          devpi use {api}/{index} && devpi login root && devpi upload",
         dashboard = settings.dashboard(),
         api = settings.api(),
         index = settings.index(),
-    )
+    );
+    if settings.nginx_headers_config_map && settings.routing == By::Ingress {
+        notes.push_str("\nLinks of the dashboard lead to the API's host, unless the ConfigMap of the ingress controller has\nproxy-set-headers: ");
+        notes.push_str(&settings.devpi_namespace);
+        notes.push_str("/nginx-headers");
+    }
+    if settings.pip_trusted_host {
+        notes.push_str("\npip of a home takes any certificate of the API's host: who answers in its place can install any program.");
+    }
+    notes
 }
 
 export_plugin!(DevPi, checks, operations, workstation);

@@ -16,6 +16,8 @@ pub(crate) const PASSWORD_VARIABLE: &str = "DEVPI_PASSWORD";
 pub(crate) const PORT: u16 = 3141;
 pub(crate) const PULL_SECRET: &str = "harbor-pull-secret";
 const PROXY: &str = "oauth2-proxy";
+/// The header that outranks the server's own setting: its links lead where a client says that may set it.
+const OUTSIDE_URL: &str = "X-Outside-URL";
 const KEYCLOAK_CA: &str = "keycloak-ca";
 const CLAIM: &str = "devpi-data-pvc";
 /// The volume's mount point. The image's own place is another; DEVPISERVER_SERVERDIR moves it here.
@@ -33,8 +35,6 @@ pub(crate) fn namespace(settings: &Settings) -> Namespace {
     }
 }
 
-/// The devpi-server of the image whose behaviour this plugin was written for.
-const SERVER_VERSION: &str = "6.20.1";
 /// The step that builds the server's image.
 const IMAGE: &str = "image";
 
@@ -42,7 +42,7 @@ const IMAGE: &str = "image";
 /// looking at the registry's certificate.
 pub(crate) fn image(settings: &Settings) -> Option<Image> {
     let destination =
-        format!("{}/{}/devpi:{SERVER_VERSION}", settings.harbor_registry, settings.harbor_project);
+        format!("{}/{}/devpi:{}", settings.harbor_registry, settings.harbor_project, settings.image_tag());
     let login = secret_at(&settings.harbor_pull_secret);
     let image = Image::from_git(IMAGE, &settings.devpi_git_url, &settings.devpi_git_revision, destination)
         .dockerfile(&settings.devpi_dockerfile)
@@ -302,8 +302,17 @@ pub(crate) fn dashboard_route(settings: &Settings) -> Object {
     let behind = settings.oauth2_proxy_enabled && settings.routing == By::Gateway;
     let backend = if behind { (PROXY, 80) } else { ("devpi", PORT) };
     let route = route(settings, "devpi-http", &settings.devpi_dashboard_hostname, backend);
-    let route = if settings.oauth2_proxy_enabled { route.guarded_by(&oauth2_proxy(settings)) } else { route };
-    route.object(&settings.routing())
+    let route = if settings.oauth2_proxy_enabled {
+        route.guarded_by(&oauth2_proxy(settings))
+    } else {
+        route.asks(&always_yes(settings))
+    };
+    route.request_header(OUTSIDE_URL, settings.dashboard()).object(&settings.routing())
+}
+
+/// What answers 200 to everybody, and without the header [`OUTSIDE_URL`].
+fn always_yes(settings: &Settings) -> String {
+    format!("{}/+api", server(settings))
 }
 
 /// Where people log in. A Gateway sends all of the host's requests to the proxy anyway.
@@ -317,11 +326,37 @@ pub(crate) fn login_route(settings: &Settings) -> Option<Object> {
 
 /// For pip and devpi, which cannot sign on in a browser.
 pub(crate) fn api_route(settings: &Settings) -> Object {
-    route(settings, "devpi-api", &settings.devpi_api_hostname, ("devpi", PORT)).object(&settings.routing())
+    route(settings, "devpi-api", &settings.devpi_api_hostname, ("devpi", PORT))
+        .asks(&always_yes(settings))
+        .request_header(OUTSIDE_URL, settings.api())
+        .object(&settings.routing())
 }
 
-/// Without the original's ConfigMap `nginx-headers` and the annotation `proxy-set-headers` that names it: ingress-nginx
-/// knows no such annotation, so neither ever did anything.
+/// The headers of the original, for a controller of ingress-nginx whose own ConfigMap names this one as
+/// `proxy-set-headers`. The annotation of that name, by which the original's Ingresses name it, does not exist.
+pub(crate) fn nginx_headers(settings: &Settings) -> Option<Object> {
+    let named = settings.nginx_headers_config_map && settings.routing == By::Ingress;
+    named.then(|| {
+        Object::of(&template(
+            stringify!(
+                {
+                  "apiVersion": "v1",
+                  "kind": "ConfigMap",
+                  "metadata": {"name": "nginx-headers", "namespace": "${namespace}"},
+                  "data": {
+                    "X-Real-IP": "$remote_addr",
+                    "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+                    "X-Forwarded-Proto": "$scheme",
+                    "X-Forwarded-Host": "$host",
+                    "X-Outside-URL": "https://$host"
+                  }
+                }
+            ),
+            &json!({"namespace": settings.devpi_namespace}),
+        ))
+    })
+}
+
 fn route(settings: &Settings, name: &str, host: &str, backend: (&str, u16)) -> Route {
     Route::new(&settings.devpi_namespace, name, host, backend).tls(&settings.tls_secret_name).body_size("50m")
 }

@@ -6,26 +6,71 @@ use serde::Deserialize;
 use thinkube_sdk::recipes::Routing;
 use thinkube_sdk::{Problem, default_from};
 
+/// A label of RFC 1123: 63 characters at most. DNS and certificates have none that is longer.
+macro_rules! label {
+    () => {
+        "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+    };
+}
+/// Names of most objects: labels of any length, 253 characters together.
+macro_rules! subdomain {
+    () => {
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+    };
+}
 /// RFC 1123, as an Ingress wants its hosts.
-const HOST: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-const DNS_LABEL: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+macro_rules! host {
+    () => {
+        concat!(label!(), r"(\.", label!(), ")*")
+    };
+}
+macro_rules! registry {
+    () => {
+        concat!(host!(), "(:[0-9]{1,5})?")
+    };
+}
+/// A server of a URL: people also write it with capitals.
+macro_rules! server {
+    () => {
+        r"https://[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*(:[0-9]{1,5})?"
+    };
+}
+
+const HOST: &str = concat!("^", host!(), "$");
+const DNS_LABEL: &str = concat!("^", label!(), "$");
+/// RFC 1035: the name of a Service begins with a letter.
+const SERVICE: &str = "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
+const SUBDOMAIN: &str = concat!("^", subdomain!(), "$");
 /// NAMESPACE/NAME.
-const SECRET: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-.a-z0-9]*[a-z0-9])?$";
+const SECRET: &str = concat!("^", label!(), "/", subdomain!(), "$");
+/// The longest name of an object.
+const LONGEST_NAME: usize = 253;
 /// Narrower than devpi, which also takes spaces: the name becomes a part of URLs and of pip's configuration.
 const INDEX: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
-const REGISTRY: &str = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?$";
+const REGISTRY: &str = concat!("^", registry!(), "$");
 const PROJECT: &str = r"^[a-z0-9]+([._-][a-z0-9]+)*$";
 /// With its registry: what a short name means is another thing on every node.
 const IMAGE: &str = concat!(
-    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+",
-    r"(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
+    "^",
+    registry!(),
+    r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
 );
+const TAG: &str = "^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$";
+const GIT_URL: &str = "https://github.com/thinkube/thinkube-devpi.git";
+const GIT_REVISION: &str = "7bbfb7950cb1e07398866614004fba162a36c1fe";
+const DOCKERFILE_PATH: &str = "dockerfile/Dockerfile";
+/// The longest tag of an image.
+const LONGEST_TAG: usize = 128;
+const SHORT_COMMIT: usize = 12;
+/// The devpi-server of the default revision, whose behaviour this plugin was written for.
+const SERVER_VERSION: &str = "6.20.1";
 const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
 /// Without a slash at its end, so that paths can follow.
-const URL: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$";
-const GIT: &str = r"^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|file://)(/[A-Za-z0-9._~-]+)+$";
+const URL: &str = concat!("^", server!(), "(/[A-Za-z0-9._~-]+)*$");
+const GIT: &str = concat!("^(", server!(), "|file://)(/[A-Za-z0-9._~-]+)+$");
 const REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$";
-const FOLDER: &str = r"^(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
+/// Hidden folders are paths too; `..` is not.
+const PATH: &str = r"^(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
 const DOCKERFILE: &str = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$";
 /// A name of a user, a client or a realm that needs no escape anywhere.
 const NAME: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
@@ -40,7 +85,7 @@ pub struct Settings {
 
     /// The namespace that DevPI gets.
     #[serde(default = "devpi")]
-    #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
+    #[schemars(regex(pattern = DNS_LABEL))]
     pub devpi_namespace: String,
 
     /// Where people look at packages, behind single sign-on.
@@ -75,6 +120,11 @@ pub struct Settings {
     #[schemars(regex(pattern = REVISION))]
     pub devpi_git_revision: String,
 
+    /// The tag of the image that is built. If not set, the version of the default revision, or else the revision itself.
+    #[serde(default)]
+    #[schemars(regex(pattern = TAG), transform = unset)]
+    pub devpi_image_tag: Option<String>,
+
     /// The Dockerfile in the repository.
     #[serde(default = "dockerfile")]
     #[schemars(regex(pattern = DOCKERFILE))]
@@ -89,9 +139,13 @@ pub struct Settings {
     #[serde(default)]
     pub routing: By,
 
+    /// Whether the ConfigMap nginx-headers is made, for an ingress controller whose own names it as proxy-set-headers.
+    #[serde(default = "yes")]
+    pub nginx_headers_config_map: bool,
+
     /// The Gateway of routing `gateway`. It ends TLS with a certificate of its own.
     #[serde(default = "gateway_name")]
-    #[schemars(regex(pattern = DNS_LABEL))]
+    #[schemars(regex(pattern = SUBDOMAIN), length(max = LONGEST_NAME))]
     pub gateway_name: String,
 
     /// The Gateway's namespace.
@@ -101,7 +155,11 @@ pub struct Settings {
 
     /// The TLS Secret of both host names, in DevPI's namespace.
     #[serde(default)]
-    #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("${devpi_namespace}-tls-secret"))]
+    #[schemars(
+        regex(pattern = SUBDOMAIN),
+        length(max = LONGEST_NAME),
+        transform = default_from("${devpi_namespace}-tls-secret")
+    )]
     pub tls_secret_name: String,
 
     /// The platform's TLS Secret, which that one mirrors.
@@ -149,7 +207,7 @@ pub struct Settings {
 
     /// The name of that Valkey.
     #[serde(default = "redis_service")]
-    #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
+    #[schemars(regex(pattern = SERVICE))]
     pub oauth2_proxy_redis_service: String,
 
     /// The proxy's image.
@@ -190,6 +248,15 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub auth_realm_username: String,
 
+    /// A file with the authorities that pip and devpi trust for the API, by its absolute path on a person's machine.
+    #[serde(default)]
+    #[schemars(regex(pattern = PATH), transform = unset)]
+    pub devpi_ca_file: Option<String>,
+
+    /// Whether pip takes any certificate of the API's host: who answers in its place can then install any program.
+    #[serde(default)]
+    pub pip_trusted_host: bool,
+
     /// Whether root's password is in the discovery ConfigMap, for consumers that follow no reference to a Secret. Everybody
     /// who may read ConfigMaps in DevPI's namespace then knows it.
     #[serde(default)]
@@ -201,12 +268,12 @@ pub struct Settings {
 
     /// The namespace of code-server.
     #[serde(default = "code_server")]
-    #[schemars(regex(pattern = DNS_LABEL), length(max = 63))]
+    #[schemars(regex(pattern = DNS_LABEL))]
     pub code_server_namespace: String,
 
     /// The home in code-server's container.
     #[serde(default = "code_server_home")]
-    #[schemars(regex(pattern = FOLDER))]
+    #[schemars(regex(pattern = PATH))]
     pub code_server_home: String,
 
     // What nothing reads has no default: it would be recorded as if it had been used.
@@ -255,7 +322,7 @@ pub enum Sessions {
 }
 
 macro_rules! defaults {
-    ($($name:ident = $value:literal;)*) => {$(
+    ($($name:ident = $value:expr;)*) => {$(
         fn $name() -> String {
             $value.to_owned()
         }
@@ -265,9 +332,9 @@ macro_rules! defaults {
 defaults! {
     devpi = "devpi";
     stable = "stable";
-    git_url = "https://github.com/thinkube/thinkube-devpi.git";
-    git_revision = "7bbfb7950cb1e07398866614004fba162a36c1fe";
-    dockerfile = "dockerfile/Dockerfile";
+    git_url = GIT_URL;
+    git_revision = GIT_REVISION;
+    dockerfile = DOCKERFILE_PATH;
     storage_size = "5Gi";
     gateway_name = "thinkube-gateway";
     gateway_namespace = "gateway-system";
@@ -297,8 +364,19 @@ impl Settings {
     /// What no schema can say.
     ///
     /// # Errors
-    /// If the two hosts are one: the API's route has no authentication, so it would open the dashboard.
+    /// If the two hosts are one: the API's route has no authentication, so it would open the dashboard. If the name of a
+    /// Secret is longer than one can be.
     pub fn check(&self) -> Result<(), Problem> {
+        for (path, secret) in [
+            ("/tls_source_secret", self.tls_source_secret.as_str()),
+            ("/harbor_pull_secret", &self.harbor_pull_secret),
+            ("/keycloak_ca_secret", self.keycloak_ca_secret.as_deref().unwrap_or_default()),
+        ] {
+            if secret.split('/').any(|name| name.len() > LONGEST_NAME) {
+                let message = "no name of a Secret has more than 253 characters";
+                return Err(Problem::invalid_settings(path, message));
+            }
+        }
         if self.devpi_dashboard_hostname == self.devpi_api_hostname {
             let message = format!(
                 "the dashboard has this name too ({}); the API is open, so they must differ",
@@ -312,6 +390,25 @@ impl Settings {
     /// USER/INDEX of the platform's index.
     pub fn index(&self) -> String {
         format!("root/{}", self.devpi_index_name)
+    }
+
+    /// The tag of the image that is built. The version of the default revision is said of nothing else.
+    pub fn image_tag(&self) -> String {
+        let default = self.devpi_git_url == GIT_URL
+            && self.devpi_git_revision == GIT_REVISION
+            && self.devpi_dockerfile == DOCKERFILE_PATH;
+        match &self.devpi_image_tag {
+            Some(tag) => tag.clone(),
+            None if default => SERVER_VERSION.to_owned(),
+            None => {
+                // The pattern of a revision is of ASCII characters.
+                let mut tag = self.devpi_git_revision.replace('/', "-");
+                let whole_commit = tag.len() >= 40 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+                // The host finds an image again by its whole commit, and lets nothing else have a tag like it.
+                tag.truncate(if whole_commit { SHORT_COMMIT } else { LONGEST_TAG });
+                tag
+            }
+        }
     }
 
     /// The API's address.

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes the user ${user} and its index in DevPI. Only root may: every password is asked for.
 set -eu
-devpi="$HOME/.local/share/thinkube/venvs/${release}/bin/devpi"
+devpi="$HOME/.local/bin/devpi"
 "$devpi" use '${api}'
 "$devpi" login root
 if "$devpi" user -l | grep -Fx '${user}' >/dev/null; then

@@ -2,7 +2,7 @@
 set -gx DEVPI_URL '${api}'
 
 function devpi --description 'The DevPI client'
-    $HOME/.local/share/thinkube/venvs/${release}/bin/devpi $argv
+    $HOME/.local/bin/devpi $argv
 end
 
 function devpi-env --description 'Show where DevPI is'

@@ -36,12 +36,14 @@ fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_othe
             "outside-url",
             "index",
             "simple-index",
+            "root-login",
             "oauth2-proxy",
             "session-store",
             "dashboard-route",
             "api-route",
             "api",
             "discovery",
+            "nginx-headers",
             "login-route",
             "dashboard-asks-for-login",
         ]
@@ -59,7 +61,11 @@ fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_othe
                 Probe::Ready(object) | Probe::Object(object) => {
                     Some((object.kind.clone(), object.name.clone()))
                 }
-                _ => None,
+                Probe::Http(request) => match &request.target {
+                    HttpTarget::Service(service) => Some(("Service".to_owned(), service.name.clone())),
+                    HttpTarget::Url(_) => None,
+                },
+                Probe::Objects(_) => None,
             })
             .collect();
         for object in settings.objects() {
@@ -161,7 +167,6 @@ fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
     let claim = |status| live("PersistentVolumeClaim", "devpi-data-pvc", status);
     assert!(holds(&plan.check("volume"), claim(phase("Bound"))));
     assert!(!holds(&plan.check("volume"), claim(phase("Pending"))));
-    assert!(holds(&plan.check("service"), live("Service", "devpi", json!({}))));
     assert!(holds(&plan.check("dashboard-route"), live("Ingress", "devpi-http-ingress", json!({}))));
     assert!(holds(&plan.check("api-route"), live("Ingress", "devpi-api-ingress", json!({}))));
     assert!(!holds(&plan.check("api-route"), live("Ingress", "devpi-http-ingress", json!({}))));
@@ -174,6 +179,15 @@ fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
     let seen = json!({"object": {"metadata": {"labels": {"thinkube.io/managed": "true"}},
         "keys": ["DEVPI_PASSWORD", "service.yaml"]}});
     assert!(holds(&in_clear.check("discovery"), seen), "as the host shows it");
+}
+
+#[test]
+fn the_service_leads_to_the_server_when_the_server_answers_behind_it() {
+    let check = plan().check("service");
+    let answer = |status: u16, json: Value| json!({"status": status, "headers": {}, "body": json.to_string(), "json": json});
+    assert!(holds(&check, answer(200, json!({"type": "apiconfig"}))));
+    assert!(!holds(&check, answer(200, json!({"type": "other"}))), "another server");
+    assert!(!holds(&check, refused_by_the_api_server(503)), "no pod is behind it");
 }
 
 #[test]
@@ -254,6 +268,23 @@ fn the_server_must_say_the_address_that_clients_use() {
     assert!(!holds(&check, answer("http://devpi.devpi.svc.cluster.local:3141/+login")));
     assert!(!holds(&check, answer("https://devpi-api.example.com.evil.example/+login")));
     assert!(!holds(&check, json!({"status": 502, "headers": {}, "body": "", "json": null})));
+}
+
+/// A password that is changed in the Secret alone: the stage that would notice is skipped when the index is right.
+#[test]
+fn a_password_that_the_server_does_not_have_is_said_with_the_operation_that_gives_it() {
+    let check = plan().check("root-login");
+    let answer = |status: Value| json!({"status": 200, "headers": {}, "body": "", "json": {"result": {"authstatus": status}, "type": "apiconfig"}});
+    assert!(holds(&check, answer(json!(["ok", "root", []]))));
+    assert!(!holds(&check, answer(json!(["noauth", "", []]))));
+    assert!(!holds(&check, answer(json!(["ok", "mallory", []]))));
+    assert!(!holds(&check, refused_by_the_api_server(503)));
+    assert_eq!(check.severity, Severity::Warning, "the server works");
+    assert!(check.remedy.expect("it has one").contains("run reset-root-password"));
+    let Probe::Http(request) = check.probe else { panic!("it is an HTTP probe") };
+    let sent = request.credentials.expect("it sends some");
+    assert_eq!((sent.header.as_str(), sent.username.as_str()), ("x-devpi-auth", "root"));
+    assert_eq!((sent.password.name.as_str(), sent.password.key.as_str()), ("devpi-root", "password"));
 }
 
 /// What the API server says when it refuses the way to the Service itself.

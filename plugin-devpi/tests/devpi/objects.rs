@@ -200,13 +200,25 @@ fn behind_a_gateway_a_client_names_no_person_to_the_dashboard() {
     assert_eq!(removed["requestHeaderModifier"]["remove"], json!(IDENTITY));
 }
 
+/// The annotations of a host whose requests are all passed on, after devpi itself has said yes without the header.
+fn open_annotations() -> Value {
+    json!({
+        "nginx.ingress.kubernetes.io/auth-url": "http://devpi.devpi.svc.cluster.local:3141/+api",
+        "nginx.ingress.kubernetes.io/auth-cache-key": "all",
+        "nginx.ingress.kubernetes.io/auth-response-headers": "X-Outside-URL",
+        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
+        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
+    })
+}
+
 #[test]
 fn the_dashboard_asks_the_oauth2_proxy() {
+    let answered = format!("{},X-Outside-URL", IDENTITY.join(","));
     let annotations = json!({
         "nginx.ingress.kubernetes.io/auth-url": "http://oauth2-proxy.devpi.svc.cluster.local/oauth2/auth",
         "nginx.ingress.kubernetes.io/auth-signin":
             "https://devpi.example.com/oauth2/start?rd=$escaped_request_uri",
-        "nginx.ingress.kubernetes.io/auth-response-headers": IDENTITY.join(","),
+        "nginx.ingress.kubernetes.io/auth-response-headers": answered,
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
         "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
     });
@@ -215,23 +227,70 @@ fn the_dashboard_asks_the_oauth2_proxy() {
 }
 
 #[test]
-fn the_dashboard_asks_nobody_when_the_proxy_is_switched_off() {
-    let annotations = json!({
-        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
-        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
-    });
-    let expected = ingress("devpi-http-ingress", "devpi.example.com", annotations);
+fn the_dashboard_asks_for_no_login_when_the_proxy_is_switched_off() {
+    let expected = ingress("devpi-http-ingress", "devpi.example.com", open_annotations());
     assert_eq!(plan_with("oauth2_proxy_enabled", false).object("Ingress", "devpi-http-ingress"), expected);
 }
 
 #[test]
 fn the_api_is_open() {
-    let annotations = json!({
-        "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
-        "nginx.ingress.kubernetes.io/force-ssl-redirect": "true",
-    });
-    let expected = ingress("devpi-api-ingress", "devpi-api.example.com", annotations);
+    let expected = ingress("devpi-api-ingress", "devpi-api.example.com", open_annotations());
     assert_eq!(plan().object("Ingress", "devpi-api-ingress"), expected);
+}
+
+/// W7: the header leads the links of a page elsewhere, and the server believes whoever sends it.
+#[test]
+fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
+    for (name, value) in [("oauth2_proxy_enabled", true), ("oauth2_proxy_enabled", false)] {
+        let mut settings = minimal();
+        settings["routing"] = json!("gateway");
+        settings[name] = json!(value);
+        let plan = plan_of::<DevPi>(settings);
+        for (route, address) in [
+            ("devpi-http-httproute", "https://devpi.example.com"),
+            ("devpi-api-httproute", "https://devpi-api.example.com"),
+        ] {
+            let rules = &plan.object("HTTPRoute", route)["spec"]["rules"];
+            assert_eq!(rules.as_array().map(Vec::len), Some(1), "{route}");
+            let [filter] = rules[0]["filters"].as_array().expect("a list").as_slice() else {
+                panic!("{rules}")
+            };
+            assert_eq!(filter["type"], "RequestHeaderModifier", "{route}");
+            let set = json!([{"name": "X-Outside-URL", "value": address}]);
+            assert_eq!(filter["requestHeaderModifier"]["set"], set, "{route}");
+        }
+    }
+    // What is asked answers without the header, so nginx drops that of the client.
+    for object in plan().objects().iter().filter(|object| object["kind"] == "Ingress") {
+        let annotations = &object["metadata"]["annotations"];
+        let login = object["metadata"]["name"] == "oauth2-proxy-ingress";
+        let dropped = annotations["nginx.ingress.kubernetes.io/auth-response-headers"]
+            .as_str()
+            .is_some_and(|names| names.split(',').any(|name| name == "X-Outside-URL"));
+        let asked = annotations["nginx.ingress.kubernetes.io/auth-url"].is_string();
+        assert!(login != (dropped && asked), "{annotations}");
+    }
+}
+
+#[test]
+fn the_ingress_controller_can_be_given_the_headers_of_the_original() {
+    let config = plan().object("ConfigMap", "nginx-headers");
+    assert_eq!(
+        config["data"],
+        json!({
+            "X-Real-IP": "$remote_addr",
+            "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+            "X-Forwarded-Proto": "$scheme",
+            "X-Forwarded-Host": "$host",
+            "X-Outside-URL": "https://$host",
+        })
+    );
+    let notes = |plan: &Planned| plan.plan.notes.clone().unwrap_or_default();
+    assert!(notes(&plan()).contains("proxy-set-headers: devpi/nginx-headers"), "{}", notes(&plan()));
+    for without in [plan_with("nginx_headers_config_map", false), plan_with("routing", "gateway")] {
+        assert!(without.objects().iter().all(|object| object["metadata"]["name"] != "nginx-headers"));
+        assert!(!notes(&without).contains("nginx-headers"));
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use crate::{minimal, plan, plan_with, properties, with};
 use plugin_devpi::DevPi;
 use serde_json::{Value, json};
-use thinkube_sdk::Problem;
 use thinkube_sdk::testing::{self, Case, Refusal};
+use thinkube_sdk::{Problem, Step};
 
 const UNUSED: &str = "x-thinkube-unused";
 
@@ -18,8 +18,12 @@ fn other_values(name: &str) -> Value {
         }
         "devpi_git_url" => json!({"devpi_image": null, name: "https://git.example.com/devpi.git"}),
         "devpi_git_revision" => json!({"devpi_image": null, name: "main"}),
+        "devpi_image_tag" => json!({"devpi_image": null, name: "latest"}),
         "devpi_dockerfile" => json!({"devpi_image": null, name: "Containerfile"}),
         "auth_realm_username" => json!({name: "other"}),
+        "nginx_headers_config_map" => json!({name: false}),
+        "devpi_ca_file" => json!({name: "/etc/ssl/platform.crt"}),
+        "pip_trusted_host" => json!({name: true}),
         "devpi_password_in_clear" => json!({name: true}),
         "code_server_env" => json!({name: false}),
         "code_server_namespace" => json!({name: "vscode"}),
@@ -217,10 +221,82 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
         with("keycloak_url", "https://user@keycloak.example.com"),
         with("keycloak_realm", "a'b"),
         with("oauth2_proxy_session_store_type", "memory"),
+        with("devpi_ca_file", "ca.crt"),
+        with("devpi_ca_file", "/etc/it's.crt"),
+        with("devpi_ca_file", "/etc/../ca.crt"),
+        with("devpi_ca_file", "/etc/./ca.crt"),
+        with("pip_trusted_host", "devpi-api.example.com"),
     ];
     for settings in cases {
         let refusal = Case::<DevPi>::new(settings.clone()).run();
         assert!(matches!(refusal, Err(Refusal::Schema(_))), "{settings}: {refusal:?}");
+    }
+}
+
+/// DNS and certificates have no longer label, and the API server refuses a longer name.
+#[test]
+fn names_end_where_dns_and_kubernetes_end_them() {
+    let label = |length: usize| "a".repeat(length);
+    let accepted = |name: &str, value: String| Case::<DevPi>::new(with(name, value)).run().is_ok();
+    let host = |length: usize| format!("{}.example.com", label(length));
+    for name in ["devpi_dashboard_hostname", "devpi_api_hostname", "domain_name", "harbor_registry"] {
+        assert!(accepted(name, host(63)), "{name}");
+        assert!(!accepted(name, host(64)), "{name}");
+        assert!(!accepted(name, format!("b.{}.com", label(64))), "{name}");
+    }
+    let long = ["a"; 127].join(".");
+    assert!(accepted("devpi_api_hostname", long.clone()), "253 characters");
+    assert!(!accepted("devpi_api_hostname", format!("{long}.a")), "255 characters");
+    for name in
+        ["devpi_namespace", "gateway_namespace", "code_server_namespace", "oauth2_proxy_redis_service"]
+    {
+        assert!(accepted(name, label(63)), "{name}");
+        assert!(!accepted(name, label(64)), "{name}");
+    }
+    assert!(!accepted("oauth2_proxy_redis_service", "1a".to_owned()), "a Service begins with a letter");
+    for name in ["keycloak_url", "oauth2_proxy_redirect_url"] {
+        assert!(accepted(name, format!("https://{}", host(63))), "{name}");
+        assert!(!accepted(name, format!("https://{}", host(64))), "{name}");
+    }
+    for name in ["tls_source_secret", "harbor_pull_secret", "keycloak_ca_secret"] {
+        assert!(accepted(name, format!("{}/{}", label(63), label(253))), "{name}");
+        assert!(!accepted(name, format!("{}/{}", label(64), "a")), "{name}");
+        assert!(!accepted(name, format!("a/{}", label(254))), "{name}");
+        assert!(!accepted(name, "a/b..c".to_owned()), "{name}");
+    }
+    for name in ["tls_secret_name", "gateway_name"] {
+        assert!(accepted(name, label(253)), "{name}");
+        assert!(!accepted(name, label(254)), "{name}");
+    }
+}
+
+/// W6: a tag says what is under it.
+#[test]
+fn the_tag_of_a_built_image_is_the_version_of_the_default_revision_and_of_nothing_else() {
+    let tag = |settings: &[(&str, &str)]| {
+        let mut all = json!({"domain_name": "example.com"});
+        for (name, value) in settings {
+            all[*name] = json!(value);
+        }
+        let plan = testing::plan::<DevPi>(all);
+        let image = plan.steps().find_map(|step| match step {
+            Step::Image(image) => Some(image.destination.clone()),
+            _ => None,
+        });
+        image.expect("it is built").rsplit_once(':').expect("it has a tag").1.to_owned()
+    };
+    // Not the whole commit, which the host keeps for itself.
+    let commit = "7bbfb7950cb1";
+    assert_eq!(tag(&[]), "6.20.1");
+    assert_eq!(tag(&[("devpi_git_revision", "release/6.21")]), "release-6.21");
+    assert_eq!(tag(&[("devpi_git_url", "https://git.example.com/devpi")]), commit);
+    assert_eq!(tag(&[("devpi_dockerfile", "Containerfile")]), commit);
+    assert_eq!(tag(&[("devpi_image_tag", "latest")]), "latest");
+    assert_eq!(tag(&[("devpi_git_revision", "main"), ("devpi_image_tag", "6.21.0")]), "6.21.0");
+    assert_eq!(tag(&[("devpi_git_revision", &"v".repeat(200))]).len(), 128);
+    for wrong in ["", "-a", "a b", "a/b", &"a".repeat(129)] {
+        let refusal = Case::<DevPi>::new(with("devpi_image_tag", wrong)).run();
+        assert!(matches!(refusal, Err(Refusal::Schema(_))), "{wrong}: {refusal:?}");
     }
 }
 
@@ -252,6 +328,8 @@ fn the_defaults_are_those_of_the_inventory() {
             "devpi_git_revision": "7bbfb7950cb1e07398866614004fba162a36c1fe",
             "devpi_dockerfile": "dockerfile/Dockerfile",
             "devpi_storage_size": "5Gi",
+            "nginx_headers_config_map": true,
+            "pip_trusted_host": false,
             "routing": "ingress",
             "gateway_name": "thinkube-gateway",
             "gateway_namespace": "gateway-system",

@@ -42,6 +42,7 @@ pub struct Route {
     tls_secret: Option<String>,
     annotations: Vec<(&'static str, String)>,
     removed_headers: &'static [&'static str],
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Route {
@@ -61,6 +62,7 @@ impl Route {
             tls_secret: None,
             annotations: Vec::new(),
             removed_headers: &[],
+            headers: Vec::new(),
         }
     }
 
@@ -86,10 +88,21 @@ impl Route {
     pub fn guarded_by(mut self, proxy: &OAuth2Proxy) -> Self {
         let start = format!("https://{}/oauth2/start?rd=$escaped_request_uri", self.host);
         self.removed_headers = &IDENTITY;
-        self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url()))
-            .annotation("auth-signin", &start)
-            // The controller sets each to what the proxy has answered, and leaves out what the proxy has not.
-            .annotation("auth-response-headers", &IDENTITY.join(","))
+        self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url())).annotation("auth-signin", &start)
+    }
+
+    /// An Ingress asks this URL about each request, and passes on those for which the answer is 200 to 299; it asks once in
+    /// five minutes where the controller keeps answers. A Gateway asks nobody.
+    pub fn asks(self, url: &str) -> Self {
+        self.annotation("auth-url", url).annotation("auth-cache-key", "all")
+    }
+
+    /// A header that the backend gets from here and never from the client. A Gateway sets it to this value. ingress-nginx
+    /// takes it from the answer to what the Ingress asks ([`guarded_by`](Self::guarded_by), [`asks`](Self::asks)), so
+    /// that without one there the backend gets none.
+    pub fn request_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     fn annotation(mut self, name: &'static str, value: &str) -> Self {
@@ -106,11 +119,18 @@ impl Route {
     }
 
     fn ingress(&self, class: &str) -> Object {
-        let annotations: Map<String, Value> = self
+        let mut annotations: Map<String, Value> = self
             .annotations
             .iter()
             .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), value.as_str().into()))
             .collect();
+        // The controller sets each to what was answered to it, and leaves out what was not.
+        let set = self.headers.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = self.removed_headers.iter().copied().chain(set).collect();
+        if !names.is_empty() {
+            let name = "nginx.ingress.kubernetes.io/auth-response-headers".to_owned();
+            annotations.insert(name, names.join(",").into());
+        }
         let tls: Vec<Value> = self
             .tls_secret
             .iter()
@@ -149,17 +169,28 @@ impl Route {
                 "hostnames": ["${host}"],
                 "rules": [{
                   "matches": [{"path": {"type": "PathPrefix", "value": "${path}"}}],
+                  "filters": [{
+                    "type": "RequestHeaderModifier",
+                    "requestHeaderModifier": {"set": "${set}", "remove": "${remove}"}
+                  }],
                   "backendRefs": [{"name": "${service}", "port": "${port}"}]
                 }]
               }
             }
         );
-        let mut route =
-            self.manifest(text, json!({"gateway_namespace": gateway_namespace, "gateway": gateway}));
-        if !self.removed_headers.is_empty() {
-            let modifier = json!({"remove": self.removed_headers});
-            route["spec"]["rules"][0]["filters"] =
-                json!([{"type": "RequestHeaderModifier", "requestHeaderModifier": modifier}]);
+        // The host leaves out what is null.
+        let some = |list: Vec<Value>| if list.is_empty() { Value::Null } else { Value::Array(list) };
+        let set = self.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let remove = self.removed_headers.iter().map(|name| Value::from(*name)).collect();
+        let values = json!({
+            "gateway_namespace": gateway_namespace,
+            "gateway": gateway,
+            "set": some(set),
+            "remove": some(remove),
+        });
+        let mut route = self.manifest(text, values);
+        if self.headers.is_empty() && self.removed_headers.is_empty() {
+            route["spec"]["rules"][0]["filters"] = Value::Null;
         }
         Object::of(&route)
     }
