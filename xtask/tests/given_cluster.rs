@@ -1,8 +1,7 @@
 //! The demo on a cluster that a person has; the harness's own stands for it.
 
-use std::io::{Write as _, stderr};
 use std::process::{Command, Output};
-use thinkube_test_cluster::Cluster;
+use thinkube_test_cluster::{Cluster, skip};
 
 struct Demo {
     cluster: Cluster,
@@ -43,14 +42,9 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
-    let cluster = Cluster::attach("default").expect("the cluster's state can be read");
-    let image = cluster.as_ref().and_then(|cluster| cluster.devpi_image().map(str::to_owned));
-    let (Some(cluster), Some(image)) = (cluster, image) else {
-        let _ = writeln!(
-            stderr(),
-            "not tested: no cluster with a node runs; start one with `cargo xtask cluster up`"
-        );
-        return;
+    let Some(cluster) = Cluster::shared() else { return };
+    let Some(image) = cluster.devpi_image().map(str::to_owned) else {
+        return skip("the cluster has no node with an image of DevPI");
     };
     let demo = Demo { cluster, release: format!("given-{:x}", std::process::id()) };
 
