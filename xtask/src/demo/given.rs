@@ -142,7 +142,7 @@ impl Theirs {
         arguments.extend(["--yes", "--no-wait", "--ignore-preflight-errors"].map(str::to_owned));
         arguments.push(ignored.join(","));
         host.run(&arguments)?;
-        say(&format!("DevPI answers: {}", answer(&mut self.kubectl(), &self.release)?));
+        say(&format!("DevPI answers: {}", answer(self.kubectl(), &self.release)?));
         Ok(())
     }
 

@@ -12,12 +12,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What DevPI says of itself, through the API server, as soon as its pod answers.
-pub(super) fn answer(kubectl: &mut Command, namespace: &str) -> anyhow::Result<String> {
+pub(super) fn answer(kubectl: Command, namespace: &str) -> anyhow::Result<String> {
     let begin = Instant::now();
-    let path = format!("/api/v1/namespaces/{namespace}/services/devpi:3141/proxy/+api");
-    kubectl.args(["get", "--raw", &path]);
+    let mut asking = asking(kubectl, namespace);
     loop {
-        let output = kubectl.output().context("kubectl cannot be run")?;
+        let output = asking.output().context("kubectl cannot be run")?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
@@ -30,6 +29,17 @@ pub(super) fn answer(kubectl: &mut Command, namespace: &str) -> anyhow::Result<S
         }
         thread::sleep(Duration::from_millis(500));
     }
+}
+
+/// Whether DevPI answers now.
+pub(super) fn answers(kubectl: Command, namespace: &str) -> bool {
+    asking(kubectl, namespace).output().is_ok_and(|output| output.status.success())
+}
+
+fn asking(mut kubectl: Command, namespace: &str) -> Command {
+    let path = format!("/api/v1/namespaces/{namespace}/services/devpi:3141/proxy/+api");
+    kubectl.args(["get", "--raw", &path]);
+    kubectl
 }
 
 /// Waits for the Job that makes DevPI's index. Applied without waiting it may begin before the server listens; then

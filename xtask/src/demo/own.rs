@@ -1,7 +1,7 @@
 //! The demo on a cluster of its own: the least that DevPI's pod needs first, and the platform when that answers.
 
 use super::host::Host;
-use super::kubectl::{answer, give};
+use super::kubectl::{answer, answers, give};
 use super::phases::Phases;
 use super::{INVENTORY, given, host_and_plan};
 use crate::command::{run, say, target};
@@ -40,7 +40,10 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let cold = !target().join("debug/thinkube-host").is_file() || !is_everything_built(&minimum)?;
     let sources = minimum.clone();
     // The host's build leaves the network idle. What can't be had is told by the cluster's build.
-    thread::spawn(move || fetch_sources(&sources));
+    thread::spawn(move || {
+        let of_the_platform = sources.contains(&Part::Node).then(|| BTreeSet::from(Part::ALL));
+        fetch_sources(&sources).and_then(|()| of_the_platform.iter().try_for_each(fetch_sources))
+    });
     host_and_plan(phases, cold)?;
 
     let cluster = phases.run("the least cluster runs", None, || up(minimum))?;
@@ -118,7 +121,8 @@ fn kubectl(cluster: &Cluster) -> Command {
 
 /// Installs the server with a ready image, and asks it through the API server: the checks from outside wait for the ingress.
 fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    if host.has("devpi") {
+    // One that was cut off does not answer, and the same apply finishes it.
+    if host.has("devpi") && answers(kubectl(cluster), "devpi") {
         say("DevPI is there from an earlier demo, and is not installed a second time");
     } else {
         cluster.announce_ingress()?;
@@ -126,7 +130,7 @@ fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
         let settings = ["oauth2_proxy_enabled=false".to_owned(), format!("devpi_image={image}")];
         host.run(&apply(&settings, "--no-wait"))?;
     }
-    say(&format!("DevPI answers: {}", answer(&mut kubectl(cluster), "devpi")?));
+    say(&format!("DevPI answers: {}", answer(kubectl(cluster), "devpi")?));
     Ok(())
 }
 
