@@ -1,11 +1,13 @@
-//! Judges what people and plugins wrote, with no cluster: settings against the plugin's schema, and expectations
-//! against what a probe saw; and takes values out of answers by CEL. Pure: no I/O, no clock.
+//! Judges what people and plugins wrote, with no cluster: settings against the plugin's schema, a platform's inventory for the
+//! settings of one plugin, and expectations against what a probe saw; and takes values out of answers by CEL. Pure: no I/O, no clock.
 
 mod expectation;
+mod inventory;
 mod selector;
 mod settings;
 
 pub use expectation::{check_expressions, judge};
+pub use inventory::{INVENTORY_BYTES, Inventory, InventoryFault, Place, Taken};
 pub use selector::Selector;
 pub use settings::{SettingFault, SettingsSchema, Unused, nearest};
 

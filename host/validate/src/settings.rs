@@ -2,7 +2,7 @@ use crate::Error;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, Validator};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fmt;
 use thinkube_plan::{settings_in, with_settings};
 
@@ -79,6 +79,21 @@ impl SettingsSchema {
         self.schema.get("properties").is_some_and(|properties| properties.get(name).is_some())
     }
 
+    /// The settings at the top level.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
+        properties.into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+
+    /// Whether the schema marks this setting as accepted without effect.
+    pub fn is_unused(&self, name: &str) -> bool {
+        self.unused_because(name).is_some()
+    }
+
+    fn unused_because(&self, name: &str) -> Option<&str> {
+        self.schema.get("properties")?.get(name)?.get(UNUSED_KEYWORD)?.as_str()
+    }
+
     /// The schema's text, as the plugin stated it.
     pub fn schema(&self) -> &Value {
         &self.schema
@@ -113,7 +128,7 @@ impl SettingsSchema {
         given
             .keys()
             .filter_map(|name| {
-                let reason = self.schema.get("properties")?.get(name)?.get(UNUSED_KEYWORD)?.as_str()?;
+                let reason = self.unused_because(name)?;
                 Some(Unused { name: name.clone(), reason: reason.to_owned() })
             })
             .collect()
@@ -123,13 +138,39 @@ impl SettingsSchema {
     /// wants text, otherwise what it is as JSON, if it is JSON.
     pub fn read_argument(&self, name: &str, text: &str) -> Value {
         let as_text = || Value::String(text.to_owned());
-        let wanted = self.schema.get("properties").and_then(|properties| properties.get(name)?.get("type"));
-        let takes_text = match wanted {
-            Some(Value::String(wanted)) => wanted == "string",
-            Some(Value::Array(wanted)) => wanted.iter().any(|wanted| wanted == "string"),
+        if self.takes(name, "string") {
+            as_text()
+        } else {
+            serde_json::from_str(text).unwrap_or_else(|_| as_text())
+        }
+    }
+
+    /// The value that Ansible's `value` means for the setting `name`: it takes `yes` and `on` for truth, quoted or not, and a
+    /// whole number for its digits where a text is expected.
+    pub(crate) fn read_inventory(&self, name: &str, value: Value) -> Value {
+        match value {
+            Value::Number(number) if self.takes(name, "string") && !number.is_f64() => {
+                number.to_string().into()
+            }
+            Value::String(text) if self.takes(name, "boolean") && !self.takes(name, "string") => {
+                match text.to_ascii_lowercase().as_str() {
+                    "yes" | "on" | "true" => true.into(),
+                    "no" | "off" | "false" => false.into(),
+                    _ => text.into(),
+                }
+            }
+            Value::String(text) => self.read_argument(name, &text),
+            value => value,
+        }
+    }
+
+    /// Whether the schema says that values of this type are expected.
+    fn takes(&self, name: &str, kind: &str) -> bool {
+        match self.schema.get("properties").and_then(|properties| properties.get(name)?.get("type")) {
+            Some(Value::String(wanted)) => wanted == kind,
+            Some(Value::Array(wanted)) => wanted.iter().any(|wanted| wanted == kind),
             _ => false,
-        };
-        if takes_text { as_text() } else { serde_json::from_str(text).unwrap_or_else(|_| as_text()) }
+        }
     }
 
     fn explain(&self, error: &jsonschema::ValidationError<'_>) -> Vec<SettingFault> {

@@ -1,0 +1,414 @@
+//! The settings of one plugin out of the inventory of a whole platform: variables of many components, in a file of Ansible.
+
+mod limits;
+mod template;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use limits::FILE_BYTES as INVENTORY_BYTES;
+
+use crate::SettingsSchema;
+use crate::settings::nearest;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use template::{Piece, Unfit};
+use yaml::{Entry, Node};
+
+/// The variables of some inventory files.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Each variable with the places that give it a value: more than one where groups of hosts do.
+    variables: BTreeMap<String, Vec<Given>>,
+}
+
+#[derive(Debug)]
+struct Given {
+    place: Place,
+    value: Node,
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the operator named it.
+    pub file: String,
+    /// Counted from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// One thing that is wrong with an inventory. Holds names and places, never a value: the value may be a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryFault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for InventoryFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// What a plugin takes from an inventory.
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Taken {
+    /// The settings that come from it.
+    #[serde(skip)]
+    pub settings: Map<String, Value>,
+    /// The names of these.
+    pub taken: Vec<String>,
+    /// Settings that are given elsewhere too, and so not taken from it.
+    pub overridden: Vec<String>,
+    /// Variables that the plugin knows and that have no effect on it.
+    pub without_effect: Vec<String>,
+    /// Variables of other components.
+    pub foreign: Vec<String>,
+}
+
+impl Taken {
+    /// How many variables the inventory has.
+    pub fn variables(&self) -> usize {
+        self.taken.len() + self.overridden.len() + self.without_effect.len() + self.foreign.len()
+    }
+}
+
+impl Inventory {
+    /// Adds the variables of a file, which `name` names in faults. They win over those of earlier files.
+    ///
+    /// # Errors
+    /// What is wrong with the file as a whole.
+    pub fn add(&mut self, name: &str, text: &str) -> Result<(), InventoryFault> {
+        let place = |line| Place { file: name.to_owned(), line };
+        let fault = |(line, message)| InventoryFault { place: place(line), message };
+        let entries = match yaml::read(text).map_err(fault)? {
+            Node::Map(entries) => entries,
+            Node::Scalar(Value::Null) => Vec::new(),
+            _ => return Err(fault((1, "an inventory is a mapping of names to values".to_owned()))),
+        };
+        let mut found = Vec::new();
+        if entries.iter().any(|entry| is_group(&entry.value)) {
+            groups(entries, &mut found).map_err(fault)?;
+        } else {
+            variables(entries, &mut found).map_err(fault)?;
+        }
+        let mut added: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+        for Entry { name, line, value } in found {
+            added.entry(name).or_default().push(Given { place: place(line), value });
+        }
+        self.variables.extend(added);
+        Ok(())
+    }
+
+    /// What the plugin called `plugin` takes. `given` are settings from elsewhere: they win, in templates too.
+    ///
+    /// # Errors
+    /// Every variable that seems to be meant for the plugin and is none of its settings, and every one that the plugin needs
+    /// and that cannot be worked out. Variables of other components are never looked at.
+    pub fn take(
+        &self,
+        plugin: &str,
+        schema: &SettingsSchema,
+        given: &Map<String, Value>,
+    ) -> Result<Taken, Vec<InventoryFault>> {
+        let mut taken = Taken::default();
+        let mut faults = Vec::new();
+        let mut filling = Filling { inventory: self, given, known: BTreeMap::new() };
+        for (name, places) in &self.variables {
+            if !schema.has(name) {
+                faults.extend(self.misspelt(plugin, schema, given, name, &places[0].place));
+                taken.foreign.push(name.clone());
+            } else if given.contains_key(name) {
+                taken.overridden.push(name.clone());
+            } else if schema.is_unused(name) {
+                taken.without_effect.push(name.clone());
+            } else {
+                match filling.variable(name, &mut Vec::new()) {
+                    Ok(value) => {
+                        taken.settings.insert(name.clone(), schema.read_inventory(name, value));
+                        taken.taken.push(name.clone());
+                    }
+                    Err(fault) => faults.push(fault.of(name)),
+                }
+            }
+        }
+        faults.truncate(limits::FAULTS);
+        if faults.is_empty() { Ok(taken) } else { Err(faults) }
+    }
+
+    /// Whether a foreign variable was most likely meant to be a setting of the plugin.
+    fn misspelt(
+        &self,
+        plugin: &str,
+        schema: &SettingsSchema,
+        given: &Map<String, Value>,
+        name: &str,
+        place: &Place,
+    ) -> Option<InventoryFault> {
+        let fault = |message: String| Some(InventoryFault { place: place.clone(), message });
+        let name = shown(name);
+        if name.starts_with(&format!("{}_", plugin.replace('-', "_"))) {
+            let near = nearest(&name, schema.names()).map(|near| format!("; did you mean `{near}`?"));
+            let hint = near.unwrap_or_else(|| "; `thinkube-host inspect` lists the settings".to_owned());
+            return fault(format!(
+                "`{name}` begins like a variable of {plugin}, and {plugin} has no such setting{hint}"
+            ));
+        }
+        let settled = |near: &str| self.variables.contains_key(near) || given.contains_key(near);
+        let near =
+            schema.names().find(|near| !settled(near) && !schema.is_unused(near) && is_near(&name, near))?;
+        fault(format!(
+            "`{name}` is nearly the setting `{near}`, which is not given; correct the name, or give {near} as well"
+        ))
+    }
+}
+
+/// Longer names are likelier to be mistyped than to resemble each other by chance.
+fn is_near(name: &str, setting: &str) -> bool {
+    let edits = if setting.len() < 20 { 1 } else { 2 };
+    name.len().abs_diff(setting.len()) <= edits && strsim::osa_distance(name, setting) <= edits
+}
+
+/// A name of the file, short enough for a line.
+fn shown(name: &str) -> String {
+    name.chars().take(80).collect()
+}
+
+/// A group of hosts in Ansible's own format: nothing but `vars`, `hosts` and `children`.
+fn is_group(node: &Node) -> bool {
+    let Node::Map(entries) = node else { return false };
+    let parts = ["vars", "hosts", "children"];
+    let is_mapping = |value: &Node| matches!(value, Node::Map(_) | Node::Scalar(Value::Null));
+    !entries.is_empty()
+        && entries.iter().all(|entry| parts.contains(&entry.name.as_str()) && is_mapping(&entry.value))
+}
+
+fn groups(entries: Vec<Entry>, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
+    for Entry { name, line, value } in entries {
+        match value {
+            value if is_group(&value) => group(value, found)?,
+            Node::Scalar(Value::Null) => {}
+            _ => {
+                return Err((
+                    line,
+                    format!(
+                        "`{}` stands beside groups of hosts and is none: a group holds vars, hosts or children",
+                        shown(&name)
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn group(node: Node, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
+    let Node::Map(parts) = node else { return Ok(()) };
+    for Entry { name, value, .. } in parts {
+        let Node::Map(entries) = value else { continue };
+        match name.as_str() {
+            "vars" => variables(entries, found)?,
+            "children" => groups(entries, found)?,
+            _ => {
+                for host in entries {
+                    if let Node::Map(entries) = host.value {
+                        variables(entries, found)?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn variables(entries: Vec<Entry>, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
+    for entry in entries {
+        if !template::is_name(&entry.name) {
+            return Err((entry.line, format!("`{}` is not the name of a variable", shown(&entry.name))));
+        }
+        found.push(entry);
+    }
+    Ok(())
+}
+
+/// Fills in templates, each variable once.
+struct Filling<'a> {
+    inventory: &'a Inventory,
+    given: &'a Map<String, Value>,
+    known: BTreeMap<&'a str, Result<Value, Fault>>,
+}
+
+/// A fault of a variable that another one may have asked for.
+#[derive(Clone)]
+struct Fault {
+    variable: String,
+    place: Place,
+    message: String,
+}
+
+impl Fault {
+    /// Said of the setting that needs the variable.
+    fn of(self, setting: &str) -> InventoryFault {
+        let Self { variable, place, message } = self;
+        let needed = if variable == setting {
+            format!("`{setting}`")
+        } else {
+            format!("`{}`, which `{setting}` needs,", shown(&variable))
+        };
+        let hint = format!("; give the setting itself with --set {setting}=VALUE");
+        InventoryFault { place, message: format!("{needed} {message}{hint}") }
+    }
+}
+
+impl<'a> Filling<'a> {
+    fn variable(&mut self, name: &str, above: &mut Vec<String>) -> Result<Value, Fault> {
+        if let Some(value) = self.given.get(name) {
+            return Ok(value.clone());
+        }
+        let inventory = self.inventory;
+        let Some((name, places)) = inventory.variables.get_key_value(name) else {
+            // `of` is only ever asked of a variable that the inventory has, so there is one above.
+            let asking = above.last().map_or(name, String::as_str);
+            return Err(Fault {
+                variable: asking.to_owned(),
+                place: inventory.variables[asking][0].place.clone(),
+                message: format!("names `{}`, which the inventory does not have", shown(name)),
+            });
+        };
+        if let Some(known) = self.known.get(name.as_str()) {
+            return known.clone();
+        }
+        let place = &places[0].place;
+        let fault = |message: String| Fault { variable: name.clone(), place: place.clone(), message };
+        if let Some(other) = places.iter().find(|other| other.value != places[0].value) {
+            return Err(fault(format!("has another value at {}", other.place)));
+        }
+        if above.contains(name) {
+            return Err(fault(format!("follows from itself: {}", cycle(above, name))));
+        }
+        if above.len() >= limits::TEMPLATE_DEPTH {
+            return Err(fault(format!("is the end of more than {} templates", limits::TEMPLATE_DEPTH)));
+        }
+        if !above.is_empty() && is_secret(name) {
+            return Err(fault("looks like a password, and settings are shown and recorded".to_owned()));
+        }
+        above.push(name.clone());
+        let value = self.node(&places[0].value, &fault, above);
+        above.pop();
+        self.known.insert(name, value.clone());
+        value
+    }
+
+    fn node(
+        &mut self,
+        node: &Node,
+        fault: &dyn Fn(String) -> Fault,
+        above: &mut Vec<String>,
+    ) -> Result<Value, Fault> {
+        match node {
+            Node::Scalar(Value::String(text)) => self.text(text, fault, above),
+            Node::Scalar(value) => Ok(value.clone()),
+            Node::List(list) => {
+                let (mut filled, mut room) = (Vec::new(), Room::new());
+                for node in list {
+                    filled.push(room.take(self.node(node, fault, above)?, fault)?);
+                }
+                Ok(Value::Array(filled))
+            }
+            Node::Map(entries) => {
+                let (mut filled, mut room) = (Map::new(), Room::new());
+                for Entry { name, value, .. } in entries {
+                    filled.insert(name.clone(), room.take(self.node(value, fault, above)?, fault)?);
+                }
+                Ok(Value::Object(filled))
+            }
+        }
+    }
+
+    fn text(
+        &mut self,
+        text: &str,
+        fault: &dyn Fn(String) -> Fault,
+        above: &mut Vec<String>,
+    ) -> Result<Value, Fault> {
+        if text.trim_start().starts_with("$ANSIBLE_VAULT;") {
+            return Err(fault("is encrypted by Ansible Vault, which is not read".to_owned()));
+        }
+        let pieces = template::parse(text).map_err(|Unfit| {
+            fault(
+                "has a template with a filter, an expression or a statement; only {{ NAME }} is filled in"
+                    .to_owned(),
+            )
+        })?;
+        if let [Piece::Variable(name)] = pieces[..] {
+            return self.variable(name, above);
+        }
+        let mut filled = String::new();
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => filled.push_str(text),
+                Piece::Variable(name) => match self.variable(name, above)? {
+                    Value::String(text) => filled.push_str(&text),
+                    Value::Number(number) => filled.push_str(&number.to_string()),
+                    _ => {
+                        return Err(fault(format!(
+                            "puts `{}` into a text, which is neither text nor a number",
+                            shown(name)
+                        )));
+                    }
+                },
+            }
+            if filled.len() > limits::VALUE_BYTES {
+                return Err(fault(too_long()));
+            }
+        }
+        Ok(Value::String(filled))
+    }
+}
+
+/// What a list or a mapping may still grow by.
+struct Room(usize);
+
+impl Room {
+    fn new() -> Self {
+        Self(limits::VALUE_BYTES)
+    }
+
+    fn take(&mut self, value: Value, fault: &dyn Fn(String) -> Fault) -> Result<Value, Fault> {
+        self.0 = self.0.checked_sub(value.to_string().len()).ok_or_else(|| fault(too_long()))?;
+        Ok(value)
+    }
+}
+
+fn too_long() -> String {
+    format!("is longer than {} KiB with its templates filled in", limits::VALUE_BYTES >> 10)
+}
+
+fn cycle(above: &[String], name: &str) -> String {
+    let begin = above.iter().position(|one| one == name).unwrap_or_default();
+    let names: Vec<String> = above[begin..].iter().map(String::as_str).chain([name]).map(shown).collect();
+    names.join(" → ")
+}
+
+/// Whether a variable of this name holds a password, token or key. `tls_secret_name` and the like hold names.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words: BTreeSet<&str> = name.split('_').collect();
+    let secret =
+        ["password", "passwd", "pass", "passphrase", "token", "credential", "credentials", "secret", "pw"];
+    let ends_in_key = name.ends_with("_key") || name.ends_with("apikey");
+    let is_name =
+        ["name", "namespace", "path", "file", "url", "username"].iter().any(|word| words.contains(word));
+    !is_name && (ends_in_key || secret.iter().any(|word| words.contains(word)))
+}
