@@ -1,4 +1,5 @@
 use crate::exit;
+use crate::failure::Failure;
 use crate::operation::RunArgs;
 use crate::secrets::SecretArgs;
 use clap::builder::NonEmptyStringValueParser;
@@ -6,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use thinkube_engine::HttpOptions;
+use thinkube_engine::{Home, HttpOptions};
 
 /// Installs a service on Kubernetes from a plugin: a sandboxed WebAssembly component that only says what should
 /// exist. The host judges it, shows it, applies it, watches it and takes it back.
@@ -21,6 +22,9 @@ pub(crate) struct Arguments {
     /// Show no progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// List the variables of an inventory that belong to other components
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
@@ -73,6 +77,8 @@ pub(crate) enum Command {
     /// Files in your home that go with a service; needs no cluster
     #[command(subcommand)]
     Workstation(crate::workstation::Command),
+    /// Build the component of a plugin's crate into a file
+    Build(crate::build::BuildArgs),
     /// Print a completion script for a shell
     Completion(Completion),
 }
@@ -127,7 +133,11 @@ impl HttpArgs {
 pub(crate) struct PlanInputs {
     #[command(flatten)]
     pub plugin: PluginArgs,
-    /// Settings, YAML or JSON; `-` is stdin; later files win
+    /// The platform's inventory: variables of many components, flat or in Ansible's groups; later files win, and -f and
+    /// --set win over all of them
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Vec<PathBuf>,
+    /// Settings of this plugin and no others, YAML or JSON; `-` is stdin; later files win
     #[arg(short = 'f', long = "settings", value_name = "FILE")]
     pub settings: Vec<PathBuf>,
     /// One setting; wins over files
@@ -143,6 +153,27 @@ pub(crate) struct PlanInputs {
     /// where the settings that you give say
     #[arg(long, conflicts_with = "grants")]
     pub grant_requested: bool,
+}
+
+/// The part of a release that is in the home of whoever runs this.
+#[derive(Debug, Args)]
+pub(crate) struct HomePartArgs {
+    /// The files in your home that go with the service too, as `workstation` puts them there
+    #[arg(long)]
+    pub workstation: bool,
+    /// Another home than your own; it must be yours
+    #[arg(long, value_name = "DIR", requires = "workstation")]
+    pub home: Option<PathBuf>,
+}
+
+impl HomePartArgs {
+    /// The home, if it was asked for.
+    pub(crate) fn open(&self) -> Result<Option<Home>, Failure> {
+        if !self.workstation {
+            return Ok(None);
+        }
+        Ok(Some(thinkube_engine::home(self.home.as_deref())?))
+    }
 }
 
 /// What a plan without a cluster depends on.
@@ -185,6 +216,8 @@ pub(crate) struct PlanArgs {
     pub secrets: SecretArgs,
     #[command(flatten)]
     pub http: HttpArgs,
+    #[command(flatten)]
+    pub home: HomePartArgs,
     /// Write the facts that the plan depends on to a file, for --facts
     #[arg(long, value_name = "FILE", requires = "cluster")]
     pub record_facts: Option<PathBuf>,
@@ -203,6 +236,11 @@ pub(crate) struct ApplyArgs {
     pub secrets: SecretArgs,
     #[command(flatten)]
     pub http: HttpArgs,
+    #[command(flatten)]
+    pub home: HomePartArgs,
+    /// Overwrite a file of the home that was changed by hand or is not of this release; a copy of it stays beside it
+    #[arg(long, value_name = "PATH", requires = "workstation")]
+    pub overwrite: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

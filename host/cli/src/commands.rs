@@ -5,16 +5,18 @@ use crate::args::{
     Render, StatusArgs, UninstallArgs,
 };
 use crate::failure::Failure;
+use crate::planning::{Made, make_plan, plan_on};
 use crate::show::{self, Progress};
-use crate::{args, exit, inputs, operation, out, workstation};
+use crate::workstation::{Done, Part, at_home};
+use crate::{args, build, exit, inputs, operation, out, workstation};
 use clap::CommandFactory;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use thinkube_engine::model::{Installed, Permission, widened};
+use thinkube_engine::model::{Permission, widened};
 use thinkube_engine::{
-    ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, Loaded, LogLine, Patience, PlanRequest,
-    Planned, Release, SecretInputs, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
+    Applied, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, LogLine, Patience, Preview,
+    Release, SecretInputs, Taken, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 pub(crate) struct Style {
     pub(crate) output: Output,
     quiet: bool,
+    verbose: bool,
 }
 
 impl Style {
@@ -41,6 +44,13 @@ impl Style {
         }
         for unused in unused {
             out::warn(&format!("the setting {} has no effect: {}", unused.name, unused.reason));
+        }
+    }
+
+    /// Reports what an inventory gave.
+    pub(crate) fn taken(self, taken: Option<&Taken>) {
+        if let Some(taken) = taken.filter(|_| !self.quiet) {
+            out::to_stderr(&show::taken(taken, self.verbose));
         }
     }
 
@@ -69,8 +79,8 @@ impl Style {
 }
 
 pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { command, output, quiet, color: _ } = arguments;
-    let style = Style { output, quiet };
+    let Arguments { command, output, quiet, verbose, color: _ } = arguments;
+    let style = Style { output, quiet, verbose };
     let interrupted = listen()?;
     match command {
         // Ends by itself, so that the record says how far it came.
@@ -83,6 +93,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
         Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
         Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
         Command::Workstation(command) => workstation::run(style, command, &interrupted).await,
+        Command::Build(args) => unless_interrupted(&interrupted, build::run(style, args)).await,
         Command::Completion(args) => Ok(completion(name, &args)),
     }
 }
@@ -120,7 +131,7 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
     let Render { inputs, offline } = args;
     let facts = inputs::facts(&offline)?;
     let source = FactSource::Recorded(&facts);
-    let (_, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
+    let Made { planned, .. } = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
     match style.output {
         Output::Text => out::to_stdout(&show::manifests(&planned.plan)),
         Output::Json => out::json(&show::manifest_list(&planned.plan)),
@@ -129,39 +140,55 @@ async fn render(style: Style, args: Render) -> Result<ExitCode, Failure> {
 }
 
 async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
-    let PlanArgs { inputs, offline, cluster, connection, secrets, http, record_facts, exit_code } = args;
+    let PlanArgs { inputs, offline, cluster, connection, secrets, http, home, record_facts, exit_code } =
+        args;
     let sources = secrets.sources()?;
+    let home = home.open()?;
     if !cluster {
         if !sources.is_empty() {
             return Err(Failure::command_line("--secret needs --cluster: a plan alone holds no values"));
         }
         let facts = inputs::facts(&offline)?;
         let source = FactSource::Recorded(&facts);
-        let (loaded, planned) = make_plan(style, &inputs, source, offline.kubernetes_version).await?;
-        match style.output {
-            Output::Text => out::to_stdout(&show::plan(&loaded, &planned)),
-            Output::Json => out::json(&show::plan_json(&planned, None)),
-        }
+        let made = make_plan(style, &inputs, source, offline.kubernetes_version.clone()).await?;
+        let part = at_home(style, &inputs, &made, home.as_ref(), offline.kubernetes_version).await?;
+        show_plan(style, &made, None, part.as_ref());
         return Ok(ExitCode::SUCCESS);
     }
     let cluster = connect(&connection).await?;
-    let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
+    let made = plan_on(style, &inputs, &cluster).await?;
     if let Some(path) = record_facts {
-        let text = serde_json::to_string_pretty(&planned.facts).map_err(std::io::Error::other)?;
+        let text = serde_json::to_string_pretty(&made.planned.facts).map_err(std::io::Error::other)?;
         std::fs::write(&path, text + "\n").map_err(|error| Failure::file(&path, error))?;
     }
-    let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, false).await?;
-    let preview =
-        thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http.options())
+    let secrets =
+        inputs::secrets(&made.loaded, &made.planned, made.release.as_ref(), &sources, &cluster, false)
             .await?;
-    match style.output {
-        Output::Text => {
-            out::to_stdout(&show::plan(&loaded, &planned));
-            out::to_stdout(&show::changes(&preview, release.as_ref()));
+    let http = http.options();
+    let preview =
+        thinkube_engine::preview(&cluster, &made.planned.plan, &secrets, made.release.as_ref(), &http)
+            .await?;
+    let part = at_home(style, &inputs, &made, home.as_ref(), cluster.version().to_owned()).await?;
+    show_plan(style, &made, Some(&preview), part.as_ref());
+    let changes = preview.changes() || part.is_some_and(|part| part.changes());
+    Ok(if changes && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
+}
+
+fn show_plan(style: Style, made: &Made, preview: Option<&Preview>, part: Option<&Part<'_>>) {
+    if let Output::Json = style.output {
+        let mut value = made.given.with_inventory(show::plan_json(&made.planned, preview));
+        if let Some(part) = part {
+            value["home"] = part.plan_json();
         }
-        Output::Json => out::json(&show::plan_json(&planned, Some(&preview))),
+        return out::json(&value);
     }
-    Ok(if preview.changes() && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
+    out::to_stdout(&show::plan(&made.loaded, &made.planned));
+    if let Some(preview) = preview {
+        out::to_stdout(&show::changes(preview, made.release.as_ref()));
+    }
+    if let Some(part) = part {
+        out::to_stdout(&format!("\n{}", part.plan(&made.loaded)));
+    }
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
@@ -170,6 +197,8 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         connection,
         secrets,
         http,
+        home,
+        overwrite,
         yes,
         timeout,
         no_wait,
@@ -177,35 +206,69 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         ignore_preflight_errors: ignore_preflight,
     } = args;
     let sources = secrets.sources()?;
+    let home = home.open()?;
     let http = http.options();
     let progress = style.progress();
-    let (loaded, cluster, planned, secrets, shown) = unless_interrupted(interrupted, async {
+    let (made, cluster, secrets, part, shown) = unless_interrupted(interrupted, async {
         let cluster = connect(&connection).await?;
-        let (loaded, planned, release) = plan_on(style, &inputs, &cluster).await?;
-        let secrets = inputs::secrets(&loaded, &planned, release.as_ref(), &sources, &cluster, true).await?;
+        let made = plan_on(style, &inputs, &cluster).await?;
+        let release = made.release.as_ref();
+        let secrets = inputs::secrets(&made.loaded, &made.planned, release, &sources, &cluster, true).await?;
+        // Whatever is wrong with either part is said before anything is done for the other one.
+        let part = at_home(style, &inputs, &made, home.as_ref(), cluster.version().to_owned()).await?;
         let mut shown = Vec::new();
         if !yes {
             let preview =
-                thinkube_engine::preview(&cluster, &planned.plan, &secrets, release.as_ref(), &http).await?;
-            out::to_stderr(&show::plan(&loaded, &planned));
-            out::to_stderr(&show::changes(&preview, release.as_ref()));
-            if preview.changes() {
-                confirm(&format!("Apply this to {}?", cluster.server())).await?;
+                thinkube_engine::preview(&cluster, &made.planned.plan, &secrets, release, &http).await?;
+            out::to_stderr(&show::plan(&made.loaded, &made.planned));
+            out::to_stderr(&show::changes(&preview, release));
+            let mut place = cluster.server().to_string();
+            if let Some(part) = &part {
+                out::to_stderr(&format!("\n{}", part.plan(&made.loaded)));
+                place = format!("{place} and to {}", part.path().display());
+            }
+            if preview.changes() || part.as_ref().is_some_and(|part| part.asks(&overwrite)) {
+                confirm(&format!("Apply this to {place}?")).await?;
             }
             shown = preview.images;
         }
-        Ok::<_, Failure>((loaded, cluster, planned, secrets, shown))
+        Ok::<_, Failure>((made, cluster, secrets, part, shown))
     })
     .await?;
     let request = ApplyRequest { timeout, adopt, ignore_preflight, http, wait: !no_wait, shown };
     let events = |event| progress.show(&event);
+    let Made { loaded, planned, .. } = &made;
     let applied =
-        thinkube_engine::apply(&loaded, &cluster, &planned, &secrets, &request, interrupted, &events).await?;
-    match style.output {
-        Output::Text => out::to_stdout(&show::applied(&applied)),
-        Output::Json => out::json(&show::applied_json(&applied)),
+        thinkube_engine::apply(loaded, &cluster, planned, &secrets, &request, interrupted, &events).await;
+    let applied = applied.map_err(|error| match &part {
+        Some(part) => Failure::from(error).and(&part.not_begun()),
+        None => error.into(),
+    })?;
+    let done = match part {
+        Some(part) => Some(part.apply(style, overwrite, interrupted).await.map_err(|failure| {
+            failure.and(&format!(
+                "Release {} is applied, its files in the home are not: the same command goes on, and so does \
+                 `thinkube-host workstation apply` with the same settings.",
+                planned.plan.release
+            ))
+        })?),
+        None => None,
+    };
+    show_applied(style, &made, &applied, done.as_ref());
+    Ok(done.map_or(ExitCode::SUCCESS, |done| done.code()))
+}
+
+fn show_applied(style: Style, made: &Made, applied: &Applied, done: Option<&Done>) {
+    if let Output::Text = style.output {
+        out::to_stdout(&show::applied(applied));
+        return done.map_or((), |done| out::to_stdout(&done.text()));
     }
-    Ok(ExitCode::SUCCESS)
+    let mut value = made.given.with_inventory(show::applied_json(applied));
+    if let Some(done) = done {
+        value["changed"] = json!(applied.changed || done.changed());
+        value["home"] = done.json();
+    }
+    out::json(&value);
 }
 
 async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
@@ -316,62 +379,6 @@ pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
 /// The release that must be there.
 pub(crate) async fn known_release(cluster: &Cluster, name: &str) -> Result<Release, Failure> {
     Ok(thinkube_engine::release(cluster, name).await?)
-}
-
-async fn make_plan(
-    style: Style,
-    inputs: &args::PlanInputs,
-    facts: FactSource<'_>,
-    kubernetes_version: String,
-) -> Result<(Loaded, Planned), Failure> {
-    let loaded = inputs::load(&inputs.plugin).await?;
-    let planned = plan_with(style, &loaded, inputs, facts, kubernetes_version, None).await?;
-    Ok((loaded, planned))
-}
-
-async fn plan_on(
-    style: Style,
-    inputs: &args::PlanInputs,
-    cluster: &Cluster,
-) -> Result<(Loaded, Planned, Option<Release>), Failure> {
-    let loaded = inputs::load(&inputs.plugin).await?;
-    let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
-    let release = cluster.release(name).await.map_err(Error::from)?;
-    let (facts, version) = (FactSource::Cluster(cluster), cluster.version().to_owned());
-    let planned = plan_with(style, &loaded, inputs, facts, version, release.as_ref()).await?;
-    Ok((loaded, planned, release))
-}
-
-async fn plan_with(
-    style: Style,
-    loaded: &Loaded,
-    inputs: &args::PlanInputs,
-    facts: FactSource<'_>,
-    kubernetes_version: String,
-    release: Option<&Release>,
-) -> Result<Planned, Failure> {
-    // What was not granted then is not granted now because nobody says anything.
-    let granting = inputs::granting(inputs, release.map(|release| release.plan.held()))?;
-    let before = granting.held().map(<[_]>::to_vec);
-    let request = PlanRequest {
-        release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
-        settings: inputs::settings(inputs, &loaded.schema)?,
-        granting,
-        namespace: release.map(|release| release.plan.namespace.clone()),
-        facts,
-        kubernetes_version,
-        installed: release.map(|release| Installed {
-            version: release.plan.plugin.version.clone(),
-            settings: release.plan.settings.clone(),
-            revision: release.revision,
-        }),
-    };
-    let planned = thinkube_engine::plan(loaded, request).await?;
-    style.said(&planned.log, &planned.unused);
-    if let Some(before) = before {
-        style.held(&planned.plan.release, &before, &planned.plan.granted, &planned.plan.requested);
-    }
-    Ok(planned)
 }
 
 /// Asks on the terminal. Where there is none, only `--yes` can say yes.

@@ -3,7 +3,7 @@ use crate::{exit, out};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
-use thinkube_engine::{Class, Error};
+use thinkube_engine::{Class, Error, InventoryFault};
 
 /// Why a command ended early.
 #[derive(Debug)]
@@ -30,9 +30,22 @@ impl Failure {
         Self { class: None, kind: "usage", message: message.into() }
     }
 
+    /// An inventory does not give what the plugin needs.
+    pub(crate) fn inventory(faults: &[InventoryFault]) -> Self {
+        let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+        let message = format!("the inventory cannot be used:{lines}");
+        Self { class: Some(Class::Input), kind: "inventory", message }
+    }
+
     /// A file the person named cannot be used.
     pub(crate) fn file(path: &Path, problem: impl std::fmt::Display) -> Self {
         Self::input(format!("{}: {problem}", path.display()))
+    }
+
+    /// The same, and what is done of the rest.
+    pub(crate) fn and(mut self, rest: &str) -> Self {
+        self.message = format!("{}\n{rest}", self.message);
+        self
     }
 
     /// Says it on stderr: a sentence, or JSON when JSON was asked for.

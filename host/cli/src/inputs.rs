@@ -4,14 +4,14 @@ use crate::args::{OfflineInputs, PlanInputs, PluginArgs};
 use crate::failure::Failure;
 use crate::secrets::SecretSources;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use thinkube_engine::model::{Fact, Granting, Grants, Held, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
-    Cluster, Error, Loaded, Planned, Release, Sandbox, SandboxConfig, SecretInputs, SecretText,
-    SettingsSchema,
+    Cluster, Error, INVENTORY_BYTES, Inventory, Loaded, Planned, Release, Sandbox, SandboxConfig,
+    SecretInputs, SecretText, SettingsSchema, Taken,
 };
 
 /// No settings, grants or facts file is longer; what is, is the wrong file.
@@ -19,6 +19,11 @@ const MAX_FILE: u64 = 16 << 20;
 
 /// Opens and asks the plugin what it is.
 pub(crate) async fn load(args: &PluginArgs) -> Result<Loaded, Failure> {
+    Ok(read(args).await?.1)
+}
+
+/// The same, with the component's bytes.
+pub(crate) async fn read(args: &PluginArgs) -> Result<(Vec<u8>, Loaded), Failure> {
     let mut config = SandboxConfig::default();
     if args.no_cache {
         config.cache = None;
@@ -26,11 +31,53 @@ pub(crate) async fn load(args: &PluginArgs) -> Result<Loaded, Failure> {
     let limit = config.limits.component_bytes;
     let bytes = thinkube_engine::read_plugin(&args.plugin, limit as u64).await?;
     let sandbox = Sandbox::new(config).map_err(Error::from)?;
-    Ok(thinkube_engine::load(&sandbox, &bytes).await?)
+    let loaded = thinkube_engine::load(&sandbox, &bytes).await?;
+    Ok((bytes, loaded))
 }
 
-/// Files in order, then single settings.
-pub(crate) fn settings(inputs: &PlanInputs, schema: &SettingsSchema) -> Result<Value, Failure> {
+/// What a person gives to a plugin.
+pub(crate) struct Settings {
+    pub(crate) settings: Value,
+    /// What of it comes from an inventory, where there is one.
+    pub(crate) taken: Option<Taken>,
+}
+
+impl Settings {
+    /// A result for programs, with what the inventory gave if there is one.
+    pub(crate) fn with_inventory(&self, mut value: Value) -> Value {
+        if let Some(taken) = &self.taken {
+            value["inventory"] = json!(taken);
+        }
+        value
+    }
+}
+
+/// Of the plugin's variables in the inventory, those that neither files nor single settings give; then files in order; then
+/// single settings.
+pub(crate) fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Settings, Failure> {
+    let from_stdin = inputs.inventory.iter().chain(&inputs.settings).filter(|path| is_stdin(path));
+    if from_stdin.count() > 1 {
+        return Err(Failure::command_line("only one file can come from stdin"));
+    }
+    let mut settings = own_settings(inputs, &loaded.schema)?;
+    if inputs.inventory.is_empty() {
+        return Ok(Settings { settings: Value::Object(settings), taken: None });
+    }
+    let mut inventory = Inventory::default();
+    for path in &inputs.inventory {
+        let name = if is_stdin(path) { "stdin".to_owned() } else { path.display().to_string() };
+        let text = text(path, INVENTORY_BYTES)?;
+        inventory.add(&name, &text).map_err(|fault| Failure::inventory(&[fault]))?;
+    }
+    let mut taken = inventory
+        .take(&loaded.descriptor.name, &loaded.schema, &settings)
+        .map_err(|faults| Failure::inventory(&faults))?;
+    settings.append(&mut taken.settings);
+    Ok(Settings { settings: Value::Object(settings), taken: Some(taken) })
+}
+
+/// What is given to this plugin alone.
+fn own_settings(inputs: &PlanInputs, schema: &SettingsSchema) -> Result<Map<String, Value>, Failure> {
     let mut settings = Map::new();
     for path in &inputs.settings {
         match document(path)? {
@@ -42,7 +89,7 @@ pub(crate) fn settings(inputs: &PlanInputs, schema: &SettingsSchema) -> Result<V
     for (name, text) in &inputs.set {
         settings.insert(name.clone(), schema.read_argument(name, text));
     }
-    Ok(Value::Object(settings))
+    Ok(settings)
 }
 
 /// Who says what the plugin is allowed: the person, else what its release was allowed before, else the plugin.
@@ -55,7 +102,7 @@ pub(crate) fn granting(inputs: &PlanInputs, held: Option<Held>) -> Result<Granti
 }
 
 pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {
-    inputs.facts.as_deref().map_or_else(|| Ok(Vec::new()), read)
+    inputs.facts.as_deref().map_or_else(|| Ok(Vec::new()), parse)
 }
 
 /// The values of the secret inputs that the plan uses. `demanded`: one that is required and missing is an error.
@@ -192,21 +239,31 @@ fn uses(step: &Step, input: &str) -> bool {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+fn parse<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     serde_json::from_value(document(path)?).map_err(|error| Failure::file(path, error))
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// All of a file that has at most `limit` bytes.
+fn text(path: &Path, limit: u64) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if is_stdin(path) {
+        std::io::stdin().lock().take(limit + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_string(&mut text))
+    };
+    if read.map_err(|error| Failure::file(path, error))? as u64 > limit {
+        return Err(Failure::file(path, format!("it is longer than {} MiB", limit >> 20)));
+    }
+    Ok(text)
 }
 
 /// One YAML document; JSON is YAML.
 fn document(path: &Path) -> Result<Value, Failure> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(MAX_FILE + 1).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text))
-    };
-    if read.map_err(|error| Failure::file(path, error))? as u64 > MAX_FILE {
-        return Err(Failure::file(path, format!("it is longer than {} MiB", MAX_FILE >> 20)));
-    }
+    let text = text(path, MAX_FILE)?;
     // By way of YAML's own values, which refuse a key that is there twice.
     let value: serde_norway::Value =
         serde_norway::from_str(&text).map_err(|error| Failure::file(path, error))?;

@@ -1,12 +1,14 @@
 //! Arguments and rendering. What is done, the engine does.
 
 mod args;
+mod build;
 mod commands;
 mod exit;
 mod failure;
 mod inputs;
 mod operation;
 mod out;
+mod planning;
 mod secrets;
 mod show;
 mod workstation;

@@ -244,4 +244,31 @@ mod tests {
             assert!(read(wrong).is_err());
         }
     }
+
+    #[test]
+    fn a_password_of_any_characters_on_one_line_passes_unchanged() {
+        let long = "p".repeat(200);
+        for password in [
+            "a'b",
+            "a\"b",
+            "$HOME ${x}",
+            "`id`",
+            "a\\b\\n",
+            "  spaces  ",
+            "\t",
+            "pässwörd–漢字🔑",
+            "{{ x }}",
+            "%s",
+            "-",
+            "#",
+            &long,
+        ] {
+            let variable = one_line("PASSWORD", SecretText::new(password.into())).expect("it is one line");
+            assert_eq!(variable.expose(), password);
+            for end in ["", "\n", "\r\n"] {
+                let read = bounded(format!("{password}{end}").as_bytes()).expect("it is text");
+                assert_eq!(read.expose(), password);
+            }
+        }
+    }
 }

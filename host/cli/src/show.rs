@@ -8,6 +8,7 @@ use crate::workstation::AtHome;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 use thinkube_engine::model::{
@@ -16,7 +17,7 @@ use thinkube_engine::model::{
 };
 use thinkube_engine::{
     Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, TakenBack, UninstallRequest,
+    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, Taken, TakenBack, UninstallRequest,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -130,6 +131,18 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
         "  {wasi} interfaces of WASI, all without effect: no files, network, environment or real clock"
     );
     text
+}
+
+pub(crate) fn built(loaded: &Loaded, file: &Path, bytes: usize) -> String {
+    let (descriptor, digest) = (&loaded.descriptor, loaded.plugin.digest());
+    format!(
+        "{} {} {} is in {}, {} KiB, {digest}\n",
+        styled(GOOD, "built:"),
+        foreign(&descriptor.name),
+        foreign(&descriptor.version),
+        foreign(file.display()),
+        bytes.div_ceil(1024),
+    )
 }
 
 fn offer(offer: Offer) -> &'static str {
@@ -366,6 +379,30 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
         value["podFiles"] = json!(preview.pod_files);
     }
     value
+}
+
+/// How many variables of an inventory belong to whom, and with `names` their names. Never a value.
+pub(crate) fn taken(taken: &Taken, names: bool) -> String {
+    let mut text = String::new();
+    line!(
+        text,
+        "inventory: {} of {} variables belong to other components{}; {} settings come from it",
+        taken.foreign.len(),
+        taken.variables(),
+        if names || taken.foreign.is_empty() { "" } else { " (-v lists them)" },
+        taken.taken.len(),
+    );
+    for (what, listed) in [
+        ("taken", &taken.taken),
+        ("given elsewhere too", &taken.overridden),
+        ("without effect here", &taken.without_effect),
+        ("of other components", &taken.foreign),
+    ] {
+        if names && !listed.is_empty() {
+            line!(text, "  {what}: {}", foreign(listed.join(", ")));
+        }
+    }
+    text
 }
 
 fn mark(action: Action) -> (anstyle::Style, char) {

@@ -5,16 +5,18 @@ mod show;
 use crate::args::{Output, PlanInputs};
 use crate::commands::{Style, confirm};
 use crate::failure::Failure;
+use crate::inputs::Settings;
+use crate::planning::Made;
 use crate::{exit, inputs, out};
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thinkube_engine::model::Permission;
 use thinkube_engine::{
-    Error, HomeAction, HomeChange, HomeRelease, Interrupted, Left, LeftBecause, Loaded, PlannedSetup,
-    Release, SetupRequest, unless_interrupted,
+    Error, Home, HomeAction, HomeApplied, HomeChange, HomeRelease, Interrupted, Left, LeftBecause, Loaded,
+    PlannedSetup, Release, SetupRequest, Unused, unless_interrupted,
 };
 
 #[derive(Debug, Subcommand)]
@@ -110,54 +112,180 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
     let PlanArgs { setup, exit_code } = args;
     let home = thinkube_engine::home(setup.home.home.as_deref())?;
     let loaded = inputs::load(&setup.inputs.plugin).await?;
-    let release = home.release(name(&setup, &loaded)).map_err(Error::from)?;
-    let planned = planned(style, &setup, &loaded, &release).await?;
-    let changes = thinkube_engine::preview_setup(&release, &planned)?;
+    let (given, part) = alone(style, setup, &loaded, &home).await?;
     match style.output {
-        Output::Text => out::to_stdout(&show::plan(&loaded, &planned, home.path(), &changes)),
-        Output::Json => out::json(&show::plan_json(&planned, home.path(), &changes)),
+        Output::Text => out::to_stdout(&part.plan(&loaded)),
+        Output::Json => out::json(&given.with_inventory(part.plan_json())),
     }
-    Ok(if exit_code && changes.iter().any(is_done) {
-        ExitCode::from(exit::CHANGES)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if exit_code && part.changes() { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
 }
 
 async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
     let ApplyArgs { setup, yes, overwrite } = args;
-    let overwrite = below(overwrite);
     let home = thinkube_engine::home(setup.home.home.as_deref())?;
     let loaded = unless_interrupted(interrupted, inputs::load(&setup.inputs.plugin)).await?;
-    let mut release = home.release(name(&setup, &loaded)).map_err(Error::from)?;
-    let (planned, changes) = unless_interrupted(interrupted, async {
-        let planned = planned(style, &setup, &loaded, &release).await?;
-        let changes = thinkube_engine::preview_setup(&release, &planned)?;
+    let (given, part) = unless_interrupted(interrupted, async {
+        let (given, part) = alone(style, setup, &loaded, &home).await?;
         if !yes {
-            out::to_stderr(&show::plan(&loaded, &planned, home.path(), &changes));
-            if !overwrite.is_empty() || changes.iter().any(is_done) {
+            out::to_stderr(&part.plan(&loaded));
+            if part.asks(&overwrite) {
                 confirm(&format!("Do this in {}?", home.path().display())).await?;
             }
         }
-        Ok::<_, Failure>((planned, changes))
+        Ok::<_, Failure>((given, part))
     })
     .await?;
-    let progress = style.progress();
-    let events = |event| progress.say(&show::event(&event));
-    let applied =
-        thinkube_engine::apply_setup(&mut release, &planned, &changes, &overwrite, interrupted, &events)
-            .await?;
+    let done = part.apply(style, overwrite, interrupted).await?;
     match style.output {
-        Output::Text => out::to_stdout(&show::applied(&planned.release, home.path(), &applied)),
-        Output::Json => out::json(&json!({
-            "home": home.path(), "release": planned.release, "changed": applied.changed, "left": applied.left,
-        })),
+        Output::Text => out::to_stdout(&done.text()),
+        Output::Json => out::json(&given.with_inventory(done.json())),
     }
-    // What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
-    let persons = |why: &LeftBecause| matches!(why, LeftBecause::ChangedByHand | LeftBecause::KeptAs(_));
-    let wanted = |path: &str| changes.iter().any(|change| change.path == path && is_wanted(&change.action));
-    let missing = applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
-    Ok(if missing { exit::code(thinkube_engine::Class::Refused) } else { ExitCode::SUCCESS })
+    Ok(done.code())
+}
+
+/// The part in the home without the one in a cluster.
+async fn alone<'a>(
+    style: Style,
+    setup: SetupInputs,
+    loaded: &Loaded,
+    home: &'a Home,
+) -> Result<(Settings, Part<'a>), Failure> {
+    let SetupInputs { inputs, kubernetes_version, .. } = setup;
+    let given = inputs::settings(&inputs, loaded)?;
+    style.taken(given.taken.as_ref());
+    let (part, unused) = Part::plan_for(style, &inputs, loaded, &given, home, kubernetes_version).await?;
+    style.said(&loaded.log, &unused);
+    Ok((given, part))
+}
+
+/// The part in the home beside the one in a cluster, if it was asked for: `home` says where.
+pub(crate) async fn at_home<'a>(
+    style: Style,
+    inputs: &PlanInputs,
+    made: &Made,
+    home: Option<&'a Home>,
+    kubernetes_version: String,
+) -> Result<Option<Part<'a>>, Failure> {
+    let Some(home) = home else { return Ok(None) };
+    let (part, _) =
+        Part::plan_for(style, inputs, &made.loaded, &made.given, home, kubernetes_version).await?;
+    Ok(Some(part))
+}
+
+/// What a plugin wants in a home.
+pub(crate) struct Part<'a> {
+    home: &'a Home,
+    release: HomeRelease<'a>,
+    planned: PlannedSetup,
+    changes: Vec<HomeChange>,
+}
+
+impl<'a> Part<'a> {
+    /// Asks the plugin, with the grants of the last time unless the person says otherwise. Also the settings without effect.
+    async fn plan_for(
+        style: Style,
+        inputs: &PlanInputs,
+        loaded: &Loaded,
+        given: &Settings,
+        home: &'a Home,
+        kubernetes_version: String,
+    ) -> Result<(Self, Vec<Unused>), Failure> {
+        let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
+        let release = home.release(name).map_err(Error::from)?;
+        let granting = inputs::granting(inputs, release.held())?;
+        let before = granting.held().map(<[_]>::to_vec);
+        let settings = given.settings.clone();
+        let request = SetupRequest { release: name.to_owned(), settings, granting, kubernetes_version };
+        let mut planned = thinkube_engine::plan_setup(loaded, request).await?;
+        let unused = std::mem::take(&mut planned.unused);
+        style.said(planned.log.get(loaded.log.len()..).unwrap_or_default(), &[]);
+        if let Some(before) = before {
+            let of_homes = |permission: &&Permission| {
+                matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
+            };
+            let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
+            style.held(name, &before, &planned.held.granted, &requested);
+        }
+        let changes = thinkube_engine::preview_setup(&release, &planned)?;
+        planned.unused.clone_from(&unused);
+        Ok((Self { home, release, planned, changes }, unused))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Whether an apply would do anything without being told to.
+    pub(crate) fn changes(&self) -> bool {
+        self.changes.iter().any(is_done)
+    }
+
+    /// Whether there is something to agree to.
+    pub(crate) fn asks(&self, overwrite: &[String]) -> bool {
+        !overwrite.is_empty() || self.changes()
+    }
+
+    pub(crate) fn plan(&self, loaded: &Loaded) -> String {
+        show::plan(loaded, &self.planned, self.path(), &self.changes)
+    }
+
+    pub(crate) fn plan_json(&self) -> Value {
+        show::plan_json(&self.planned, self.path(), &self.changes)
+    }
+
+    /// Said when the part in the cluster has failed.
+    pub(crate) fn not_begun(&self) -> String {
+        format!("Nothing was put into {}: the same command goes on.", self.path().display())
+    }
+
+    pub(crate) async fn apply(
+        self,
+        style: Style,
+        overwrite: Vec<String>,
+        interrupted: &Interrupted,
+    ) -> Result<Done, Failure> {
+        let Self { home, mut release, planned, changes } = self;
+        let progress = style.progress();
+        let events = |event| progress.say(&show::event(&event));
+        let overwrite = below(overwrite);
+        let applied =
+            thinkube_engine::apply_setup(&mut release, &planned, &changes, &overwrite, interrupted, &events)
+                .await?;
+        Ok(Done { home: home.path().to_owned(), release: planned.release, changes, applied })
+    }
+}
+
+/// What was done in a home.
+pub(crate) struct Done {
+    home: PathBuf,
+    release: String,
+    changes: Vec<HomeChange>,
+    applied: HomeApplied,
+}
+
+impl Done {
+    pub(crate) fn changed(&self) -> bool {
+        self.applied.changed
+    }
+
+    pub(crate) fn text(&self) -> String {
+        show::applied(&self.release, &self.home, &self.applied)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "home": self.home, "release": self.release, "changed": self.applied.changed, "left": self.applied.left,
+        })
+    }
+
+    /// What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
+    pub(crate) fn code(&self) -> ExitCode {
+        let persons = |why: &LeftBecause| matches!(why, LeftBecause::ChangedByHand | LeftBecause::KeptAs(_));
+        let wanted =
+            |path: &str| self.changes.iter().any(|change| change.path == path && is_wanted(&change.action));
+        let missing = self.applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
+        if missing { exit::code(thinkube_engine::Class::Refused) } else { ExitCode::SUCCESS }
+    }
 }
 
 fn status(style: Style, args: StatusArgs) -> Result<ExitCode, Failure> {
@@ -233,10 +361,6 @@ pub(crate) fn of_uninstalled(
     Ok(Some(AtHome { home: home.path().to_owned(), ours, left }))
 }
 
-fn name<'a>(setup: &'a SetupInputs, loaded: &'a Loaded) -> &'a str {
-    setup.inputs.release.as_deref().unwrap_or(&loaded.descriptor.name)
-}
-
 /// People write `~/a` or, with a shell that expands nothing after `=`, just that.
 fn below(paths: Vec<String>) -> Vec<String> {
     paths.into_iter().map(|path| path.strip_prefix("~/").map_or(path.clone(), str::to_owned)).collect()
@@ -250,35 +374,6 @@ fn known(names: &[String], name: String, home: &Path) -> Result<String, Failure>
     let there =
         if names.is_empty() { "no release has".to_owned() } else { format!("{} has", names.join(", ")) };
     Err(Failure::input(format!("release {name} has nothing in {}; {there}", home.display())))
-}
-
-/// Asks the plugin, with the grants of the last time unless the person says otherwise.
-async fn planned(
-    style: Style,
-    setup: &SetupInputs,
-    loaded: &Loaded,
-    release: &HomeRelease<'_>,
-) -> Result<PlannedSetup, Failure> {
-    let inputs = &setup.inputs;
-    let name = name(setup, loaded);
-    let granting = inputs::granting(inputs, release.held())?;
-    let before = granting.held().map(<[_]>::to_vec);
-    let request = SetupRequest {
-        release: name.to_owned(),
-        settings: inputs::settings(inputs, &loaded.schema)?,
-        granting,
-        kubernetes_version: setup.kubernetes_version.clone(),
-    };
-    let planned = thinkube_engine::plan_setup(loaded, request).await?;
-    style.said(&planned.log, &planned.unused);
-    if let Some(before) = before {
-        let of_homes = |permission: &&Permission| {
-            matches!(permission, Permission::WriteHome(_) | Permission::PythonPackage(_))
-        };
-        let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
-        style.held(name, &before, &planned.held.granted, &requested);
-    }
-    Ok(planned)
 }
 
 /// Whether an apply would do it without being told to.

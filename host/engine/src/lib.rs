@@ -47,7 +47,9 @@ pub use thinkube_effects::{
 pub use thinkube_plan as model;
 pub use thinkube_plan::{SecretInputs, SecretText};
 pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};
-pub use thinkube_validate::{SettingFault, SettingsSchema, Unused};
+pub use thinkube_validate::{
+    INVENTORY_BYTES, Inventory, InventoryFault, SettingFault, SettingsSchema, Taken, Unused,
+};
 
 /// What happens while something runs, for whoever shows it.
 #[derive(Debug, Clone)]

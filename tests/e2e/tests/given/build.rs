@@ -1,0 +1,48 @@
+use crate::{refused, text};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use thinkube_e2e::{command, devpi, finish, root, run};
+
+#[test]
+fn build_writes_the_component_that_the_folder_gives_and_says_what_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("devpi.wasm");
+    let built = run(&["build", "plugin-devpi", text(&file), "-o", "json"]).ends_with(0).json();
+    assert_eq!(fs::read(&file).expect("written"), fs::read(devpi()).expect("built"));
+    assert_eq!(fs::metadata(&file).expect("written").permissions().mode() & 0o777, 0o644);
+    let inspected = run(&["inspect", text(&file), "-o", "json"]).ends_with(0).json();
+    assert_eq!(built["digest"], inspected["digest"]);
+    assert_eq!(built["name"], "devpi");
+    assert_eq!(built["file"], text(&file));
+    assert_eq!(built["bytes"], fs::metadata(&file).expect("written").len());
+
+    // Again, over the component of before; and without a name, in the folder where it is called.
+    let mut again = command(&["build", text(&root().join("plugin-devpi"))]);
+    let said = finish(again.current_dir(folder.path())).ends_with(0).stdout;
+    assert!(said.contains("devpi.wasm") && said.contains("sha256:"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing else is left");
+}
+
+#[test]
+fn build_overwrites_no_other_file_unless_forced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("notes.txt");
+    fs::write(&file, "my notes").expect("writable");
+    refused(&["build", "plugin-devpi", text(&file)], 3, "input", &["notes.txt", "--force"]);
+    assert_eq!(fs::read_to_string(&file).expect("there"), "my notes");
+    refused(&["build", "plugin-devpi", text(folder.path()), "--force"], 3, "input", &["is a folder"]);
+    refused(&["build", "plugin-devpi", "/nonexistent/a.wasm"], 3, "input", &["/nonexistent"]);
+    run(&["build", "plugin-devpi", text(&file), "--force"]).ends_with(0);
+    assert_eq!(fs::read(&file).expect("there"), fs::read(devpi()).expect("built"));
+}
+
+#[test]
+fn build_takes_the_folder_of_a_plugin_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.wasm");
+    refused(&["build", text(devpi()), text(&file)], 3, "input", &["is not a folder"]);
+    refused(&["build", "docs", text(&file)], 1, "build", &["Cargo.toml"]);
+    refused(&["build", "host/plan", text(&file)], 1, "build", &["cdylib"]);
+    // A component of another world is no plugin: nothing is written.
+    assert!(!file.exists());
+}

@@ -1,0 +1,42 @@
+use crate::text;
+use serde_json::Value;
+use std::fs;
+use thinkube_e2e::{plugin, run};
+
+fn plan(more: &[&str]) -> Value {
+    let plugin = text(plugin("tests/files-plugin"));
+    run(&[&["plan", plugin, "-o", "json"], more].concat()).ends_with(0).json()
+}
+
+#[test]
+fn a_plan_shows_the_home_beside_the_cluster_when_asked() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home_path = text(home.path());
+    assert!(plan(&[])["home"].is_null());
+    let both = plan(&["--workstation", "--home", home_path]);
+    assert!(both["plan"].to_string().contains("Namespace"));
+    assert!(both["home"]["changes"].to_string().contains(".config/greeting/text"), "{both}");
+    assert_eq!(both["home"]["home"], home_path);
+    let shown = run(&["plan", text(plugin("tests/files-plugin")), "--workstation", "--home", home_path])
+        .ends_with(0)
+        .stdout;
+    for expected in ["Namespace", "+ ~/.config/greeting/text"] {
+        assert!(shown.contains(expected), "{expected} is not in {shown}");
+    }
+    // Beside the host's own records.
+    let names =
+        fs::read_dir(home.path()).expect("readable").map(|entry| entry.expect("readable").file_name());
+    assert_eq!(names.filter(|name| name != ".local").count(), 0, "a plan writes no file");
+}
+
+#[test]
+fn a_home_is_named_only_where_it_is_asked_for() {
+    let component = text(plugin("tests/files-plugin"));
+    run(&["plan", component, "--home", "/tmp"]).ends_with(2);
+    run(&["apply", component, "--overwrite", "a"]).ends_with(2);
+    // What is wrong with the part in the home is said before anything is done for the other one.
+    let other = text(plugin("tests/operations-plugin"));
+    let error =
+        run(&["plan", other, "--set", "image=shell", "--workstation", "-o", "json"]).ends_with(5).error();
+    assert_eq!(error["error"]["kind"], "not-offered", "{error}");
+}

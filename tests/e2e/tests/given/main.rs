@@ -1,0 +1,24 @@
+//! What a person gives to the host: a platform's inventory, a crate to build, a home. There is no cluster.
+
+mod build;
+mod home;
+mod inventory;
+
+use std::path::Path;
+use thinkube_e2e::run;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of a test is text")
+}
+
+/// The host refuses with this code and kind, and says this.
+#[track_caller]
+fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) -> String {
+    let error = run(&[arguments, &["-o", "json"]].concat()).ends_with(code).error();
+    assert_eq!(error["error"]["kind"], kind, "{error}");
+    let message = error["error"]["message"].as_str().expect("it has a message");
+    for said in said {
+        assert!(message.contains(said), "{said} is not in {message}");
+    }
+    message.to_owned()
+}
