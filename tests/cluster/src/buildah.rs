@@ -48,6 +48,14 @@ impl Buildah {
         self.run("bud", |buildah| buildah.args(build).arg(context)).map(drop)
     }
 
+    /// Puts a file of this machine beside the recipe of the next build.
+    pub fn add(&self, file: &str, from: &Path) -> Result<()> {
+        let path = self.path(&format!("context/{file}"));
+        let folder = self.path("context");
+        fs::create_dir_all(&folder).at(&folder)?;
+        fs::copy(from, &path).at(path).map(drop)
+    }
+
     /// Takes the image of an archive; returns its identifier.
     pub fn load(&self, archive: &Path) -> Result<String> {
         let source = images::source(archive)?;
