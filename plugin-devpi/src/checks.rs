@@ -62,7 +62,7 @@ pub(crate) fn root_password(settings: &Settings) -> Check {
 
 /// A password that is changed reaches the Secret with an apply, and the server with an operation alone. A warning: the
 /// server works, and an index that is as it should be takes no login.
-pub(crate) fn root_login(settings: &Settings) -> Check {
+pub(crate) fn root_login(settings: &Settings, release: &str) -> Check {
     let password = SecretKey {
         namespace: settings.devpi_namespace.clone(),
         name: ROOT_SECRET.to_owned(),
@@ -73,10 +73,10 @@ pub(crate) fn root_login(settings: &Settings) -> Check {
         .cel("status == 200 && json.result.authstatus[0] == 'ok' && json.result.authstatus[1] == 'root'")
         .timeout_seconds(AT_ONCE_SECONDS)
         .warning()
-        .remedy(
-            "Give the server the password that is supplied now: `thinkube-host run reset-root-password --release RELEASE \
+        .remedy(format!(
+            "Give the server the password that is supplied now: `thinkube-host run reset-root-password --release {release} \
              --plugin PLUGIN`. Or apply with the password that the server has.",
-        )
+        ))
 }
 
 pub(crate) fn tls_secret(settings: &Settings) -> Check {

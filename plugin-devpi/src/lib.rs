@@ -106,7 +106,7 @@ impl Plugin for DevPi {
             Some(image) => plan.stage(Stage::new("image").image(image)),
             None => plan,
         };
-        let plan = server(plan, settings);
+        let plan = server(plan, settings, &context.release);
         let plan = if settings.oauth2_proxy_enabled { sign_on(plan, settings) } else { plan };
         Ok(routes(plan, settings).into())
     }
@@ -188,7 +188,7 @@ fn reset_secrets(settings: &Settings) -> Stage {
 }
 
 /// The server, and its index.
-fn server(plan: Plan, settings: &Settings) -> Plan {
+fn server(plan: Plan, settings: &Settings, release: &str) -> Plan {
     let namespace = objects::namespace(settings);
     let claim = objects::volume_claim(settings);
     let deployment = objects::deployment(settings);
@@ -203,7 +203,7 @@ fn server(plan: Plan, settings: &Settings) -> Plan {
         .health(checks::outside_url(settings))
         .health(checks::index(settings))
         .health(checks::simple_index(settings))
-        .health(checks::root_login(settings))
+        .health(checks::root_login(settings, release))
         .test(checks::index_config(settings))
         .test(checks::empty_password_refused(settings))
         .test(checks::anonymous_users_refused(settings))

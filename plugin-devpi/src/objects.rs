@@ -310,9 +310,9 @@ pub(crate) fn dashboard_route(settings: &Settings) -> Object {
     route.request_header(OUTSIDE_URL, settings.dashboard()).object(&settings.routing())
 }
 
-/// What answers 200 to everybody, and without the header [`OUTSIDE_URL`].
+/// What answers 200 to everybody, whatever they accept, and without the header [`OUTSIDE_URL`].
 fn always_yes(settings: &Settings) -> String {
-    format!("{}/+api", server(settings))
+    format!("{}/+authcheck", server(settings))
 }
 
 /// Where people log in. A Gateway sends all of the host's requests to the proxy anyway.

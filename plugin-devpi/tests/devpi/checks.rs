@@ -280,7 +280,7 @@ fn a_password_that_the_server_does_not_have_is_said_with_the_operation_that_give
     assert!(!holds(&check, answer(json!(["ok", "mallory", []]))));
     assert!(!holds(&check, refused_by_the_api_server(503)));
     assert_eq!(check.severity, Severity::Warning, "the server works");
-    assert!(check.remedy.expect("it has one").contains("run reset-root-password"));
+    assert!(check.remedy.expect("it has one").contains("run reset-root-password --release devpi "));
     let Probe::Http(request) = check.probe else { panic!("it is an HTTP probe") };
     let sent = request.credentials.expect("it sends some");
     assert_eq!((sent.header.as_str(), sent.username.as_str()), ("x-devpi-auth", "root"));

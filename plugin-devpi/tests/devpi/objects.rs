@@ -203,7 +203,7 @@ fn behind_a_gateway_a_client_names_no_person_to_the_dashboard() {
 /// The annotations of a host whose requests are all passed on, after devpi itself has said yes without the header.
 fn open_annotations() -> Value {
     json!({
-        "nginx.ingress.kubernetes.io/auth-url": "http://devpi.devpi.svc.cluster.local:3141/+api",
+        "nginx.ingress.kubernetes.io/auth-url": "http://devpi.devpi.svc.cluster.local:3141/+authcheck",
         "nginx.ingress.kubernetes.io/auth-cache-key": "all",
         "nginx.ingress.kubernetes.io/auth-response-headers": "X-Outside-URL",
         "nginx.ingress.kubernetes.io/proxy-body-size": "50m",
