@@ -235,6 +235,11 @@ impl Dashboard {
         let lies: Vec<&str> = names.iter().flat_map(|lie| ["--header", lie]).collect();
         self.ask("/", &lies).with(302);
         self.ask("/oauth2/auth", &lies).with(401);
+        // The API's host is open, and DevPI knows no person there but by a login of its own.
+        let url = format!("{}/+api", self.release.api());
+        let api = [&lies[..], &["--header", "Accept: application/json", &url]].concat();
+        let api = web::curl(self.cluster(), &api).expect("an answer").with(200).json();
+        assert_eq!(api["result"]["authstatus"][0], "noauth", "{api}");
 
         self.stand_in_for_the_server();
         let page = self.url("/echo");
