@@ -3,7 +3,7 @@
 use crate::clients::{clients, terminal, typed};
 use crate::release::Release;
 use serde_json::Value;
-use thinkube_e2e::{devpi, finish};
+use thinkube_e2e::{Run, devpi, finish};
 
 /// 200 characters: quotes, expansions of shells, escapes, blanks at both ends, other alphabets, and what YAML reads as its own.
 fn hostile() -> [String; 2] {
@@ -40,6 +40,25 @@ fn is_everywhere_the_same(release: &Release, password: &str) {
     assert!(said.stdout.contains("logged in 'root'"), "{}", said.stdout);
 }
 
+/// The check that logs in as root, among the outcomes of others.
+fn root_login(outcomes: &Value) -> &Value {
+    let outcomes = outcomes.as_array().expect("a list");
+    outcomes.iter().find(|outcome| outcome["name"] == "root-login").expect("it is among them")
+}
+
+/// A changed password reaches the Secret with an apply. The stage that makes the index is skipped, and the server keeps the
+/// one before: apply and check say so, and name the operation that cures it.
+fn says_that_the_server_has_another_password(release: &Release, settings: &[&str], other: &str) -> [Run; 2] {
+    let mut apply = release.plugin_command(&["apply", "--yes", "-o", "json"], settings);
+    let applied = finish(apply.env("ADMIN_PASSWORD", other)).ends_with(0);
+    assert_eq!((release.secret("devpi-root", "password").as_str(), release.login(other)), (other, 401));
+    assert_eq!(root_login(&applied.json()["health"])["status"], "failed");
+    let checked = release.run(&["check", &release.name]).ends_with(0);
+    let operation = format!("run reset-root-password --release {}", release.name);
+    assert!(checked.stdout.contains(&operation), "{}", checked.stdout);
+    [applied, checked]
+}
+
 #[test]
 fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_document() {
     let Some(mut release) = Release::new() else { return };
@@ -67,12 +86,16 @@ fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_doc
     release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
     release.apply(&settings).ends_with(0);
 
+    let drift = says_that_the_server_has_another_password(&release, &settings, &second);
+
     let component = devpi().to_str().expect("text");
     let reset = ["run", "reset-root-password", "--release", &release.name, "--plugin", component, "--yes"];
     let reset = finish(release.command(&reset).env("ADMIN_PASSWORD", &second)).ends_with(0);
     is_everywhere_the_same(&release, &second);
     assert_eq!(release.login(&first), 401);
-    for run in [&said, &reset] {
+    let checked = release.run(&["check", &release.name, "-o", "json"]).ends_with(0);
+    assert_eq!(root_login(&checked.json())["status"], "passed");
+    for run in [&said, &reset, &drift[0], &drift[1], &checked] {
         for password in [&first, &second] {
             assert!(!run.stdout.contains(password) && !run.stderr.contains(password), "it is said");
         }
