@@ -4,7 +4,7 @@ use crate::command::{root, run, say, target};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use thinkube_test_cluster::workshop;
+use thinkube_test_cluster::{HOST_VARIABLE, workshop};
 
 /// The built host, and what is told to it at each call.
 pub(super) struct Host {
@@ -18,7 +18,8 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn offline() -> Self {
-        let program = target().join("debug/thinkube-host");
+        let built = std::env::var_os(HOST_VARIABLE).map(PathBuf::from);
+        let program = built.unwrap_or_else(|| target().join("debug/thinkube-host"));
         Self { program, environment: Vec::new(), connection: Vec::new(), outside: Vec::new() }
     }
 

@@ -26,7 +26,7 @@ const PLUGINS: [&str; 5] = [
 const HOSTILE: &str = "tests/hostile-plugin";
 
 /// The packages whose tests run the host, and those whose tests load the hostile plugin.
-const RUN_THE_HOST: &str = "thinkube-e2e";
+const RUN_THE_HOST: [&str; 2] = ["thinkube-e2e", "xtask"];
 const LOAD_THE_HOSTILE: [&str; 2] = ["thinkube-e2e", "thinkube-sandbox"];
 
 /// Builds all that the selected tests need. Returns the test binaries, and the environment that tells them what is built.
@@ -35,7 +35,7 @@ pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Vec<(&
     let mut environment = Vec::new();
     let mut plugins = Vec::new();
     let is_in = |packages: &[&str]| suites.iter().any(|suite| packages.contains(&suite.package.as_str()));
-    if is_in(&[RUN_THE_HOST]) {
+    if is_in(&RUN_THE_HOST) {
         let host = host.context("cargo built no program of the host")?;
         for plugin in PLUGINS {
             let mut inspect = Command::new(&host);
@@ -61,7 +61,7 @@ pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Vec<(&
 fn binaries(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Option<PathBuf>)> {
     let mut build = cargo(["build", "--message-format=json-render-diagnostics", "--bins"]);
     build.args(selection.packages());
-    if selection.package.iter().any(|package| package == RUN_THE_HOST) {
+    if selection.package.iter().any(|package| RUN_THE_HOST.contains(&package.as_str())) {
         build.args(["--package", HOST]);
     }
     if selection.test.is_empty() {

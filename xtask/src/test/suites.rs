@@ -93,7 +93,7 @@ pub(crate) enum Way {
 
 /// The binaries that are not run as [`Way::Computes`], the longest first, and why. Tests of binaries that run beside others
 /// share the cluster `default`: each has names of its own in it, and reads nothing of the audit log but its own.
-const WAYS: [(&str, Way, &str); 11] = [
+const WAYS: [(&str, Way, &str); 12] = [
     ("thinkube-e2e::devpi", Way::Waits(3), "pods start and images are built"),
     ("thinkube-e2e::operations", Way::Waits(3), "pods start"),
     ("thinkube-e2e::images", Way::Waits(3), "pods start and images are built"),
@@ -103,6 +103,7 @@ const WAYS: [(&str, Way, &str); 11] = [
     ("thinkube-effects::local", Way::Waits(3), "images are built and packages installed"),
     ("thinkube-e2e::external", Way::Waits(2), "Keycloak answers"),
     ("thinkube-e2e::pod_files", Way::Waits(3), "pods start"),
+    ("xtask::given_cluster", Way::Waits(2), "a pod starts"),
     ("thinkube-effects::keycloak", Way::Waits(2), "Keycloak answers"),
     (
         "thinkube-test-cluster::harness",
