@@ -23,7 +23,7 @@ enum Command {
     Test(test::Args),
     /// Runs the tests that do what a person does, against a cluster with a registry, an ingress controller and Keycloak.
     E2e(e2e::Args),
-    /// Runs every case of the sweeps of which the other commands take a sample; for half an hour and longer.
+    /// Runs every case of the sweeps of which the other commands take a sample; for ten minutes and longer.
     Sweep(sweep::Args),
     /// Judges format, lints, documentation and licences.
     Check,
