@@ -1,12 +1,12 @@
 //! What is built before the first test runs: the test binaries, the host's program and the plugins, each once.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use thinkube_test_cluster::{HOST_VARIABLE, PLUGINS_VARIABLE};
 
+use super::run::Environment;
 use super::suites::{Selection, Suite, of_messages};
 use crate::command::{cargo, root, run};
 
@@ -30,9 +30,9 @@ const RUN_THE_HOST: [&str; 2] = ["thinkube-e2e", "xtask"];
 const LOAD_THE_HOSTILE: [&str; 2] = ["thinkube-e2e", "thinkube-sandbox"];
 
 /// Builds all that the selected tests need. Returns the test binaries, and the environment that tells them what is built.
-pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Vec<(&'static str, OsString)>)> {
+pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Environment)> {
     let (suites, host) = binaries(selection)?;
-    let mut environment = Vec::new();
+    let mut environment = Environment::new();
     let mut plugins = Vec::new();
     let is_in = |packages: &[&str]| suites.iter().any(|suite| packages.contains(&suite.package.as_str()));
     if is_in(&RUN_THE_HOST) {

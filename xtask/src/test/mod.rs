@@ -10,7 +10,6 @@ mod run;
 mod stage;
 mod suites;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ use thinkube_test_cluster::{NO_CLUSTER_VARIABLE, Purpose, SEED_VARIABLE, seed_of
 use crate::command::{root, say};
 use crate::doctor;
 use report::{Policy, Report, Totals};
-use run::{Job, News, Ran, Setting};
+use run::{Environment, Job, News, Ran, Setting};
 pub(crate) use suites::Selection;
 use suites::in_order;
 
@@ -72,7 +71,7 @@ pub(crate) struct Run {
     pub(crate) patience: Duration,
     /// Of the samples that sweeps take.
     pub(crate) seed: u64,
-    pub(crate) environment: Vec<(&'static str, OsString)>,
+    pub(crate) environment: Environment,
 }
 
 impl Run {

@@ -40,12 +40,15 @@ impl Job {
     }
 }
 
+/// Variables that tests get.
+pub(crate) type Environment = Vec<(&'static str, OsString)>;
+
 /// What is the same for every job.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     /// Texts of which one is in a test's name; none: every test.
     pub(crate) names: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, OsString)>,
+    pub(crate) environment: Environment,
     /// How long a binary may report nothing.
     pub(crate) patience: Duration,
     /// For the runner's own files.
