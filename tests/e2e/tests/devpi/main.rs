@@ -5,6 +5,7 @@ mod code_server;
 mod dashboard;
 mod dependencies;
 mod discovery;
+mod image;
 mod installer;
 mod life;
 mod original_volume;
