@@ -80,6 +80,11 @@ fn every_shell_of_code_server_leads_to_the_index() {
         in_shell(&release, shell, &line).ends_with(0);
         let module = format!("cat $HOME/{shell}/thinkube_shell.py");
         assert!(in_shell(&release, shell, &module).ends_with(0).stdout.contains("private"));
+        // What a person chooses outranks the variable, which the client alone would follow.
+        in_shell(&release, shell, &format!("devpi use {api}/root/pypi")).ends_with(0);
+        let chosen = in_shell(&release, shell, "devpi use").ends_with(0).stdout;
+        assert!(chosen.contains(&format!("{api}/root/pypi")), "{shell}: {chosen}");
+        in_shell(&release, shell, "devpi use --delete").ends_with(0);
         let environment = in_shell(&release, shell, "env").ends_with(0).stdout;
         assert!(!environment.contains(&release.password), "{shell} has the password");
     }
