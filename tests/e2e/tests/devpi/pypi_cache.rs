@@ -54,11 +54,31 @@ fn installed(folder: &Path, module: &str) -> bool {
     fs::read_to_string(folder.join(format!("{module}.py"))).is_ok_and(|text| text.contains("private"))
 }
 
+/// The lines of the original's README for when something is wrong, and how long its Job is kept.
+fn the_commands_for_trouble_show_something(release: &Release) {
+    let shows = |line: &str, expected: &str| {
+        let mut arguments: Vec<&str> = line.split(' ').collect();
+        let at = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
+        arguments.splice(at..at, ["-n", &release.name]);
+        let said = release.kubectl(&arguments).ends_with(0).stdout;
+        assert!(said.contains(expected), "`{expected}` is not in what kubectl {line} says: {said}");
+    };
+    shows("get pods", "devpi-");
+    shows("get pods -l app=devpi", "Running");
+    shows("logs deploy/devpi", "devpi-server");
+    shows("get ingress devpi-http-ingress", &release.name);
+    shows("get ingress devpi-api-ingress", &format!("{}-api", release.name));
+    shows("get job devpi-init -o jsonpath={.spec.ttlSecondsAfterFinished}", "300");
+    shows("logs job/devpi-init", "index root/stable made");
+    shows("exec deploy/devpi -- bash -c id", "uid=1000(devpi)");
+}
+
 #[test]
 fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
     let Some(release) = Release::new() else { return };
     release.corner.apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
     release.apply(&[&release.ready_image(), "oauth2_proxy_enabled=false"]).ends_with(0);
+    the_commands_for_trouble_show_something(&release);
     control_finds_everything_that_the_document_names(&release);
 
     release
