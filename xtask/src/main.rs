@@ -10,6 +10,7 @@ mod doctor;
 mod e2e;
 mod progress;
 mod rows;
+mod specification;
 mod sweep;
 mod test;
 

@@ -19,7 +19,7 @@ use serde_json::json;
 use thinkube_test_cluster::{NO_CLUSTER_VARIABLE, Purpose, SEED_VARIABLE, seed_of_environment};
 
 use crate::command::{root, say};
-use crate::doctor;
+use crate::{doctor, specification};
 use report::{Policy, Report, Totals};
 use run::{Environment, Job, News, Ran, Setting};
 pub(crate) use suites::Selection;
@@ -141,7 +141,12 @@ fn end(
 ) -> anyhow::Result<ExitCode> {
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let policy = Policy { no_skips: common.no_skips || in_ci, allowed: common.allow_skip.clone() };
-    let report = Report::new(ran, &policy);
+    let mut report = Report::new(ran, &policy);
+    // A part of the tests proves a part of the rows.
+    if about["whole"] == true {
+        let unproven = specification::unproven(&report.passed())?;
+        report.add_specification(&unproven);
+    }
     let file = root().join("target/test-results.json");
     let results = report.json(about);
     report::write(&file, &results)?;

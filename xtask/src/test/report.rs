@@ -1,6 +1,6 @@
 //! What a run of tests tells: each failure at once, and at the end failures, skips, the slowest tests and the totals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -66,6 +66,26 @@ impl Report {
 
     fn all(&self) -> impl Iterator<Item = (&str, &Tested)> {
         self.ran.iter().flat_map(|ran| ran.tested.iter().map(|tested| (ran.binary.as_str(), tested)))
+    }
+
+    /// The function names of the tests that passed.
+    pub(crate) fn passed(&self) -> BTreeSet<String> {
+        let function = |test: &str| test.rsplit("::").next().unwrap_or(test).to_owned();
+        let passed = self.all().filter(|(_, tested)| tested.outcome == Outcome::Passed);
+        passed.map(|(_, tested)| function(&tested.test)).collect()
+    }
+
+    /// Counts the rows of the specification that this run did not prove as one failed test.
+    pub(crate) fn add_specification(&mut self, unproven: &[String]) {
+        let outcome =
+            if unproven.is_empty() { Outcome::Passed } else { Outcome::Failed(unproven.join("\n")) };
+        let test = "each_row_is_proven_by_this_run".to_owned();
+        self.ran.push(Ran {
+            binary: "specification".to_owned(),
+            tested: vec![Tested { test, outcome, seconds: 0.0 }],
+            seconds: 0.0,
+            noise: String::new(),
+        });
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -263,6 +283,17 @@ mod tests {
         assert_eq!(failed(&["a", "other"]), 3);
         let text = Report::new(ran(), &policy(&[])).text();
         assert!(text.contains("skipped, which this run does not allow: no browser"), "{text}");
+    }
+
+    #[test]
+    fn an_unproven_row_of_the_specification_is_a_failure_and_a_skipped_test_proves_none() {
+        let mut report = Report::new(ran(), &Policy::default());
+        assert_eq!(report.passed(), ["used".to_owned()].into());
+        report.add_specification(&["row 7: test login did not pass".to_owned()]);
+        assert_eq!(report.totals().failed, 2);
+        assert!(report.text().contains("row 7"));
+        report.add_specification(&[]);
+        assert_eq!(report.totals().passed, 2);
     }
 
     #[test]

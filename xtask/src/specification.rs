@@ -1,0 +1,138 @@
+//! The rows of DevPI's specification in docs/plugin-devpi.md, and the tests that prove them.
+
+use crate::command::root;
+use anyhow::Context as _;
+use std::collections::BTreeSet;
+use std::fs;
+
+/// Where the rows begin in the page; they end at the next heading of the same level.
+const HEADING: &str = "\n## The specification, row by row\n";
+
+/// A row of the table: `| NUMBER | STATEMENT | PROOF |`.
+struct Row {
+    number: usize,
+    /// The names of the tests in PROOF: the words in backticks that have the form of a test's name.
+    tests: Vec<String>,
+    /// PROOF begins with `Answered:`. No test shows the row, and PROOF says why.
+    answered: bool,
+}
+
+fn page() -> anyhow::Result<String> {
+    let path = root().join("docs/plugin-devpi.md");
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+fn rows(page: &str) -> Vec<Row> {
+    let section = page.split_once(HEADING).map_or("", |(_, section)| section);
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    section.lines().filter_map(row).collect()
+}
+
+fn row(line: &str) -> Option<Row> {
+    let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+    let [number, _, proof] = cells[..] else { return None };
+    let number = number.parse().ok()?;
+    let quoted = proof.split('`').skip(1).step_by(2);
+    let tests = quoted.filter(|word| is_name_of_a_test(word)).map(str::to_owned).collect();
+    Some(Row { number, tests, answered: proof.starts_with("Answered:") })
+}
+
+/// A test is named by a sentence: three words or more.
+fn is_name_of_a_test(word: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && word.matches('_').count() >= 2
+}
+
+/// The rows of the page for which a named test did not pass, one sentence each. `passed` holds the tests' function names.
+///
+/// # Errors
+///
+/// The page cannot be read.
+pub(crate) fn unproven(passed: &BTreeSet<String>) -> anyhow::Result<Vec<String>> {
+    Ok(unproven_rows(&rows(&page()?), passed))
+}
+
+fn unproven_rows(rows: &[Row], passed: &BTreeSet<String>) -> Vec<String> {
+    let missing = |row: &Row| {
+        let tests = row.tests.iter().filter(|test| !passed.contains(*test));
+        tests
+            .map(|test| format!("docs/plugin-devpi.md, row {}: test {test} did not pass", row.number))
+            .collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// The number of rows that the audit of the specification counted.
+    const ROWS: usize = 140;
+
+    /// The names of the functions that follow a test attribute in a file of Rust.
+    fn tests_of(source: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut after_attribute = false;
+        for line in source.lines().map(str::trim) {
+            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+                after_attribute = true;
+            } else if let Some(rest) = line.strip_prefix("async fn ").or(line.strip_prefix("fn ")) {
+                let name = rest.split('(').next().unwrap_or_default();
+                names.extend(after_attribute.then(|| name.to_owned()));
+                after_attribute = false;
+            } else if !line.starts_with('#') && !line.starts_with("//") {
+                after_attribute = false;
+            }
+        }
+        names
+    }
+
+    fn all_tests(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("readable").flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+                all_tests(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.extend(tests_of(&fs::read_to_string(&path).expect("text")));
+            }
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_specification_names_tests_that_exist_or_is_answered() {
+        let rows = rows(&page().expect("the page"));
+        assert_eq!(
+            rows.iter().map(|row| row.number).collect::<Vec<_>>(),
+            (1..=ROWS).collect::<Vec<_>>(),
+            "a row is missing, doubled or out of order"
+        );
+        let mut tests = BTreeSet::new();
+        all_tests(&root(), &mut tests);
+        for row in &rows {
+            assert!(row.answered != (!row.tests.is_empty()), "row {}: a test or an answer", row.number);
+        }
+        assert_eq!(unproven_rows(&rows, &tests), [""; 0]);
+    }
+
+    #[test]
+    fn a_row_is_unproven_when_one_of_its_tests_did_not_pass() {
+        let page = "# Page\n\n## The specification, row by row\n\n| # | it says | proof |\n|---|---|---|\n\
+            | 1 | `devpi_namespace` | `a_first_test` and `a_second_test` of `DevPI` |\n\
+            | 2 | Helm | Answered: four objects need no Helm |\n\n## Next\n\n| 3 | no | `a_third_test` |\n";
+        let rows = rows(page);
+        assert_eq!(rows.len(), 2);
+        assert!(rows[1].answered && rows[1].tests.is_empty());
+        let passed = ["a_first_test".to_owned()].into();
+        let unproven = unproven_rows(&rows, &passed);
+        assert_eq!(unproven.len(), 1);
+        assert!(unproven[0].contains("row 1") && unproven[0].contains("a_second_test"), "{unproven:?}");
+    }
+
+    #[test]
+    fn a_test_is_a_function_after_a_test_attribute() {
+        let source = "#[test]\n#[ignore = \"x\"]\nfn one_is_found() {\n}\nfn helper_is_not() {}\n\
+            #[tokio::test(flavor = \"current_thread\")]\nasync fn two_is_found() {}\n";
+        assert_eq!(tests_of(source), ["one_is_found", "two_is_found"]);
+    }
+}
