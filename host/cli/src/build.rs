@@ -1,7 +1,6 @@
 //! `build`: the component of a plugin's crate, checked and put into a file.
 
 use crate::args::{Output, PluginArgs};
-use crate::commands::Style;
 use crate::failure::Failure;
 use crate::{inputs, out, show};
 use clap::Args;
@@ -18,15 +17,20 @@ const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 pub(crate) struct BuildArgs {
     /// The folder of a plugin's crate
     pub folder: PathBuf,
-    /// Where the component goes [default: the plugin's name and .wasm, in the current folder]
+    /// The component's file [default: the plugin's name and .wasm, in the current folder]
+    #[arg(short = 'o', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// How results are printed; here `-o` names the file
+    // It stands in for the global option of this id, whose `-o` would be a second one.
+    #[arg(id = "output", long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Output,
     /// Overwrite FILE though it is not a component
     #[arg(long)]
     pub force: bool,
 }
 
-pub(crate) async fn run(style: Style, args: BuildArgs) -> Result<ExitCode, Failure> {
-    let BuildArgs { folder, file, force } = args;
+pub(crate) async fn run(args: BuildArgs) -> Result<ExitCode, Failure> {
+    let BuildArgs { folder, file, output, force } = args;
     if !folder.is_dir() {
         return Err(Failure::file(
             &folder,
@@ -34,13 +38,14 @@ pub(crate) async fn run(style: Style, args: BuildArgs) -> Result<ExitCode, Failu
         ));
     }
     if let Some(file) = &file {
+        is_no_format(file)?;
         may_be_written(file, force)?;
     }
     let (bytes, loaded) = inputs::read(&PluginArgs { plugin: folder, no_cache: false }).await?;
     let file = file.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", loaded.descriptor.name)));
     may_be_written(&file, force)?;
     write(&file, &bytes).map_err(|error| Failure::file(&file, error))?;
-    match style.output {
+    match output {
         Output::Text => out::to_stdout(&show::built(&loaded, &file, bytes.len())),
         Output::Json => out::json(&json!({
             "file": file,
@@ -52,6 +57,17 @@ pub(crate) async fn run(style: Style, args: BuildArgs) -> Result<ExitCode, Failu
         })),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `-o json` is a format for every other command.
+fn is_no_format(file: &Path) -> Result<(), Failure> {
+    match file.to_str() {
+        Some(format @ ("json" | "text")) => Err(Failure::file(
+            file,
+            format!("`-o` of `build` names the component's file; write `--output {format}` for the format"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A path that was mistyped must not cost a file that no build can make again.

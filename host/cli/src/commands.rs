@@ -93,7 +93,7 @@ pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<Exit
         Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
         Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
         Command::Workstation(command) => workstation::run(style, command, &interrupted).await,
-        Command::Build(args) => unless_interrupted(&interrupted, build::run(style, args)).await,
+        Command::Build(args) => unless_interrupted(&interrupted, build::run(args)).await,
         Command::Completion(args) => Ok(completion(name, &args)),
     }
 }

@@ -7,7 +7,7 @@ use thinkube_e2e::{command, devpi, finish, root, run};
 fn build_writes_the_component_that_the_folder_gives_and_says_what_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("devpi.wasm");
-    let built = run(&["build", "plugin-devpi", text(&file), "-o", "json"]).ends_with(0).json();
+    let built = run(&["build", "plugin-devpi", "-o", text(&file), "--output", "json"]).ends_with(0).json();
     assert_eq!(fs::read(&file).expect("written"), fs::read(devpi()).expect("built"));
     assert_eq!(fs::metadata(&file).expect("written").permissions().mode() & 0o777, 0o644);
     let inspected = run(&["inspect", text(&file), "-o", "json"]).ends_with(0).json();
@@ -28,11 +28,12 @@ fn build_overwrites_no_other_file_unless_forced() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("notes.txt");
     fs::write(&file, "my notes").expect("writable");
-    refused(&["build", "plugin-devpi", text(&file)], 3, "input", &["notes.txt", "--force"]);
+    refused(&["build", "plugin-devpi", "-o", text(&file)], 3, "input", &["notes.txt", "--force"]);
     assert_eq!(fs::read_to_string(&file).expect("there"), "my notes");
-    refused(&["build", "plugin-devpi", text(folder.path()), "--force"], 3, "input", &["is a folder"]);
-    refused(&["build", "plugin-devpi", "/nonexistent/a.wasm"], 3, "input", &["/nonexistent"]);
-    run(&["build", "plugin-devpi", text(&file), "--force"]).ends_with(0);
+    refused(&["build", "plugin-devpi", "-o", text(folder.path()), "--force"], 3, "input", &["is a folder"]);
+    refused(&["build", "plugin-devpi", "-o", "/nonexistent/a.wasm"], 3, "input", &["/nonexistent"]);
+    refused(&["build", "plugin-devpi", "-o", "json"], 3, "input", &["--output json"]);
+    run(&["build", "plugin-devpi", "-o", text(&file), "--force"]).ends_with(0);
     assert_eq!(fs::read(&file).expect("there"), fs::read(devpi()).expect("built"));
 }
 
@@ -40,9 +41,9 @@ fn build_overwrites_no_other_file_unless_forced() {
 fn build_takes_the_folder_of_a_plugin_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.wasm");
-    refused(&["build", text(devpi()), text(&file)], 3, "input", &["is not a folder"]);
-    refused(&["build", "docs", text(&file)], 1, "build", &["Cargo.toml"]);
-    refused(&["build", "host/plan", text(&file)], 1, "build", &["cdylib"]);
+    refused(&["build", text(devpi()), "-o", text(&file)], 3, "input", &["is not a folder"]);
+    refused(&["build", "docs", "-o", text(&file)], 1, "build", &["Cargo.toml"]);
+    refused(&["build", "host/plan", "-o", text(&file)], 1, "build", &["cdylib"]);
     // A component of another world is no plugin: nothing is written.
     assert!(!file.exists());
 }
