@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use thinkube_e2e::eventually;
+use thinkube_e2e::{eventually, web};
 
 const PORT: u16 = 8080;
 
@@ -94,6 +94,8 @@ fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
         if run.code == 0 { Ok(()) } else { Err(run.stderr) }
     });
     assert!(installed(&release.path("first"), "kept_package"));
+    let list = format!("{}/root/stable/+simple/", release.api());
+    assert!(web::get(release.cluster(), &list).expect("an answer").with(200).body.contains("kept-package"));
 
     release.corner.run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
     release.pip_install("root/stable", "kept-package", "second").ends_with(0);

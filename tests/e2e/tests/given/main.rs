@@ -14,7 +14,7 @@ fn text(path: &Path) -> &str {
 /// The host refuses with this code and kind, and says this.
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) -> String {
-    let error = run(&[arguments, &["-o", "json"]].concat()).ends_with(code).error();
+    let error = run(&[arguments, &["--output", "json"]].concat()).ends_with(code).error();
     assert_eq!(error["error"]["kind"], kind, "{error}");
     let message = error["error"]["message"].as_str().expect("it has a message");
     for said in said {
