@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Leave the cluster running afterwards
     #[arg(long)]
     keep_cluster: bool,
-    /// Only the sweeps with one of these texts in their names
+    /// Instead of the sweeps every test with one of these texts in its name, of the binaries `real` and `harness`
     #[arg(value_name = "TEXT")]
     names: Vec<String>,
 }
