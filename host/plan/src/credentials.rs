@@ -80,7 +80,7 @@ fn steps(outline: &Outline) -> impl Iterator<Item = &Step> {
     outline.stages.iter().flat_map(|stage| &stage.steps)
 }
 
-/// A Service without a selector leads to what somebody else writes down, and an ExternalName to any server.
+/// A Service without a selector leads to addresses that other people write, and an ExternalName to any server.
 fn makes_service(outline: &Outline, service: &ServiceTarget) -> bool {
     steps(outline).any(|step| match step {
         Step::Object(object) => {
