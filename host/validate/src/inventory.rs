@@ -8,11 +8,11 @@ mod yaml;
 
 pub use limits::FILE_BYTES as INVENTORY_BYTES;
 
-use crate::SettingsSchema;
 use crate::settings::nearest;
+use crate::{SettingFault, SettingsSchema};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use template::{Piece, Unfit};
 use yaml::{Entry, Node};
@@ -98,10 +98,11 @@ impl Inventory {
             _ => return Err(fault((1, "an inventory is a mapping of names to values".to_owned()))),
         };
         let mut found = Vec::new();
-        if entries.iter().any(|entry| is_group(&entry.value)) {
-            groups(entries, &mut found).map_err(fault)?;
+        if let Some(group) = entries.iter().find(|entry| is_group(&entry.value)) {
+            let beside = format!("stands beside `{}`, which is a group of hosts,", shown(&group.name));
+            groups(entries, &beside, &mut found).map_err(fault)?;
         } else {
-            variables(entries, &mut found).map_err(fault)?;
+            found = entries;
         }
         let mut added: BTreeMap<String, Vec<Given>> = BTreeMap::new();
         for Entry { name, line, value } in found {
@@ -114,8 +115,9 @@ impl Inventory {
     /// What the plugin called `plugin` takes. `given` are settings from elsewhere: they win, in templates too.
     ///
     /// # Errors
-    /// Every variable that seems to be meant for the plugin and is none of its settings, and every one that the plugin needs
-    /// and that cannot be worked out. Variables of other components are never looked at.
+    /// Every variable that seems to be meant for the plugin and is none of its settings, every one that the plugin needs and
+    /// that cannot be worked out, and every setting out of it that the schema refuses. Variables of other components are never
+    /// looked at.
     pub fn take(
         &self,
         plugin: &str,
@@ -124,7 +126,7 @@ impl Inventory {
     ) -> Result<Taken, Vec<InventoryFault>> {
         let mut taken = Taken::default();
         let mut faults = Vec::new();
-        let mut filling = Filling { inventory: self, given, known: BTreeMap::new() };
+        let mut filling = Filling { inventory: self, schema, given, known: BTreeMap::new() };
         for (name, places) in &self.variables {
             if !schema.has(name) {
                 faults.extend(self.misspelt(plugin, schema, given, name, &places[0].place));
@@ -143,8 +145,29 @@ impl Inventory {
                 }
             }
         }
-        faults.truncate(limits::FAULTS);
+        if faults.is_empty() {
+            faults = self.invalid(schema, given, &taken.settings);
+        }
         if faults.is_empty() { Ok(taken) } else { Err(faults) }
+    }
+
+    /// What the schema refuses of the settings that come from here. A template may have led a password into one of them.
+    fn invalid(
+        &self,
+        schema: &SettingsSchema,
+        given: &Map<String, Value>,
+        taken: &Map<String, Value>,
+    ) -> Vec<InventoryFault> {
+        let refused = schema.masked_faults(given, taken);
+        let fault = |(name, fault): (String, SettingFault)| InventoryFault {
+            place: self.variables[&name][0].place.clone(),
+            message: format!(
+                "`{}`: {}; give the setting itself with --set {name}=VALUE",
+                fault.path.trim_start_matches('/'),
+                fault.message
+            ),
+        };
+        refused.into_iter().map(fault).collect()
     }
 
     /// Whether a foreign variable was most likely meant to be a setting of the plugin.
@@ -194,19 +217,15 @@ fn is_group(node: &Node) -> bool {
         && entries.iter().all(|entry| parts.contains(&entry.name.as_str()) && is_mapping(&entry.value))
 }
 
-fn groups(entries: Vec<Entry>, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
+/// `among` says where the entries are, for the fault of one that is not a group.
+fn groups(entries: Vec<Entry>, among: &str, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
     for Entry { name, line, value } in entries {
         match value {
             value if is_group(&value) => group(value, found)?,
             Node::Scalar(Value::Null) => {}
             _ => {
-                return Err((
-                    line,
-                    format!(
-                        "`{}` stands beside groups of hosts and is none: a group holds vars, hosts or children",
-                        shown(&name)
-                    ),
-                ));
+                let rule = "a group holds vars, hosts and children, and nothing else";
+                return Err((line, format!("`{}` {among} and is not a group: {rule}", shown(&name))));
             }
         }
     }
@@ -218,12 +237,12 @@ fn group(node: Node, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
     for Entry { name, value, .. } in parts {
         let Node::Map(entries) = value else { continue };
         match name.as_str() {
-            "vars" => variables(entries, found)?,
-            "children" => groups(entries, found)?,
+            "vars" => found.extend(entries),
+            "children" => groups(entries, "is one of the children of a group", found)?,
             _ => {
                 for host in entries {
                     if let Node::Map(entries) = host.value {
-                        variables(entries, found)?;
+                        found.extend(entries);
                     }
                 }
             }
@@ -232,19 +251,10 @@ fn group(node: Node, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
     Ok(())
 }
 
-fn variables(entries: Vec<Entry>, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
-    for entry in entries {
-        if !template::is_name(&entry.name) {
-            return Err((entry.line, format!("`{}` is not the name of a variable", shown(&entry.name))));
-        }
-        found.push(entry);
-    }
-    Ok(())
-}
-
 /// Fills in templates, each variable once.
 struct Filling<'a> {
     inventory: &'a Inventory,
+    schema: &'a SettingsSchema,
     given: &'a Map<String, Value>,
     known: BTreeMap<&'a str, Result<Value, Fault>>,
 }
@@ -286,11 +296,16 @@ impl<'a> Filling<'a> {
                 message: format!("names `{}`, which the inventory does not have", shown(name)),
             });
         };
+        let place = &places[0].place;
+        let fault = |message: String| Fault { variable: name.clone(), place: place.clone(), message };
+        // A setting is shown and recorded anyway, so what its name says does not matter.
+        let setting = self.schema.has(name) && !self.schema.is_unused(name);
+        if !above.is_empty() && !setting && is_secret(name) {
+            return Err(fault("looks like a password, and settings are shown and recorded".to_owned()));
+        }
         if let Some(known) = self.known.get(name.as_str()) {
             return known.clone();
         }
-        let place = &places[0].place;
-        let fault = |message: String| Fault { variable: name.clone(), place: place.clone(), message };
         if let Some(other) = places.iter().find(|other| other.value != places[0].value) {
             return Err(fault(format!("has another value at {}", other.place)));
         }
@@ -299,9 +314,6 @@ impl<'a> Filling<'a> {
         }
         if above.len() >= limits::TEMPLATE_DEPTH {
             return Err(fault(format!("is the end of more than {} templates", limits::TEMPLATE_DEPTH)));
-        }
-        if !above.is_empty() && is_secret(name) {
-            return Err(fault("looks like a password, and settings are shown and recorded".to_owned()));
         }
         above.push(name.clone());
         let value = self.node(&places[0].value, &fault, above);
@@ -403,12 +415,28 @@ fn cycle(above: &[String], name: &str) -> String {
 
 /// Whether a variable of this name holds a password, token or key. `tls_secret_name` and the like hold names.
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let words: BTreeSet<&str> = name.split('_').collect();
-    let secret =
-        ["password", "passwd", "pass", "passphrase", "token", "credential", "credentials", "secret", "pw"];
-    let ends_in_key = name.ends_with("_key") || name.ends_with("apikey");
-    let is_name =
-        ["name", "namespace", "path", "file", "url", "username"].iter().any(|word| words.contains(word));
-    !is_name && (ends_in_key || secret.iter().any(|word| words.contains(word)))
+    let words = words(name);
+    let Some(last) = words.last() else { return false };
+    if ["name", "namespace", "path", "file", "url", "username"].contains(&last.as_str()) {
+        return false;
+    }
+    let within = ["password", "passwd", "passphrase", "token", "apikey"];
+    let alone = ["pass", "pw", "credential", "credentials", "secret"];
+    words.iter().any(|word| within.iter().any(|part| word.contains(part)) || alone.contains(&word.as_str()))
+        || words.len() > 1 && last == "key"
+}
+
+/// The words of `admin_password2` and of `adminPassword2`, in small letters and without numbers.
+fn words(name: &str) -> Vec<String> {
+    let mut split = String::new();
+    let mut previous = '_';
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !previous.is_ascii_uppercase() {
+            split.push('_');
+        }
+        split.push(letter.to_ascii_lowercase());
+        previous = letter;
+    }
+    let word = |word: &str| word.trim_end_matches(|last: char| last.is_ascii_digit()).to_owned();
+    split.split('_').map(word).filter(|word| !word.is_empty()).collect()
 }

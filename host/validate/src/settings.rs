@@ -105,6 +105,30 @@ impl SettingsSchema {
     /// # Errors
     /// Every fault that the schema finds in the result.
     pub fn settle(&self, given: Value) -> Result<Value, Vec<SettingFault>> {
+        let named: Vec<String> = given.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        let settled = self.filled(given);
+        let faults = self
+            .faults(&settled, &|name| (!named.iter().any(|given| given == name)).then_some("its default"));
+        if faults.is_empty() { Ok(settled) } else { Err(faults) }
+    }
+
+    /// What the schema refuses of the settings `taken`, each fault with the setting's name and without its value, when `given`
+    /// are the others.
+    pub(crate) fn masked_faults(
+        &self,
+        given: &Map<String, Value>,
+        taken: &Map<String, Value>,
+    ) -> Vec<(String, SettingFault)> {
+        let all = given.iter().chain(taken).map(|(name, value)| (name.clone(), value.clone()));
+        let settled = self.filled(Value::Object(all.collect()));
+        let of_taken = |fault: SettingFault| {
+            let name = setting_of(&fault.path).to_owned();
+            taken.contains_key(&name).then_some((name, fault))
+        };
+        self.faults(&settled, &|_| Some("the value")).into_iter().filter_map(of_taken).collect()
+    }
+
+    fn filled(&self, given: Value) -> Value {
         let mut settled = given;
         fill_defaults(&self.schema, &mut settled);
         for (name, text) in &self.derived {
@@ -116,10 +140,20 @@ impl SettingsSchema {
                 settled.insert(name.clone(), value.into());
             }
         }
-        let mut faults: Vec<SettingFault> =
-            self.validator.iter_errors(&settled).flat_map(|error| self.explain(&error)).collect();
+        settled
+    }
+
+    /// What is wrong with `settled`. `mask` says of a setting what its faults say in place of the value, if not the value.
+    fn faults(&self, settled: &Value, mask: &dyn Fn(&str) -> Option<&'static str>) -> Vec<SettingFault> {
+        let explained = |error: jsonschema::ValidationError<'_>| {
+            let path = error.instance_path().to_string();
+            // A fault of the settings as a whole would repeat them all.
+            let mask = if path.is_empty() { Some("the settings") } else { mask(setting_of(&path)) };
+            self.explain(&error, path, mask)
+        };
+        let mut faults: Vec<SettingFault> = self.validator.iter_errors(settled).flat_map(explained).collect();
         faults.sort_by(|a, b| a.path.cmp(&b.path));
-        if faults.is_empty() { Ok(settled) } else { Err(faults) }
+        faults
     }
 
     /// The settings of `given` that the schema marks as accepted without effect.
@@ -173,8 +207,12 @@ impl SettingsSchema {
         }
     }
 
-    fn explain(&self, error: &jsonschema::ValidationError<'_>) -> Vec<SettingFault> {
-        let path = error.instance_path().to_string();
+    fn explain(
+        &self,
+        error: &jsonschema::ValidationError<'_>,
+        path: String,
+        mask: Option<&str>,
+    ) -> Vec<SettingFault> {
         let fault = |path: String, message: String| SettingFault { path, message };
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
@@ -211,12 +249,13 @@ impl SettingsSchema {
                     nearest(text, options.as_array().into_iter().flatten().filter_map(Value::as_str))
                         .map(|near| format!("; did you mean \"{near}\"?"))
                 });
-                vec![fault(
-                    path,
-                    format!("{} is none of {options}{}", error.instance(), near.unwrap_or_default()),
-                )]
+                let value = mask.map_or_else(|| error.instance().to_string(), str::to_owned);
+                vec![fault(path, format!("{value} is none of {options}{}", near.unwrap_or_default()))]
             }
-            _ => vec![fault(path, error.to_string())],
+            _ => vec![fault(
+                path,
+                mask.map_or_else(|| error.to_string(), |mask| error.masked_with(mask).to_string()),
+            )],
         }
     }
 
@@ -234,6 +273,11 @@ impl SettingsSchema {
             .and_then(Value::as_object)
             .map_or_else(Vec::new, |map| map.keys().cloned().collect())
     }
+}
+
+/// The top-level setting that a JSON Pointer leads to. A name with `~` or `/` stays escaped, so its value counts as not given.
+fn setting_of(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
 }
 
 /// RFC 6901.
@@ -434,6 +478,20 @@ mod tests {
             faults(json!({"domain_name": "a.org", "routing": "gatway"})),
             ["/routing: \"gatway\" is none of [\"ingress\",\"gateway\"]; did you mean \"gateway\"?"]
         );
+    }
+
+    #[test]
+    fn a_fault_of_a_value_that_was_not_given_repeats_no_value() {
+        let properties = json!({
+            "registry": {"type": "string"},
+            "image": {"type": "string", "pattern": "^[a-z]+$", "x-thinkube-default": "${registry}/devpi"},
+        });
+        let schema = derived(properties).unwrap();
+        let faults = schema.settle(json!({"registry": "hunter2"})).unwrap_err();
+        assert_eq!(faults[0].to_string(), "/image: its default does not match \"^[a-z]+$\"");
+        let whole = SettingsSchema::new(json!({"type": "object", "not": {"required": ["a"]}})).unwrap();
+        let faults = whole.settle(json!({"a": "hunter2"})).unwrap_err();
+        assert_eq!(faults[0].to_string(), "{\"required\":[\"a\"]} is not allowed for the settings");
     }
 
     #[test]

@@ -12,11 +12,11 @@ pub(super) const ALIASES: usize = 1_000;
 pub(super) const REPEATS: usize = 100;
 /// Values that aliases may add.
 pub(super) const REPEATED_NODES: usize = 100_000;
+/// Bytes of text with aliases filled in: 100 aliases of 100 aliases of one long text are few values.
+pub(super) const TEXT_BYTES: usize = 16 << 20;
 /// Bytes below anchors.
 pub(super) const ANCHOR_BYTES: usize = 256 << 10;
 /// Variables that follow from each other, `{{ a }}` from `{{ b }}` and so on. The evaluation recurses.
 pub(super) const TEMPLATE_DEPTH: usize = 32;
 /// Bytes of one value with its templates filled in: `{{ b }}{{ b }}` doubles with each level.
 pub(super) const VALUE_BYTES: usize = 64 << 10;
-/// Faults that are reported. A wrong file has one for each of its lines.
-pub(super) const FAULTS: usize = 20;

@@ -13,7 +13,14 @@ fn schema() -> SettingsSchema {
             "devpi_extras": {"type": "array"},
             "oauth2_proxy_enabled": {"type": "boolean"},
             "oauth2_proxy_session_store_type": {"type": "string"},
+            "harbor_pull_secret": {"type": "string"},
             "harbor_registry": {"type": "string"},
+            "routing": {"enum": ["ingress", "gateway"]},
+            "tls_source_secret": {"type": "string"},
+            "gateway_name": {"type": "string"},
+            "size": {"type": "object", "properties": {"gib": {"type": "integer", "maximum": 9}}},
+            "gateway_image": {"type": "string", "pattern": "^[a-z0-9.]+/devpi$", "x-thinkube-default": "${harbor_registry}/devpi"},
+            "root_password": {"type": "string", "x-thinkube-unused": "The environment has it."},
             "kubeconfig": {"type": "string", "x-thinkube-unused": "The host has its own."}
         },
         "additionalProperties": false
@@ -83,7 +90,11 @@ all:
     );
     refused(
         "all:\n  vars: {domain_name: a.org}\ndevpi_namespace: x\n",
-        "0.yaml:3: `devpi_namespace` stands beside groups",
+        "0.yaml:3: `devpi_namespace` stands beside `all`, which is a group of hosts, and is not a group: a group holds",
+    );
+    refused(
+        "all:\n  children:\n    devpi_namespace: x\n",
+        "0.yaml:3: `devpi_namespace` is one of the children of a group and is not a group",
     );
 }
 
@@ -255,7 +266,21 @@ fn a_file_that_is_no_inventory_is_refused_at_once() {
         writeln!(bomb, "a{level}: &a{level} [{many}]").unwrap();
     }
     let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(200_000), vec!["*a"; 900].join(", "));
+    let wide = format!(
+        "a: &a {}\nb: &b [{1}]\nc: [{2}]\n",
+        "x".repeat(200_000),
+        ["*a"; 50].join(", "),
+        ["*b"; 50].join(", ")
+    );
+    let aliases = (0..11).fold(String::new(), |text, number| {
+        text + &format!(
+            "a{number}: &a{number} x\nb{number}: [{}]\n",
+            vec![format!("*a{number}"); 95].join(", ")
+        )
+    });
     for (text, said) in [
+        (wide, "16 MiB of text"),
+        (aliases, "at most 1000 aliases)"),
         (nested("[", "]"), "nest"),
         (nested("{a: ", "}"), "nest"),
         (block, "nest"),
@@ -264,10 +289,8 @@ fn a_file_that_is_no_inventory_is_refused_at_once() {
         (format!("x: [{}]", "1,".repeat(150_000)), "at most 100000 values"),
         ("x: ".to_owned() + &"y".repeat(2 << 20), "longer than 1024 KiB"),
         ("a: 1\na: 2\n".to_owned(), "twice"),
-        ("1: a\n".to_owned(), "`1` is not the name of a variable"),
         ("? [a]\n: b\n".to_owned(), "not valid YAML"),
         ("? {a: b}\n: c\n".to_owned(), "not valid YAML"),
-        ("a b: 1\n".to_owned(), "not the name"),
         ("- a\n".to_owned(), "a mapping of names to values"),
         ("just text\n".to_owned(), "a mapping of names to values"),
         ("a: &a [*a]\n".to_owned(), "YAML"),
@@ -286,13 +309,110 @@ fn an_empty_file_gives_nothing_and_anchors_and_merges_work() {
     assert_eq!(settings("---\n# nothing\n"), json!({}));
     let merged =
         "common: &common {domain_name: a.org}\nall:\n  vars:\n    <<: *common\n    devpi_namespace: x\n";
-    refused(merged, "`common` stands beside groups");
+    refused(merged, "`common` stands beside `all`, which is a group of hosts,");
     let merged = "all:\n  vars: &common\n    domain_name: a.org\nother:\n  vars:\n    <<: *common\n    devpi_namespace: x\n";
     assert_eq!(settings(merged), json!({"domain_name": "a.org", "devpi_namespace": "x"}));
 }
 
 #[test]
-fn a_wrong_file_does_not_flood_the_terminal() {
-    let many = (0..1000).fold(String::new(), |text, number| text + &format!("devpi_{number}: x\n"));
-    assert_eq!(take(&many).expect_err("wrong").len(), limits::FAULTS);
+fn a_name_that_cannot_be_a_variable_counts_as_another_components() {
+    let taken = take("domain_name: a.org\nkube-vip: {x: 1}\nnode.cpu: 2\n1: a\na b: 1\n").unwrap();
+    assert_eq!(taken.taken, ["domain_name"]);
+    assert_eq!(taken.foreign, ["1", "a b", "kube-vip", "node.cpu"]);
+    let grouped = take("all:\n  vars: {domain_name: a.org, kube-vip: x}\n  hosts: {n1: {a.b: 1}}\n").unwrap();
+    assert_eq!(grouped.foreign, ["a.b", "kube-vip"]);
+    refused("domain-name: a.org\n", "`domain-name` is nearly the setting `domain_name`");
+}
+
+#[test]
+fn a_variable_with_the_name_of_a_password_stays_out_of_settings() {
+    for name in [
+        "password",
+        "admin_password",
+        "adminPassword",
+        "ADMIN_PASSWORD",
+        "dbpassword",
+        "admin_password2",
+        "admin_passwd",
+        "keyPassphrase",
+        "git_url_token",
+        "registry_username_password",
+        "file_token",
+        "name_secret",
+        "clientSecret",
+        "api_key",
+        "apiKey",
+        "myapikey",
+        "db_pw",
+        "vault_pass",
+        "aws_credentials",
+        "root_password",
+    ] {
+        refused(
+            &format!("domain_name: 'x{{{{ {name} }}}}'\n{name}: hunter2\n"),
+            &format!("0.yaml:2: `{name}`, which `domain_name` needs, looks like a password"),
+        );
+    }
+    for name in ["tls_secret_name", "password_file", "token_url", "token_username", "compass", "monkey"] {
+        assert_eq!(
+            settings(&format!("domain_name: '{{{{ {name} }}}}'\n{name}: a\n")),
+            json!({"domain_name": "a"}),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_looks_like_a_password_does_not_depend_on_the_order_of_names() {
+    // Another setting is shown and recorded anyway, whatever its name.
+    for name in ["gateway_name", "tls_source_secret"] {
+        let text = format!("{name}: '{{{{ harbor_pull_secret }}}}'\nharbor_pull_secret: a/b\n");
+        assert_eq!(settings(&text), json!({name: "a/b", "harbor_pull_secret": "a/b"}));
+    }
+    let text =
+        |name: &str| format!("devpi_extras: [1]\n{name}: '{{{{ api_secret }}}}'\napi_secret: hunter2\n");
+    for name in ["domain_name", "tls_source_secret"] {
+        refused(&text(name), "looks like a password");
+    }
+}
+
+#[test]
+fn a_setting_that_the_schema_refuses_is_named_with_its_line_and_without_its_value() {
+    for (text, said) in [
+        (
+            "x: hunter2\noauth2_proxy_enabled: '{{ x }}'\n",
+            "0.yaml:2: `oauth2_proxy_enabled`: the value is not of type \"boolean\"; give the setting itself with --set",
+        ),
+        (
+            "x: hunter2\nrouting: '{{ x }}'\n",
+            "0.yaml:2: `routing`: the value is none of [\"ingress\",\"gateway\"]",
+        ),
+        (
+            "x: HUNTER2\ngateway_image: '{{ x }}'\n",
+            "0.yaml:2: `gateway_image`: the value does not match \"^[a-z0-9.]+/devpi$\"",
+        ),
+        (
+            "x: 31337\nsize: {gib: '{{ x }}'}\n",
+            "0.yaml:2: `size/gib`: the value is greater than the maximum of 9",
+        ),
+    ] {
+        let faults = take(text).expect_err("it is refused");
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with(said), "{said} is not in {faults:?}");
+        assert!(!faults[0].to_lowercase().contains("hunter2") && !faults[0].contains("31337"), "{faults:?}");
+    }
+    // What is given elsewhere and what is missing is not the inventory's fault.
+    let given = json!({"routing": "none"});
+    assert!(take_with(&["domain_name: a.org\n"], given).is_ok());
+}
+
+#[test]
+fn one_anchor_may_be_repeated_a_hundred_times() {
+    let repeated = |times: usize| {
+        let mut text = String::from("domain_name: &domain a.org\n");
+        (0..times).for_each(|number| writeln!(text, "x{number}: *domain").unwrap());
+        text
+    };
+    assert_eq!(settings(&repeated(100)), json!({"domain_name": "a.org"}));
+    refused(&repeated(101), "0.yaml:102: the file repeats too much by aliases");
 }

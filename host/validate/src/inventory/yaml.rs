@@ -49,7 +49,10 @@ fn options() -> Options {
     budget.max_nodes = limits::NODES;
     budget.max_aliases = limits::ALIASES;
     budget.max_recorded_anchor_bytes = limits::ANCHOR_BYTES;
+    budget.max_total_scalar_bytes = limits::TEXT_BYTES;
     budget.max_documents = 1;
+    // One domain in a hundred host names is no attack, and the limits of aliases below bound what they add.
+    budget.enforce_alias_anchor_ratio = false;
     let mut aliases = AliasLimits::default();
     aliases.max_total_replayed_events = limits::REPEATED_NODES;
     aliases.max_alias_expansions_per_anchor = limits::REPEATS;
@@ -92,11 +95,12 @@ fn limit(breach: &BudgetBreach) -> String {
         BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
             format!("at most {} values", limits::NODES)
         }
-        BudgetBreach::Aliases { .. } | BudgetBreach::AliasAnchorRatio { .. } => {
-            format!("at most {} aliases, and 10 for each anchor", limits::ALIASES)
-        }
+        BudgetBreach::Aliases { .. } => format!("at most {} aliases", limits::ALIASES),
         BudgetBreach::RecordedAnchorBytes { .. } | BudgetBreach::RecordedAnchorEvents { .. } => {
             format!("at most {} KiB below anchors", limits::ANCHOR_BYTES >> 10)
+        }
+        BudgetBreach::ScalarBytes { .. } => {
+            format!("at most {} MiB of text with aliases filled in", limits::TEXT_BYTES >> 20)
         }
         BudgetBreach::Documents { .. } => "one YAML document".to_owned(),
         _ => "its size".to_owned(),
