@@ -1,6 +1,6 @@
 //! `cargo xtask check`: what is judged without running anything.
 
-use crate::command::{cargo, root, run, say};
+use crate::command::{cargo, root, run, say, target};
 use crate::doctor;
 use anyhow::Context as _;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
 
 /// Where cargo-deny is; built once into the target folder when it is missing.
 fn cargo_deny() -> anyhow::Result<PathBuf> {
-    let tools = root().join("target/tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    let tools = target().join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
     let program = tools.join("bin/cargo-deny");
     if !program.exists() {
         say(&format!("building cargo-deny {CARGO_DENY}, once; this takes some minutes"));

@@ -1,7 +1,7 @@
 //! Runs other programs, says which, and fails with their name.
 
 use anyhow::{Context as _, bail};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,9 +11,23 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Into::into)
 }
 
-/// Cargo's target folder.
+/// The variable that names another target folder than the workspace's own.
+const TARGET_VARIABLE: &str = "CARGO_TARGET_DIR";
+
+/// Cargo's target folder, as an absolute path.
 pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    absolute_target().map_or_else(|| root().join("target"), |(_, folder)| folder.into())
+}
+
+/// The target folder that the environment names, for a program that runs in another folder than xtask: there a relative
+/// path would name another one.
+pub(crate) fn absolute_target() -> Option<(&'static str, OsString)> {
+    let folder = std::env::var_os(TARGET_VARIABLE).filter(|folder| !folder.is_empty())?;
+    Some((TARGET_VARIABLE, absolute(folder)))
+}
+
+fn absolute(folder: OsString) -> OsString {
+    std::path::absolute(&folder).map_or(folder, PathBuf::into_os_string)
 }
 
 /// What a person who watches is told.
@@ -25,7 +39,7 @@ pub(crate) fn say(text: &str) {
 /// The cargo that runs this xtask, in the root of the workspace.
 pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = thinkube_test_cluster::cargo(arguments);
-    command.current_dir(root());
+    command.current_dir(root()).envs(absolute_target());
     command
 }
 
@@ -45,6 +59,14 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn the_target_folder_is_the_same_wherever_a_program_runs() {
+        assert!(target().is_absolute());
+        let here = std::env::current_dir().expect("a folder");
+        assert_eq!(absolute("other".into()), here.join("other"));
+        assert_eq!(absolute("/some/where".into()), "/some/where");
+    }
 
     /// The features that each crate has when a package of the workspace is built, by the crate's name and version.
     fn features(package: &str) -> BTreeMap<String, BTreeSet<String>> {

@@ -49,10 +49,32 @@ pub(crate) fn first(purposes: &[Purpose]) -> anyhow::Result<()> {
 
 /// The purposes of a cluster with every part that this machine can run.
 pub(crate) fn of_a_cluster() -> Vec<Purpose> {
-    match doctor::no_node() {
-        Some(_) => vec![Purpose::Cluster],
-        None => vec![Purpose::Cluster, Purpose::Node, Purpose::Keycloak, Purpose::Sources],
+    of_a_cluster_where(doctor::no_node().is_none())
+}
+
+fn of_a_cluster_where(a_node_runs: bool) -> Vec<Purpose> {
+    if a_node_runs {
+        vec![Purpose::Cluster, Purpose::Node, Purpose::Keycloak, Purpose::Sources]
+    } else {
+        vec![Purpose::Cluster]
     }
+}
+
+/// The purposes of a run of tests, which may start the cluster that the tests use.
+pub(crate) fn of_tests(starts_a_cluster: bool) -> Vec<Purpose> {
+    of_tests_where(starts_a_cluster, doctor::no_node().is_none())
+}
+
+fn of_tests_where(starts_a_cluster: bool, a_node_runs: bool) -> Vec<Purpose> {
+    let mut purposes = vec![Purpose::Rust];
+    if starts_a_cluster {
+        purposes.extend(of_a_cluster_where(a_node_runs));
+    }
+    // Without a node the tests that use these programs are skipped, and packages can't be installed.
+    if starts_a_cluster && a_node_runs {
+        purposes.push(Purpose::Tests);
+    }
+    purposes
 }
 
 fn text(requirements: &[Requirement]) -> String {
@@ -72,4 +94,18 @@ fn text(requirements: &[Requirement]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_need_what_a_cluster_needs_and_their_own_programs_only_where_they_run() {
+        let nothing_is_started = [of_tests_where(false, true), of_tests_where(false, false)];
+        assert_eq!(nothing_is_started, [[Purpose::Rust], [Purpose::Rust]]);
+        assert_eq!(of_tests_where(true, false), [Purpose::Rust, Purpose::Cluster]);
+        let with_a_node = of_tests_where(true, true);
+        assert!(with_a_node.contains(&Purpose::Tests) && with_a_node.contains(&Purpose::Node));
+    }
 }

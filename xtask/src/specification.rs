@@ -17,6 +17,17 @@ struct Row {
     answered: bool,
 }
 
+impl Row {
+    fn why_unproven(&self, passed: &BTreeSet<String>) -> Option<String> {
+        if self.tests.is_empty() {
+            return (!self.answered).then(|| "it names no test and gives no answer".to_owned());
+        }
+        let not_passed: Vec<&str> =
+            self.tests.iter().filter(|test| !passed.contains(*test)).map(String::as_str).collect();
+        (!not_passed.is_empty()).then(|| format!("these tests did not pass: {}", not_passed.join(", ")))
+    }
+}
+
 fn page() -> anyhow::Result<String> {
     let path = root().join("docs/plugin-devpi.md");
     fs::read_to_string(&path).with_context(|| path.display().to_string())
@@ -43,7 +54,8 @@ fn is_name_of_a_test(word: &str) -> bool {
         && word.matches('_').count() >= 2
 }
 
-/// The rows of the page for which a named test did not pass, one sentence each. `passed` holds the tests' function names.
+/// The rows of the page for which a named test did not pass, one sentence for each row. `passed` holds the tests' function
+/// names.
 ///
 /// # Errors
 ///
@@ -53,17 +65,11 @@ pub(crate) fn unproven(passed: &BTreeSet<String>) -> anyhow::Result<Vec<String>>
 }
 
 fn unproven_rows(rows: &[Row], passed: &BTreeSet<String>) -> Vec<String> {
-    let mut unproven = Vec::new();
-    for Row { number, tests, answered } in rows {
-        let mut add = |why: &str| unproven.push(format!("docs/plugin-devpi.md, row {number}: {why}"));
-        if tests.is_empty() && !answered {
-            add("it names no test and gives no answer");
-        }
-        for test in tests.iter().filter(|test| !passed.contains(*test)) {
-            add(&format!("test {test} did not pass"));
-        }
-    }
-    unproven
+    let unproven = |row: &Row| {
+        let why = row.why_unproven(passed)?;
+        Some(format!("docs/plugin-devpi.md, row {}: {why}", row.number))
+    };
+    rows.iter().filter_map(unproven).collect()
 }
 
 #[cfg(test)]

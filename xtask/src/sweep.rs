@@ -1,6 +1,6 @@
 //! `cargo xtask sweep`: every case of the sweeps of which other runs take a sample.
 
-use crate::command::root;
+use crate::command::target;
 use crate::test::{Common, Run, Selection, tests};
 use anyhow::Context as _;
 use std::fs;
@@ -35,7 +35,8 @@ pub(crate) fn sweep(args: Args) -> anyhow::Result<ExitCode> {
     let text = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let names = if args.names.is_empty() { text(&SWEEPS) } else { args.names };
     let selection = Selection { test: text(&BINARIES), names, ..Selection::default() };
-    let counted = root().join("target/sweep-cases");
+    fs::create_dir_all(target()).with_context(|| target().display().to_string())?;
+    let counted = target().join("sweep-cases");
     fs::write(&counted, "").with_context(|| counted.display().to_string())?;
     let usual = Run::usual()?;
     let run = Run {
@@ -60,6 +61,7 @@ pub(crate) fn sweep(args: Args) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::root;
 
     #[test]
     fn every_test_that_takes_a_sample_is_a_sweep() {

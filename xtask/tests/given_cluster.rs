@@ -11,7 +11,7 @@ struct Demo {
 impl Demo {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        // The runner's, for libtest: a plugin that is built with it is built anew.
+        // The runner's, for libtest: a plugin that was built without it would be built again.
         command.env_remove("RUSTC_BOOTSTRAP");
         command.env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.release));
         command
@@ -63,9 +63,18 @@ fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
     {
         assert!(said.contains(expected), "`{expected}` is not in {said}");
     }
-    assert!(text(&installed.stdout).contains("devpi-init condition met"), "the index was made");
+    let index = format!("/api/v1/namespaces/{}/services/devpi:3141/proxy/root/stable/+api", demo.release);
+    let index = demo.kubectl(&["get", "--raw", &index]);
+    assert!(text(&index.stdout).contains("root/stable/+simple"), "the index was made: {index:?}");
     let pods = demo.kubectl(&["get", "pods", "-n", &demo.release, "-o", "name"]);
     assert!(text(&pods.stdout).contains("pod/devpi-"), "{pods:?}");
+
+    // Kubernetes deletes the Job 300 s after its end.
+    let deleted = demo.kubectl(&["delete", "job", "devpi-init", "-n", &demo.release, "--ignore-not-found"]);
+    assert!(deleted.status.success(), "{deleted:?}");
+    let again = demo.run(&["--image", &image]);
+    let said = text(&again.stderr);
+    assert!(again.status.success() && said.contains("DevPI has the index root/stable"), "{said}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn fetch_sources(parts: &BTreeSet<Part>) -> Result<()> {
     let mut modules = programs.missing(&part::closure(parts));
     modules.dedup_by_key(|missing| missing.module());
     programs.prepare(modules.iter().copied())?;
-    modules.into_iter().try_for_each(|missing| programs.download(&layout, missing))
+    modules.into_iter().try_for_each(|missing| programs.download(&layout, missing, "early-download.log"))
 }
 
 /// Something to build.
@@ -184,7 +184,7 @@ impl Built {
                         break;
                     }
                     // What can't be had is told by the build.
-                    let _ = self.programs.download(layout, missing);
+                    let _ = self.programs.download(layout, missing, "download.log");
                 }
             });
             follow(&queues, clocks, events, &stop, report)

@@ -32,8 +32,8 @@ use crate::state::{ImageRecord, Made, NODE, NodeRecord, Record};
 use crate::status::{Health, health};
 use crate::{
     apiserver, cgroup, containerd, controller_manager, dns, doctor, domain, etcd, images, ingress, keycloak,
-    kubeconfig, needs, network, packages, part, pki, process, programs, registry, reset, scheduler, servers,
-    storage, teardown,
+    kubeconfig, needs, network, packages, part, paths, pki, process, programs, registry, reset, scheduler,
+    servers, storage, teardown,
 };
 
 /// Longer than any start on a machine that also builds.
@@ -533,6 +533,21 @@ fn server_of(cluster: &str, server: &str) -> Result<(Layout, Record, &'static Se
         there: record.servers().map(|server| server.name).collect::<Vec<_>>().join(", "),
     })?;
     Ok((layout, record, found))
+}
+
+/// The names of the clusters of this user that are there, in whatever state.
+pub fn cluster_names() -> Result<Vec<String>> {
+    let folder = paths::state()?;
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at(&folder)?,
+    };
+    let is_a_cluster = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let names =
+        entries.flatten().filter(is_a_cluster).filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| Layout::of(name).is_ok()).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Takes a cluster down, whatever state it is in, and leaves nothing of it but the cache. Tells whether there was one.

@@ -68,7 +68,7 @@ pub use audit::AuditEvent;
 pub use build::{fetch_sources, is_everything_built};
 pub use buildah::Buildah;
 pub use built::{HOST_VARIABLE, PLUGINS_VARIABLE, is_built};
-pub use cluster::{Cluster, Node, Options, down, log, pause, restart, resume};
+pub use cluster::{Cluster, Node, Options, cluster_names, down, log, pause, restart, resume};
 pub use corner::{Corner, NO_CLUSTER_VARIABLE, no_cluster_because};
 pub use domain::DOMAIN;
 pub use error::{Error, Result};

@@ -261,9 +261,9 @@ impl Programs {
         Ok(())
     }
 
-    /// Downloads what a prepared program is built from.
-    pub(crate) fn download(&self, layout: &Layout, missing: Missing) -> Result<()> {
-        let log = self.folder(missing.module).join("download.log");
+    /// Downloads what a prepared program is built from. Two callers that may run at once need two names of logs.
+    pub(crate) fn download(&self, layout: &Layout, missing: Missing, log: &str) -> Result<()> {
+        let log = self.folder(missing.module).join(log);
         run_long(self.go(layout, missing.module).args(["mod", "download"]), &log, |_| ())
     }
 

@@ -40,8 +40,9 @@ pub fn command(program: &Path, folder: &Path) -> Command {
 }
 
 /// The address of a git repository in this folder with the recipe (`Containerfile`) of the DevPI server's image: its three
-/// packages, from PyPI. Its branch is `main`. The same recipe is the same commit, so an image of it is built once.
-pub fn devpi_repository(cluster: &Cluster, folder: &Path) -> Result<String> {
+/// packages, from PyPI. Its branch is `main`. The recipe holds the label. The same label is the same commit and one image;
+/// another label is another image, which may be deleted while the first is used.
+pub fn devpi_repository(cluster: &Cluster, folder: &Path, label: &str) -> Result<String> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at(folder),
         _ => fs::create_dir_all(folder).at(folder)?,
@@ -57,7 +58,8 @@ pub fn devpi_repository(cluster: &Cluster, folder: &Path) -> Result<String> {
          && groupadd --gid 1000 devpi \
          && useradd --uid 1000 --gid 1000 --home-dir /data/devpi --no-create-home devpi\n\
          COPY --chmod=755 entrypoint.sh /entrypoint.sh\n\
-         STOPSIGNAL SIGINT\nUSER 1000:1000\nENTRYPOINT [\"/entrypoint.sh\"]\n",
+         STOPSIGNAL SIGINT\nUSER 1000:1000\nENTRYPOINT [\"/entrypoint.sh\"]\n\
+         LABEL test.thinkube.built-for=\"{label}\"\n",
         base.display()
     );
     for (name, content) in

@@ -27,9 +27,10 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// Cargo's target folder.
+/// Cargo's target folder, as an absolute path. The runner names an absolute one; another is relative to where cargo was
+/// started, the root.
 pub fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 fn cargo(arguments: &[&str]) {

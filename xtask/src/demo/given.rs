@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::host::Host;
-use super::kubectl::{answer, bootstrapped, give};
+use super::kubectl::{answer, give, index};
 use super::phases::Phases;
 use super::{Given, host_and_plan};
 use crate::command::{say, target};
@@ -42,7 +42,7 @@ pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> 
     }
     phases.run("DevPI answers", None, || cluster.install(&host, &found, image))?;
     phases.run("DevPI has its index", None, || {
-        bootstrapped(&mut cluster.kubectl(), &given.release)?;
+        say(&format!("DevPI has the index {}", index(cluster.kubectl(), &given.release)?));
         host.run(&["status", &given.release])
     })?;
     Ok(cluster.look_around(&host))

@@ -1,6 +1,6 @@
 //! The host, with the arguments that a person would type.
 
-use crate::command::{root, run, say, target};
+use crate::command::{absolute_target, root, run, say, target};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -77,7 +77,7 @@ impl Host {
 
     fn prepare<'a>(&self, command: &'a mut Command, arguments: &[String]) -> &'a mut Command {
         let environment = self.environment.iter().map(|(name, value)| (name, value));
-        command.current_dir(root()).args(arguments).envs(environment)
+        command.current_dir(root()).args(arguments).envs(absolute_target()).envs(environment)
     }
 
     /// Adds what the subcommand must be told of the cluster and of servers outside it.

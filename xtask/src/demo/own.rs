@@ -1,7 +1,7 @@
 //! The demo on a cluster of its own: the least that DevPI's pod needs first, and the platform when that answers.
 
 use super::host::Host;
-use super::kubectl::{answer, answers, give};
+use super::kubectl::{answer, answers, exists, give};
 use super::phases::Phases;
 use super::{INVENTORY, given, host_and_plan};
 use crate::command::{run, say, target};
@@ -121,8 +121,12 @@ fn kubectl(cluster: &Cluster) -> Command {
 
 /// Installs the server with a ready image, and asks it through the API server: the checks from outside wait for the ingress.
 fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    // One that was cut off does not answer, and the same apply finishes it.
-    if host.has("devpi") && answers(kubectl(cluster), "devpi") {
+    // The first settings would take sign-on away, also while the pod of an earlier demo is not ready. An install that was
+    // cut off before sign-on does not answer, and the same apply finishes it.
+    let in_place = host.has("devpi")
+        && (exists(kubectl(cluster), "devpi", "deployment/oauth2-proxy")?
+            || answers(kubectl(cluster), "devpi"));
+    if in_place {
         say("DevPI is there from an earlier demo, and is not installed a second time");
     } else {
         cluster.announce_ingress()?;
@@ -138,7 +142,7 @@ fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
 fn sign_on(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
     let folder = target().join("demo");
     workshop::prepare(&folder)?;
-    let repository = workshop::devpi_repository(cluster, &folder.join("source"))?;
+    let repository = workshop::devpi_repository(cluster, &folder.join("source"), "demo")?;
     trust_in_keycloak(cluster)?;
     let proxy = cluster.oauth2_proxy_image().context("the node has no image of oauth2-proxy")?;
     let settings = [

@@ -8,7 +8,7 @@ use thinkube_test_cluster::{HOST_VARIABLE, PLUGINS_VARIABLE};
 
 use super::run::Environment;
 use super::suites::{Selection, Suite, of_messages};
-use crate::command::{cargo, root, run};
+use crate::command::{absolute_target, cargo, root, run, target};
 
 /// The package of the host's program.
 const HOST: &str = "thinkube-host";
@@ -39,17 +39,17 @@ pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Enviro
         let host = host.context("cargo built no program of the host")?;
         for plugin in PLUGINS {
             let mut inspect = Command::new(&host);
-            inspect.current_dir(root()).args(["inspect", plugin]).stdout(Stdio::null());
+            inspect.current_dir(root()).envs(absolute_target());
+            inspect.args(["inspect", plugin]).stdout(Stdio::null());
             run(&mut inspect)?;
             plugins.push(plugin);
         }
         environment.push((HOST_VARIABLE, host.into()));
     }
     if is_in(&LOAD_THE_HOSTILE) {
-        let target = root().join("target/plugins");
         run(cargo(["build", "--quiet", "--package", "hostile-plugin", "--profile", "plugin"])
             .args(["--target", "wasm32-wasip2", "--target-dir"])
-            .arg(target))?;
+            .arg(target().join("plugins")))?;
         plugins.push(HOSTILE);
     }
     environment.push((PLUGINS_VARIABLE, plugins.join(",").into()));

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
-use thinkube_test_cluster::{NO_CLUSTER_VARIABLE, Purpose, SEED_VARIABLE, seed_of_environment};
+use thinkube_test_cluster::{NO_CLUSTER_VARIABLE, SEED_VARIABLE, seed_of_environment};
 
-use crate::command::{root, say};
+use crate::command::{absolute_target, say, target};
 use crate::{doctor, specification};
 use report::{Policy, Report, Totals};
 use run::{Environment, Job, News, Ran, Setting};
@@ -52,7 +52,7 @@ pub(crate) struct Common {
     /// A test that may be skipped all the same, by its name or by BINARY::NAME, with `*` for any text; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) allow_skip: Vec<String>,
-    /// Print the results for programs, as target/test-results.json has them, and everything else on standard error
+    /// Print what test-results.json in the target folder has, for programs, and everything else on standard error
     #[arg(short, long, value_name = "FORMAT", value_parser = ["json"])]
     pub(crate) output: Option<String>,
 }
@@ -85,19 +85,16 @@ impl Run {
 pub(crate) fn tests(selection: &Selection, common: &Common, how: &Run) -> anyhow::Result<ExitCode> {
     interrupt::watch()?;
     let begin = Instant::now();
-    doctor::first(&if how.no_cluster {
-        vec![Purpose::Rust]
-    } else {
-        [&doctor::of_a_cluster()[..], &[Purpose::Rust, Purpose::Tests]].concat()
-    })?;
+    doctor::first(&doctor::of_tests(!how.no_cluster && !stage::is_given()))?;
     say("the host, its plugins and the tests are built");
     let (suites, mut environment) = built::build(selection)?;
     environment.push((SEED_VARIABLE, how.seed.to_string().into()));
     environment.extend(how.environment.iter().cloned());
+    environment.extend(absolute_target());
     if how.no_cluster {
         environment.push((NO_CLUSTER_VARIABLE, "1".into()));
     }
-    let folder = root().join("target/test-runs");
+    let folder = target().join("test-runs");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let setting = Setting {
         names: selection.names.clone(),
@@ -144,10 +141,12 @@ fn end(
     let mut report = Report::new(ran, &policy);
     // A part of the tests proves a part of the rows.
     if about["whole"] == true {
-        let unproven = specification::unproven(&report.passed())?;
-        report.add_specification(&unproven);
+        let (passed, skipped) = (report.passed(), report.skipped());
+        let unproven = specification::unproven(&passed)?;
+        let with_skips = specification::unproven(&passed.union(&skipped).cloned().collect())?;
+        report.add_specification(&unproven, &with_skips);
     }
-    let file = root().join("target/test-results.json");
+    let file = target().join("test-results.json");
     let results = report.json(about);
     report::write(&file, &results)?;
     tell(&report.text(), common);

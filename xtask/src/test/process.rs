@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::account::End;
-use super::interrupt;
+use super::{interrupt, stage};
 
 /// A line of the child.
 pub(crate) enum Line {
@@ -27,16 +27,29 @@ const ECHO: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a child to its end. `read` takes each line and says whether the line is a sign of life; a child without one for
-/// `patience` is ended, and so is every child of an interrupted run.
+/// `patience` is ended, and so is every child of an interrupted run. The clusters of a child that was ended are taken down.
 pub(crate) fn follow(
     command: &mut Command,
     patience: Duration,
     stop: impl Fn() -> bool,
-    mut read: impl FnMut(Line) -> bool,
+    read: impl FnMut(Line) -> bool,
 ) -> anyhow::Result<End> {
     // A group of its own, so that a signal reaches all that it starts, and a terminal's Ctrl-C none of it before the runner.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().with_context(|| format!("{:?} cannot be run", command.get_program()))?;
+    let end = to_its_end(&mut child, patience, stop, read)?;
+    if !matches!(end, End::Exited(_)) {
+        stage::take_down_clusters_of(child.id());
+    }
+    Ok(end)
+}
+
+fn to_its_end(
+    child: &mut Child,
+    patience: Duration,
+    stop: impl Fn() -> bool,
+    mut read: impl FnMut(Line) -> bool,
+) -> anyhow::Result<End> {
     let (sender, lines) = mpsc::channel();
     if let Some(out) = child.stdout.take() {
         forward(out, sender.clone(), Line::Out);
@@ -63,11 +76,11 @@ pub(crate) fn follow(
             None => ended = child.try_wait()?.map(|status| (status, Instant::now())),
         }
         if ended.is_none() && stop() {
-            end(&mut child)?;
+            end(child)?;
             return Ok(End::Interrupted);
         }
         if ended.is_none() && alive.elapsed() > patience {
-            end(&mut child)?;
+            end(child)?;
             return Ok(End::Silent(patience.as_secs()));
         }
     }
@@ -117,6 +130,7 @@ fn end(child: &mut Child) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::path::{Path, PathBuf};
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -154,6 +168,18 @@ mod tests {
     #[test]
     fn a_child_that_a_signal_ended_is_told_from_one_that_exited() {
         assert_eq!(run("kill -9 $$").0, End::Killed(9));
+    }
+
+    #[test]
+    fn the_cluster_of_a_child_that_a_signal_ended_is_taken_down() {
+        let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".local/state");
+        let clusters = base.unwrap_or_else(home).join("thinkube-host/cluster");
+        let script = format!("mkdir -p {0}/t-left-$$ && echo {0}/t-left-$$; kill -9 $$", clusters.display());
+        let (end, lines) = run(&script);
+        assert_eq!((end, lines.len()), (End::Killed(9), 1), "{lines:?}");
+        let folder = lines[0].strip_prefix("out ").expect("its folder");
+        assert!(folder.contains("/t-left-") && !Path::new(folder).exists(), "{folder}");
     }
 
     #[test]

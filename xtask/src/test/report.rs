@@ -70,15 +70,31 @@ impl Report {
 
     /// The function names of the tests that passed.
     pub(crate) fn passed(&self) -> BTreeSet<String> {
-        let function = |test: &str| test.rsplit("::").next().unwrap_or(test).to_owned();
-        let passed = self.all().filter(|(_, tested)| tested.outcome == Outcome::Passed);
-        passed.map(|(_, tested)| function(&tested.test)).collect()
+        self.functions(|outcome| *outcome == Outcome::Passed)
     }
 
-    /// Counts the rows of the specification that this run did not prove as one failed test.
-    pub(crate) fn add_specification(&mut self, unproven: &[String]) {
-        let outcome =
-            if unproven.is_empty() { Outcome::Passed } else { Outcome::Failed(unproven.join("\n")) };
+    /// The function names of the tests that were skipped, and were allowed to be.
+    pub(crate) fn skipped(&self) -> BTreeSet<String> {
+        self.functions(|outcome| matches!(outcome, Outcome::Skipped(_)))
+    }
+
+    fn functions(&self, have: impl Fn(&Outcome) -> bool) -> BTreeSet<String> {
+        let function = |test: &str| test.rsplit("::").next().unwrap_or(test).to_owned();
+        let those = self.all().filter(|(_, tested)| have(&tested.outcome));
+        those.map(|(_, tested)| function(&tested.test)).collect()
+    }
+
+    /// Counts the specification as one test: passed where this run proved each row, skipped where skips alone are the cause
+    /// that it did not. `unproven` are the rows that are not proven, `with_skips` those that would not be if each test that
+    /// was skipped had passed.
+    pub(crate) fn add_specification(&mut self, unproven: &[String], with_skips: &[String]) {
+        let outcome = match (unproven.len(), with_skips) {
+            (0, _) => Outcome::Passed,
+            (rows, []) => Outcome::Skipped(format!(
+                "rows of docs/plugin-devpi.md without a proof, because tests of them were skipped: {rows}"
+            )),
+            (_, failed) => Outcome::Failed(failed.join("\n")),
+        };
         let test = "each_row_is_proven_by_this_run".to_owned();
         self.ran.push(Ran {
             binary: "specification".to_owned(),
@@ -289,11 +305,25 @@ mod tests {
     fn an_unproven_row_of_the_specification_is_a_failure_and_a_skipped_test_proves_none() {
         let mut report = Report::new(ran(), &Policy::default());
         assert_eq!(report.passed(), ["used".to_owned()].into());
-        report.add_specification(&["row 7: test login did not pass".to_owned()]);
+        let (seven, eight) = ("row 7: login did not pass".to_owned(), "row 8: a did not pass".to_owned());
+        report.add_specification(&[seven, eight.clone()], &[eight]);
         assert_eq!(report.totals().failed, 2);
-        assert!(report.text().contains("row 7"));
-        report.add_specification(&[]);
+        assert!(report.text().contains("row 8") && !report.text().contains("row 7"));
+        report.add_specification(&[], &[]);
         assert_eq!(report.totals().passed, 2);
+    }
+
+    #[test]
+    fn the_specification_is_skipped_where_allowed_skips_alone_leave_rows_unproven() {
+        let rows = ["row 7: login did not pass".to_owned()];
+        let mut report = Report::new(ran(), &Policy::default());
+        assert_eq!(report.skipped(), ["b".to_owned(), "login".to_owned()].into());
+        report.add_specification(&rows, &[]);
+        let Totals { failed, skipped, .. } = report.totals();
+        assert_eq!((failed, skipped), (1, 3));
+        assert!(report.text().contains("because tests of them were skipped: 1"), "{}", report.text());
+        let strict = Policy { no_skips: true, ..Policy::default() };
+        assert_eq!(Report::new(ran(), &strict).skipped(), BTreeSet::new());
     }
 
     #[test]

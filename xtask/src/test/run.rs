@@ -169,7 +169,7 @@ fn binary(
 
 fn threads(way: Way, processors: usize) -> usize {
     match way {
-        Way::Waits(threads) => threads.max(processors),
+        Way::Waits(threads) => threads,
         Way::Computes | Way::Alone => processors,
     }
 }
@@ -325,6 +325,14 @@ echo '{ "type": "suite", "event": "ok" }'"#;
             assert_eq!(outcomes(ran), [("a", &Outcome::Passed), ("b", &Outcome::Passed)]);
         }
         assert_eq!(told.len(), 2, "{told:?}");
+    }
+
+    #[test]
+    fn tests_that_wait_are_as_many_on_a_large_machine_as_on_a_small_one() {
+        for processors in [2, 64] {
+            assert_eq!(threads(Way::Waits(3), processors), 3);
+            assert_eq!(threads(Way::Computes, processors), processors);
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use thinkube_test_cluster::{Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, down, status};
+use thinkube_test_cluster::{
+    Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, cluster_names, down, status,
+};
 
 use super::interrupt;
 use crate::command::say;
@@ -22,10 +24,51 @@ pub(crate) fn on_a_cluster<T>(keep: bool, work: impl FnOnce() -> anyhow::Result<
         }
         work()
     });
-    if running || keep || std::env::var_os(KUBECONFIG_VARIABLE).is_some() {
+    if running || keep || is_given() {
         say("the cluster keeps running; `cargo xtask cluster down` ends it");
     } else {
         down(&options.name, &mut report)?;
     }
     outcome
+}
+
+/// Whether the environment names a cluster: then none is started.
+pub(crate) fn is_given() -> bool {
+    std::env::var_os(KUBECONFIG_VARIABLE).is_some_and(|file| !file.is_empty())
+}
+
+/// Takes down the clusters that tests of this process had started when it was ended. The servers of a cluster are process
+/// groups of their own, so no signal to the group of the tests reaches them.
+pub(crate) fn take_down_clusters_of(process: u32) {
+    let names = cluster_names().unwrap_or_default();
+    for name in names.into_iter().filter(|name| is_of(name, process)) {
+        say(&format!("cluster `{name}` is taken down: the tests that started it were ended"));
+        if let Err(error) = down(&name, &mut |_| ()) {
+            say(&format!(
+                "cluster `{name}` stays, `cargo xtask cluster down --name {name}` ends it: {error}"
+            ));
+        }
+    }
+}
+
+/// Tests call their own clusters `t-WORD-PROCESS`.
+fn is_of(name: &str, process: u32) -> bool {
+    name.strip_prefix("t-")
+        .and_then(|name| name.rsplit_once('-'))
+        .is_some_and(|(_, number)| number == process.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clusters_of_a_process_are_those_of_tests_with_its_number() {
+        for name in ["t-bare-42", "t-two-words-42"] {
+            assert!(is_of(name, 42), "{name}");
+        }
+        for name in ["default", "t-42", "t-bare-142", "t-bare-421", "bare-42", "t-bare-42-1"] {
+            assert!(!is_of(name, 42), "{name}");
+        }
+    }
 }

@@ -16,7 +16,8 @@ pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// plugins are built.
 pub(crate) static HOSTILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = root.join("target/plugins");
+    // A sibling in the target folder, wherever that is.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("plugins");
     if !thinkube_test_cluster::is_built("tests/hostile-plugin") {
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--package", "hostile-plugin"])

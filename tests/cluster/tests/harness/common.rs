@@ -16,9 +16,10 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// `what` tells this test's cluster from others'; the process id tells it from another run's.
+    /// `what` tells this test's cluster from others', and the process id tells it from another run's. By this form of name
+    /// `cargo xtask test` finds the clusters of tests that were killed.
     pub(crate) fn new(what: &str) -> Self {
-        let guard = Self { name: format!("t-{what}-{}", std::process::id() % 100_000) };
+        let guard = Self { name: format!("t-{what}-{}", std::process::id()) };
         down(&guard.name, &mut |_| ()).expect("no left-overs");
         guard
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Guard, admin, eventually, kubectl, servers, traces};
 use thinkube_test_cluster::{
-    Cluster, Error, Health, Node, Options, ServerState, down, pause, restart, resume, status,
+    Cluster, Error, Health, Node, Options, ServerState, cluster_names, down, pause, restart, resume, status,
 };
 
 #[test]
@@ -30,6 +30,8 @@ fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
     assert!(matches!(required, Err(Error::NoNode(_))), "{required:?}");
 
     assert_eq!(status(guard.name()).expect("a status").health, Health::Running);
+    let is_named = || cluster_names().expect("a list").iter().any(|name| name == guard.name());
+    assert!(is_named(), "a running cluster is listed");
     let names = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
     assert_eq!(servers(&guard), names.map(|name| (name, ServerState::Running)));
     assert!(!traces(&guard).is_empty(), "the traces of a running cluster are seen");
@@ -37,6 +39,7 @@ fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
     guard.down();
     assert_eq!(traces(&guard), [].into(), "after");
     assert_eq!(status(guard.name()).expect("a status").health, Health::Absent);
+    assert!(!is_named(), "a cluster that has gone is not listed");
     assert!(!down(guard.name(), &mut |_| ()).expect("down succeeds"), "down finds nothing the second time");
 }
 

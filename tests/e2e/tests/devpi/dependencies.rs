@@ -33,20 +33,24 @@ fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
 }
 
 /// A control plane without a node, an ingress or a platform; taken down when it is dropped.
-struct Bare(Cluster);
+struct Bare {
+    cluster: Cluster,
+    name: String,
+}
 
 impl Bare {
-    const NAME: &str = "bare";
-
     fn up() -> Self {
-        let options = Options { name: Self::NAME.to_owned(), node: Node::Never, ..Options::default() };
-        Self(Cluster::up(&options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}")))
+        // The runner finds it by this form of name when the test is killed.
+        let name = format!("t-bare-{}", std::process::id());
+        let options = Options { name: name.clone(), node: Node::Never, ..Options::default() };
+        let cluster = Cluster::up(&options, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"));
+        Self { cluster, name }
     }
 }
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        let gone = down(Self::NAME, &mut |_| ());
+        let gone = down(&self.name, &mut |_| ());
         assert!(gone.is_ok() || std::thread::panicking(), "{gone:?}");
     }
 }
@@ -60,7 +64,7 @@ fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
     let bare = Bare::up();
     let mut apply = command(&["apply"]);
     apply.arg(devpi()).args(["--yes", "--set", "domain_name=thinkube.test", "--release", "devpi"]);
-    apply.env("KUBECONFIG", bare.0.kubeconfig()).env("ADMIN_PASSWORD", "canary-bare");
+    apply.env("KUBECONFIG", bare.cluster.kubeconfig()).env("ADMIN_PASSWORD", "canary-bare");
     let refused = finish(&mut apply).ends_with(6).stderr;
     for check in [
         "A node takes pods",
@@ -72,7 +76,7 @@ fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
     ] {
         assert!(refused.contains(check), "`{check}` is not in {refused}");
     }
-    let mut namespaces = bare.0.command(bare.0.kubectl());
+    let mut namespaces = bare.cluster.command(bare.cluster.kubectl());
     namespaces.args(["get", "namespace", "devpi", "thinkube-system", "--ignore-not-found", "-o", "name"]);
     assert_eq!(finish(&mut namespaces).ends_with(0).stdout, "");
 }

@@ -53,7 +53,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     }
     let Some(release) = Release::new() else { return };
     let source = release.path("source");
-    let url = workshop::devpi_repository(release.cluster(), &source).expect("a repository");
+    let url = workshop::devpi_repository(release.cluster(), &source, &release.name).expect("a repository");
     let git = format!("devpi_git_url={url}");
     let settings = [
         git.as_str(),
@@ -69,6 +69,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
 
     let planned = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
     let applied = release.apply(&settings).ends_with(0);
+    assert!(applied.stderr.contains("building"), "{}", applied.stderr);
     let reference =
         applied.json()["release"]["images"][0]["reference"].as_str().expect("a reference").to_owned();
     assert!(reference.starts_with("registry.thinkube.test:5000/library/devpi@sha256:"), "{reference}");
@@ -83,7 +84,8 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     used_by_clients(&release);
 
     // W9, W10: a second run changes nothing, restarts nothing, interrupts nobody.
-    release.kubectl(&["delete", "job", "devpi-init", "-n", &release.name]).ends_with(0);
+    // The Job goes by itself after 300 s.
+    release.kubectl(&["delete", "job", "devpi-init", "-n", &release.name, "--ignore-not-found"]).ends_with(0);
     let (pods, mark) = (release.pods(), release.cluster().audit_offset().expect("a log"));
     let polling = release.polled();
     let again = release.apply(&settings).ends_with(0);
