@@ -22,9 +22,6 @@ pub(crate) struct Arguments {
     /// Show no progress
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// List the variables of an inventory that belong to other components
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
@@ -137,6 +134,9 @@ pub(crate) struct PlanInputs {
     /// --set win over all of them
     #[arg(long, value_name = "FILE")]
     pub inventory: Vec<PathBuf>,
+    /// List the variables of the inventory: those taken, given elsewhere too, without effect, and of other components
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// Settings of this plugin and no others, YAML or JSON; `-` is stdin; later files win
     #[arg(short = 'f', long = "settings", value_name = "FILE")]
     pub settings: Vec<PathBuf>,
@@ -155,7 +155,7 @@ pub(crate) struct PlanInputs {
     pub grant_requested: bool,
 }
 
-/// The part of a release that is in the home of whoever runs this.
+/// The part of a release that is in the home of the user who runs the command.
 #[derive(Debug, Args)]
 pub(crate) struct HomePartArgs {
     /// The files in your home that go with the service too, as `workstation` puts them there

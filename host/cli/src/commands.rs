@@ -26,7 +26,6 @@ use tokio::sync::watch;
 pub(crate) struct Style {
     pub(crate) output: Output,
     quiet: bool,
-    verbose: bool,
 }
 
 impl Style {
@@ -47,10 +46,10 @@ impl Style {
         }
     }
 
-    /// Reports what an inventory gave.
-    pub(crate) fn taken(self, taken: Option<&Taken>) {
+    /// Reports what an inventory gave, and with `names` each variable of it.
+    pub(crate) fn taken(self, taken: Option<&Taken>, names: bool) {
         if let Some(taken) = taken.filter(|_| !self.quiet) {
-            out::to_stderr(&show::taken(taken, self.verbose));
+            out::to_stderr(&show::taken(taken, names));
         }
     }
 
@@ -79,8 +78,8 @@ impl Style {
 }
 
 pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { command, output, quiet, verbose, color: _ } = arguments;
-    let style = Style { output, quiet, verbose };
+    let Arguments { command, output, quiet, color: _ } = arguments;
+    let style = Style { output, quiet };
     let interrupted = listen()?;
     match command {
         // Ends by itself, so that the record says how far it came.
@@ -214,7 +213,7 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         let made = plan_on(style, &inputs, &cluster).await?;
         let release = made.release.as_ref();
         let secrets = inputs::secrets(&made.loaded, &made.planned, release, &sources, &cluster, true).await?;
-        // Whatever is wrong with either part is said before anything is done for the other one.
+        // A fault of one part must be reported before the other part is changed.
         let part = at_home(style, &inputs, &made, home.as_ref(), cluster.version().to_owned()).await?;
         let mut shown = Vec::new();
         if !yes {
@@ -247,8 +246,8 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
     let done = match part {
         Some(part) => Some(part.apply(style, overwrite, interrupted).await.map_err(|failure| {
             failure.and(&format!(
-                "Release {} is applied, its files in the home are not: the same command goes on, and so does \
-                 `thinkube-host workstation apply` with the same settings.",
+                "Release {} is applied, its files in the home are not. Run the same command again: it continues from \
+                 here. `thinkube-host workstation apply` with the same settings does too.",
                 planned.plan.release
             ))
         })?),

@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use thinkube_engine::{Class, Error, InventoryFault};
 
+/// The faults of an inventory that are listed. A wrong file has one for each of its lines.
+const LISTED: usize = 20;
+
 /// Why a command ended early.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -32,7 +35,10 @@ impl Failure {
 
     /// An inventory does not give what the plugin needs.
     pub(crate) fn inventory(faults: &[InventoryFault]) -> Self {
-        let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+        let mut lines: String = faults.iter().take(LISTED).map(|fault| format!("\n  {fault}")).collect();
+        if faults.len() > LISTED {
+            lines += &format!("\n  and {} more", faults.len() - LISTED);
+        }
         let message = format!("the inventory cannot be used:{lines}");
         Self { class: Some(Class::Input), kind: "inventory", message }
     }
@@ -72,5 +78,30 @@ impl From<Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self { class: Some(Class::Failure), kind: "io", message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thinkube_engine::Inventory;
+
+    fn message(lines: usize) -> String {
+        let text: String = (0..lines).map(|number| format!("plug_{number}: x\n")).collect();
+        let mut inventory = Inventory::default();
+        inventory.add("a.yaml", &text).expect("it is an inventory");
+        let schema = json!({"type": "object", "properties": {}});
+        let schema = thinkube_engine::SettingsSchema::new(schema).expect("it is a schema");
+        let faults = inventory.take("plug", &schema, &serde_json::Map::new()).expect_err("refused");
+        Failure::inventory(&faults).message
+    }
+
+    #[test]
+    fn a_wrong_inventory_does_not_flood_the_terminal_and_says_how_many_faults_are_not_listed() {
+        let few = message(LISTED);
+        assert_eq!(few.lines().count(), 1 + LISTED, "{few}");
+        let many = message(1000);
+        assert_eq!(many.lines().count(), 2 + LISTED, "{many}");
+        assert!(many.ends_with("\n  and 980 more"), "{many}");
     }
 }

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 use thinkube_engine::model::{Fact, Granting, Grants, Held, Permission, SecretContent, SecretSource, Step};
 use thinkube_engine::{
     Cluster, Error, INVENTORY_BYTES, Inventory, Loaded, Planned, Release, Sandbox, SandboxConfig,
@@ -16,6 +18,8 @@ use thinkube_engine::{
 
 /// No settings, grants or facts file is longer; what is, is the wrong file.
 const MAX_FILE: u64 = 16 << 20;
+/// The time that taking settings out of an inventory may take. The plugin's schema, which judges them, can take for ever.
+const TAKING: Duration = Duration::from_secs(5);
 
 /// Opens and asks the plugin what it is.
 pub(crate) async fn load(args: &PluginArgs) -> Result<Loaded, Failure> {
@@ -40,9 +44,21 @@ pub(crate) struct Settings {
     pub(crate) settings: Value,
     /// What of it comes from an inventory, where there is one.
     pub(crate) taken: Option<Taken>,
+    /// What the plugin is allowed, where a file says so. Read once: a pipe has its content a single time.
+    grants: Option<Grants>,
+    /// Whether a release is granted what its plugin asks for now.
+    grant_requested: bool,
 }
 
 impl Settings {
+    /// Who decides what the plugin is allowed: the grants file, else what the release was granted before, else the plugin.
+    pub(crate) fn granting(&self, held: Option<Held>) -> Granting {
+        if let Some(grants) = &self.grants {
+            return Granting::Only(grants.clone());
+        }
+        held.filter(|_| !self.grant_requested).map_or(Granting::AsRequested, Granting::Held)
+    }
+
     /// A result for programs, with what the inventory gave if there is one.
     pub(crate) fn with_inventory(&self, mut value: Value) -> Value {
         if let Some(taken) = &self.taken {
@@ -52,16 +68,28 @@ impl Settings {
     }
 }
 
-/// Of the plugin's variables in the inventory, those that neither files nor single settings give; then files in order; then
-/// single settings.
-pub(crate) fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Settings, Failure> {
-    let from_stdin = inputs.inventory.iter().chain(&inputs.settings).filter(|path| is_stdin(path));
-    if from_stdin.count() > 1 {
+/// The grants, and the settings: of the plugin's variables in the inventory, those that neither files nor single settings give;
+/// then files in order; then single settings.
+pub(crate) async fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Settings, Failure> {
+    let files = inputs.inventory.iter().chain(&inputs.settings).chain(&inputs.grants);
+    if files.filter(|path| is_stdin(path)).count() > 1 {
         return Err(Failure::command_line("only one file can come from stdin"));
     }
+    let grants = inputs.grants.as_deref().map(grants).transpose()?;
     let mut settings = own_settings(inputs, &loaded.schema)?;
+    let taken = from_inventory(inputs, loaded, &mut settings).await?;
+    let settings = Value::Object(settings);
+    Ok(Settings { settings, taken, grants, grant_requested: inputs.grant_requested })
+}
+
+/// Adds to `settings` what the inventory gives, if there is one.
+async fn from_inventory(
+    inputs: &PlanInputs,
+    loaded: &Loaded,
+    settings: &mut Map<String, Value>,
+) -> Result<Option<Taken>, Failure> {
     if inputs.inventory.is_empty() {
-        return Ok(Settings { settings: Value::Object(settings), taken: None });
+        return Ok(None);
     }
     let mut inventory = Inventory::default();
     for path in &inputs.inventory {
@@ -69,11 +97,16 @@ pub(crate) fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Settings,
         let text = text(path, INVENTORY_BYTES)?;
         inventory.add(&name, &text).map_err(|fault| Failure::inventory(&[fault]))?;
     }
-    let mut taken = inventory
-        .take(&loaded.descriptor.name, &loaded.schema, &settings)
-        .map_err(|faults| Failure::inventory(&faults))?;
+    let (plugin, schema, given) =
+        (loaded.descriptor.name.clone(), Arc::clone(&loaded.schema), settings.clone());
+    let taking = tokio::task::spawn_blocking(move || inventory.take(&plugin, &schema, &given));
+    let Ok(Ok(taken)) = tokio::time::timeout(TAKING, taking).await else {
+        let limit = TAKING.as_secs();
+        return Err(Error::Descriptor(format!("the settings could not be judged within {limit} s")).into());
+    };
+    let mut taken = taken.map_err(|faults| Failure::inventory(&faults))?;
     settings.append(&mut taken.settings);
-    Ok(Settings { settings: Value::Object(settings), taken: Some(taken) })
+    Ok(Some(taken))
 }
 
 /// What is given to this plugin alone.
@@ -92,13 +125,8 @@ fn own_settings(inputs: &PlanInputs, schema: &SettingsSchema) -> Result<Map<Stri
     Ok(settings)
 }
 
-/// Who says what the plugin is allowed: the person, else what its release was allowed before, else the plugin.
-pub(crate) fn granting(inputs: &PlanInputs, held: Option<Held>) -> Result<Granting, Failure> {
-    let Some(path) = &inputs.grants else {
-        let held = held.filter(|_| !inputs.grant_requested);
-        return Ok(held.map_or(Granting::AsRequested, Granting::Held));
-    };
-    Grants::from_value(document(path)?).map(Granting::Only).map_err(|error| Failure::file(path, error))
+fn grants(path: &Path) -> Result<Grants, Failure> {
+    Grants::from_value(document(path)?).map_err(|error| Failure::file(path, error))
 }
 
 pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {

@@ -43,11 +43,11 @@ async fn made(
     kubernetes_version: String,
     release: Option<Release>,
 ) -> Result<Made, Failure> {
-    // What was not granted then is not granted now because nobody says anything.
-    let granting = inputs::granting(inputs, release.as_ref().map(|release| release.plan.held()))?;
+    let given = inputs::settings(inputs, &loaded).await?;
+    style.taken(given.taken.as_ref(), inputs.verbose);
+    // A release keeps what it was granted unless the operator gives other grants.
+    let granting = given.granting(release.as_ref().map(|release| release.plan.held()));
     let before = granting.held().map(<[_]>::to_vec);
-    let given = inputs::settings(inputs, &loaded)?;
-    style.taken(given.taken.as_ref());
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: given.settings.clone(),

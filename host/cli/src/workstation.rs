@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use thinkube_engine::model::Permission;
 use thinkube_engine::{
     Error, Home, HomeAction, HomeApplied, HomeChange, HomeRelease, Interrupted, Left, LeftBecause, Loaded,
-    PlannedSetup, Release, SetupRequest, Unused, unless_interrupted,
+    PlannedSetup, Release, SetupRequest, unless_interrupted,
 };
 
 #[derive(Debug, Subcommand)]
@@ -151,10 +151,10 @@ async fn alone<'a>(
     home: &'a Home,
 ) -> Result<(Settings, Part<'a>), Failure> {
     let SetupInputs { inputs, kubernetes_version, .. } = setup;
-    let given = inputs::settings(&inputs, loaded)?;
-    style.taken(given.taken.as_ref());
-    let (part, unused) = Part::plan_for(style, &inputs, loaded, &given, home, kubernetes_version).await?;
-    style.said(&loaded.log, &unused);
+    let given = inputs::settings(&inputs, loaded).await?;
+    style.taken(given.taken.as_ref(), inputs.verbose);
+    let part = Part::plan_for(style, &inputs, loaded, &given, home, kubernetes_version).await?;
+    style.said(&loaded.log, &part.planned.unused);
     Ok((given, part))
 }
 
@@ -167,9 +167,7 @@ pub(crate) async fn at_home<'a>(
     kubernetes_version: String,
 ) -> Result<Option<Part<'a>>, Failure> {
     let Some(home) = home else { return Ok(None) };
-    let (part, _) =
-        Part::plan_for(style, inputs, &made.loaded, &made.given, home, kubernetes_version).await?;
-    Ok(Some(part))
+    Part::plan_for(style, inputs, &made.loaded, &made.given, home, kubernetes_version).await.map(Some)
 }
 
 /// What a plugin wants in a home.
@@ -181,7 +179,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Asks the plugin, with the grants of the last time unless the person says otherwise. Also the settings without effect.
+    /// Asks the plugin, with the grants of the last time unless the operator gives others.
     async fn plan_for(
         style: Style,
         inputs: &PlanInputs,
@@ -189,15 +187,14 @@ impl<'a> Part<'a> {
         given: &Settings,
         home: &'a Home,
         kubernetes_version: String,
-    ) -> Result<(Self, Vec<Unused>), Failure> {
+    ) -> Result<Self, Failure> {
         let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
         let release = home.release(name).map_err(Error::from)?;
-        let granting = inputs::granting(inputs, release.held())?;
+        let granting = given.granting(release.held());
         let before = granting.held().map(<[_]>::to_vec);
         let settings = given.settings.clone();
         let request = SetupRequest { release: name.to_owned(), settings, granting, kubernetes_version };
-        let mut planned = thinkube_engine::plan_setup(loaded, request).await?;
-        let unused = std::mem::take(&mut planned.unused);
+        let planned = thinkube_engine::plan_setup(loaded, request).await?;
         style.said(planned.log.get(loaded.log.len()..).unwrap_or_default(), &[]);
         if let Some(before) = before {
             let of_homes = |permission: &&Permission| {
@@ -207,8 +204,7 @@ impl<'a> Part<'a> {
             style.held(name, &before, &planned.held.granted, &requested);
         }
         let changes = thinkube_engine::preview_setup(&release, &planned)?;
-        planned.unused.clone_from(&unused);
-        Ok((Self { home, release, planned, changes }, unused))
+        Ok(Self { home, release, planned, changes })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -235,7 +231,10 @@ impl<'a> Part<'a> {
 
     /// Said when the part in the cluster has failed.
     pub(crate) fn not_begun(&self) -> String {
-        format!("Nothing was put into {}: the same command goes on.", self.path().display())
+        format!(
+            "Nothing was put into {}. Run the same command again: it continues from here.",
+            self.path().display()
+        )
     }
 
     pub(crate) async fn apply(
@@ -339,7 +338,7 @@ pub(crate) struct AtHome {
     pub(crate) left: Vec<Left>,
 }
 
-/// What a release has in the home of whoever runs this, and takes back with it if `really`. None: nothing.
+/// What a release has in the home of the user who runs the command. `really` removes it. None: nothing.
 pub(crate) fn of_uninstalled(
     style: Style,
     release: &Release,

@@ -343,7 +343,7 @@ impl Cluster {
     pub(crate) async fn exchange(
         &self,
         ask: &Ask,
-        headers: &[(String, String)],
+        headers: &[(&str, &str)],
         most: usize,
     ) -> Result<Reply, Error> {
         match self.0.send(ask, headers, most).await {
@@ -597,7 +597,7 @@ impl Shared {
         Ok(reply)
     }
 
-    async fn send(&self, ask: &Ask, headers: &[(String, String)], most: usize) -> Result<Reply, Failure> {
+    async fn send(&self, ask: &Ask, headers: &[(&str, &str)], most: usize) -> Result<Reply, Failure> {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(&ask.uri)

@@ -126,12 +126,15 @@ impl Cluster {
         if let Some(body) = &probe.body {
             ask = ask.with_body(body.clone().into_bytes());
         }
-        let mut headers = probe.headers.clone();
+        let password;
+        let own = probe.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut headers: Vec<(&str, &str)> = own.collect();
         if let Some(credentials) = &probe.credentials {
-            match self.credentials(credentials, service).await? {
-                Ok(header) => headers.push(header),
+            password = match self.credentials(credentials, service).await? {
+                Ok(password) => password,
                 Err(why) => return Ok(Observation::of_no_answer(why)),
-            }
+            };
+            headers.push((&credentials.header, &password));
         }
         let reply = match self.exchange(&ask, &headers, MOST_BODY).await {
             Ok(reply) => reply,
@@ -141,8 +144,8 @@ impl Cluster {
             }
             Err(error) => return Err(error),
         };
-        let refused = (reply.answered.class == Class::Forbidden
-            || reply.answered.class == Class::Unauthorized)
+        // The API server's 401 names no Service. One that does is from the server behind it, which may quote a secret.
+        let refused = reply.answered.class == Class::Forbidden
             && reply.answered.reason.is_some()
             && is_about(&reply.body, service);
         if refused {

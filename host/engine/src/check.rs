@@ -3,7 +3,9 @@ use serde::Serialize;
 use std::time::Duration;
 use thinkube_cluster::{Cluster, Copied, CopyState, Entry, EntryPhase, Error as ClusterError, Release};
 use thinkube_effects::{Http, HttpOptions};
-use thinkube_plan::{Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict};
+use thinkube_plan::{
+    Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict, credential_faults,
+};
 use thinkube_sandbox::Plugin;
 use tokio::time::Instant;
 
@@ -152,7 +154,8 @@ pub fn failed(outcomes: &[CheckOutcome]) -> Vec<CheckOutcome> {
 /// plugin's own to judge.
 ///
 /// # Errors
-/// [`Error::OtherPlugin`] if `plugin` is not the one that made the release.
+/// [`Error::OtherPlugin`] if `plugin` is not the one that made the release, and [`Error::Invalid`] if a check of the record
+/// would send a secret that no plan may send.
 pub async fn check(
     cluster: &Cluster,
     release: &Release,
@@ -168,6 +171,11 @@ pub async fn check(
         return Err(Error::OtherPlugin { release, expected, found: plugin.digest().clone() });
     }
     let outline = &release.plan.outline;
+    // A person who may write the record could otherwise have any Secret sent.
+    let faults = credential_faults(outline);
+    if !faults.is_empty() {
+        return Err(Error::Invalid(faults));
+    }
     let http = elsewhere::http(&release.plan.granted, http)?;
     let asked = Asked { cluster, http: &http };
     let mut outcomes = run_checks(&asked, plugin, &outline.health, patience, events).await;
@@ -216,6 +224,13 @@ async fn run_check(
 /// One look, and whether another one could end differently.
 async fn look(asked: &Asked<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
+    let sends = matches!(&check.probe, Probe::Http(http) if http.credentials.is_some());
+    // An operation ends with the health checks of the record, which is no authority.
+    if sends && check.expect == Expectation::Evaluate {
+        let message =
+            "an answer may hold the secret that was sent, so the plugin cannot evaluate it: use CEL";
+        return (unknown(message.to_owned()), true);
+    }
     let observation = match asked.observe(&check.probe).await {
         Ok(observation) => observation,
         Err((message, for_good)) => return (unknown(message), for_good),
@@ -242,5 +257,132 @@ async fn judge_in_time(check: &Check, observation: Observation) -> Verdict {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(_)) => unknown("the expression could not be evaluated".to_owned()),
         Err(_) => unknown(format!("the expression took longer than {} s", JUDGEMENT.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+    use thinkube_cluster::{Connect, Phase};
+    use thinkube_plan::{Digest, Plan};
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    type Paths = Arc<Mutex<Vec<String>>>;
+
+    /// An API server that knows its version and nothing else, and keeps the paths that it is asked for.
+    async fn server() -> (Cluster, Paths) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let kept = Paths::default();
+        let seen = Arc::clone(&kept);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut stream, mut head) = (BufReader::new(stream), String::new());
+                while stream.read_line(&mut head).await.is_ok_and(|length| length > 2) {}
+                let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                let status = if path == "/version" { 200 } else { 404 };
+                seen.lock().expect("no test panics with it").push(path);
+                let body = json!({"major": "1", "minor": "34"}).to_string();
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+                let _closed = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let kubeconfig = tempfile::NamedTempFile::new().expect("a temporary file");
+        let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("http://{address}")}}],
+            "users": [{"name": "c", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
+        std::fs::write(kubeconfig.path(), text.to_string()).expect("writable");
+        let path = Some(kubeconfig.path().to_owned());
+        let options = Connect { kubeconfig: path, context: None, home: "home".into() };
+        let cluster = Cluster::connect(&options).await.expect("it answers");
+        kept.lock().expect("no test panics with it").clear();
+        (cluster, kept)
+    }
+
+    /// A release whose record has a check that sends the release's own Secret to its own Service, after `change`.
+    fn recorded(change: impl FnOnce(&mut Value)) -> Release {
+        let reference = |kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "namespace": "demo", "name": name});
+        let secret = |name: &str, content: Value| {
+            json!({"secret": {"name": name, "target": reference("Secret", name), "secretType": "Opaque",
+                "content": content, "onUninstall": "delete"}})
+        };
+        let own = json!({"entries": [{"key": "password", "source": {"input": "admin-password"}}]});
+        let mut platform = reference("Secret", "platform");
+        platform["namespace"] = json!("default");
+        let service = json!({"object": {"manifest": {"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "server", "namespace": "demo"}, "spec": {"selector": {"app": "server"}}},
+            "onChange": "update", "onUninstall": "delete"}});
+        let steps = json!([secret("root", own), secret("mirrored", json!({"mirror": platform})), service]);
+        let probe = json!({"http": {"method": "GET",
+            "target": {"service": {"namespace": "demo", "name": "server", "port": 80, "path": "/"}},
+            "credentials": {"header": "x-auth", "username": "root",
+                "password": {"namespace": "demo", "name": "root", "key": "password"}}}});
+        let check = json!({"name": "login", "title": "", "probe": probe, "expect": "holds",
+            "timeoutSeconds": 1, "severity": "warning"});
+        let mut plan = json!({"apiVersion": Plan::API_VERSION, "kind": "Plan", "release": "demo",
+            "namespace": "demo", "settings": {}, "requested": [], "granted": [],
+            "plugin": {"name": "p", "version": "1.0.0", "digest": Digest::of(b"p")},
+            "preflight": [], "health": [check], "tests": [],
+            "stages": [{"name": "one", "steps": steps, "gates": [], "doneWhen": []}]});
+        change(&mut plan);
+        Release {
+            name: "demo".into(),
+            namespace: "demo".into(),
+            revision: 1,
+            phase: Phase::Deployed,
+            message: None,
+            plan: serde_json::from_value(plan).expect("it is a plan"),
+            digest: Digest::of(b""),
+            inventory: vec![],
+            external: vec![],
+            pod_files: vec![],
+            images: vec![],
+            applyset_id: "a".into(),
+            updated: String::new(),
+        }
+    }
+
+    async fn checked(cluster: &Cluster, release: &Release) -> Result<Vec<CheckOutcome>, Error> {
+        check(cluster, release, None, false, Patience::Once, &HttpOptions::default(), &|_| ()).await
+    }
+
+    #[tokio::test]
+    async fn a_record_that_would_send_a_secret_against_the_rules_is_refused_before_anything_is_read() {
+        const AT: &str = "/health/0/probe/http";
+        let (cluster, paths) = server().await;
+        let password = format!("{AT}/credentials/password");
+        for (pointer, value, said) in [
+            ("/health/0/expect", json!("evaluate"), "use CEL"),
+            (&*password, json!({"namespace": "demo", "name": "mirrored", "key": "a"}), "no other is sent"),
+            (&*format!("{AT}/target"), json!({"url": "https://evil.example/"}), "never to a URL"),
+        ] {
+            let change = |plan: &mut Value| *plan.pointer_mut(pointer).expect("it is there") = value;
+            let error = checked(&cluster, &recorded(change)).await.expect_err("it is refused");
+            assert!(matches!(&error, Error::Invalid(_)) && error.to_string().contains(said), "{error}");
+        }
+        assert!(paths.lock().expect("no test panics with it").is_empty(), "{paths:?}");
+        // What a plan may send is asked.
+        let outcomes = checked(&cluster, &recorded(|_| ())).await.expect("it is looked at");
+        assert_eq!(outcomes[0].verdict.status, Status::Unknown, "{outcomes:?}");
+        assert!(!paths.lock().expect("no test panics with it").is_empty());
+    }
+
+    /// An operation ends with the health checks of the record.
+    #[tokio::test]
+    async fn a_plugin_never_evaluates_an_answer_to_a_secret() {
+        let (cluster, paths) = server().await;
+        let release = recorded(|plan| plan["health"][0]["expect"] = json!("evaluate"));
+        let http = elsewhere::http(&[], &HttpOptions::default()).expect("it can be made");
+        let asked = Asked { cluster: &cluster, http: &http };
+        let (verdict, for_good) = look(&asked, None, &release.plan.outline.health[0]).await;
+        assert!(for_good && verdict.message.contains("use CEL"), "{verdict:?}");
+        assert!(paths.lock().expect("no test panics with it").is_empty(), "{paths:?}");
     }
 }

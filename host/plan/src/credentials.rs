@@ -18,9 +18,9 @@ pub struct Credentials {
     pub password: SecretKey,
 }
 
-/// What is wrong with the credentials in an outline: a password goes from the plan's own Secret to the plan's own Service,
-/// and to nothing else.
-pub(crate) fn faults(outline: &Outline) -> Vec<Fault> {
+/// What is wrong with the credentials in an outline: a password goes from the plan's own Secret to the plan's own Service
+/// in the same namespace, and to nothing else.
+pub fn faults(outline: &Outline) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (stage, check) in outline.checks() {
         let Probe::Http(probe) = &check.probe else { continue };
@@ -55,6 +55,12 @@ fn wrong(
     match &probe.target {
         HttpTarget::Url(_) => {
             wrong.push("a key of a Secret goes to a Service of the plan, and never to a URL".to_owned());
+        }
+        HttpTarget::Service(service) if service.namespace != credentials.password.namespace => {
+            wrong.push(format!(
+                "a key of a Secret goes to a Service in the namespace of the Secret, which is {}, and never to one in {}",
+                credentials.password.namespace, service.namespace
+            ));
         }
         HttpTarget::Service(service) if !makes_service(outline, service) => wrong.push(format!(
             "a key of a Secret goes to a Service that the plan makes with a selector, and {}/{} is none",
@@ -161,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn a_password_stays_in_the_namespace_of_its_secret() {
+        let messages = messages(|outline| {
+            outline["health"][0]["probe"]["http"]["target"]["service"]["namespace"] = json!("other");
+            outline["stages"][0]["steps"][2]["object"]["manifest"]["metadata"]["namespace"] = json!("other");
+        });
+        assert!(
+            matches!(&messages[..], [only] if only.contains("which is demo, and never to one in other")),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
     fn a_secret_of_others_is_never_sent_and_none_goes_to_a_service_of_others_or_to_a_url() {
         const AT: &str = "/health/0/probe/http";
         let refused = |pointer: &str, value: Value, said: &str| {
@@ -182,7 +200,7 @@ mod tests {
             refused(&secret, others, "no other is sent");
         }
         let service = format!("{AT}/target/service");
-        refused(&format!("{service}/namespace"), json!("kube-system"), "is none");
+        refused(&format!("{service}/namespace"), json!("kube-system"), "in the namespace of the Secret");
         refused(&format!("{service}/name"), json!("other"), "is none");
         refused("/stages/0/steps/2/object/manifest/spec", json!({"ports": []}), "with a selector");
         refused("/stages/0/steps/2/object/manifest/spec", json!({"selector": {}}), "with a selector");

@@ -29,7 +29,7 @@ pub use check::{
     Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Observation, Probe, ServiceTarget,
     Severity, Status, Verdict,
 };
-pub use credentials::Credentials;
+pub use credentials::{Credentials, faults as credential_faults};
 pub use descriptor::{
     Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
 };

@@ -145,7 +145,6 @@ impl Inventory {
                 }
             }
         }
-        faults.truncate(limits::FAULTS);
         if faults.is_empty() {
             faults = self.invalid(schema, given, &taken.settings);
         }

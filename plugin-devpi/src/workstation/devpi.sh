@@ -1,5 +1,5 @@
 #!/bin/sh
-# The DevPI client. Made by thinkube-host; `thinkube-host workstation remove` takes it back.
+# The DevPI client. Made by thinkube-host; `thinkube-host workstation remove` removes it.
 # DEVPI_INDEX is for where `devpi use` has chosen nothing yet: the client itself takes it before what was chosen.
 client=$DEVPI_CLIENTDIR
 [ -n "$client" ] || client=$HOME/.devpi/client

@@ -161,18 +161,54 @@ fn what_devpi_use_has_chosen_counts_and_the_environment_only_where_nothing_was()
     assert!(said(home.path(), &elsewhere).ends_with("DEVPI_INDEX=\n"));
 }
 
+/// The content of the file in pods of code-server whose name ends with `end`.
+fn in_pods(end: &str) -> String {
+    let found = plan().steps().find_map(|step| match step {
+        Step::PodFiles(files) => files.files.iter().find(|file| file.path.ends_with(end)).cloned(),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no {end}")).content
+}
+
+#[test]
+fn code_server_reads_what_was_chosen_in_the_folder_that_the_environment_names() {
+    let _one = ONE_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = tempfile::tempdir().expect("a temporary folder");
+    let program = home.path().join("devpi");
+    fs::write(&program, "#!/bin/sh\necho \"DEVPI_INDEX=$DEVPI_INDEX\"\n").expect("writable");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    let path = format!("{}:{}", home.path().display(), std::env::var("PATH").expect("it is set"));
+    let script = in_pods(".sh") + "devpi use\n";
+    let said = |folder: Option<&Path>| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("HOME", home.path()).env("PATH", &path);
+        shell.env_remove("DEVPI_CLIENTDIR").envs(folder.map(|folder| ("DEVPI_CLIENTDIR", folder)));
+        let output = shell.output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (unset, other) = ("DEVPI_INDEX=\n", home.path().join("other client"));
+    let default = home.path().join(".devpi/client");
+    fs::create_dir_all(&other).expect("writable");
+    fs::create_dir_all(&default).expect("writable");
+    assert_ne!(said(Some(&other)), unset);
+    fs::write(other.join("current.json"), "{\"index\": \"https://a/me/dev\"}").expect("writable");
+    assert_eq!(said(Some(&other)), unset);
+    assert_ne!(said(None), unset);
+    fs::rename(other.join("current.json"), default.join("current.json")).expect("ours");
+    assert_eq!(said(None), unset);
+    assert_ne!(said(Some(&other)), unset);
+    // A test with a cluster runs the function in fish.
+    let fish = in_pods(".fish");
+    assert!(fish.contains("test -n \"$DEVPI_CLIENTDIR\"; and set client $DEVPI_CLIENTDIR\n"), "{fish}");
+    assert!(fish.contains(" $client/current.json\n"), "{fish}");
+}
+
 #[test]
 fn the_scripts_are_ones_that_a_shell_reads() {
     let _one = ONE_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-    let in_pods = plan().steps().find_map(|step| match step {
-        Step::PodFiles(files) => files.files.iter().find(|file| file.path.ends_with(".sh")).cloned(),
-        _ => None,
-    });
-    for script in [
-        content("devpi-scripts/devpi-init-admin.sh"),
-        content(".local/bin/devpi"),
-        in_pods.expect("there is one").content,
-    ] {
+    for script in [content("devpi-scripts/devpi-init-admin.sh"), content(".local/bin/devpi"), in_pods(".sh")]
+    {
         let mut shell =
             Command::new("sh").args(["-n", "/dev/stdin"]).stdin(Stdio::piped()).spawn().expect("sh runs");
         std::io::Write::write_all(&mut shell.stdin.take().expect("piped"), script.as_bytes())

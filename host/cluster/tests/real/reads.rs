@@ -114,9 +114,9 @@ async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
     let elsewhere = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "elsewhere", "labels": labels("a")},
         "spec": {"type": "ExternalName", "externalName": "evil.example"}});
     bench.make(&bench.core("services", ""), elsewhere).await;
-    let ask = async |service: &str, secret: &str, key: &str| {
+    let ask_from = async |from: &str, service: &str, secret: &str, key: &str| {
         let namespace = bench.namespace.clone();
-        let password = SecretKey { namespace: namespace.clone(), name: secret.into(), key: key.into() };
+        let password = SecretKey { namespace: from.into(), name: secret.into(), key: key.into() };
         let target = ServiceTarget { namespace, name: service.into(), port: 80, path: "/".into() };
         let probe = Probe::Http(HttpProbe {
             target: HttpTarget::Service(target),
@@ -128,6 +128,8 @@ async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
         });
         bench.cluster.observe(&probe).await.unwrap()
     };
+    let ask =
+        async |service: &str, secret: &str, key: &str| ask_from(&bench.namespace, service, secret, key).await;
     for (service, secret, key, said) in [
         ("ours", "theirs", "password", "not of the release"),
         ("ours", "nobodys", "password", "not of the release"),
@@ -141,6 +143,13 @@ async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
         assert!(!seen.holds && seen.variables["status"] == 0, "{service} {secret} {key}: {seen:?}");
         assert!(seen.summary.contains(said), "{service} {secret} {key}: {seen:?}");
     }
+    // Of the release, but in another namespace.
+    bench.make_namespace(&bench.home).await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ours", "labels": labels("a")},
+        "stringData": {"password": "hunter2"}});
+    bench.make(&format!("/api/v1/namespaces/{}/secrets", bench.home), secret).await;
+    let seen = ask_from(&bench.home, "ours", "ours", "password").await;
+    assert!(seen.variables["status"] == 0 && seen.summary.contains("in another namespace"), "{seen:?}");
     // It is asked, and nothing is behind it; the proxy looks Services up in a cache of its own, which comes after.
     let seen = ask("ours", "ours", "password").await;
     assert!(seen.variables["status"] == 503 || seen.variables["status"] == 404, "{seen:?}");

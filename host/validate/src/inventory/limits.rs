@@ -18,7 +18,5 @@ pub(super) const TEXT_BYTES: usize = 16 << 20;
 pub(super) const ANCHOR_BYTES: usize = 256 << 10;
 /// Variables that follow from each other, `{{ a }}` from `{{ b }}` and so on. The evaluation recurses.
 pub(super) const TEMPLATE_DEPTH: usize = 32;
-/// Faults that are reported. A wrong file has one for each of its lines.
-pub(super) const FAULTS: usize = 20;
 /// Bytes of one value with its templates filled in: `{{ b }}{{ b }}` doubles with each level.
 pub(super) const VALUE_BYTES: usize = 64 << 10;

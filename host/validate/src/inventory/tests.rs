@@ -416,9 +416,3 @@ fn one_anchor_may_be_repeated_a_hundred_times() {
     assert_eq!(settings(&repeated(100)), json!({"domain_name": "a.org"}));
     refused(&repeated(101), "0.yaml:102: the file repeats too much by aliases");
 }
-
-#[test]
-fn a_wrong_file_does_not_flood_the_terminal() {
-    let many = (0..1000).fold(String::new(), |text, number| text + &format!("devpi_{number}: x\n"));
-    assert_eq!(take(&many).expect_err("wrong").len(), limits::FAULTS);
-}

@@ -190,8 +190,8 @@ fn ansible() -> &'static Path {
     })
 }
 
-/// Runs the documented playbook with the platform's inventory.
-fn playbook(release: &Release, more: &[&str]) -> Run {
+/// Runs the documented playbook with the platform's inventory. `further` are arguments of the host, `more` of Ansible.
+fn playbook(release: &Release, further: &[&str], more: &[&str]) -> Run {
     let (folder, cluster) = (release.folder.path(), release.cluster());
     let mut variables = inventory(release);
     variables["ansible_python_interpreter"] = json!(ansible().join("python"));
@@ -212,6 +212,7 @@ fn playbook(release: &Release, more: &[&str]) -> Run {
     for host in ["registry".to_owned(), release.name.clone(), format!("{}-api", release.name)] {
         arguments.extend([json!("--resolve"), json!(format!("{host}.thinkube.test={address}"))]);
     }
+    arguments.extend(further.iter().map(|argument| json!(argument)));
     let home = folder.join("home");
     fs::create_dir_all(&home).expect("writable");
     let extra = json!({"thinkube_plugin": devpi(), "thinkube_arguments": arguments});
@@ -232,30 +233,38 @@ fn playbook(release: &Release, more: &[&str]) -> Run {
 #[test]
 fn a_playbook_installs_devpi_changes_nothing_the_second_time_and_writes_nothing_in_check_mode() {
     let Some(release) = Release::new() else { return };
-    let changed = |more: &[&str], count: u32| {
-        let said = playbook(&release, more).ends_with(0).stdout;
+    let changed = |further: &[&str], more: &[&str], count: u32| {
+        let said = playbook(&release, further, more).ends_with(0).stdout;
         let expected = format!("changed={count} ");
         assert!(said.contains(&expected) && said.contains("failed=0"), "{expected} is not in {said}");
     };
-    changed(&["--check"], 1);
+    let both = ["--workstation"];
+    changed(&both, &["--check"], 1);
     let get = ["get", "namespace", &release.name, &release.home(), "--ignore-not-found", "-o", "name"];
     assert_eq!(release.kubectl(&get).ends_with(0).stdout, "", "check mode has changed something");
-    // All of the original's 00_install: the server, its discovery and the operator's home.
-    let both = ["-e", r#"{"thinkube_apply_arguments": ["--workstation"]}"#];
-    changed(&both, 1);
+    changed(&[], &[], 1);
     assert_eq!(release.login(&release.password), 200);
+    // The server and its discovery are there, the operator's home is not set up: check mode says so.
     let home = release.path("home");
+    changed(&[], &["--check"], 0);
+    changed(&both, &["--check"], 1);
+    assert!(!home.join(".pip/pip.conf").exists(), "check mode has changed something");
+    // All of the original's 00_install.
+    changed(&both, &[], 1);
     let shell = fs::read_to_string(home.join(".config/fish/conf.d/devpi.fish")).expect("it was written");
     assert!(shell.contains(&release.api()) && !shell.contains(&release.password), "{shell}");
     assert!(home.join(".pip/pip.conf").exists());
     let mark = release.cluster().audit_offset().expect("a log");
-    changed(&both, 0);
-    changed(&["--check"], 0);
+    changed(&both, &[], 0);
+    changed(&both, &["--check"], 0);
     let writes = release.writes_since(mark);
     assert!(writes.is_empty(), "{writes:?}");
     // A setting that is refused fails the task.
-    let failed =
-        playbook(&release, &["-e", r#"{"thinkube_apply_arguments": ["--set", "devpi_index_name=a/b"]}"#]);
+    let failed = playbook(
+        &release,
+        &[],
+        &["-e", r#"{"thinkube_apply_arguments": ["--set", "devpi_index_name=a/b"]}"#],
+    );
     assert!(failed.code != 0 && failed.stdout.contains("devpi_index_name"), "{}", failed.stdout);
     remove(&release);
 }

@@ -114,6 +114,7 @@ fn an_inventory_comes_from_stdin_once() {
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("stdin:1: `domain_name` has a template"));
     refused(&["plan", text(devpi()), "--inventory", "-", "-f", "-"], 2, "usage", &["only one file"]);
+    refused(&["plan", text(devpi()), "--inventory", "-", "--grants", "-"], 2, "usage", &["only one file"]);
 }
 
 #[test]
@@ -136,6 +137,18 @@ fn what_cannot_be_used_is_refused_with_file_line_and_cure_and_without_the_value(
         (
             "domain_name: 'a{{ admin_password }}'\nadmin_password: canary-inventory-2b81\n",
             "looks like a password",
+        ),
+        (
+            "domain_name: '{{ adminPassword }}'\nadminPassword: canary-inventory-2b81\n",
+            "looks like a password",
+        ),
+        (
+            "oauth2_proxy_enabled: '{{ x }}'\nx: canary-inventory-2b81\n",
+            "file.yaml:1: `oauth2_proxy_enabled`: the value is not of type",
+        ),
+        (
+            "devpi_index_name: '{{ x }}'\nx: canary-inventory-2b81/\n",
+            "file.yaml:1: `devpi_index_name`: the value does not match",
         ),
         ("x: canary-inventory-2b81\nx: 1\n", "twice"),
         ("- canary-inventory-2b81\n", "a mapping of names to values"),
