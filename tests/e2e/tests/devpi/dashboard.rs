@@ -281,7 +281,7 @@ impl Dashboard {
         let file = self.release.path("echo.json");
         fs::write(&file, pod.to_string()).expect("writable");
         self.kubectl(&["apply", "-f", file.to_str().expect("text")]);
-        self.kubectl(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=60s"]);
+        self.kubectl(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=300s"]);
         let selector = json!({"spec": {"selector": {"app": "echo"}}}).to_string();
         self.kubectl(&["patch", "service", "devpi", "--type=merge", "--patch", &selector]);
         // The proxy keeps connections to the server, which lead there as long as it lives.
@@ -333,7 +333,7 @@ impl Dashboard {
     /// Returns the session of a new login.
     pub(crate) fn loses_the_session_with_the_store(&self, session: &str) -> String {
         self.kubectl(&["scale", "deployment/ephemeral-redis", "--replicas=0"]);
-        self.kubectl(&["wait", "--for=delete", "pod", "-l", "app=ephemeral-redis", "--timeout=60s"]);
+        self.kubectl(&["wait", "--for=delete", "pod", "-l", "app=ephemeral-redis", "--timeout=300s"]);
         let closed = self.ask("/", &["--cookie", session]);
         assert!(closed.status >= 300 && !closed.body.contains("root/stable"), "{closed:?}");
         self.browser.go(&self.url("/"));

@@ -125,7 +125,7 @@ fn mirror_of_headers(release: &Release) {
     let file = release.path("headers.json");
     fs::write(&file, pod.to_string()).expect("writable");
     release.kubectl(&["apply", "-f", file.to_str().expect("text")]).ends_with(0);
-    let ready = ["wait", "--for=condition=Ready", "pod/headers", "-n", &release.name, "--timeout=60s"];
+    let ready = ["wait", "--for=condition=Ready", "pod/headers", "-n", &release.name, "--timeout=300s"];
     release.kubectl(&ready).ends_with(0);
 }
 

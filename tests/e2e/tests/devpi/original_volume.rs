@@ -48,7 +48,7 @@ fn original(release: &Release) {
     let file = release.path("original.json");
     fs::write(&file, objects.to_string()).expect("writable");
     release.kubectl(&["apply", "-f", file.to_str().expect("text")]).ends_with(0);
-    let status = ["rollout", "status", "deployment/devpi", "-n", namespace, "--timeout=120s"];
+    let status = ["rollout", "status", "deployment/devpi", "-n", namespace, "--timeout=300s"];
     release.kubectl(&status).ends_with(0);
 }
 

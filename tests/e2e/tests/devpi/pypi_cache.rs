@@ -83,7 +83,7 @@ fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
 
     release
         .corner
-        .run(&["wait", "--for=condition=Ready", "pod/public", "--timeout=60s"])
+        .run(&["wait", "--for=condition=Ready", "pod/public", "--timeout=300s"])
         .expect("it is ready");
     let site =
         format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.corner.namespace());
