@@ -39,7 +39,7 @@ fn original(release: &Release) {
                         {"name": "DEVPI_PORT", "value": "3141"},
                         {"name": "DEVPI_TRUSTED_PROXY", "value": "10.0.0.0/8"}
                     ],
-                    "readinessProbe": {"httpGet": {"path": "/", "port": 3141}, "periodSeconds": 1}
+                    "readinessProbe": {"httpGet": {"path": "/", "port": 3141}, "periodSeconds": 1, "timeoutSeconds": 10}
                 }],
                 "volumes": [{"name": "devpi-data", "persistentVolumeClaim": {"claimName": "devpi-data-pvc"}}]
             }}
