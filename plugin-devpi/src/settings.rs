@@ -392,7 +392,7 @@ impl Settings {
         format!("root/{}", self.devpi_index_name)
     }
 
-    /// The tag of the image that is built. The version of the default revision is said of nothing else.
+    /// The tag of the image that is built. Only an image of the default revision has that version as its tag.
     pub fn image_tag(&self) -> String {
         let default = self.devpi_git_url == GIT_URL
             && self.devpi_git_revision == GIT_REVISION

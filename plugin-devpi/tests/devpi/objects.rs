@@ -238,7 +238,7 @@ fn the_api_is_open() {
     assert_eq!(plan().object("Ingress", "devpi-api-ingress"), expected);
 }
 
-/// W7: the header leads the links of a page elsewhere, and the server believes whoever sends it.
+/// W7: the header leads the links of a page elsewhere, and the server believes it from any client.
 #[test]
 fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
     for (name, value) in [("oauth2_proxy_enabled", true), ("oauth2_proxy_enabled", false)] {
