@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,14 +140,45 @@ impl Record {
     }
 }
 
-/// Ports that nobody listens on now. Held all at once, so that they differ.
+/// The ports of servers on loopback. Linux gives outgoing connections the ports from 32768 by default
+/// (`ip_local_port_range`), and one of those may be taken between the choice of a port and the start of its server.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Ports without a listener. Two processes begin their search at different ports, and two calls of one process never
+/// choose the same port.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    /// A prime, so that processes with neighbouring ids begin far apart.
+    const DISTANCE: u32 = 61;
     let mut ports = [0; N];
-    let mut held = Vec::with_capacity(N);
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).at("127.0.0.1:0")?;
-        *port = listener.local_addr().at("127.0.0.1:0")?.port();
-        held.push(listener);
+        let mut left = PORTS.len();
+        *port = loop {
+            let nth =
+                std::process::id().wrapping_mul(DISTANCE).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+            let candidate = PORTS.start + (nth % PORTS.len() as u32) as u16;
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, candidate)) {
+                Ok(_) => break candidate,
+                Err(source) if left == 0 => return Err(source).at(format!("127.0.0.1:{candidate}")),
+                Err(_) => left -= 1,
+            }
+        };
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_outgoing_connection_takes_the_port_of_a_server() {
+        let range =
+            fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("Linux has the range");
+        let ephemeral: u16 =
+            range.split_whitespace().next().and_then(|low| low.parse().ok()).expect("a low end");
+        let ports = free_ports::<3>().expect("three ports");
+        assert!(ports.iter().all(|port| PORTS.contains(port) && *port < ephemeral), "{ports:?} {range}");
+        assert!(ports[0] != ports[1] && ports[1] != ports[2] && ports[0] != ports[2], "{ports:?}");
+    }
 }
