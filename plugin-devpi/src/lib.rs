@@ -15,7 +15,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::storage::v1::StorageClass;
 use thinkube_sdk::{
     Arguments, Context, Descriptor, Evaluate, Kind, Observation, Operation, Operations, Outcome, Permission,
-    Plan, Plugin, Problem, Scope, Setup, Stage, Status, Verdict, Workstation, export_plugin,
+    Plan, Plugin, Problem, Scope, Stage, Status, Verdict, Workstation, WorkstationPlan, export_plugin,
 };
 
 /// The secret input with root's password.
@@ -130,9 +130,9 @@ impl Evaluate for DevPi {
 }
 
 impl Workstation for DevPi {
-    fn setup(context: &Context<Settings>) -> Result<Setup, Problem> {
+    fn plan_workstation(context: &Context<Settings>) -> Result<WorkstationPlan, Problem> {
         context.settings.check()?;
-        Ok(workstation::setup(&context.settings, &context.release))
+        Ok(workstation::plan_workstation(&context.settings, &context.release))
     }
 }
 
@@ -219,7 +219,7 @@ fn server(plan: Plan, settings: &Settings, release: &str) -> Plan {
         .stage(
             Stage::new("bootstrap")
                 .object(objects::bootstrap(settings))
-                .done_when(checks::index(settings).named("bootstrapped")),
+                .skip_if(checks::index(settings).named("bootstrapped")),
         )
 }
 

@@ -244,7 +244,7 @@ fn job(settings: &Settings, name: &str) -> Bootstrap {
 
 /// Another cookie secret for the proxy. Who is logged in logs in again.
 pub(crate) fn new_cookie_secret(settings: &Settings) -> Secret {
-    Secret::new(&settings.devpi_namespace, PROXY).renewed("cookie-secret", 32, Encoding::Base64url)
+    Secret::new(&settings.devpi_namespace, PROXY).rotated("cookie-secret", 32, Encoding::Base64url)
 }
 
 pub(crate) fn proxy_workload(settings: &Settings) -> ObjectRef {

@@ -2,7 +2,7 @@
 //! writes root's into three of them.
 
 use crate::settings::Settings;
-use thinkube_sdk::{PodFiles, Setup};
+use thinkube_sdk::{PodFiles, WorkstationPlan};
 
 /// The client that was tried with the server's version.
 const CLIENT: &str = "devpi-client==7.3.0";
@@ -12,7 +12,7 @@ const IN_SHELLS: &str = include_str!("workstation/code-server.sh");
 const IN_FISH: &str = include_str!("workstation/code-server.fish");
 
 /// The home of an operator or a developer.
-pub(crate) fn setup(settings: &Settings, release: &str) -> Setup {
+pub(crate) fn plan_workstation(settings: &Settings, release: &str) -> WorkstationPlan {
     let authorities = settings.devpi_ca_file.as_ref();
     let authorities =
         authorities.map_or_else(String::new, |file| format!("export REQUESTS_CA_BUNDLE='{file}'\n"));
@@ -41,7 +41,7 @@ pub(crate) fn setup(settings: &Settings, release: &str) -> Setup {
         pip += &format!("trusted-host = {}\n", settings.devpi_api_hostname);
     }
     let client = format!("[devpi]\nindex = {}/{}\n", settings.auth_realm_username, settings.devpi_index_name);
-    Setup::new()
+    WorkstationPlan::new()
         .directory("devpi-scripts", 0o755)
         .file(".local/bin/devpi", 0o755, fill(include_str!("workstation/devpi.sh")))
         .file(".config/fish/conf.d/devpi.fish", 0o644, fill(include_str!("workstation/devpi.fish")))

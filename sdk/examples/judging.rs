@@ -32,7 +32,9 @@ impl Plugin for Judging {
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
         let kind = Kind::of::<ConfigMap>();
-        let Some(served) = context.served(&kind) else { return Ok(Outcome::needs([Query::Served(kind)])) };
+        let Some(served) = context.served(&kind) else {
+            return Ok(Outcome::needs_facts([Query::Served(kind)]));
+        };
         if !served {
             return Err(Problem::unmet("this cluster has no ConfigMaps"));
         }

@@ -63,7 +63,7 @@ impl<S> Context<S> {
     pub fn missing(&self, queries: impl IntoIterator<Item = Query>) -> Option<Outcome> {
         let known = |query: &Query| self.facts.iter().any(|fact| fact.query == *query);
         let missing: Vec<Query> = queries.into_iter().filter(|query| !known(query)).collect();
-        (!missing.is_empty()).then_some(Outcome::Needs(missing))
+        (!missing.is_empty()).then_some(Outcome::NeedsFacts(missing))
     }
 }
 
@@ -73,8 +73,8 @@ fn parse(json: &str) -> Value {
 
 impl Outcome {
     /// Asks the host for facts; `plan` is called again with the answers.
-    pub fn needs(queries: impl IntoIterator<Item = Query>) -> Self {
-        Self::Needs(queries.into_iter().collect())
+    pub fn needs_facts(queries: impl IntoIterator<Item = Query>) -> Self {
+        Self::NeedsFacts(queries.into_iter().collect())
     }
 }
 

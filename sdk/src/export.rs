@@ -6,7 +6,7 @@ use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::workstation::exports::thinkube::plugin::workstation;
 use crate::{
     Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
-    Setup, Verdict, Workstation,
+    Verdict, Workstation, WorkstationPlan,
 };
 use std::marker::PhantomData;
 
@@ -47,8 +47,8 @@ impl<P: Operations> operations::Guest for Adapter<P> {
 }
 
 impl<P: Workstation> workstation::Guest for Adapter<P> {
-    fn plan_workstation(context: lifecycle::Context) -> Result<Setup, Problem> {
-        P::setup(&Context::parse(context)?)
+    fn plan_workstation(context: lifecycle::Context) -> Result<WorkstationPlan, Problem> {
+        P::plan_workstation(&Context::parse(context)?)
     }
 }
 
@@ -77,7 +77,7 @@ macro_rules! export_plugin {
     };
     (@ workstation $plugin:ty) => {
         #[cfg(not(target_family = "wasm"))]
-        const _: $crate::SetupOf<$plugin> = <$plugin as $crate::Workstation>::setup;
+        const _: $crate::WorkstationPlanOf<$plugin> = <$plugin as $crate::Workstation>::plan_workstation;
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Exported = $crate::Adapter<$plugin>;

@@ -64,10 +64,10 @@ mod plan;
 mod pod_files;
 pub mod recipes;
 mod secret;
-mod setup;
 mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod workstation;
 
 #[doc(hidden)]
 pub mod bindings;
@@ -84,7 +84,9 @@ pub use bindings::plugin::thinkube::plugin::plan::{
 pub use bindings::plugin::thinkube::plugin::types::{
     Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
 };
-pub use bindings::workstation::exports::thinkube::plugin::workstation::{HomeDirectory, HomeFile, Setup};
+pub use bindings::workstation::exports::thinkube::plugin::workstation::{
+    WorkstationDirectory, WorkstationFile, WorkstationPlan,
+};
 pub use context::Context;
 #[doc(hidden)]
 pub use export::Adapter;
@@ -138,11 +140,11 @@ pub trait Workstation: Plugin {
     ///
     /// # Errors
     /// A [`Problem`] when there is no setup for these settings.
-    fn setup(context: &Context<Self::Settings>) -> Result<Setup, Problem>;
+    fn plan_workstation(context: &Context<Self::Settings>) -> Result<WorkstationPlan, Problem>;
 }
 
 #[doc(hidden)]
-pub type SetupOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<Setup, Problem>;
+pub type WorkstationPlanOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<WorkstationPlan, Problem>;
 
 /// Marks a setting that may be left out, because the host then works it out of others:
 /// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's

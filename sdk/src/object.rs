@@ -45,7 +45,7 @@ impl Object {
 
     /// Is created when it is not there, and never touched again.
     pub fn keep(mut self) -> Self {
-        self.step.on_change = OnChange::Keep;
+        self.step.on_change = OnChange::CreateOnly;
         self
     }
 

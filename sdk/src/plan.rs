@@ -52,7 +52,7 @@ impl From<Plan> for Outcome {
 impl Stage {
     /// A stage without steps. `name` is a DNS label and unique in the plan.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), steps: Vec::new(), gates: Vec::new(), done_when: Vec::new() }
+        Self { name: name.into(), steps: Vec::new(), gates: Vec::new(), skip_if: Vec::new() }
     }
 
     /// What a recipe makes.
@@ -98,8 +98,8 @@ impl Stage {
     }
 
     /// A check that says that this stage is done already and can be skipped. All of them must hold.
-    pub fn done_when(mut self, check: Check) -> Self {
-        self.done_when.push(check);
+    pub fn skip_if(mut self, check: Check) -> Self {
+        self.skip_if.push(check);
         self
     }
 }

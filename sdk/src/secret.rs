@@ -63,8 +63,8 @@ impl Secret {
 
     /// Only in an operation: so many bytes of randomness, made anew in place of those that are there. The keys of the
     /// release's Secret that the operation does not name stay.
-    pub fn renewed(self, key: impl Into<String>, bytes: u32, encoding: Encoding) -> Self {
-        self.entry(key, SecretSource::Renewed(RandomText { bytes, encoding }))
+    pub fn rotated(self, key: impl Into<String>, bytes: u32, encoding: Encoding) -> Self {
+        self.entry(key, SecretSource::Rotated(RandomText { bytes, encoding }))
     }
 
     /// A key of another Secret, followed when it changes. Needs [`Permission::CopySecret`](crate::Permission).

@@ -6,7 +6,7 @@ use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
 use crate::log::Level;
 use crate::{
     Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
-    Problem, Query, Setup, Step, Workstation,
+    Problem, Query, Step, Workstation, WorkstationPlan,
 };
 use serde_json::Value;
 use std::fmt;
@@ -37,8 +37,8 @@ pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> 
 ///
 /// # Panics
 /// If there is no setup; the message says why.
-pub fn setup<P: Workstation>(settings: Value) -> Setup {
-    Case::<P>::new(settings).setup().unwrap_or_else(|refusal| panic!("no setup: {refusal}"))
+pub fn plan_workstation<P: Workstation>(settings: Value) -> WorkstationPlan {
+    Case::<P>::new(settings).plan_workstation().unwrap_or_else(|refusal| panic!("no setup: {refusal}"))
 }
 
 /// What the plugin says of itself, with its schema.
@@ -162,12 +162,12 @@ impl<P: Plugin> Case<P> {
     ///
     /// # Errors
     /// A [`Refusal`] when there is none.
-    pub fn setup(self) -> Result<Setup, Refusal>
+    pub fn plan_workstation(self) -> Result<WorkstationPlan, Refusal>
     where
         P: Workstation,
     {
         let (context, _) = self.context()?;
-        P::setup(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
+        P::plan_workstation(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
     }
 
     fn ask(
@@ -179,7 +179,7 @@ impl<P: Plugin> Case<P> {
             let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
             match plan(&parsed).map_err(Refusal::Problem)? {
                 Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
-                Outcome::Needs(queries) => {
+                Outcome::NeedsFacts(queries) => {
                     for query in queries {
                         let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
                         context.facts.push(Fact { query, answer });
@@ -276,7 +276,7 @@ impl Planned {
     /// Every check.
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
         let plan = &self.plan;
-        let staged = plan.stages.iter().flat_map(|stage| stage.done_when.iter().chain(&stage.gates));
+        let staged = plan.stages.iter().flat_map(|stage| stage.skip_if.iter().chain(&stage.gates));
         plan.preflight.iter().chain(staged).chain(&plan.health).chain(&plan.tests)
     }
 }

@@ -61,7 +61,7 @@ impl Plugin for Probing {
         let mut known = 0;
         for number in 0..context.settings.rounds {
             match context.object(&numbered(number)) {
-                None => return Ok(Outcome::needs([Query::Object(numbered(number))])),
+                None => return Ok(Outcome::needs_facts([Query::Object(numbered(number))])),
                 Some(Some(_)) => known += 1,
                 Some(None) => {}
             }
@@ -111,7 +111,7 @@ fn what_happens_on_change_and_on_uninstall_is_said_at_the_object() {
     };
     assert_eq!(said(object()), (OnChange::Update, OnUninstall::Delete));
     assert_eq!(said(object().retain()), (OnChange::Update, OnUninstall::Retain));
-    assert_eq!(said(object().keep()), (OnChange::Keep, OnUninstall::Delete));
+    assert_eq!(said(object().keep()), (OnChange::CreateOnly, OnUninstall::Delete));
     assert_eq!(said(object().recreate()), (OnChange::Recreate, OnUninstall::Delete));
 }
 

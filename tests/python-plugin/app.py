@@ -24,7 +24,7 @@ from wit_world.imports.plan import (
     OnChange,
     OnUninstall,
     Outcome,
-    Outcome_Needs,
+    Outcome_NeedsFacts,
     Outcome_Plan,
     Plan,
     Probe_Object,
@@ -109,7 +109,7 @@ class Lifecycle(exports.Lifecycle):
         question = Query_Served(DEPLOYMENT)
         answers = [fact.answer for fact in context.facts if fact.query == question]
         if not answers:
-            return Outcome_Needs([question])
+            return Outcome_NeedsFacts([question])
         if answers[0] != Answer_Served(True):
             raise Err(Problem_Unmet("this cluster serves no Deployments"))
         settings = json.loads(context.settings)

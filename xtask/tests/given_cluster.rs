@@ -13,7 +13,7 @@ impl Demo {
         let mut command = Command::new(program);
         // The runner's, for libtest: a plugin that was built without it would be built again.
         command.env_remove("RUSTC_BOOTSTRAP");
-        command.env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.release));
+        command.env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.release));
         command
     }
 

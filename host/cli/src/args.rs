@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use thinkube_engine::{Home, HttpOptions};
+use thinkube_engine::{HttpOptions, Workstation};
 
 /// Installs a service on Kubernetes from a plugin: a sandboxed WebAssembly component that only says what should
 /// exist. The host judges it, shows it, applies it, watches it and takes it back.
@@ -100,8 +100,8 @@ pub(crate) struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// Namespace in which the host keeps its releases
-    #[arg(long, value_name = "NAME", default_value = "thinkube-system", env = "THINKUBE_HOME_NAMESPACE", value_parser = parse_namespace)]
-    pub home_namespace: String,
+    #[arg(long, value_name = "NAME", default_value = "thinkube-system", env = "THINKUBE_STATE_NAMESPACE", value_parser = parse_namespace)]
+    pub state_namespace: String,
 }
 
 /// How servers outside the cluster are found and trusted.
@@ -168,7 +168,7 @@ pub(crate) struct HomePartArgs {
 
 impl HomePartArgs {
     /// The home, if it was asked for.
-    pub(crate) fn open(&self) -> Result<Option<Home>, Failure> {
+    pub(crate) fn open(&self) -> Result<Option<Workstation>, Failure> {
         if !self.workstation {
             return Ok(None);
         }
@@ -307,7 +307,7 @@ pub(crate) struct UninstallArgs {
     /// Leave something behind that cannot be taken away any more: External/STEP outside the cluster, PodFiles/STEP in
     /// pods; `all` is every one
     #[arg(long, value_name = "KIND/STEP")]
-    pub leave: Vec<thinkube_engine::Leave>,
+    pub orphan: Vec<thinkube_engine::Orphan>,
     /// Longest time for the objects to be gone
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_time)]
     pub timeout: Duration,

@@ -15,8 +15,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Permission, widened};
 use thinkube_engine::{
-    Applied, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, LogLine, Patience, Preview,
-    Release, SecretInputs, Taken, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
+    Applied, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, LogLine, Preview, Release,
+    RetryPolicy, SecretInputs, Taken, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -279,7 +279,7 @@ async fn check(style: Style, args: CheckArgs) -> Result<ExitCode, Failure> {
         None => None,
     };
     let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
-    let patience = if wait { Patience::UntilTimeout } else { Patience::Once };
+    let patience = if wait { RetryPolicy::UntilTimeout } else { RetryPolicy::Once };
     let outcomes =
         thinkube_engine::check(&cluster, &release, plugin, tests, patience, &http.options(), &|_| ()).await?;
     match style.output {
@@ -319,11 +319,11 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
         yes,
         delete_data,
         delete_images,
-        leave,
+        orphan,
         timeout,
     } = args;
     let request = UninstallRequest {
-        objects: UninstallOptions { delete_data, leave, timeout },
+        objects: UninstallOptions { delete_data, orphan, timeout },
         http: http.options(),
         delete_images,
     };
@@ -350,7 +350,7 @@ async fn uninstall(style: Style, args: UninstallArgs) -> Result<ExitCode, Failur
     };
     match style.output {
         Output::Text => {
-            out::to_stdout(&show::uninstalled(&name, &connection.home_namespace, &taken, at_home.as_ref()));
+            out::to_stdout(&show::uninstalled(&name, &connection.state_namespace, &taken, at_home.as_ref()));
         }
         Output::Json => {
             let mut value = json!(taken);
@@ -369,9 +369,12 @@ fn completion(name: &str, args: &Completion) -> ExitCode {
 }
 
 pub(crate) async fn connect(args: &ClusterArgs) -> Result<Cluster, Failure> {
-    let ClusterArgs { kubeconfig, context, home_namespace } = args;
-    let options =
-        Connect { kubeconfig: kubeconfig.clone(), context: context.clone(), home: home_namespace.clone() };
+    let ClusterArgs { kubeconfig, context, state_namespace } = args;
+    let options = Connect {
+        kubeconfig: kubeconfig.clone(),
+        context: context.clone(),
+        state_namespace: state_namespace.clone(),
+    };
     Ok(Cluster::connect(&options).await.map_err(Error::from)?)
 }
 

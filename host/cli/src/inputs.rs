@@ -10,9 +10,11 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use thinkube_engine::model::{Fact, Granting, Grants, Held, Permission, SecretContent, SecretSource, Step};
+use thinkube_engine::model::{
+    CarriedGrants, Fact, GrantPolicy, Grants, Permission, SecretContent, SecretSource, Step,
+};
 use thinkube_engine::{
-    Cluster, Error, INVENTORY_BYTES, Inventory, Loaded, Planned, Release, Sandbox, SandboxConfig,
+    Cluster, Error, INVENTORY_BYTES, Inventory, LoadedPlugin, Planned, Release, Sandbox, SandboxConfig,
     SecretInputs, SecretText, SettingsSchema, Taken,
 };
 
@@ -22,12 +24,12 @@ const MAX_FILE: u64 = 16 << 20;
 const TAKING: Duration = Duration::from_secs(5);
 
 /// Opens and asks the plugin what it is.
-pub(crate) async fn load(args: &PluginArgs) -> Result<Loaded, Failure> {
+pub(crate) async fn load(args: &PluginArgs) -> Result<LoadedPlugin, Failure> {
     Ok(read(args).await?.1)
 }
 
 /// The same, with the component's bytes.
-pub(crate) async fn read(args: &PluginArgs) -> Result<(Vec<u8>, Loaded), Failure> {
+pub(crate) async fn read(args: &PluginArgs) -> Result<(Vec<u8>, LoadedPlugin), Failure> {
     let mut config = SandboxConfig::default();
     if args.no_cache {
         config.cache = None;
@@ -52,11 +54,11 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Who decides what the plugin is allowed: the grants file, else what the release was granted before, else the plugin.
-    pub(crate) fn granting(&self, held: Option<Held>) -> Granting {
+    pub(crate) fn grant_policy(&self, held: Option<CarriedGrants>) -> GrantPolicy {
         if let Some(grants) = &self.grants {
-            return Granting::Only(grants.clone());
+            return GrantPolicy::File(grants.clone());
         }
-        held.filter(|_| !self.grant_requested).map_or(Granting::AsRequested, Granting::Held)
+        held.filter(|_| !self.grant_requested).map_or(GrantPolicy::Requested, GrantPolicy::Carried)
     }
 
     /// A result for programs, with what the inventory gave if there is one.
@@ -70,7 +72,7 @@ impl Settings {
 
 /// The grants, and the settings: of the plugin's variables in the inventory, those that neither files nor single settings give;
 /// then files in order; then single settings.
-pub(crate) async fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Settings, Failure> {
+pub(crate) async fn settings(inputs: &PlanInputs, loaded: &LoadedPlugin) -> Result<Settings, Failure> {
     let files = inputs.inventory.iter().chain(&inputs.settings).chain(&inputs.grants);
     if files.filter(|path| is_stdin(path)).count() > 1 {
         return Err(Failure::command_line("only one file can come from stdin"));
@@ -85,7 +87,7 @@ pub(crate) async fn settings(inputs: &PlanInputs, loaded: &Loaded) -> Result<Set
 /// Adds to `settings` what the inventory gives, if there is one.
 async fn from_inventory(
     inputs: &PlanInputs,
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     settings: &mut Map<String, Value>,
 ) -> Result<Option<Taken>, Failure> {
     if inputs.inventory.is_empty() {
@@ -135,7 +137,7 @@ pub(crate) fn facts(inputs: &OfflineInputs) -> Result<Vec<Fact>, Failure> {
 
 /// The values of the secret inputs that the plan uses. `demanded`: one that is required and missing is an error.
 pub(crate) async fn secrets(
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     planned: &Planned,
     release: Option<&Release>,
     sources: &SecretSources,
@@ -147,7 +149,7 @@ pub(crate) async fn secrets(
     let mut reader = Reader::new(&planned.plan.granted, sources, cluster);
     let mut secrets = SecretInputs::default();
     for input in inputs {
-        let steps = planned.plan.outline.stages.iter().flat_map(|stage| &stage.steps);
+        let steps = planned.plan.plugin_plan.stages.iter().flat_map(|stage| &stage.steps);
         let used = steps.into_iter().any(|step| uses(step, &input.name));
         if !used {
             continue;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use thinkube_engine::{ApplyRequest, Interrupted, Loaded, unless_interrupted};
+use thinkube_engine::{ApplyRequest, Interrupted, LoadedPlugin, unless_interrupted};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -103,7 +103,7 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
 }
 
 /// The arguments as the schema of the operation reads them. One that there is not is refused by the engine.
-fn read_arguments(loaded: &Loaded, operation: &str, given: &[(String, String)]) -> Value {
+fn read_arguments(loaded: &LoadedPlugin, operation: &str, given: &[(String, String)]) -> Value {
     let offered = loaded.operations.iter().find(|offered| offered.operation.name == operation);
     let read = |(name, text): &(String, String)| {
         let value = offered.map_or(Value::Null, |offered| offered.schema.read_argument(name, text));

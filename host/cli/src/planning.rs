@@ -5,11 +5,11 @@ use crate::commands::Style;
 use crate::failure::Failure;
 use crate::inputs::{self, Settings};
 use thinkube_engine::model::Installed;
-use thinkube_engine::{Cluster, Error, FactSource, Loaded, PlanRequest, Planned, Release};
+use thinkube_engine::{Cluster, Error, FactSource, LoadedPlugin, PlanRequest, Planned, Release};
 
 /// A plan, and what it was made from.
 pub(crate) struct Made {
-    pub(crate) loaded: Loaded,
+    pub(crate) loaded: LoadedPlugin,
     pub(crate) planned: Planned,
     /// What is installed.
     pub(crate) release: Option<Release>,
@@ -37,7 +37,7 @@ pub(crate) async fn plan_on(style: Style, inputs: &PlanInputs, cluster: &Cluster
 
 async fn made(
     style: Style,
-    loaded: Loaded,
+    loaded: LoadedPlugin,
     inputs: &PlanInputs,
     facts: FactSource<'_>,
     kubernetes_version: String,
@@ -46,12 +46,12 @@ async fn made(
     let given = inputs::settings(inputs, &loaded).await?;
     style.taken(given.taken.as_ref(), inputs.verbose);
     // A release keeps what it was granted unless the operator gives other grants.
-    let granting = given.granting(release.as_ref().map(|release| release.plan.held()));
-    let before = granting.held().map(<[_]>::to_vec);
+    let grant_policy = given.grant_policy(release.as_ref().map(|release| release.plan.held()));
+    let before = grant_policy.held().map(<[_]>::to_vec);
     let request = PlanRequest {
         release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: given.settings.clone(),
-        granting,
+        grant_policy,
         namespace: release.as_ref().map(|release| release.plan.namespace.clone()),
         facts,
         kubernetes_version,

@@ -16,8 +16,9 @@ use thinkube_engine::model::{
     SecretSource, SecretStep, Severity, Status, Step, widened,
 };
 use thinkube_engine::{
-    Action, Applied, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, Loaded, LogLine, ObjectStatus,
-    Offer, Offered, Phase, Planned, PodFileChange, Preview, Release, Taken, TakenBack, UninstallRequest,
+    Action, Applied, Capability, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, LoadedOperation,
+    LoadedPlugin, LogLine, ObjectStatus, Phase, Planned, PodFileChange, Preview, Release, Taken,
+    UninstallReport, UninstallRequest,
 };
 
 /// Values longer than this are cut in text; JSON has them whole.
@@ -41,7 +42,7 @@ fn yaml(value: &Value) -> String {
     serde_norway::to_string(value).unwrap_or_else(|_| value.to_string())
 }
 
-pub(crate) fn descriptor(loaded: &Loaded) -> String {
+pub(crate) fn descriptor(loaded: &LoadedPlugin) -> String {
     let (descriptor, plugin) = (&loaded.descriptor, &loaded.plugin);
     let mut text = String::new();
     line!(
@@ -52,7 +53,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
         foreign(&descriptor.summary)
     );
     let order = descriptor.deployment_order.map_or("none".to_owned(), |order| order.to_string());
-    let offers: Vec<&str> = plugin.offers().into_iter().map(offer).collect();
+    let capabilities: Vec<&str> = plugin.capabilities().into_iter().map(offer).collect();
     let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     text.push_str(&table(&[
         row("name", &descriptor.name),
@@ -60,8 +61,12 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
         row("contract", &format!("thinkube:plugin@{}", plugin.contract_version())),
         row(
             "offers",
-            if offers.is_empty() { "plans".to_owned() } else { format!("plans, {}", offers.join(", ")) }
-                .as_str(),
+            if capabilities.is_empty() {
+                "plans".to_owned()
+            } else {
+                format!("plans, {}", capabilities.join(", "))
+            }
+            .as_str(),
         ),
         row("deployment order", &order),
         row("license", &foreign(&descriptor.license)),
@@ -89,7 +94,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
     }
     if !loaded.operations.is_empty() {
         heading(&mut text, "Operations");
-        for Offered { operation, .. } in &loaded.operations {
+        for LoadedOperation { operation, .. } in &loaded.operations {
             line!(text, "  {}: {}", operation.name, foreign(&operation.title));
             for input in &operation.secret_inputs {
                 line!(text, "    with the secret {}", foreign(input));
@@ -133,7 +138,7 @@ pub(crate) fn descriptor(loaded: &Loaded) -> String {
     text
 }
 
-pub(crate) fn built(loaded: &Loaded, file: &Path, bytes: usize) -> String {
+pub(crate) fn built(loaded: &LoadedPlugin, file: &Path, bytes: usize) -> String {
     let (descriptor, digest) = (&loaded.descriptor, loaded.plugin.digest());
     format!(
         "{} {} {} is in {}, {} KiB, {digest}\n",
@@ -145,11 +150,11 @@ pub(crate) fn built(loaded: &Loaded, file: &Path, bytes: usize) -> String {
     )
 }
 
-fn offer(offer: Offer) -> &'static str {
+fn offer(offer: Capability) -> &'static str {
     match offer {
-        Offer::Checks => "checks of its own",
-        Offer::Workstation => "workstation files",
-        Offer::Operations => "operations",
+        Capability::Checks => "checks of its own",
+        Capability::Workstation => "workstation files",
+        Capability::Operations => "operations",
     }
 }
 
@@ -197,11 +202,11 @@ fn kind_of(property: &Value) -> String {
     }
 }
 
-pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
+pub(crate) fn descriptor_json(loaded: &LoadedPlugin) -> Value {
     json!({
         "digest": loaded.plugin.digest(),
         "contract": format!("thinkube:plugin@{}", loaded.plugin.contract_version()),
-        "offers": loaded.plugin.offers(),
+        "offers": loaded.plugin.capabilities(),
         "imports": loaded.plugin.imports(),
         "operations": loaded.operations.iter().map(|offered| &offered.operation).collect::<Vec<_>>(),
         "descriptor": loaded.descriptor,
@@ -211,7 +216,7 @@ pub(crate) fn descriptor_json(loaded: &Loaded) -> Value {
 /// The objects as a YAML stream that `kubectl diff -f -` takes. A composed Secret is there without its values.
 pub(crate) fn manifests(plan: &Plan) -> String {
     let mut text = String::new();
-    for stage in &plan.outline.stages {
+    for stage in &plan.plugin_plan.stages {
         for step in &stage.steps {
             line!(text, "---\n# stage: {}", stage.name);
             match step {
@@ -231,7 +236,7 @@ pub(crate) fn manifests(plan: &Plan) -> String {
 
 pub(crate) fn manifest_list(plan: &Plan) -> Value {
     let items: Vec<Value> = plan
-        .outline
+        .plugin_plan
         .stages
         .iter()
         .flat_map(|stage| &stage.steps)
@@ -269,7 +274,7 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
                 let source = match &entry.source {
                     SecretSource::Input(name) => format!("secret input {name}"),
                     SecretSource::Random(random) => format!("{} random bytes, made once", random.bytes),
-                    SecretSource::Renewed(random) => format!("{} random bytes, made anew", random.bytes),
+                    SecretSource::Rotated(random) => format!("{} random bytes, made anew", random.bytes),
                     SecretSource::Kept => "the value that is there".to_owned(),
                     SecretSource::Copy(key) => {
                         format!("copy of {}/{} key {}", key.namespace, key.name, key.key)
@@ -284,15 +289,15 @@ fn sources(secret: &SecretStep) -> Vec<(String, String)> {
     }
 }
 
-pub(crate) fn plan(loaded: &Loaded, planned: &Planned) -> String {
+pub(crate) fn plan(loaded: &LoadedPlugin, planned: &Planned) -> String {
     whole_plan("Plan", loaded, planned)
 }
 
-pub(crate) fn operation(name: &str, loaded: &Loaded, planned: &Planned) -> String {
+pub(crate) fn operation(name: &str, loaded: &LoadedPlugin, planned: &Planned) -> String {
     whole_plan(&format!("Operation {}", styled(STRONG, name)), loaded, planned)
 }
 
-fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
+fn whole_plan(what: &str, loaded: &LoadedPlugin, planned: &Planned) -> String {
     let plan = &planned.plan;
     let mut text = String::new();
     line!(
@@ -304,7 +309,7 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         plan.plugin.version,
         plan.plugin.digest.short(),
     );
-    for stage in &plan.outline.stages {
+    for stage in &plan.plugin_plan.stages {
         line!(text, "\nstage {}", styled(STRONG, &stage.name));
         let rows: Vec<Vec<String>> =
             stage.steps.iter().map(|step| vec![foreign(step.title()), remarks(step)]).collect();
@@ -312,14 +317,18 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         for gate in &stage.gates {
             line!(text, "  then: {}", foreign(&gate.title));
         }
-        for done in &stage.done_when {
+        for done in &stage.skip_if {
             line!(text, "  skipped when: {}", foreign(&done.title));
         }
     }
-    let outline = &plan.outline;
-    let counted = [("preflight", &outline.preflight), ("health", &outline.health), ("test", &outline.tests)]
-        .map(|(name, checks)| format!("{} {name}", checks.len()))
-        .join(", ");
+    let plugin_plan = &plan.plugin_plan;
+    let counted = [
+        ("preflight", &plugin_plan.preflight),
+        ("health", &plugin_plan.health),
+        ("test", &plugin_plan.tests),
+    ]
+    .map(|(name, checks)| format!("{} {name}", checks.len()))
+    .join(", ");
     let permissions = plan.granted.len();
     let less = widened(&plan.granted, &plan.requested).len();
     let more = widened(&plan.requested, &plan.granted).len();
@@ -328,7 +337,7 @@ fn whole_plan(what: &str, loaded: &Loaded, planned: &Planned) -> String {
         _ => format!("{more} that it does not ask for; {less} that it asks for are not"),
     };
     line!(text, "\nchecks       {counted}");
-    for sent in outline.checks().filter_map(|(_, check)| secret_sent(check)) {
+    for sent in plugin_plan.checks().filter_map(|(_, check)| secret_sent(check)) {
         line!(text, "             {sent}");
     }
     line!(text, "permissions  {permissions} granted, {asked}");
@@ -655,7 +664,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
         let passed = applied.health.iter().filter(|outcome| outcome.passed()).count();
         line!(text, "{passed} of {} health checks hold", applied.health.len());
     }
-    if let Some(notes) = &plan.outline.notes {
+    if let Some(notes) = &plan.plugin_plan.notes {
         line!(text, "\n{}", clean(notes.trim_end()));
     }
     text
@@ -666,7 +675,7 @@ pub(crate) fn applied_json(applied: &Applied) -> Value {
         "changed": applied.changed,
         "release": release_summary(&applied.release),
         "health": applied.health,
-        "notes": applied.release.plan.outline.notes,
+        "notes": applied.release.plan.plugin_plan.notes,
     })
 }
 
@@ -678,7 +687,7 @@ pub(crate) fn operated(operation: &str, planned: &Planned, done: &Applied) -> St
         let passed = done.health.iter().filter(|outcome| outcome.passed()).count();
         line!(text, "{passed} of {} health checks hold", done.health.len());
     }
-    if let Some(notes) = &planned.plan.outline.notes {
+    if let Some(notes) = &planned.plan.plugin_plan.notes {
         line!(text, "\n{}", clean(notes.trim_end()));
     }
     text
@@ -689,7 +698,7 @@ pub(crate) fn operated_json(operation: &str, planned: &Planned, done: &Applied) 
         "operation": operation,
         "release": release_summary(&done.release),
         "health": done.health,
-        "notes": planned.plan.outline.notes,
+        "notes": planned.plan.plugin_plan.notes,
     })
 }
 
@@ -751,7 +760,7 @@ fn phase(phase: Phase) -> String {
     let style = match phase {
         Phase::Deployed => GOOD,
         Phase::Failed | Phase::Interrupted => BAD,
-        Phase::Applying | Phase::Operating | Phase::Uninstalling => CARE,
+        Phase::Applying | Phase::OperationPlans | Phase::Uninstalling => CARE,
     };
     styled(style, phase)
 }
@@ -822,14 +831,14 @@ pub(crate) fn uninstalling(
     }
     for step in release.external.iter().rev() {
         let title = format!("external resource {} at {}", step.name, step.base_url);
-        line!(text, "  {}", goes(&title, options.leaves_external(&step.name)));
+        line!(text, "  {}", goes(&title, options.orphans_external(&step.name)));
     }
     for entry in release.pod_files.iter().rev() {
         let files = entry.files.keys().chain(entry.lines.iter().map(|line| &line.path));
         for path in files {
             let labels = &entry.label_selector;
             let title = format!("{path} in pods of {} with {labels}", entry.namespace);
-            line!(text, "  {}", goes(&title, options.leaves_pod_files(&entry.step)));
+            line!(text, "  {}", goes(&title, options.orphans_pod_files(&entry.step)));
         }
     }
     for built in &release.images {
@@ -849,7 +858,12 @@ fn goes(title: &str, left: bool) -> String {
     }
 }
 
-pub(crate) fn uninstalled(name: &str, home: &str, taken: &TakenBack, at_home: Option<&AtHome>) -> String {
+pub(crate) fn uninstalled(
+    name: &str,
+    home: &str,
+    taken: &UninstallReport,
+    at_home: Option<&AtHome>,
+) -> String {
     let mut text = String::new();
     line!(text, "{} {name}: {} objects are gone", styled(GOOD, "uninstalled"), taken.objects.deleted.len());
     for external in &taken.external {

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thinkube_engine::model::Permission;
 use thinkube_engine::{
-    Error, Home, HomeAction, HomeApplied, HomeChange, HomeRelease, Interrupted, Left, LeftBecause, Loaded,
-    PlannedSetup, Release, SetupRequest, unless_interrupted,
+    Error, Interrupted, LoadedPlugin, PlannedWorkstation, Release, SkipReason, Skipped, Workstation,
+    WorkstationAction, WorkstationChange, WorkstationRelease, WorkstationReport, WorkstationRequest,
+    unless_interrupted,
 };
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +42,7 @@ pub(crate) struct HomeArgs {
 
 /// What a setup is made from.
 #[derive(Debug, Args)]
-pub(crate) struct SetupInputs {
+pub(crate) struct WorkstationInputs {
     #[command(flatten)]
     inputs: PlanInputs,
     /// Version of Kubernetes that the plugin is told
@@ -54,7 +55,7 @@ pub(crate) struct SetupInputs {
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
-    setup: SetupInputs,
+    setup: WorkstationInputs,
     /// Answer with exit code 7 when an apply would change something
     #[arg(long)]
     exit_code: bool,
@@ -63,7 +64,7 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
-    setup: SetupInputs,
+    setup: WorkstationInputs,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -146,11 +147,11 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
 /// The part in the home without the one in a cluster.
 async fn alone<'a>(
     style: Style,
-    setup: SetupInputs,
-    loaded: &Loaded,
-    home: &'a Home,
+    setup: WorkstationInputs,
+    loaded: &LoadedPlugin,
+    home: &'a Workstation,
 ) -> Result<(Settings, Part<'a>), Failure> {
-    let SetupInputs { inputs, kubernetes_version, .. } = setup;
+    let WorkstationInputs { inputs, kubernetes_version, .. } = setup;
     let given = inputs::settings(&inputs, loaded).await?;
     style.taken(given.taken.as_ref(), inputs.verbose);
     let part = Part::plan_for(style, &inputs, loaded, &given, home, kubernetes_version).await?;
@@ -163,7 +164,7 @@ pub(crate) async fn at_home<'a>(
     style: Style,
     inputs: &PlanInputs,
     made: &Made,
-    home: Option<&'a Home>,
+    home: Option<&'a Workstation>,
     kubernetes_version: String,
 ) -> Result<Option<Part<'a>>, Failure> {
     let Some(home) = home else { return Ok(None) };
@@ -172,10 +173,10 @@ pub(crate) async fn at_home<'a>(
 
 /// What a plugin wants in a home.
 pub(crate) struct Part<'a> {
-    home: &'a Home,
-    release: HomeRelease<'a>,
-    planned: PlannedSetup,
-    changes: Vec<HomeChange>,
+    home: &'a Workstation,
+    release: WorkstationRelease<'a>,
+    planned: PlannedWorkstation,
+    changes: Vec<WorkstationChange>,
 }
 
 impl<'a> Part<'a> {
@@ -183,18 +184,19 @@ impl<'a> Part<'a> {
     async fn plan_for(
         style: Style,
         inputs: &PlanInputs,
-        loaded: &Loaded,
+        loaded: &LoadedPlugin,
         given: &Settings,
-        home: &'a Home,
+        home: &'a Workstation,
         kubernetes_version: String,
     ) -> Result<Self, Failure> {
         let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
         let release = home.release(name).map_err(Error::from)?;
-        let granting = given.granting(release.held());
-        let before = granting.held().map(<[_]>::to_vec);
+        let grant_policy = given.grant_policy(release.held());
+        let before = grant_policy.held().map(<[_]>::to_vec);
         let settings = given.settings.clone();
-        let request = SetupRequest { release: name.to_owned(), settings, granting, kubernetes_version };
-        let planned = thinkube_engine::plan_setup(loaded, request).await?;
+        let request =
+            WorkstationRequest { release: name.to_owned(), settings, grant_policy, kubernetes_version };
+        let planned = thinkube_engine::plan_workstation(loaded, request).await?;
         style.said(planned.log.get(loaded.log.len()..).unwrap_or_default(), &[]);
         if let Some(before) = before {
             let of_homes = |permission: &&Permission| {
@@ -203,7 +205,7 @@ impl<'a> Part<'a> {
             let requested: Vec<Permission> = planned.requested.iter().filter(of_homes).cloned().collect();
             style.held(name, &before, &planned.held.granted, &requested);
         }
-        let changes = thinkube_engine::preview_setup(&release, &planned)?;
+        let changes = thinkube_engine::preview_workstation(&release, &planned)?;
         Ok(Self { home, release, planned, changes })
     }
 
@@ -221,7 +223,7 @@ impl<'a> Part<'a> {
         !overwrite.is_empty() || self.changes()
     }
 
-    pub(crate) fn plan(&self, loaded: &Loaded) -> String {
+    pub(crate) fn plan(&self, loaded: &LoadedPlugin) -> String {
         show::plan(loaded, &self.planned, self.path(), &self.changes)
     }
 
@@ -247,9 +249,15 @@ impl<'a> Part<'a> {
         let progress = style.progress();
         let events = |event| progress.say(&show::event(&event));
         let overwrite = below(overwrite);
-        let applied =
-            thinkube_engine::apply_setup(&mut release, &planned, &changes, &overwrite, interrupted, &events)
-                .await?;
+        let applied = thinkube_engine::apply_workstation(
+            &mut release,
+            &planned,
+            &changes,
+            &overwrite,
+            interrupted,
+            &events,
+        )
+        .await?;
         Ok(Done { home: home.path().to_owned(), release: planned.release, changes, applied })
     }
 }
@@ -258,8 +266,8 @@ impl<'a> Part<'a> {
 pub(crate) struct Done {
     home: PathBuf,
     release: String,
-    changes: Vec<HomeChange>,
-    applied: HomeApplied,
+    changes: Vec<WorkstationChange>,
+    applied: WorkstationReport,
 }
 
 impl Done {
@@ -279,7 +287,7 @@ impl Done {
 
     /// What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
     pub(crate) fn code(&self) -> ExitCode {
-        let persons = |why: &LeftBecause| matches!(why, LeftBecause::ChangedByHand | LeftBecause::KeptAs(_));
+        let persons = |why: &SkipReason| matches!(why, SkipReason::ChangedByHand | SkipReason::KeptAs(_));
         let wanted =
             |path: &str| self.changes.iter().any(|change| change.path == path && is_wanted(&change.action));
         let missing = self.applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
@@ -335,7 +343,7 @@ pub(crate) struct AtHome {
     /// Whether the release's own settings have put it there. What others have may be another cluster's, and stays.
     pub(crate) ours: bool,
     /// What a person has changed, and so stays.
-    pub(crate) left: Vec<Left>,
+    pub(crate) left: Vec<Skipped>,
 }
 
 /// What a release has in the home of the user who runs the command. `really` removes it. None: nothing.
@@ -376,11 +384,14 @@ fn known(names: &[String], name: String, home: &Path) -> Result<String, Failure>
 }
 
 /// Whether an apply would do it without being told to.
-fn is_done(change: &HomeChange) -> bool {
-    matches!(change.action, HomeAction::Create | HomeAction::Update { .. } | HomeAction::Remove)
+fn is_done(change: &WorkstationChange) -> bool {
+    matches!(
+        change.action,
+        WorkstationAction::Create | WorkstationAction::Update { .. } | WorkstationAction::Remove
+    )
 }
 
 /// Whether the setup has it.
-fn is_wanted(action: &HomeAction) -> bool {
-    !matches!(action, HomeAction::Remove | HomeAction::ChangedByHand { wanted: false })
+fn is_wanted(action: &WorkstationAction) -> bool {
+    !matches!(action, WorkstationAction::Remove | WorkstationAction::ChangedByHand { wanted: false })
 }

@@ -1,21 +1,21 @@
 //! Applying a plan: record first, then stage by stage.
 
 use crate::Error;
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
-use crate::compare::{AT_ONCE, Comparison, Need, lack_error};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
+use crate::compare::{AT_ONCE, Need, ReleaseDiff, lack_error};
 use crate::event::{Event, Events};
 use crate::exec::rights_in_pods;
 use crate::fields::fingerprint;
-use crate::kind::Kind;
+use crate::kind::ApiResource;
 use crate::kstatus::{State, status};
-use crate::lease::{Held, claim};
+use crate::lease::{LeaseGuard, claim};
 use crate::normalise::is_confidential;
 use crate::operation::RESTARTS;
 use crate::pod_files::superset as superset_in_pods;
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
-use crate::resolve::{Desired, Id, Target, id};
-use crate::state::{Record, Stored, ensure_home};
+use crate::resolve::{Desired, ObjectKey, Target, id};
+use crate::state::{Record, Stored, ensure_state_namespace};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -91,10 +91,10 @@ pub struct Apply<'a> {
     pub(crate) targets: Vec<Target>,
     pub(crate) needs: Vec<Need>,
     /// The release's objects as they were last seen. Holds the values of Secrets: never shown.
-    pub(crate) live: HashMap<Id, Value>,
+    pub(crate) live: HashMap<ObjectKey, Value>,
     pub(crate) gone: Vec<Entry>,
     pub(crate) stored: Stored,
-    pub(crate) claim: Held,
+    pub(crate) claim: LeaseGuard,
     pub(crate) applyset: String,
     pub(crate) new_revision: bool,
     /// Whether this carries out an operation, not the release's plan.
@@ -112,11 +112,12 @@ impl Cluster {
         &'a self,
         plan: &'a Plan,
         values: &Values,
-        comparison: Comparison,
+        comparison: ReleaseDiff,
         options: &ApplyOptions,
         events: Events<'a>,
     ) -> Result<Apply<'a>, Error> {
-        let Comparison { digest, stored, targets, mut needs, live, gone, not_owned, others, .. } = comparison;
+        let ReleaseDiff { digest, stored, targets, mut needs, live, gone, not_owned, others, .. } =
+            comparison;
         let refused = refused(not_owned, &others, &options.adopt);
         if !refused.is_empty() {
             return Err(Error::NotOwned { release: plan.release.clone(), objects: refused });
@@ -125,7 +126,7 @@ impl Cluster {
             *need = Need::Update;
         }
         self.preflight(plan, &targets, &needs, &gone).await?;
-        ensure_home(self, events).await?;
+        ensure_state_namespace(self, events).await?;
         let claim = claim(self, &plan.release, options.claim, stored.as_ref(), events).await?;
         let recorded = self.record(plan, &digest, stored, &targets, &needs, events).await;
         let (stored, new_revision) = match recorded {
@@ -186,9 +187,9 @@ impl Cluster {
         }
         let old = stored.as_ref().map(|stored| stored.inventory.as_slice()).unwrap_or_default();
         let inventory = superset(old, targets, needs);
-        let mut external: Vec<ExternalStep> = plan.outline.external().cloned().collect();
+        let mut external: Vec<ExternalStep> = plan.plugin_plan.external().cloned().collect();
         let old = stored.iter().flat_map(|stored| &stored.external);
-        external.extend(old.filter(|old| plan.outline.external().all(|new| !new.is_of(old))).cloned());
+        external.extend(old.filter(|old| plan.plugin_plan.external().all(|new| !new.is_of(old))).cloned());
         let pod_files = superset_in_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files));
         let images = stored.as_ref().map(|old| old.images.clone()).unwrap_or_default();
         let (resource_version, uid) =
@@ -214,11 +215,11 @@ impl Cluster {
         if self.allowed("*", "*", "*", None).await? {
             return Ok(());
         }
-        let mut wanted: BTreeSet<(Kind, Option<String>, &str)> = BTreeSet::new();
-        let home = Some(self.home().to_owned());
-        for kind in [Kind::config_map(), Kind::lease()] {
+        let mut wanted: BTreeSet<(ApiResource, Option<String>, &str)> = BTreeSet::new();
+        let state_namespace = Some(self.state_namespace().to_owned());
+        for kind in [ApiResource::config_map(), ApiResource::lease()] {
             for verb in ["get", "create", "update"] {
-                wanted.insert((kind.clone(), home.clone(), verb));
+                wanted.insert((kind.clone(), state_namespace.clone(), verb));
             }
         }
         for (target, need) in targets.iter().zip(needs) {
@@ -234,7 +235,7 @@ impl Cluster {
                 wanted.insert((target.kind.clone(), target.object.namespace.clone(), verb));
             }
         }
-        for (_, step) in plan.outline.pod_files() {
+        for (_, step) in plan.plugin_plan.pod_files() {
             wanted.extend(rights_in_pods(&step.namespace));
         }
         for entry in gone.iter().filter(|entry| entry.on_uninstall == OnUninstall::Delete) {
@@ -245,7 +246,10 @@ impl Cluster {
         self.require(wanted).await
     }
 
-    pub(crate) async fn require(&self, wanted: BTreeSet<(Kind, Option<String>, &str)>) -> Result<(), Error> {
+    pub(crate) async fn require(
+        &self,
+        wanted: BTreeSet<(ApiResource, Option<String>, &str)>,
+    ) -> Result<(), Error> {
         let reviews = stream::iter(wanted).map(|(kind, namespace, verb)| async move {
             match self.allowed(verb, kind.group(), &kind.plural, namespace.as_deref()).await {
                 Ok(true) => Ok(()),
@@ -261,7 +265,7 @@ impl Cluster {
 /// What the operator did not give to the release, or could not: what another release has is not theirs to give here.
 fn refused(
     not_owned: Vec<(ObjectRef, String)>,
-    others: &HashSet<Id>,
+    others: &HashSet<ObjectKey>,
     adopt: &[Adopt],
 ) -> Vec<(ObjectRef, String)> {
     let given =
@@ -271,7 +275,8 @@ fn refused(
 
 /// Everything that may exist: what was there, and what the plan wants.
 fn superset(old: &[Entry], targets: &[Target], needs: &[Need]) -> Vec<Entry> {
-    let mut rest: BTreeMap<Id, Entry> = old.iter().map(|entry| (id(&entry.object), entry.clone())).collect();
+    let mut rest: BTreeMap<ObjectKey, Entry> =
+        old.iter().map(|entry| (id(&entry.object), entry.clone())).collect();
     let mut inventory = Vec::new();
     for (target, need) in targets.iter().zip(needs) {
         let old = rest.remove(&target.id());
@@ -304,7 +309,7 @@ struct Done {
 impl Apply<'_> {
     /// Resources outside the cluster that the release may have from before, and that the plan no longer wants.
     pub fn gone_external(&self) -> Vec<ExternalStep> {
-        let wanted = |old: &ExternalStep| self.plan.outline.external().any(|new| new.is_of(old));
+        let wanted = |old: &ExternalStep| self.plan.plugin_plan.external().any(|new| new.is_of(old));
         self.stored.external.iter().filter(|old| !wanted(old)).cloned().collect()
     }
 
@@ -340,11 +345,11 @@ impl Apply<'_> {
     /// Why an object could not be applied; those that could be are recorded.
     pub async fn stage(&mut self, index: usize) -> Result<(), Error> {
         self.claim.check()?;
-        let Some(stage) = self.plan.outline.stages.get(index) else {
+        let Some(stage) = self.plan.plugin_plan.stages.get(index) else {
             return Err(Error::Invalid {
                 stage: index.to_string(),
                 object: "the plan".into(),
-                message: format!("it has {} stages", self.plan.outline.stages.len()),
+                message: format!("it has {} stages", self.plan.plugin_plan.stages.len()),
             });
         };
         let mine: Vec<usize> =
@@ -401,9 +406,9 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Takes a stage as done without applying it, because its `done_when` holds. Its objects stay in the inventory.
+    /// Takes a stage as done without applying it, because its `skip_if` holds. Its objects stay in the inventory.
     pub async fn skip(&mut self, index: usize) {
-        let Some(stage) = self.plan.outline.stages.get(index) else { return };
+        let Some(stage) = self.plan.plugin_plan.stages.get(index) else { return };
         (self.events)(Event::StageSkipped { stage: stage.name.clone() });
         // An operation may have a stage of the same name, and says nothing of files in pods.
         if !self.operation {
@@ -421,7 +426,7 @@ impl Apply<'_> {
         }
     }
 
-    /// Makes the Jobs of a stage with `done_when` run again that have ended, well or not: what the stage is to bring about is
+    /// Makes the Jobs of a stage with `skip_if` run again that have ended, well or not: what the stage is to bring about is
     /// not there, or no longer.
     ///
     /// # Errors
@@ -458,8 +463,8 @@ impl Apply<'_> {
         self.claim.check()?;
         self.stored.record.phase = Phase::Deployed;
         self.stored.record.message = message;
-        self.stored.external = self.plan.outline.external().cloned().collect();
-        self.stored.images.retain(|image| self.plan.outline.images().any(|step| step.name == image.name));
+        self.stored.external = self.plan.plugin_plan.external().cloned().collect();
+        self.stored.images.retain(|image| self.plan.plugin_plan.images().any(|step| step.name == image.name));
         self.cluster.write_parent(&mut self.stored, self.events).await?;
         if self.new_revision {
             let revision = self.stored.record.revision;
@@ -495,7 +500,7 @@ impl Apply<'_> {
         self.claim.check()
     }
 
-    pub(crate) fn entry(&mut self, at: &Id) -> Option<&mut Entry> {
+    pub(crate) fn entry(&mut self, at: &ObjectKey) -> Option<&mut Entry> {
         self.stored.inventory.iter_mut().find(|entry| id(&entry.object) == *at)
     }
 
@@ -556,20 +561,20 @@ impl Apply<'_> {
         }
         let restarts = matches!(target.desired, Desired::Restart);
         let ask = match restarts {
-            true => Ask::apply_beside(&target.kind, &target.object, &desired, RESTARTS),
-            false => Ask::apply(&target.kind, &target.object, &desired, false),
+            true => ApiRequest::apply_beside(&target.kind, &target.object, &desired, RESTARTS),
+            false => ApiRequest::apply(&target.kind, &target.object, &desired, false),
         };
         let started = tokio::time::Instant::now();
         let reply = loop {
             let reply = self.cluster.call(&ask, self.events).await?;
             // A kind whose definition was just accepted is served a moment later.
-            let early = reply.answered.class == Class::NoSuchPath && target.own_kind;
+            let early = reply.answered.class == StatusKind::NoSuchPath && target.own_kind;
             if !early || started.elapsed() > SERVES_AFTER {
                 break reply;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         };
-        if reply.answered.class == Class::Done {
+        if reply.answered.class == StatusKind::Done {
             let action = if reply.status == 201 { Action::Create } else { Action::Update };
             let live = reply.value("apply")?;
             if restarts {
@@ -578,7 +583,7 @@ impl Apply<'_> {
             let fingerprint = fingerprint(&desired, &live);
             return Ok(Done { index, live, action, fingerprint });
         }
-        if matches!(reply.answered.class, Class::Refused(_))
+        if matches!(reply.answered.class, StatusKind::Refused(_))
             && target.on_change == OnChange::Recreate
             && !target.kind.is_never_recreated()
             && let Some(live) = live
@@ -596,7 +601,7 @@ impl Apply<'_> {
                 let namespace = target.object.namespace.as_deref();
                 self.cluster.get(&target.kind, namespace, &target.object.name).await?
             }
-            _ if exists && target.on_change == OnChange::Keep => {
+            _ if exists && target.on_change == OnChange::CreateOnly => {
                 return Ok(json!({
                     "apiVersion": target.object.api_version, "kind": target.object.kind,
                     "metadata": {"name": target.object.name, "namespace": target.object.namespace,
@@ -613,9 +618,9 @@ impl Apply<'_> {
     async fn delete(&self, target: &Target, live: &Value) -> Result<(), Error> {
         let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
         (self.events)(Event::Deleting { object: target.object.clone() });
-        let ask = Ask::delete(&target.kind, &target.object, uid, "Foreground");
+        let ask = ApiRequest::delete(&target.kind, &target.object, uid, "Foreground");
         let reply = self.cluster.call(&ask, self.events).await?;
-        if !matches!(reply.answered.class, Class::Done | Class::Absent { .. }) {
+        if !matches!(reply.answered.class, StatusKind::Done | StatusKind::Absent { .. }) {
             return Err(self.cluster.refusal(&ask, reply).await);
         }
         self.cluster.gone(&target.kind, &target.object, 5 * SHORTLY).await
@@ -624,9 +629,9 @@ impl Apply<'_> {
     async fn recreate(&self, index: usize, live: &Value, desired: &Value) -> Result<Done, Error> {
         let target = &self.targets[index];
         self.delete(target, live).await?;
-        let ask = Ask::apply(&target.kind, &target.object, desired, false);
+        let ask = ApiRequest::apply(&target.kind, &target.object, desired, false);
         let reply = self.cluster.call(&ask, self.events).await?;
-        if reply.answered.class != Class::Done {
+        if reply.answered.class != StatusKind::Done {
             return Err(self.cluster.apply_error(target, desired, false, reply).await);
         }
         let live = reply.value("apply")?;
@@ -639,7 +644,7 @@ impl Cluster {
     /// Whether the same object under another name would be accepted: then only its past stands against it.
     pub(crate) async fn could_be_created(
         &self,
-        kind: &Kind,
+        kind: &ApiResource,
         object: &ObjectRef,
         desired: &Value,
     ) -> Result<bool, Error> {
@@ -648,11 +653,11 @@ impl Cluster {
             metadata.remove("name");
             metadata.insert("generateName".into(), json!(format!("{}-", object.name)));
         }
-        let ask = Ask::probe_create(kind, object.namespace.as_deref(), &probe);
+        let ask = ApiRequest::probe_create(kind, object.namespace.as_deref(), &probe);
         let reply = self.call(&ask, &crate::event::quiet).await?;
         match reply.answered.class {
-            Class::Done => Ok(true),
-            Class::Refused(_) | Class::Wrong | Class::Denied => Ok(false),
+            StatusKind::Done => Ok(true),
+            StatusKind::Refused(_) | StatusKind::Wrong | StatusKind::Denied => Ok(false),
             _ => Err(self.refusal(&ask, reply).await),
         }
     }
@@ -663,7 +668,7 @@ impl Cluster {
         target: &Target,
         desired: &Value,
         exists: bool,
-        reply: crate::client::Reply,
+        reply: crate::client::ApiResponse,
     ) -> Error {
         let object = Box::new(target.object.clone());
         // A server quotes the values that it refuses.
@@ -674,9 +679,9 @@ impl Cluster {
         };
         let namespace = target.object.namespace.as_deref();
         match reply.answered.class {
-            Class::Conflict(fields) => Error::Conflict { object, fields },
-            Class::Denied => Error::Denied { object, message },
-            Class::Refused(fields) => {
+            StatusKind::Conflict(fields) => Error::Conflict { object, fields },
+            StatusKind::Denied => Error::Denied { object, message },
+            StatusKind::Refused(fields) => {
                 // A recreate of what holds data is out of the question, so asking whether it would do is, too.
                 let transition = exists
                     && matches!(self.could_be_created(&target.kind, &target.object, desired).await, Ok(true));
@@ -686,19 +691,21 @@ impl Cluster {
                     Error::Rejected { object, status: reply.status, fields, message }
                 }
             }
-            Class::Wrong => {
+            StatusKind::Wrong => {
                 Error::Rejected { object, status: reply.status, fields: reply.answered.fields, message }
             }
-            Class::Terminating => Error::Terminating { namespace: namespace.unwrap_or_default().to_owned() },
-            Class::Absent { of } if of == "namespaces" => {
+            StatusKind::Terminating => {
+                Error::Terminating { namespace: namespace.unwrap_or_default().to_owned() }
+            }
+            StatusKind::Absent { of } if of == "namespaces" => {
                 Error::NoNamespace { namespace: namespace.unwrap_or_default().to_owned(), object }
             }
-            Class::NoSuchPath => Error::NotServed {
+            StatusKind::NoSuchPath => Error::NotServed {
                 object: target.object.to_string(),
                 api_version: target.object.api_version.clone(),
                 kind: target.object.kind.clone(),
             },
-            Class::Forbidden => {
+            StatusKind::Forbidden => {
                 // Quotas, Pod Security and webhooks answer 403 too. RBAC is asked which of them it was.
                 for verb in ["patch", "create"] {
                     let kind = &target.kind;
@@ -708,7 +715,7 @@ impl Cluster {
                 }
                 Error::Denied { object, message }
             }
-            Class::LostRace => Error::LostRace { what: target.object.to_string() },
+            StatusKind::LostRace => Error::LostRace { what: target.object.to_string() },
             _ => Error::Api {
                 what: format!("apply {}", target.object),
                 status: reply.status,
@@ -738,7 +745,7 @@ mod tests {
 
     #[test]
     fn what_another_release_has_cannot_be_adopted() {
-        let object = |name: &str| Kind::config_map().object(Some("n"), name);
+        let object = |name: &str| ApiResource::config_map().object(Some("n"), name);
         let not_owned = || vec![(object("a"), "made with kubectl".to_owned()), (object("b"), "b".to_owned())];
         let adopt: Vec<Adopt> =
             ["ConfigMap/n/a", "ConfigMap/n/b"].iter().map(|text| text.parse().unwrap()).collect();

@@ -3,7 +3,7 @@ use serde_json::Value;
 
 /// What an answer of the API server means. Decided by status, reason and causes, never by the text of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum StatusKind {
     Done,
     /// Other managers hold fields.
     Conflict(Vec<FieldConflict>),
@@ -39,31 +39,36 @@ pub(crate) enum Class {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answered {
-    pub(crate) class: Class,
+pub(crate) struct ApiStatus {
+    pub(crate) class: StatusKind,
     pub(crate) reason: Option<String>,
     pub(crate) message: String,
     /// The fields that the causes name.
     pub(crate) fields: Vec<String>,
 }
 
-pub(crate) fn classify(status: u16, body: &[u8]) -> Answered {
+pub(crate) fn classify(status: u16, body: &[u8]) -> ApiStatus {
     if status < 300 {
-        return Answered { class: Class::Done, reason: None, message: String::new(), fields: Vec::new() };
+        return ApiStatus {
+            class: StatusKind::Done,
+            reason: None,
+            message: String::new(),
+            fields: Vec::new(),
+        };
     }
     // The 504 of an API server is a Status without kind and apiVersion, sent as text/plain.
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let parsed = parsed.filter(|value| value["kind"] == "Status" || value["status"] == "Failure");
     let Some(parsed) = parsed else {
         let text = String::from_utf8_lossy(&body[..body.len().min(300)]).trim().to_owned();
-        return Answered { class: of_text(status), reason: None, message: text, fields: Vec::new() };
+        return ApiStatus { class: of_text(status), reason: None, message: text, fields: Vec::new() };
     };
     let reason = parsed["reason"].as_str().filter(|reason| !reason.is_empty()).map(str::to_owned);
     let causes = parsed["details"]["causes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut fields: Vec<String> =
         causes.iter().filter_map(|cause| cause["field"].as_str()).map(str::to_owned).collect();
     fields.dedup();
-    Answered {
+    ApiStatus {
         class: of_status(status, reason.as_deref(), causes, &parsed, &fields),
         reason,
         message: parsed["message"].as_str().unwrap_or_default().to_owned(),
@@ -71,36 +76,44 @@ pub(crate) fn classify(status: u16, body: &[u8]) -> Answered {
     }
 }
 
-fn of_text(status: u16) -> Class {
+fn of_text(status: u16) -> StatusKind {
     match status {
-        400 | 413 | 415 | 422 => Class::Wrong,
-        401 => Class::Unauthorized,
-        403 => Class::Forbidden,
-        404 => Class::NoSuchPath,
-        429 => Class::Throttled,
-        502 | 503 => Class::Unavailable,
-        504 => Class::UnknownOutcome,
-        _ => Class::Other,
+        400 | 413 | 415 | 422 => StatusKind::Wrong,
+        401 => StatusKind::Unauthorized,
+        403 => StatusKind::Forbidden,
+        404 => StatusKind::NoSuchPath,
+        429 => StatusKind::Throttled,
+        502 | 503 => StatusKind::Unavailable,
+        504 => StatusKind::UnknownOutcome,
+        _ => StatusKind::Other,
     }
 }
 
-fn of_status(status: u16, reason: Option<&str>, causes: &[Value], body: &Value, fields: &[String]) -> Class {
+fn of_status(
+    status: u16,
+    reason: Option<&str>,
+    causes: &[Value],
+    body: &Value,
+    fields: &[String],
+) -> StatusKind {
     let has = |name: &str| causes.iter().any(|cause| cause["reason"] == name);
     match (status, reason) {
-        (409, Some("AlreadyExists")) => Class::AlreadyExists,
-        (409, _) if has("FieldManagerConflict") => Class::Conflict(conflicts(causes)),
-        (409, _) => Class::LostRace,
-        (422, _) if is_denial(causes) => Class::Denied,
+        (409, Some("AlreadyExists")) => StatusKind::AlreadyExists,
+        (409, _) if has("FieldManagerConflict") => StatusKind::Conflict(conflicts(causes)),
+        (409, _) => StatusKind::LostRace,
+        (422, _) if is_denial(causes) => StatusKind::Denied,
         (422, _) if !causes.is_empty() && causes.iter().all(may_be_a_transition) => {
-            Class::Refused(fields.to_vec())
+            StatusKind::Refused(fields.to_vec())
         }
-        (400 | 413 | 415 | 422, _) => Class::Wrong,
-        (403, _) if has("NamespaceTerminating") => Class::Terminating,
+        (400 | 413 | 415 | 422, _) => StatusKind::Wrong,
+        (403, _) if has("NamespaceTerminating") => StatusKind::Terminating,
         // A typed patch that fails, which is the author's typo, is a 500 without a reason.
-        (500, None) => Class::Wrong,
-        (500, Some("InternalError")) => Class::Internal,
-        (404, _) => Class::Absent { of: body["details"]["kind"].as_str().unwrap_or_default().to_owned() },
-        (410, _) => Class::Expired,
+        (500, None) => StatusKind::Wrong,
+        (500, Some("InternalError")) => StatusKind::Internal,
+        (404, _) => {
+            StatusKind::Absent { of: body["details"]["kind"].as_str().unwrap_or_default().to_owned() }
+        }
+        (410, _) => StatusKind::Expired,
         _ => of_text(status),
     }
 }
@@ -136,7 +149,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn class(status: u16, body: &Value) -> Class {
+    fn class(status: u16, body: &Value) -> StatusKind {
         classify(status, body.to_string().as_bytes()).class
     }
 
@@ -144,10 +157,10 @@ mod tests {
     fn a_500_without_a_reason_is_the_authors_typo_and_one_with_a_reason_is_not() {
         let typo = json!({"kind": "Status", "status": "Failure", "code": 500,
             "message": "failed to create typed patch object (/u; apps/v1, Kind=Deployment): .spec.replicaz: field not declared in schema"});
-        assert_eq!(class(500, &typo), Class::Wrong);
+        assert_eq!(class(500, &typo), StatusKind::Wrong);
         let webhook = json!({"kind": "Status", "status": "Failure", "reason": "InternalError",
             "details": {"causes": [{"message": "failed calling webhook"}]}});
-        assert_eq!(class(500, &webhook), Class::Internal);
+        assert_eq!(class(500, &webhook), StatusKind::Internal);
     }
 
     #[test]
@@ -159,30 +172,33 @@ mod tests {
             field: ".spec.replicas".into(),
             manager: "kubectl with subresource scale using apps/v1".into(),
         };
-        assert_eq!(class(409, &body), Class::Conflict(vec![expected]));
-        assert_eq!(class(409, &json!({"kind": "Status", "reason": "Conflict"})), Class::LostRace);
+        assert_eq!(class(409, &body), StatusKind::Conflict(vec![expected]));
+        assert_eq!(class(409, &json!({"kind": "Status", "reason": "Conflict"})), StatusKind::LostRace);
     }
 
     #[test]
     fn a_policys_422_is_told_from_a_fields_422() {
         let policy =
             json!({"kind": "Status", "reason": "Invalid", "details": {"causes": [{"message": "denied"}]}});
-        assert_eq!(class(422, &policy), Class::Denied);
+        assert_eq!(class(422, &policy), StatusKind::Denied);
         let field = json!({"kind": "Status", "reason": "Invalid", "details": {"causes": [
             {"reason": "FieldValueInvalid", "field": "spec.selector", "message": "m"}]}});
-        assert_eq!(class(422, &field), Class::Refused(vec!["spec.selector".into()]));
+        assert_eq!(class(422, &field), StatusKind::Refused(vec!["spec.selector".into()]));
         let size = json!({"kind": "Status", "reason": "Invalid", "details": {"causes": [
             {"reason": "FieldValueTooLong", "field": "[]", "message": "m"}]}});
-        assert_eq!(class(422, &size), Class::Wrong);
+        assert_eq!(class(422, &size), StatusKind::Wrong);
     }
 
     #[test]
     fn text_answers_have_a_class_too() {
-        assert_eq!(classify(429, b"Too many requests, please try again later.\n").class, Class::Throttled);
-        assert_eq!(classify(404, b"404 page not found\n").class, Class::NoSuchPath);
+        assert_eq!(
+            classify(429, b"Too many requests, please try again later.\n").class,
+            StatusKind::Throttled
+        );
+        assert_eq!(classify(404, b"404 page not found\n").class, StatusKind::NoSuchPath);
         let frozen =
             br#"{"metadata":{},"status":"Failure","message":"Timeout","reason":"Timeout","code":504}"#;
-        assert_eq!(classify(504, frozen).class, Class::UnknownOutcome);
+        assert_eq!(classify(504, frozen).class, StatusKind::UnknownOutcome);
     }
 
     /// The recording is not a part of the project: without it the test is counted as skipped.

@@ -1,5 +1,5 @@
-use crate::classify::{Answered, Class, classify};
-use crate::kind::{Found, Kind, Kinds, check_name, encode};
+use crate::classify::{ApiStatus, StatusKind, classify};
+use crate::kind::{ApiResource, ApiResources, Found, check_name, encode};
 use crate::limiter::Limiter;
 use crate::normalise::is_confidential;
 use crate::{Error, Event, Events, event::quiet};
@@ -34,12 +34,12 @@ pub struct Connect {
     /// The context in it; None means its current one.
     pub context: Option<String>,
     /// The namespace in which the host keeps what it knows of its releases.
-    pub home: String,
+    pub state_namespace: String,
 }
 
 impl Default for Connect {
     fn default() -> Self {
-        Self { kubeconfig: None, context: None, home: "thinkube-system".into() }
+        Self { kubeconfig: None, context: None, state_namespace: "thinkube-system".into() }
     }
 }
 
@@ -51,16 +51,16 @@ struct Shared {
     client: kube::Client,
     server: String,
     version: String,
-    home: String,
+    state_namespace: String,
     limiter: Limiter,
-    kinds: RwLock<Option<Arc<Kinds>>>,
+    kinds: RwLock<Option<Arc<ApiResources>>>,
     /// Seconds to add to this machine's clock to get the server's.
     skew: AtomicI64,
 }
 
 /// One request.
 #[derive(Clone)]
-pub(crate) struct Ask {
+pub(crate) struct ApiRequest {
     method: Method,
     uri: String,
     content_type: &'static str,
@@ -70,7 +70,7 @@ pub(crate) struct Ask {
     repeatable: bool,
     what: String,
     verb: &'static str,
-    kind: Kind,
+    kind: ApiResource,
     namespace: Option<String>,
     /// Whether an answer may quote a secret.
     confidential: bool,
@@ -82,11 +82,11 @@ const METADATA_LIST: &str =
 const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
      application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
-impl Ask {
+impl ApiRequest {
     fn new(
         method: Method,
         verb: &'static str,
-        kind: &Kind,
+        kind: &ApiResource,
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Self {
@@ -106,15 +106,15 @@ impl Ask {
         }
     }
 
-    pub(crate) fn get(kind: &Kind, namespace: Option<&str>, name: &str) -> Self {
+    pub(crate) fn get(kind: &ApiResource, namespace: Option<&str>, name: &str) -> Self {
         Self::new(Method::GET, "get", kind, namespace, Some(name))
     }
 
-    fn list(kind: &Kind, namespace: Option<&str>) -> Self {
+    fn list(kind: &ApiResource, namespace: Option<&str>) -> Self {
         Self::new(Method::GET, "list", kind, namespace, None)
     }
 
-    pub(crate) fn create(kind: &Kind, namespace: Option<&str>, body: &Value) -> Self {
+    pub(crate) fn create(kind: &ApiResource, namespace: Option<&str>, body: &Value) -> Self {
         let mut ask = Self::new(Method::POST, "create", kind, namespace, None);
         ask.uri = format!("{}?fieldManager={MANAGER}", ask.uri);
         ask.body = Some(body.to_string().into_bytes());
@@ -123,21 +123,21 @@ impl Ask {
     }
 
     /// Asks whether `body` could be created under a name of the server's choice. Nothing is made.
-    pub(crate) fn probe_create(kind: &Kind, namespace: Option<&str>, body: &Value) -> Self {
+    pub(crate) fn probe_create(kind: &ApiResource, namespace: Option<&str>, body: &Value) -> Self {
         let mut ask = Self::create(kind, namespace, body);
         ask.uri.push_str("&dryRun=All");
         ask.repeatable = true;
         ask
     }
 
-    pub(crate) fn replace(kind: &Kind, namespace: Option<&str>, name: &str, body: &Value) -> Self {
+    pub(crate) fn replace(kind: &ApiResource, namespace: Option<&str>, name: &str, body: &Value) -> Self {
         let mut ask = Self::new(Method::PUT, "update", kind, namespace, Some(name));
         ask.uri = format!("{}?fieldManager={MANAGER}", ask.uri);
         ask.body = Some(body.to_string().into_bytes());
         ask
     }
 
-    pub(crate) fn apply(kind: &Kind, object: &ObjectRef, body: &Value, dry_run: bool) -> Self {
+    pub(crate) fn apply(kind: &ApiResource, object: &ObjectRef, body: &Value, dry_run: bool) -> Self {
         let mut ask =
             Self::new(Method::PATCH, "patch", kind, object.namespace.as_deref(), Some(&object.name));
         let dry_run = if dry_run { "&dryRun=All" } else { "" };
@@ -149,7 +149,7 @@ impl Ask {
     }
 
     /// An apply in the name of another manager than what the release's plan says: an apply of that plan leaves it alone.
-    pub(crate) fn apply_beside(kind: &Kind, object: &ObjectRef, body: &Value, manager: &str) -> Self {
+    pub(crate) fn apply_beside(kind: &ApiResource, object: &ObjectRef, body: &Value, manager: &str) -> Self {
         let mut ask = Self::apply(kind, object, body, false);
         ask.uri = ask.uri.replace(&format!("fieldManager={MANAGER}"), &format!("fieldManager={manager}"));
         ask
@@ -157,7 +157,7 @@ impl Ask {
 
     /// The last lines of a container that has ended, as text.
     pub(crate) fn log(namespace: &str, pod: &str, container: &str, lines: usize, bytes: usize) -> Self {
-        let mut kind = Kind::pod();
+        let mut kind = ApiResource::pod();
         let path = kind.path(Some(namespace), Some(pod));
         kind.plural = "pods/log".into();
         let mut ask = Self::new(Method::GET, "get", &kind, Some(namespace), Some(pod));
@@ -166,7 +166,7 @@ impl Ask {
         ask
     }
 
-    pub(crate) fn delete(kind: &Kind, object: &ObjectRef, uid: &str, propagation: &str) -> Self {
+    pub(crate) fn delete(kind: &ApiResource, object: &ObjectRef, uid: &str, propagation: &str) -> Self {
         let mut ask =
             Self::new(Method::DELETE, "delete", kind, object.namespace.as_deref(), Some(&object.name));
         let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid},
@@ -176,7 +176,7 @@ impl Ask {
     }
 
     fn discovery(path: &str) -> Self {
-        let mut ask = Self::new(Method::GET, "get", &Kind::namespace(), None, None);
+        let mut ask = Self::new(Method::GET, "get", &ApiResource::namespace(), None, None);
         ask.uri = path.into();
         ask.accept = DISCOVERY;
         ask.what = format!("read {path}");
@@ -186,7 +186,7 @@ impl Ask {
     /// An exchange with a Service behind the API server's proxy. It is never sent twice: what is behind decides
     /// itself whether that would be the same.
     pub(crate) fn proxy(method: Method, uri: String, what: String, namespace: &str) -> Self {
-        let mut kind = Kind::pod();
+        let mut kind = ApiResource::pod();
         kind.plural = "services/proxy".into();
         let verb = match method {
             Method::POST => "create",
@@ -207,14 +207,14 @@ impl Ask {
 }
 
 /// One answer.
-pub(crate) struct Reply {
+pub(crate) struct ApiResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
-    pub(crate) answered: Answered,
+    pub(crate) answered: ApiStatus,
 }
 
-impl Reply {
+impl ApiResponse {
     pub(crate) fn value(&self, what: &str) -> Result<Value, Error> {
         serde_json::from_slice(&self.body).map_err(|error| Error::Api {
             what: what.to_owned(),
@@ -256,7 +256,7 @@ impl Cluster {
             client,
             server,
             version: String::new(),
-            home: options.home.clone(),
+            state_namespace: options.state_namespace.clone(),
             limiter: Limiter::new(),
             kinds: RwLock::new(None),
             skew: AtomicI64::new(0),
@@ -276,8 +276,8 @@ impl Cluster {
     }
 
     /// The namespace in which the host keeps what it knows of its releases.
-    pub fn home(&self) -> &str {
-        &self.0.home
+    pub fn state_namespace(&self) -> &str {
+        &self.0.state_namespace
     }
 
     pub(crate) fn client(&self) -> kube::Client {
@@ -295,7 +295,7 @@ impl Cluster {
     }
 
     /// Sends a request under the limiter, again where that is safe and promises something, and classifies the answer.
-    pub(crate) async fn call(&self, ask: &Ask, events: Events<'_>) -> Result<Reply, Error> {
+    pub(crate) async fn call(&self, ask: &ApiRequest, events: Events<'_>) -> Result<ApiResponse, Error> {
         let started = tokio::time::Instant::now();
         let mut attempt = 0;
         loop {
@@ -315,13 +315,13 @@ impl Cluster {
                         events(Event::Warning(warning));
                     }
                     let tries = match reply.answered.class {
-                        Class::Throttled => 60,
-                        Class::Unavailable if ask.repeatable => 12,
-                        Class::Internal | Class::UnknownOutcome if ask.repeatable => 4,
+                        StatusKind::Throttled => 60,
+                        StatusKind::Unavailable if ask.repeatable => 12,
+                        StatusKind::Internal | StatusKind::UnknownOutcome if ask.repeatable => 4,
                         _ => 1,
                     };
                     let pause = match reply.answered.class {
-                        Class::Throttled | Class::Unavailable => retry_after(&reply.headers),
+                        StatusKind::Throttled | StatusKind::Unavailable => retry_after(&reply.headers),
                         _ => backoff(attempt),
                     };
                     if attempt >= tries || started.elapsed() + pause > 4 * DEADLINE {
@@ -342,10 +342,10 @@ impl Cluster {
     /// Sends a request once, under the limiter, with a bound of its own on the answer's size.
     pub(crate) async fn exchange(
         &self,
-        ask: &Ask,
+        ask: &ApiRequest,
         headers: &[(&str, &str)],
         most: usize,
-    ) -> Result<Reply, Error> {
+    ) -> Result<ApiResponse, Error> {
         match self.0.send(ask, headers, most).await {
             Ok(reply) => Ok(reply),
             Err(Failure::Auth(message)) => {
@@ -357,9 +357,9 @@ impl Cluster {
         }
     }
 
-    fn checked(&self, reply: Reply) -> Result<Reply, Error> {
+    fn checked(&self, reply: ApiResponse) -> Result<ApiResponse, Error> {
         match reply.answered.class {
-            Class::Unauthorized => {
+            StatusKind::Unauthorized => {
                 Err(Error::Unauthorized { server: self.0.server.clone(), message: reply.answered.message })
             }
             _ => Ok(reply),
@@ -369,16 +369,16 @@ impl Cluster {
     /// One object, or None if it, its namespace or its kind is not there.
     pub(crate) async fn get(
         &self,
-        kind: &Kind,
+        kind: &ApiResource,
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<Value>, Error> {
         check_name(&kind.kind, name)?;
-        let ask = Ask::get(kind, namespace, name);
+        let ask = ApiRequest::get(kind, namespace, name);
         let reply = self.call(&ask, &quiet).await?;
         match reply.answered.class {
-            Class::Done => Ok(Some(reply.value(&ask.what)?)),
-            Class::Absent { .. } | Class::NoSuchPath => Ok(None),
+            StatusKind::Done => Ok(Some(reply.value(&ask.what)?)),
+            StatusKind::Absent { .. } | StatusKind::NoSuchPath => Ok(None),
             _ => Err(self.refusal(&ask, reply).await),
         }
     }
@@ -386,12 +386,12 @@ impl Cluster {
     /// All objects of a kind, in pages. With `metadata` they come without spec and status.
     pub(crate) async fn list(
         &self,
-        kind: &Kind,
+        kind: &ApiResource,
         namespace: Option<&str>,
         selectors: &[(&str, &str)],
         metadata: bool,
     ) -> Result<Vec<Value>, Error> {
-        let mut ask = Ask::list(kind, namespace);
+        let mut ask = ApiRequest::list(kind, namespace);
         if metadata {
             ask.accept = METADATA_LIST;
         }
@@ -407,10 +407,10 @@ impl Cluster {
                 if token.is_empty() { base.clone() } else { format!("{base}&continue={}", encode(&token)) };
             let reply = self.call(&ask, &quiet).await?;
             match reply.answered.class {
-                Class::Done => {}
+                StatusKind::Done => {}
                 // The kind went away since discovery: it has no objects.
-                Class::NoSuchPath | Class::Absent { .. } => return Ok(Vec::new()),
-                Class::Expired if !restarted => {
+                StatusKind::NoSuchPath | StatusKind::Absent { .. } => return Ok(Vec::new()),
+                StatusKind::Expired if !restarted => {
                     (restarted, token) = (true, String::new());
                     items.clear();
                     continue;
@@ -443,20 +443,22 @@ impl Cluster {
     }
 
     /// Asks, and takes anything but success as an error.
-    pub(crate) async fn must(&self, ask: &Ask, events: Events<'_>) -> Result<Value, Error> {
+    pub(crate) async fn must(&self, ask: &ApiRequest, events: Events<'_>) -> Result<Value, Error> {
         let reply = self.call(ask, events).await?;
         match reply.answered.class {
-            Class::Done => reply.value(&ask.what),
+            StatusKind::Done => reply.value(&ask.what),
             _ => Err(self.refusal(ask, reply).await),
         }
     }
 
     /// The error for an answer that its caller has no use for.
-    pub(crate) async fn refusal(&self, ask: &Ask, reply: Reply) -> Error {
+    pub(crate) async fn refusal(&self, ask: &ApiRequest, reply: ApiResponse) -> Error {
         match reply.answered.class {
-            Class::Forbidden => self.forbidden(ask.verb, &ask.kind, ask.namespace.as_deref()).await,
-            Class::Terminating => Error::Terminating { namespace: ask.namespace.clone().unwrap_or_default() },
-            Class::LostRace | Class::AlreadyExists => Error::LostRace { what: ask.what.clone() },
+            StatusKind::Forbidden => self.forbidden(ask.verb, &ask.kind, ask.namespace.as_deref()).await,
+            StatusKind::Terminating => {
+                Error::Terminating { namespace: ask.namespace.clone().unwrap_or_default() }
+            }
+            StatusKind::LostRace | StatusKind::AlreadyExists => Error::LostRace { what: ask.what.clone() },
             _ => Error::Api {
                 what: ask.what.clone(),
                 status: reply.status,
@@ -466,9 +468,9 @@ impl Cluster {
         }
     }
 
-    pub(crate) async fn forbidden(&self, verb: &str, kind: &Kind, namespace: Option<&str>) -> Error {
+    pub(crate) async fn forbidden(&self, verb: &str, kind: &ApiResource, namespace: Option<&str>) -> Error {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let ask = Ask::create(&Kind::self_review(), None, &review);
+        let ask = ApiRequest::create(&ApiResource::self_review(), None, &review);
         let user = match self.call(&ask, &quiet).await {
             Ok(reply) => reply.value("").ok().and_then(|answer| {
                 answer.pointer("/status/userInfo/username").and_then(Value::as_str).map(str::to_owned)
@@ -495,14 +497,14 @@ impl Cluster {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource,
                 "subresource": subresource, "namespace": namespace.unwrap_or_default()}}});
-        let mut ask = Ask::create(&Kind::access_review(), None, &review);
+        let mut ask = ApiRequest::create(&ApiResource::access_review(), None, &review);
         // A review only reads.
         ask.repeatable = true;
         Ok(self.must(&ask, &quiet).await?["status"]["allowed"] == true)
     }
 
     /// The kinds that the server has; asked once.
-    pub(crate) async fn kinds(&self) -> Result<Arc<Kinds>, Error> {
+    pub(crate) async fn kinds(&self) -> Result<Arc<ApiResources>, Error> {
         if let Some(kinds) = self.0.kinds.read().await.as_ref() {
             return Ok(kinds.clone());
         }
@@ -510,10 +512,10 @@ impl Cluster {
     }
 
     /// Asks again: what was read once never changes by itself.
-    pub(crate) async fn refresh_kinds(&self) -> Result<Arc<Kinds>, Error> {
-        let (core, groups) = (Ask::discovery("/api"), Ask::discovery("/apis"));
+    pub(crate) async fn refresh_kinds(&self) -> Result<Arc<ApiResources>, Error> {
+        let (core, groups) = (ApiRequest::discovery("/api"), ApiRequest::discovery("/apis"));
         let (core, groups) = tokio::join!(self.must(&core, &quiet), self.must(&groups, &quiet));
-        let mut kinds = Kinds::default();
+        let mut kinds = ApiResources::default();
         kinds.add(&core?);
         kinds.add(&groups?);
         let kinds = Arc::new(kinds);
@@ -522,7 +524,7 @@ impl Cluster {
     }
 
     /// The kind as the server has it now; asks again before it says no.
-    pub(crate) async fn kind(&self, wanted: &TypeMeta) -> Result<Option<Kind>, Error> {
+    pub(crate) async fn kind(&self, wanted: &TypeMeta) -> Result<Option<ApiResource>, Error> {
         if let Some(kind) = self.kinds().await?.get(wanted) {
             return Ok(Some(kind.clone()));
         }
@@ -534,7 +536,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Error::Undiscovered`] if the server cannot say: a missing answer is no proof that the object is gone.
-    pub(crate) async fn kind_of(&self, object: &ObjectRef) -> Result<Option<Kind>, Error> {
+    pub(crate) async fn kind_of(&self, object: &ObjectRef) -> Result<Option<ApiResource>, Error> {
         let wanted = object.type_meta();
         if let Some(kind) = self.kind(&wanted).await? {
             return Ok(Some(kind));
@@ -549,7 +551,7 @@ impl Cluster {
 
 impl Shared {
     async fn ask_version(&self) -> Result<String, Error> {
-        let mut ask = Ask::discovery("/version");
+        let mut ask = ApiRequest::discovery("/version");
         ask.accept = JSON;
         let reply = match self.once(&ask).await {
             Ok(reply) => reply,
@@ -561,8 +563,8 @@ impl Shared {
             }
         };
         match reply.answered.class {
-            Class::Done => {}
-            Class::Unauthorized => {
+            StatusKind::Done => {}
+            StatusKind::Unauthorized => {
                 let message = reply.answered.message;
                 return Err(Error::Unauthorized { server: self.server.clone(), message });
             }
@@ -585,10 +587,10 @@ impl Shared {
         Ok(format!("{major}.{minor}"))
     }
 
-    async fn once(&self, ask: &Ask) -> Result<Reply, Failure> {
+    async fn once(&self, ask: &ApiRequest) -> Result<ApiResponse, Failure> {
         let reply = self.send(ask, &[], MOST_BYTES).await?;
         match reply.answered.class {
-            Class::Throttled | Class::Unavailable => self.limiter.overloaded(),
+            StatusKind::Throttled | StatusKind::Unavailable => self.limiter.overloaded(),
             _ => self.limiter.succeeded(),
         }
         if let Some(skew) = skew(&reply.headers) {
@@ -597,7 +599,12 @@ impl Shared {
         Ok(reply)
     }
 
-    async fn send(&self, ask: &Ask, headers: &[(&str, &str)], most: usize) -> Result<Reply, Failure> {
+    async fn send(
+        &self,
+        ask: &ApiRequest,
+        headers: &[(&str, &str)],
+        most: usize,
+    ) -> Result<ApiResponse, Failure> {
         let mut request = Request::builder()
             .method(ask.method.clone())
             .uri(&ask.uri)
@@ -634,7 +641,7 @@ impl Shared {
             }
             let status = parts.status.as_u16();
             let answered = classify(status, &bytes);
-            Ok(Reply { status, headers: parts.headers, body: bytes, answered })
+            Ok(ApiResponse { status, headers: parts.headers, body: bytes, answered })
         };
         tokio::time::timeout(DEADLINE, exchange)
             .await

@@ -6,10 +6,10 @@ use crate::client::Cluster;
 use crate::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use crate::error::OTHERS;
 use crate::fields::{fingerprint, hash, secret_is};
-use crate::kind::{Kind, check_name};
+use crate::kind::{ApiResource, check_name};
 use crate::kstatus::{State, status};
 use crate::release::{Action, BuiltImage, Entry, EntryPhase, Phase, PodFileChange};
-use crate::resolve::{Desired, Id, Target, id, resolve};
+use crate::resolve::{Desired, ObjectKey, Target, id, resolve};
 use crate::state::{Stored, owner_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::jiff::Timestamp;
@@ -22,21 +22,21 @@ const FEW: usize = 8;
 pub(crate) const AT_ONCE: usize = 64;
 
 /// How a plan and the cluster differ.
-pub struct Comparison {
+pub struct ReleaseDiff {
     pub(crate) digest: Digest,
     pub(crate) stored: Option<Stored>,
     pub(crate) targets: Vec<Target>,
     /// One for each target.
     pub(crate) needs: Vec<Need>,
     /// The release's objects as they are. Holds the values of Secrets: never shown.
-    pub(crate) live: HashMap<Id, Value>,
+    pub(crate) live: HashMap<ObjectKey, Value>,
     /// What the inventory has and the plan no longer does.
     pub(crate) gone: Vec<Entry>,
     pub(crate) not_owned: Vec<(ObjectRef, String)>,
     /// What is in running pods, file by file.
     pub(crate) pod_files: Vec<PodFileChange>,
     /// Those of them that another release has: no word of the operator to this release takes them from it.
-    pub(crate) others: HashSet<Id>,
+    pub(crate) others: HashSet<ObjectKey>,
 }
 
 /// What a target needs.
@@ -55,7 +55,7 @@ pub(crate) enum Need {
     Foreign,
 }
 
-impl Comparison {
+impl ReleaseDiff {
     /// Whether an apply would write nothing at all.
     pub fn up_to_date(&self) -> bool {
         let settled = self.stored.as_ref().is_some_and(|stored| {
@@ -81,7 +81,7 @@ impl Comparison {
     }
 
     /// Stages of whose Jobs nothing is left to do: all that can say whether their work is still there is the stage's
-    /// `done_when`.
+    /// `skip_if`.
     pub fn worked_stages(&self) -> Vec<&str> {
         // Whether a Job has ended depends on no time.
         let over = |target: &Target| {
@@ -111,7 +111,7 @@ impl Comparison {
     }
 
     /// Stages that the last apply found done. The comparison takes that for granted; who wants to know asks their
-    /// `done_when` again.
+    /// `skip_if` again.
     pub fn skipped_stages(&self) -> Vec<&str> {
         let skipped = self.targets.iter().zip(&self.needs).filter(|(_, need)| **need == Need::Skipped);
         let files = self.stored.iter().flat_map(|stored| &stored.pod_files).filter(|entry| entry.skipped);
@@ -132,7 +132,7 @@ impl Comparison {
         self.stored.as_ref().map(|stored| stored.record.phase)
     }
 
-    pub(crate) fn entry(&self, id: &Id) -> Option<&Entry> {
+    pub(crate) fn entry(&self, id: &ObjectKey) -> Option<&Entry> {
         entry(self.stored.as_ref(), id)
     }
 }
@@ -144,7 +144,7 @@ pub(crate) fn gone_action(entry: &Entry) -> Action {
     }
 }
 
-fn entry<'a>(stored: Option<&'a Stored>, wanted: &Id) -> Option<&'a Entry> {
+fn entry<'a>(stored: Option<&'a Stored>, wanted: &ObjectKey) -> Option<&'a Entry> {
     stored?.inventory.iter().find(|entry| id(&entry.object) == *wanted)
 }
 
@@ -155,7 +155,7 @@ impl Cluster {
     /// # Errors
     /// What is wrong with the plan on this cluster ([`Error::NotServed`], [`Error::Invalid`],
     /// [`Error::NoNamespace`], [`Error::Terminating`], [`Error::MissingInput`]), or why the cluster could not be read.
-    pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
+    pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<ReleaseDiff, Error> {
         let mut comparison = self.compare_objects(plan, values).await?;
         let old = comparison.stored.as_ref().map_or(&[][..], |stored| &stored.pod_files);
         comparison.pod_files = self.look_into_pods(plan, old).await?;
@@ -166,7 +166,7 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`Cluster::compare`].
-    pub async fn compare_objects(&self, plan: &Plan, values: &Values) -> Result<Comparison, Error> {
+    pub async fn compare_objects(&self, plan: &Plan, values: &Values) -> Result<ReleaseDiff, Error> {
         let (comparison, lacking) = self.look(plan, values).await?;
         Error::several(lacking.into_iter().map(|(target, lack)| lack_error(&target, lack)).collect())?;
         Ok(comparison)
@@ -177,14 +177,14 @@ impl Cluster {
         &self,
         plan: &Plan,
         values: &Values,
-    ) -> Result<(Comparison, Vec<(Target, Lack)>), Error> {
+    ) -> Result<(ReleaseDiff, Vec<(Target, Lack)>), Error> {
         check_release(&plan.release)?;
         let applyset = self.applyset_id(&plan.release);
         let (targets, stored) = tokio::join!(resolve(self, plan), self.stored(&plan.release));
         let (targets, stored) = (targets?, stored?);
         let live = self.members(&targets, stored.as_ref(), &applyset).await?;
 
-        let planned: HashSet<Id> = targets.iter().map(Target::id).collect();
+        let planned: HashSet<ObjectKey> = targets.iter().map(Target::id).collect();
         let entries = stored.iter().flat_map(|stored| &stored.inventory);
         let gone = entries
             .filter(|entry| !planned.contains(&id(&entry.object)))
@@ -208,7 +208,7 @@ impl Cluster {
         }
         follow(&targets, &mut needs);
         let digest = plan.digest();
-        let mut comparison = Comparison {
+        let mut comparison = ReleaseDiff {
             digest,
             stored,
             targets,
@@ -229,8 +229,8 @@ impl Cluster {
         targets: &[Target],
         stored: Option<&Stored>,
         applyset: &str,
-    ) -> Result<HashMap<Id, Value>, Error> {
-        let mut places: BTreeSet<(Kind, Option<String>)> =
+    ) -> Result<HashMap<ObjectKey, Value>, Error> {
+        let mut places: BTreeSet<(ApiResource, Option<String>)> =
             targets.iter().map(|target| (target.kind.clone(), target.object.namespace.clone())).collect();
         let covered: HashSet<(String, Option<String>)> = places
             .iter()
@@ -268,7 +268,7 @@ impl Cluster {
         entry: Option<&Entry>,
         values: &Values,
         applyset: &str,
-        planned: &HashSet<Id>,
+        planned: &HashSet<ObjectKey>,
     ) -> Result<Result<Need, Lack>, Error> {
         let live = live.filter(|live| !live["metadata"]["deletionTimestamp"].is_string());
         let skipped = entry.is_some_and(|entry| entry.phase == EntryPhase::Skipped);
@@ -294,7 +294,7 @@ impl Cluster {
                 Need::Create
             }));
         };
-        if target.on_change == OnChange::Keep {
+        if target.on_change == OnChange::CreateOnly {
             return Ok(Ok(Need::Keep));
         }
         let same = if target.is_confidential() {
@@ -339,7 +339,7 @@ impl Cluster {
             SecretContent::Mirror(source) => {
                 let namespace = source.namespace.as_deref().unwrap_or_default();
                 check_name("namespace", namespace)?;
-                let found = self.get(&Kind::secret(), Some(namespace), &source.name).await?;
+                let found = self.get(&ApiResource::secret(), Some(namespace), &source.name).await?;
                 return Ok(mirror(step, applyset, source, found.as_ref()));
             }
         };
@@ -349,7 +349,7 @@ impl Cluster {
             let at = (source.namespace.as_str(), source.name.as_str());
             if let std::collections::btree_map::Entry::Vacant(vacant) = read.entry(at) {
                 check_name("namespace", &source.namespace)?;
-                vacant.insert(self.get(&Kind::secret(), Some(&source.namespace), &source.name).await?);
+                vacant.insert(self.get(&ApiResource::secret(), Some(&source.namespace), &source.name).await?);
             }
             if let Some(Some(secret)) = read.get(&at)
                 && let Some(value) = value_of(secret, &source.key)
@@ -361,7 +361,7 @@ impl Cluster {
     }
 
     /// Looks at what is not there by label: whether it is somebody else's, and whether its namespace will take it.
-    async fn look_around(&self, comparison: &mut Comparison, applyset: &str) -> Result<(), Error> {
+    async fn look_around(&self, comparison: &mut ReleaseDiff, applyset: &str) -> Result<(), Error> {
         let writes = |index: &usize| match comparison.needs[*index] {
             Need::Create | Need::Update | Need::Skipped => true,
             Need::Nothing => comparison.targets[*index].repeats,
@@ -388,7 +388,7 @@ impl Cluster {
             )
             .collect();
         let looks = stream::iter(namespaces).map(|name| async move {
-            let found = match self.get(&Kind::namespace(), None, &name).await {
+            let found = match self.get(&ApiResource::namespace(), None, &name).await {
                 // Who may not read namespaces may still work in one: the writes will tell.
                 Err(Error::Forbidden { .. }) => return Ok((name, None)),
                 found => found?,
@@ -478,10 +478,10 @@ impl Cluster {
     /// Those of the targets that are there without the release's label.
     async fn others(
         &self,
-        comparison: &Comparison,
+        comparison: &ReleaseDiff,
         unseen: &[usize],
     ) -> Result<BTreeMap<usize, Value>, Error> {
-        let mut places: BTreeMap<(&Kind, Option<&str>), Vec<usize>> = BTreeMap::new();
+        let mut places: BTreeMap<(&ApiResource, Option<&str>), Vec<usize>> = BTreeMap::new();
         for index in unseen {
             let target = &comparison.targets[*index];
             places.entry((&target.kind, target.object.namespace.as_deref())).or_default().push(*index);
@@ -526,7 +526,7 @@ fn missing_or(live: Option<&Value>, need: Need) -> Need {
 /// Who copies from a Secret that is about to change is about to change too.
 fn follow(targets: &[Target], needs: &mut [Need]) {
     let changing = |need: &Need| matches!(need, Need::Create | Need::Update);
-    let mut changes: HashSet<Id> = targets
+    let mut changes: HashSet<ObjectKey> = targets
         .iter()
         .zip(&*needs)
         .filter(|(_, need)| changing(need))
@@ -548,7 +548,7 @@ fn follow(targets: &[Target], needs: &mut [Need]) {
     }
 }
 
-fn secret_id(source: &thinkube_plan::SecretKey) -> Id {
+fn secret_id(source: &thinkube_plan::SecretKey) -> ObjectKey {
     ("Secret".to_owned(), source.namespace.clone(), source.name.clone())
 }
 

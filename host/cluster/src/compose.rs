@@ -179,8 +179,8 @@ fn direct(entry: &SecretEntry, sources: &Sources<'_>) -> Result<Option<Bytes>, L
                 None => return Err(Lack::Random),
             }
         }
-        SecretSource::Renewed(random) if sources.make => make(random)?,
-        SecretSource::Renewed(_) => return Err(Lack::Random),
+        SecretSource::Rotated(random) if sources.make => make(random)?,
+        SecretSource::Rotated(_) => return Err(Lack::Random),
         SecretSource::Kept => {
             let kept = sources.live.and_then(|live| value_of(live, &entry.key));
             kept.ok_or_else(|| Lack::Kept { key: key() })?

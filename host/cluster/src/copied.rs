@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::Cluster;
 use crate::compose::value_of;
-use crate::kind::Kind;
+use crate::kind::ApiResource;
 use serde_json::Value;
 use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretSource, Step};
 
@@ -40,7 +40,7 @@ impl Cluster {
     /// Everything that `plan` copies from other Secrets, as it is now. No value is told.
     pub async fn copied(&self, plan: &Plan) -> Vec<Copied> {
         let mut all = Vec::new();
-        for step in plan.outline.stages.iter().flat_map(|stage| &stage.steps) {
+        for step in plan.plugin_plan.stages.iter().flat_map(|stage| &stage.steps) {
             let Step::Secret(step) = step else { continue };
             let sources: Vec<(ObjectRef, Keys<'_>)> = match &step.content {
                 SecretContent::Mirror(source) => vec![(source.clone(), None)],
@@ -48,7 +48,7 @@ impl Cluster {
                     .iter()
                     .filter_map(|entry| match &entry.source {
                         SecretSource::Copy(key) => {
-                            let source = Kind::secret().object(Some(&key.namespace), &key.name);
+                            let source = ApiResource::secret().object(Some(&key.namespace), &key.name);
                             Some((source, Some((entry.key.as_str(), key.key.as_str()))))
                         }
                         _ => None,

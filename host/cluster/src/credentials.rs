@@ -2,7 +2,7 @@
 
 use crate::applyset::PART_OF;
 use crate::compose::value_of;
-use crate::kind::{Kind, check_name};
+use crate::kind::{ApiResource, check_name};
 use crate::{Cluster, Error};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +21,7 @@ impl Cluster {
         let password = &credentials.password;
         check_name("namespace", &password.namespace)?;
         check_name("Secret", &password.name)?;
-        let at = Kind::secret().object(Some(&password.namespace), &password.name);
+        let at = ApiResource::secret().object(Some(&password.namespace), &password.name);
         let to = service_at(service);
         // Pods may mount the Secrets of their own namespace and no others.
         if password.namespace != service.namespace {
@@ -95,7 +95,9 @@ mod tests {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
         std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
         let path = Some(kubeconfig.path().to_owned());
-        Cluster::connect(&Connect { kubeconfig: path, context: None, home: "home".into() }).await.unwrap()
+        Cluster::connect(&Connect { kubeconfig: path, context: None, state_namespace: "home".into() })
+            .await
+            .unwrap()
     }
 
     /// No request of these tests has a body that matters.

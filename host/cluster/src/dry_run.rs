@@ -1,9 +1,9 @@
 //! What the server would make of a plan, field by field.
 
 use crate::Error;
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
-use crate::compare::{AT_ONCE, Comparison, Need, gone_action, lack_error};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
+use crate::compare::{AT_ONCE, Need, ReleaseDiff, gone_action, lack_error};
 use crate::compose::Lack;
 use crate::event::quiet;
 use crate::kstatus::State;
@@ -69,7 +69,7 @@ impl Cluster {
         &self,
         plan: &Plan,
         values: &Values,
-        comparison: &Comparison,
+        comparison: &ReleaseDiff,
         index: usize,
         unknown: Option<&String>,
         made: &HashSet<&str>,
@@ -130,7 +130,8 @@ impl Cluster {
             }
             Err(lack) => return Err(lack_error(target, lack)),
         };
-        let reply = self.call(&Ask::apply(&target.kind, &target.object, &desired, true), &quiet).await?;
+        let reply =
+            self.call(&ApiRequest::apply(&target.kind, &target.object, &desired, true), &quiet).await?;
         let mut notes = reply.warnings();
         if comparison.needs[index] == Need::Foreign {
             let whose = if comparison.others.contains(&target.id()) {
@@ -142,7 +143,7 @@ impl Cluster {
         }
         let mut change = change(if live.is_some() { Action::Update } else { Action::Create }, None);
         match &reply.answered.class {
-            Class::Done => {
+            StatusKind::Done => {
                 let mut after = reply.value("dry run")?;
                 let mut before = live.clone().unwrap_or(Value::Null);
                 // What is there may be the ConfigMap of a plan that wrote secrets into it.
@@ -159,19 +160,19 @@ impl Cluster {
                     change.fields = diff(&json!({}), &after);
                 }
             }
-            Class::Conflict(fields) => {
+            StatusKind::Conflict(fields) => {
                 let held = fields.iter().map(|field| format!("{} by {}", field.field, field.manager));
                 notes.push(format!("apply will fail: others hold {}", held.collect::<Vec<_>>().join(", ")));
             }
-            Class::Absent { of }
+            StatusKind::Absent { of }
                 if of == "namespaces" && namespace.is_some_and(|namespace| made.contains(namespace)) =>
             {
                 notes.push("its namespace is made by this plan, so the server could not be asked".into());
             }
-            Class::NoSuchPath if target.own_kind => {
+            StatusKind::NoSuchPath if target.own_kind => {
                 notes.push("its kind is made by this plan, so the server could not be asked".into());
             }
-            Class::Refused(fields)
+            StatusKind::Refused(fields)
                 if target.on_change == OnChange::Recreate
                     && !target.kind.is_never_recreated()
                     && live.is_some()

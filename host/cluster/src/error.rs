@@ -173,7 +173,7 @@ pub enum Error {
         /// The name that was given.
         release: String,
         /// Where releases are kept.
-        home: String,
+        state_namespace: String,
         /// Names that are there, the nearest first.
         near: Vec<String>,
     },
@@ -249,7 +249,7 @@ pub enum Error {
         message: String,
     },
     /// What a release has in pods cannot be taken out.
-    #[error("pod files {step}: {source}\nTo leave behind what is in the pods, say --leave PodFiles/{step}.")]
+    #[error("pod files {step}: {source}\nTo leave behind what is in the pods, say --orphan PodFiles/{step}.")]
     InPods {
         /// The step.
         step: String,
@@ -425,8 +425,13 @@ fn not_owned(release: &str, objects: &[(ObjectRef, String)], f: &mut fmt::Format
 /// How the reason begins for an object that cannot be taken over.
 pub(crate) const OTHERS: &str = "it belongs to another release";
 
-fn no_release(release: &str, home: &str, near: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "there is no release `{release}` in namespace {home}")?;
+fn no_release(
+    release: &str,
+    state_namespace: &str,
+    near: &[String],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    write!(f, "there is no release `{release}` in namespace {state_namespace}")?;
     if near.is_empty() {
         f.write_str("; there is none at all")
     } else {

@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::client::{Cluster, innermost};
-use crate::kind::Kind;
+use crate::kind::ApiResource;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
@@ -104,14 +104,14 @@ struct Ran {
     failed: Option<String>,
 }
 
-fn pods_exec() -> Kind {
-    Kind { plural: "pods/exec".into(), ..Kind::pod() }
+fn pods_exec() -> ApiResource {
+    ApiResource { plural: "pods/exec".into(), ..ApiResource::pod() }
 }
 
 /// What RBAC must allow for files in the pods of a namespace. A WebSocket is opened by GET; servers ask for `create` too
 /// since Kubernetes 1.35 (KEP-4006).
-pub(crate) fn rights_in_pods(namespace: &str) -> [(Kind, Option<String>, &'static str); 3] {
-    [(Kind::pod(), "list"), (pods_exec(), "create"), (pods_exec(), "get")]
+pub(crate) fn rights_in_pods(namespace: &str) -> [(ApiResource, Option<String>, &'static str); 3] {
+    [(ApiResource::pod(), "list"), (pods_exec(), "create"), (pods_exec(), "get")]
         .map(|(kind, verb)| (kind, Some(namespace.to_owned()), verb))
 }
 

@@ -5,7 +5,7 @@ use thinkube_plan::{ObjectRef, TypeMeta};
 
 /// A kind and where the server has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Kind {
+pub(crate) struct ApiResource {
     pub(crate) api_version: String,
     pub(crate) kind: String,
     pub(crate) plural: String,
@@ -13,7 +13,7 @@ pub(crate) struct Kind {
     pub(crate) listable: bool,
 }
 
-impl Kind {
+impl ApiResource {
     fn known(api_version: &str, kind: &str, plural: &str, namespaced: bool) -> Self {
         Self {
             api_version: api_version.into(),
@@ -36,7 +36,7 @@ impl Kind {
         Self::known("v1", "Pod", "pods", true)
     }
 
-    pub(crate) fn claim() -> Self {
+    pub(crate) fn pvc() -> Self {
         Self::known("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true)
     }
 
@@ -203,7 +203,7 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
 /// What the server says of a kind.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found<'a> {
-    Served(&'a Kind),
+    Served(&'a ApiResource),
     /// Its objects went with it.
     Gone,
     /// What serves its group does not answer: its objects may well be there.
@@ -212,15 +212,15 @@ pub(crate) enum Found<'a> {
 
 /// The kinds that the server has, at one moment.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Kinds {
-    by_type: HashMap<TypeMeta, Kind>,
+pub(crate) struct ApiResources {
+    by_type: HashMap<TypeMeta, ApiResource>,
     /// The preferred version of each kind, in the server's order.
-    preferred: Vec<Kind>,
+    preferred: Vec<ApiResource>,
     /// Groups of which the server knows that it does not know all: what serves them does not answer.
     stale: HashSet<String>,
 }
 
-impl Kinds {
+impl ApiResources {
     /// Adds what `/api` or `/apis` answers in its aggregated form.
     pub(crate) fn add(&mut self, discovery: &Value) {
         for group in array(&discovery["items"]) {
@@ -238,7 +238,7 @@ impl Kinds {
                 for resource in array(&version["resources"]) {
                     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                     let verbs = array(&resource["verbs"]);
-                    let kind = Kind {
+                    let kind = ApiResource {
                         api_version: api_version.clone(),
                         kind: text(&resource["responseKind"]["kind"]),
                         plural: text(&resource["resource"]),
@@ -255,7 +255,7 @@ impl Kinds {
         }
     }
 
-    pub(crate) fn get(&self, kind: &TypeMeta) -> Option<&Kind> {
+    pub(crate) fn get(&self, kind: &TypeMeta) -> Option<&ApiResource> {
         self.by_type.get(kind)
     }
 
@@ -278,14 +278,15 @@ impl Kinds {
     }
 
     /// Whether the kind is served, or its path is another kind's, or nobody can say.
-    pub(crate) fn taken(&self, kind: &Kind) -> bool {
-        let same_path = |known: &Kind| known.api_version == kind.api_version && known.plural == kind.plural;
+    pub(crate) fn taken(&self, kind: &ApiResource) -> bool {
+        let same_path =
+            |known: &ApiResource| known.api_version == kind.api_version && known.plural == kind.plural;
         self.by_type.contains_key(&kind.type_meta())
             || self.by_type.values().any(same_path)
             || self.is_stale(kind.group())
     }
 
-    pub(crate) fn namespaced(&self) -> impl Iterator<Item = &Kind> {
+    pub(crate) fn namespaced(&self) -> impl Iterator<Item = &ApiResource> {
         self.preferred.iter().filter(|kind| kind.namespaced && kind.listable)
     }
 }
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn aggregated_discovery_gives_plural_and_scope_of_every_version() {
-        let mut kinds = Kinds::default();
+        let mut kinds = ApiResources::default();
         kinds.add(
             &json!({"items": [{"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [
             {"resource": "deployments", "responseKind": {"group": "", "version": "", "kind": "Deployment"},
@@ -316,7 +317,7 @@ mod tests {
 
     #[test]
     fn objects_are_found_under_another_version_and_not_given_up_in_an_outage() {
-        let mut kinds = Kinds::default();
+        let mut kinds = ApiResources::default();
         kinds.add(&json!({"items": [
             {"metadata": {"name": "a.io"}, "versions": [{"version": "v2", "resources": [
                 {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": []}]}]},
@@ -342,7 +343,7 @@ mod tests {
     #[test]
     fn a_name_cannot_reach_another_path() {
         assert_eq!(
-            Kind::config_map().path(Some("a/../b"), Some("c?d")),
+            ApiResource::config_map().path(Some("a/../b"), Some("c?d")),
             "/api/v1/namespaces/a%2F..%2Fb/configmaps/c%3Fd"
         );
         for wrong in ["", ".", "..", "a/b", "a%2fb"] {
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn nothing_leaves_its_segment() {
-        let climbing = Kind::known("a.io/v1?x", "X", "deployments/victim?force=true&fieldManager=me#", true);
+        let climbing =
+            ApiResource::known("a.io/v1?x", "X", "deployments/victim?force=true&fieldManager=me#", true);
         assert_eq!(
             climbing.path(Some(".."), Some("a#?/..")),
             "/apis/a.io/v1%3Fx/namespaces/%252E%252E/\

@@ -1,10 +1,10 @@
 //! What the containers of a Job that failed said last, without any secret.
 
 use crate::Apply;
-use crate::client::Ask;
+use crate::client::ApiRequest;
 use crate::compose::value_of;
 use crate::event::quiet;
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::normalise::is_confidential;
 use crate::wait::selector;
 use base64::Engine as _;
@@ -25,8 +25,10 @@ impl Apply<'_> {
     pub(crate) async fn last_words(&self, job: &Value) -> Vec<String> {
         let namespace = job["metadata"]["namespace"].as_str().unwrap_or_default();
         let (true, Some(selector)) = (job["kind"] == "Job", selector(job)) else { return Vec::new() };
-        let pods =
-            self.cluster.list(&Kind::pod(), Some(namespace), &[("labelSelector", &selector)], false).await;
+        let pods = self
+            .cluster
+            .list(&ApiResource::pod(), Some(namespace), &[("labelSelector", &selector)], false)
+            .await;
         let secrets = self.secret_values();
         let mut words = Vec::new();
         // The youngest pod is the one that failed last.
@@ -37,7 +39,7 @@ impl Apply<'_> {
             let lists = ["initContainerStatuses", "containerStatuses"];
             for container in lists.iter().flat_map(|list| array(&pod["status"][*list])) {
                 let container = container["name"].as_str().unwrap_or_default();
-                let ask = Ask::log(namespace, name, container, LAST_LINES, LAST_BYTES);
+                let ask = ApiRequest::log(namespace, name, container, LAST_LINES, LAST_BYTES);
                 // Who may not read logs still learns that it failed.
                 let Ok(reply) = self.cluster.call(&ask, &quiet).await else { continue };
                 if reply.status != 200 {

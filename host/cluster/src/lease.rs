@@ -1,9 +1,9 @@
 //! One writer at a time: a Lease that its holder renews, and that ends by itself when its holder dies.
 
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
 use crate::event::quiet;
-use crate::kind::Kind;
+use crate::kind::ApiResource;
 use crate::state::{Stored, parent_name};
 use crate::{Error, Events};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -19,7 +19,7 @@ const PROCESS: &str = "thinkube.org/holder-process";
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 /// The claim on a release. Dropping it stops the renewal, and the claim ends by itself.
-pub(crate) struct Held {
+pub(crate) struct LeaseGuard {
     cluster: Cluster,
     release: String,
     holder: String,
@@ -33,7 +33,7 @@ fn name(release: &str) -> String {
 
 /// Whether there is a Lease of this host for the release, held or not.
 pub(crate) async fn is_there(cluster: &Cluster, release: &str) -> Result<bool, Error> {
-    let found = cluster.get(&Kind::lease(), Some(cluster.home()), &name(release)).await?;
+    let found = cluster.get(&ApiResource::lease(), Some(cluster.state_namespace()), &name(release)).await?;
     Ok(found
         .is_some_and(|lease| lease["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "thinkube-host"))
 }
@@ -45,13 +45,14 @@ pub(crate) async fn claim(
     lasts: Duration,
     owner: Option<&Stored>,
     events: Events<'_>,
-) -> Result<Held, Error> {
-    let (kind, home, name) = (Kind::lease(), cluster.home().to_owned(), name(release));
+) -> Result<LeaseGuard, Error> {
+    let (kind, state_namespace, name) =
+        (ApiResource::lease(), cluster.state_namespace().to_owned(), name(release));
     let holder = holder();
     let now = cluster.now();
     let mut body = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"name": name, "namespace": home, "labels": {"app.kubernetes.io/managed-by": "thinkube-host"},
+        "metadata": {"name": name, "namespace": state_namespace, "labels": {"app.kubernetes.io/managed-by": "thinkube-host"},
             "annotations": {PROCESS: process()}},
         "spec": {"holderIdentity": holder, "leaseDurationSeconds": lasts.as_secs().max(1),
             "acquireTime": micro(now), "renewTime": micro(now)},
@@ -61,8 +62,8 @@ pub(crate) async fn claim(
         body["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap",
             "name": parent_name(release), "uid": owner.uid}]);
     }
-    let ask = match cluster.get(&kind, Some(&home), &name).await? {
-        None => Ask::create(&kind, Some(&home), &body),
+    let ask = match cluster.get(&kind, Some(&state_namespace), &name).await? {
+        None => ApiRequest::create(&kind, Some(&state_namespace), &body),
         Some(live) => {
             if let Some(since) = held_since(&live, now) {
                 let holder = live["spec"]["holderIdentity"].as_str().unwrap_or("?").to_owned();
@@ -71,15 +72,15 @@ pub(crate) async fn claim(
             body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
             let transitions = live["spec"]["leaseTransitions"].as_i64().unwrap_or(0);
             body["spec"]["leaseTransitions"] = json!(transitions + 1);
-            Ask::replace(&kind, Some(&home), &name, &body)
+            ApiRequest::replace(&kind, Some(&state_namespace), &name, &body)
         }
     };
     let reply = cluster.call(&ask, events).await?;
     match reply.answered.class {
-        Class::Done => {}
-        Class::LostRace | Class::AlreadyExists => {
+        StatusKind::Done => {}
+        StatusKind::LostRace | StatusKind::AlreadyExists => {
             // Another host was faster, or this request was sent twice and was the faster one itself.
-            let live = cluster.get(&kind, Some(&home), &name).await?.unwrap_or_default();
+            let live = cluster.get(&kind, Some(&state_namespace), &name).await?.unwrap_or_default();
             let other = live["spec"]["holderIdentity"].as_str().unwrap_or("another host");
             if other != holder {
                 let since = live["spec"]["acquireTime"].as_str().unwrap_or("just now").to_owned();
@@ -90,16 +91,16 @@ pub(crate) async fn claim(
     }
     let lost = Arc::new(AtomicBool::new(false));
     let renewal = tokio::spawn(renew(cluster.clone(), name, holder.clone(), lasts, lost.clone()));
-    Ok(Held { cluster: cluster.clone(), release: release.to_owned(), holder, lost, renewal })
+    Ok(LeaseGuard { cluster: cluster.clone(), release: release.to_owned(), holder, lost, renewal })
 }
 
 async fn renew(cluster: Cluster, name: String, holder: String, lasts: Duration, lost: Arc<AtomicBool>) {
-    let (kind, home) = (Kind::lease(), cluster.home().to_owned());
+    let (kind, state_namespace) = (ApiResource::lease(), cluster.state_namespace().to_owned());
     let started = tokio::time::Instant::now();
     let mut renewed = started;
     while started.elapsed() < LONGEST {
         tokio::time::sleep(lasts / 3).await;
-        match renew_once(&cluster, &kind, &home, &name, &holder).await {
+        match renew_once(&cluster, &kind, &state_namespace, &name, &holder).await {
             Ok(true) => renewed = tokio::time::Instant::now(),
             Ok(false) => break,
             Err(_) if renewed.elapsed() < lasts => {}
@@ -112,20 +113,20 @@ async fn renew(cluster: Cluster, name: String, holder: String, lasts: Duration, 
 /// False if it is somebody else's.
 async fn renew_once(
     cluster: &Cluster,
-    kind: &Kind,
-    home: &str,
+    kind: &ApiResource,
+    state_namespace: &str,
     name: &str,
     holder: &str,
 ) -> Result<bool, Error> {
-    let Some(mut live) = cluster.get(kind, Some(home), name).await? else { return Ok(false) };
+    let Some(mut live) = cluster.get(kind, Some(state_namespace), name).await? else { return Ok(false) };
     if live["spec"]["holderIdentity"] != holder {
         return Ok(false);
     }
     live["spec"]["renewTime"] = json!(micro(cluster.now()));
-    cluster.must(&Ask::replace(kind, Some(home), name, &live), &quiet).await.map(|_| true)
+    cluster.must(&ApiRequest::replace(kind, Some(state_namespace), name, &live), &quiet).await.map(|_| true)
 }
 
-impl Held {
+impl LeaseGuard {
     /// Fails if somebody else may be working on the release by now.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.lost.load(Ordering::Acquire) {
@@ -137,17 +138,18 @@ impl Held {
     /// Lets go. What fails here ends by itself.
     pub(crate) async fn release(self, delete: bool) {
         self.renewal.abort();
-        let (kind, home, name) = (Kind::lease(), self.cluster.home().to_owned(), name(&self.release));
-        let Ok(Some(mut live)) = self.cluster.get(&kind, Some(&home), &name).await else { return };
+        let (kind, state_namespace, name) =
+            (ApiResource::lease(), self.cluster.state_namespace().to_owned(), name(&self.release));
+        let Ok(Some(mut live)) = self.cluster.get(&kind, Some(&state_namespace), &name).await else { return };
         if live["spec"]["holderIdentity"] != self.holder {
             return;
         }
         let ask = if delete {
             let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-            Ask::delete(&kind, &kind.object(Some(&home), &name), uid, "Background")
+            ApiRequest::delete(&kind, &kind.object(Some(&state_namespace), &name), uid, "Background")
         } else {
             live["spec"]["holderIdentity"] = json!("");
-            Ask::replace(&kind, Some(&home), &name, &live)
+            ApiRequest::replace(&kind, Some(&state_namespace), &name, &live)
         };
         if let Err(error) = self.cluster.must(&ask, &quiet).await {
             tracing::debug!(%error, "the claim on the release was not given back; it ends by itself");
@@ -155,7 +157,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for LeaseGuard {
     fn drop(&mut self) {
         self.renewal.abort();
     }

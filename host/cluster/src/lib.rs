@@ -41,14 +41,14 @@ mod wait;
 
 pub use apply::{Adopt, Apply, ApplyOptions};
 pub use client::{Cluster, Connect};
-pub use compare::Comparison;
+pub use compare::ReleaseDiff;
 pub use copied::{Copied, CopyState};
 pub use error::{Error, FieldConflict};
 pub use event::{Event, Events};
 pub use observe::supported;
-pub use operation::Operating;
+pub use operation::OperationPlans;
 pub use release::{
     Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
     Release,
 };
-pub use uninstall::{Leave, UninstallOptions, Uninstalled};
+pub use uninstall::{Orphan, UninstallOptions, Uninstalled};

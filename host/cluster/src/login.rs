@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::Cluster;
 use crate::compose::value_of;
-use crate::kind::{Kind, check_name};
+use crate::kind::{ApiResource, check_name};
 use thinkube_plan::{ObjectRef, SecretText};
 
 /// Of Kubernetes: a Secret for registries, and its one key.
@@ -19,7 +19,7 @@ impl Cluster {
     pub async fn docker_config(&self, secret: &ObjectRef) -> Result<Option<SecretText>, Error> {
         let namespace = secret.namespace.as_deref().unwrap_or_default();
         check_name("namespace", namespace)?;
-        let found = self.get(&Kind::secret(), Some(namespace), &secret.name).await?;
+        let found = self.get(&ApiResource::secret(), Some(namespace), &secret.name).await?;
         let found = found.filter(|found| found["type"] == TYPE);
         let bytes = found.and_then(|found| value_of(&found, KEY));
         Ok(bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok()).map(SecretText::new))

@@ -2,9 +2,9 @@
 
 use crate::Error;
 use crate::certificate;
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
-use crate::kind::{Kind, check_name};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
+use crate::kind::{ApiResource, check_name};
 use crate::kstatus::{State, status};
 use crate::normalise::redacted;
 use http::{HeaderName, HeaderValue, Method};
@@ -122,7 +122,7 @@ impl Cluster {
             HttpMethod::Patch => Method::PATCH,
             HttpMethod::Delete => Method::DELETE,
         };
-        let mut ask = Ask::proxy(method, uri, what, &service.namespace);
+        let mut ask = ApiRequest::proxy(method, uri, what, &service.namespace);
         if let Some(body) = &probe.body {
             ask = ask.with_body(body.clone().into_bytes());
         }
@@ -145,7 +145,7 @@ impl Cluster {
             Err(error) => return Err(error),
         };
         // The API server's 401 names no Service. One that does is from the server behind it, which may quote a secret.
-        let refused = reply.answered.class == Class::Forbidden
+        let refused = reply.answered.class == StatusKind::Forbidden
             && reply.answered.reason.is_some()
             && is_about(&reply.body, service);
         if refused {
@@ -293,7 +293,7 @@ fn proxy_path(service: &ServiceTarget) -> Result<String, Error> {
     if path.split('/').any(dots) {
         return Err(invalid("its path must not hold `.` or `..` segments or encoded slashes"));
     }
-    let kind = Kind { plural: "services".into(), ..Kind::pod() };
+    let kind = ApiResource { plural: "services".into(), ..ApiResource::pod() };
     let name = format!("{}:{}", service.name, service.port);
     // The port is part of the name that the proxy reads, so its colon stays as it is.
     let base = format!("{}/{name}/proxy{path}", kind.path(Some(&service.namespace), None));
@@ -361,8 +361,9 @@ mod tests {
             assert!(matches!(error, Error::Invalid { .. }), "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
-        let object =
-            |namespace: &str, name: &str| supported(&Probe::Ready(Kind::pod().object(Some(namespace), name)));
+        let object = |namespace: &str, name: &str| {
+            supported(&Probe::Ready(ApiResource::pod().object(Some(namespace), name)))
+        };
         assert!(object("a", "b").is_ok() && object("..", "b").is_err() && object("a", "b/c").is_err());
     }
 

@@ -5,13 +5,13 @@
 //! release, an uninstall or the operation again, finds them and takes them away.
 
 use crate::client::Cluster;
-use crate::compare::{Comparison, Need};
+use crate::compare::{Need, ReleaseDiff};
 use crate::compose::Lack;
 use crate::event::{Event, Events};
-use crate::kind::Kind;
+use crate::kind::ApiResource;
 use crate::lease::claim;
 use crate::release::{Entry, EntryPhase, Phase, Release};
-use crate::resolve::{Id, Target, id};
+use crate::resolve::{ObjectKey, Target, id};
 use crate::state::Stored;
 use crate::{Apply, ApplyOptions, Error};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ const RESTARTED_AT: &str = "thinkube.org/restarted-at";
 
 /// An operation on a release.
 #[derive(Debug, Clone, Copy)]
-pub struct Operating<'a> {
+pub struct OperationPlans<'a> {
     /// Its name.
     pub name: &'a str,
     /// What it wants, as [`thinkube_plan::overlay`] made it.
@@ -50,7 +50,7 @@ impl Release {
 
 fn may_operate(release: &str, phase: Phase) -> Result<(), Error> {
     match phase {
-        Phase::Deployed | Phase::Operating => Ok(()),
+        Phase::Deployed | Phase::OperationPlans => Ok(()),
         phase => Err(Error::Unfinished { release: release.to_owned(), phase }),
     }
 }
@@ -64,17 +64,17 @@ impl Cluster {
     /// anything is written; [`Error::LostRace`] if the release has changed since the comparison.
     pub async fn begin_operation<'a>(
         &'a self,
-        operation: &Operating<'a>,
+        operation: &OperationPlans<'a>,
         values: &Values,
-        comparison: Comparison,
+        comparison: ReleaseDiff,
         options: &ApplyOptions,
         events: Events<'a>,
     ) -> Result<Apply<'a>, Error> {
         let release = &operation.plan.release;
-        let Comparison { stored, targets, mut needs, live, not_owned, .. } = comparison;
+        let ReleaseDiff { stored, targets, mut needs, live, not_owned, .. } = comparison;
         let stored = stored.ok_or_else(|| Error::NoRelease {
             release: release.clone(),
-            home: self.home().to_owned(),
+            state_namespace: self.state_namespace().to_owned(),
             near: Vec::new(),
         })?;
         may_operate(release, stored.record.phase)?;
@@ -131,11 +131,11 @@ impl Cluster {
     /// Writes the record, if nobody has changed it since the comparison.
     async fn began(
         &self,
-        operation: &Operating<'_>,
+        operation: &OperationPlans<'_>,
         mut stored: Stored,
         targets: &[Target],
         needs: &[Need],
-        planned: &HashSet<Id>,
+        planned: &HashSet<ObjectKey>,
         events: Events<'_>,
     ) -> Result<Stored, Error> {
         let release = &operation.plan.release;
@@ -144,7 +144,7 @@ impl Cluster {
             return Err(Error::LostRace { what: format!("the record of release {release}") });
         }
         stored.inventory = superset(&stored, targets, needs, planned);
-        stored.record.phase = Phase::Operating;
+        stored.record.phase = Phase::OperationPlans;
         stored.record.message = Some(not_ended(operation.name));
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
@@ -173,12 +173,16 @@ impl<'a> Apply<'a> {
     ///
     /// # Errors
     /// Why an object could not be given back or deleted. The record says that the operation has not ended.
-    pub async fn give_back(&mut self, operation: &Operating<'a>, timeout: Duration) -> Result<(), Error> {
+    pub async fn give_back(
+        &mut self,
+        operation: &OperationPlans<'a>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         self.check_claim()?;
         self.plan = operation.borrowed;
-        let stages = self.plan.outline.stages.len();
+        let stages = self.plan.plugin_plan.stages.len();
         if stages > 0 {
-            let Comparison { targets, needs, live, .. } =
+            let ReleaseDiff { targets, needs, live, .. } =
                 self.cluster.compare_objects(operation.borrowed, &self.values).await?;
             (self.targets, self.needs, self.live) = (targets, needs, live);
         }
@@ -203,7 +207,7 @@ impl<'a> Apply<'a> {
 
     /// Leaves an operation as it is: the record says that it has not ended, and the claim is given back.
     pub async fn unfinished(self, name: &str) {
-        self.stop(Phase::Operating, Some(not_ended(name))).await;
+        self.stop(Phase::OperationPlans, Some(not_ended(name))).await;
     }
 
     /// Deletes what an earlier run has left and would be taken for this one's.
@@ -225,12 +229,12 @@ fn not_ended(name: &str) -> String {
 }
 
 /// What the release's plan makes.
-fn planned(recorded: &Plan) -> HashSet<Id> {
+fn planned(recorded: &Plan) -> HashSet<ObjectKey> {
     recorded.targets().map(|(_, object)| id(&object)).collect()
 }
 
 /// Objects whose state is the outcome of a run, not something to keep.
-fn runs_once(kind: &Kind) -> bool {
+fn runs_once(kind: &ApiResource) -> bool {
     kind.is("batch", "Job") || kind.is("", "Pod")
 }
 
@@ -239,7 +243,7 @@ fn entry<'s>(stored: &'s Stored, target: &Target) -> Option<&'s Entry> {
 }
 
 /// Everything that may exist: what the release has, and what the operation makes beside.
-fn superset(stored: &Stored, targets: &[Target], needs: &[Need], planned: &HashSet<Id>) -> Vec<Entry> {
+fn superset(stored: &Stored, targets: &[Target], needs: &[Need], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
     let mut inventory = stored.inventory.clone();
     for (target, need) in targets.iter().zip(needs).filter(|(target, _)| !planned.contains(&target.id())) {
         let at = target.id();
@@ -259,7 +263,7 @@ fn superset(stored: &Stored, targets: &[Target], needs: &[Need], planned: &HashS
 }
 
 /// What is there for an operation only.
-fn passing(inventory: &[Entry], planned: &HashSet<Id>) -> Vec<Entry> {
+fn passing(inventory: &[Entry], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
     let held = |entry: &&Entry| matches!(entry.phase, EntryPhase::Retained | EntryPhase::Used);
     inventory.iter().filter(|entry| !planned.contains(&id(&entry.object)) && !held(entry)).cloned().collect()
 }
@@ -272,7 +276,7 @@ mod tests {
     fn an_operation_begins_on_what_is_deployed_and_on_what_another_one_left() {
         for (phase, may) in [
             (Phase::Deployed, true),
-            (Phase::Operating, true),
+            (Phase::OperationPlans, true),
             (Phase::Applying, false),
             (Phase::Failed, false),
             (Phase::Interrupted, false),

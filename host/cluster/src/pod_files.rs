@@ -8,7 +8,7 @@ use crate::apply::Apply;
 use crate::client::Cluster;
 use crate::event::{Event, Events};
 use crate::exec::{Container, Seen};
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::release::{Action, PodFileChange, PodFilesEntry};
 use crate::uninstall::UninstallOptions;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -73,8 +73,8 @@ impl PodFilesEntry {
 
 /// What the plan wants, with all contents that its files may have from before.
 fn wanted(plan: &Plan, old: &[PodFilesEntry]) -> Vec<PodFilesEntry> {
-    let steps = plan.outline.pod_files();
-    let entries = steps.map(|(number, step)| PodFilesEntry::of(&plan.outline.stages[number].name, step));
+    let steps = plan.plugin_plan.pod_files();
+    let entries = steps.map(|(number, step)| PodFilesEntry::of(&plan.plugin_plan.stages[number].name, step));
     let known = |mut entry: PodFilesEntry| {
         if let Some(old) = old.iter().find(|old| old.is_of(&entry)) {
             entry.skipped = old.skipped;
@@ -149,7 +149,7 @@ impl Cluster {
         old: &[PodFilesEntry],
     ) -> Result<Vec<PodFileChange>, Error> {
         let mut changes = Vec::new();
-        for ((_, step), entry) in plan.outline.pod_files().zip(wanted(plan, old)) {
+        for ((_, step), entry) in plan.plugin_plan.pod_files().zip(wanted(plan, old)) {
             if entry.skipped {
                 continue;
             }
@@ -190,7 +190,7 @@ impl Cluster {
     /// The containers of a step, by the name of the pod. Pods that have ended, or are about to, are no running ones.
     async fn containers(&self, entry: &PodFilesEntry) -> Result<Vec<Found>, Error> {
         let selector = [("labelSelector", entry.label_selector.as_str())];
-        let pods = self.list(&Kind::pod(), Some(&entry.namespace), &selector, false).await?;
+        let pods = self.list(&ApiResource::pod(), Some(&entry.namespace), &selector, false).await?;
         let over = |pod: &&Value| {
             matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
                 || pod["metadata"]["deletionTimestamp"].is_string()
@@ -371,7 +371,7 @@ impl Cluster {
     ) -> Result<Vec<PodFileChange>, Error> {
         let mut changes = Vec::new();
         for entry in entries.iter().rev() {
-            if options.leaves_pod_files(&entry.step) {
+            if options.orphans_pod_files(&entry.step) {
                 let left = left(entry);
                 events(Event::PodFile(left.clone()));
                 changes.push(left);
@@ -395,7 +395,7 @@ impl Apply<'_> {
         let plan = self.plan;
         let entries = wanted(plan, &self.stored.pod_files);
         for ((_, step), entry) in
-            plan.outline.pod_files().zip(entries).filter(|((stage, _), _)| *stage == index)
+            plan.plugin_plan.pod_files().zip(entries).filter(|((stage, _), _)| *stage == index)
         {
             self.check_claim()?;
             for recorded in self.stored.pod_files.iter_mut().filter(|recorded| recorded.is_of(&entry)) {
@@ -564,7 +564,7 @@ fn left(entry: &PodFilesEntry) -> PodFileChange {
         entry.files.keys().chain(entry.lines.iter().map(|line| &line.path)).map(String::as_str).collect();
     let paths: Vec<&str> = paths.into_iter().collect();
     let note = format!(
-        "left behind in pods with the labels {}, as --leave says: {}",
+        "left behind in pods with the labels {}, as --orphan asks: {}",
         entry.label_selector,
         paths.join(", ")
     );

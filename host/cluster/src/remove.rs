@@ -2,12 +2,12 @@
 
 use crate::Error;
 use crate::applyset::PART_OF;
-use crate::classify::Class;
-use crate::client::{Ask, Cluster, MANAGER};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster, MANAGER};
 use crate::compare::AT_ONCE;
 use crate::event::{Event, Events};
 use crate::fields::held;
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::kstatus::told;
 use crate::release::Entry;
 use crate::state::owner_of;
@@ -32,7 +32,7 @@ impl Cluster {
     /// [`Error::NotGone`] if some stay. What was asked to go stays asked.
     pub(crate) async fn remove(
         &self,
-        entries: &[(Kind, Entry)],
+        entries: &[(ApiResource, Entry)],
         applyset: &str,
         deadline: Instant,
         events: Events<'_>,
@@ -60,7 +60,7 @@ impl Cluster {
 
     async fn remove_one(
         &self,
-        kind: &Kind,
+        kind: &ApiResource,
         entry: &Entry,
         applyset: &str,
         deadline: Instant,
@@ -79,16 +79,16 @@ impl Cluster {
             let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
             events(Event::Deleting { object: object.clone() });
             let propagation = if kind.is_workload() { "Foreground" } else { "Background" };
-            let ask = Ask::delete(kind, object, uid, propagation);
+            let ask = ApiRequest::delete(kind, object, uid, propagation);
             let reply = self.call(&ask, events).await?;
             match reply.answered.class {
-                Class::Done | Class::Absent { .. } => {
+                StatusKind::Done | StatusKind::Absent { .. } => {
                     self.gone_by(kind, object, uid, deadline).await?;
                     events(Event::Deleted { object: object.clone() });
                     return Ok(Removed::Deleted(object.clone()));
                 }
-                Class::LostRace => {}
-                Class::Forbidden => {
+                StatusKind::LostRace => {}
+                StatusKind::Forbidden => {
                     let namespace = object.namespace.as_deref();
                     if let Ok(true) = self.allowed("delete", kind.group(), &kind.plural, namespace).await {
                         let message = reply.answered.message;
@@ -96,7 +96,7 @@ impl Cluster {
                     }
                     return Err(self.refusal(&ask, reply).await);
                 }
-                Class::Denied => {
+                StatusKind::Denied => {
                     let message = reply.answered.message;
                     return Err(Error::Denied { object: Box::new(object.clone()), message });
                 }
@@ -107,7 +107,12 @@ impl Cluster {
     }
 
     /// Waits until an object that is on its way out is gone.
-    pub(crate) async fn gone(&self, kind: &Kind, object: &ObjectRef, timeout: Duration) -> Result<(), Error> {
+    pub(crate) async fn gone(
+        &self,
+        kind: &ApiResource,
+        object: &ObjectRef,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let live = self.get(kind, object.namespace.as_deref(), &object.name).await?;
         let uid =
             live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default().to_owned();
@@ -116,7 +121,7 @@ impl Cluster {
 
     async fn gone_by(
         &self,
-        kind: &Kind,
+        kind: &ApiResource,
         object: &ObjectRef,
         uid: &str,
         deadline: Instant,
@@ -138,7 +143,7 @@ impl Cluster {
     /// What is in a namespace besides what the cluster itself puts there, as far as it can be seen. `except` are the
     /// objects that are expected.
     pub(crate) async fn contents(&self, namespace: &str, except: &[ObjectRef]) -> Result<Vec<String>, Error> {
-        let kinds: Vec<Kind> = self.kinds().await?.namespaced().cloned().collect();
+        let kinds: Vec<ApiResource> = self.kinds().await?.namespaced().cloned().collect();
         let looks = kinds.into_iter().filter(|kind| !is_noise(kind)).map(|kind| async move {
             match self.list(&kind, Some(namespace), &[], true).await {
                 Ok(found) => found,
@@ -202,7 +207,7 @@ fn holds(live: &Value) -> String {
 }
 
 /// Kinds of which everything is derived from other objects.
-fn is_noise(kind: &Kind) -> bool {
+fn is_noise(kind: &ApiResource) -> bool {
     matches!(kind.group(), "metrics.k8s.io" | "events.k8s.io" | "discovery.k8s.io")
         || kind.is("", "Event")
         || kind.is("", "Endpoints")
@@ -232,7 +237,7 @@ mod tests {
 
     fn entry(uid: Option<&str>) -> Entry {
         Entry {
-            object: Kind::config_map().object(Some("n"), "c"),
+            object: ApiResource::config_map().object(Some("n"), "c"),
             uid: uid.map(str::to_owned),
             stage: "s".into(),
             phase: EntryPhase::Applied,

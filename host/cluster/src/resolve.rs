@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::Cluster;
 use crate::compose::{Lack, bind};
-use crate::kind::{Kind, Kinds, array, check_name, is_group, is_label};
+use crate::kind::{ApiResource, ApiResources, array, check_name, is_group, is_label};
 use crate::normalise::normalise;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use thinkube_plan::{
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) object: ObjectRef,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ApiResource,
     pub(crate) stage: usize,
     pub(crate) stage_name: String,
     pub(crate) on_change: OnChange,
@@ -40,7 +40,7 @@ pub(crate) enum Desired {
 }
 
 impl Target {
-    pub(crate) fn id(&self) -> Id {
+    pub(crate) fn id(&self) -> ObjectKey {
         id(&self.object)
     }
 
@@ -80,9 +80,9 @@ impl Target {
 }
 
 /// What identifies an object, whatever version it is named in.
-pub(crate) type Id = (String, String, String);
+pub(crate) type ObjectKey = (String, String, String);
 
-pub(crate) fn id(object: &ObjectRef) -> Id {
+pub(crate) fn id(object: &ObjectRef) -> ObjectKey {
     let (kind, namespace, name) = object.identity();
     (kind, namespace.to_owned(), name.to_owned())
 }
@@ -98,10 +98,10 @@ pub(crate) async fn resolve(cluster: &Cluster, plan: &Plan) -> Result<Vec<Target
         unserved(&mut own_kinds, &*cluster.refresh_kinds().await?);
     }
     let mut targets = Vec::new();
-    for (index, stage) in plan.outline.stages.iter().enumerate() {
+    for (index, stage) in plan.plugin_plan.stages.iter().enumerate() {
         let no_object = |step: &&Step| matches!(step, Step::Image(_) | Step::External(_) | Step::PodFiles(_));
         for step in stage.steps.iter().filter(|step| !no_object(step)) {
-            let repeats = !stage.done_when.is_empty();
+            let repeats = !stage.skip_if.is_empty();
             let place = Place { stage: index, stage_name: &stage.name, repeats, step };
             match place.target(cluster, &own_kinds, &applyset).await {
                 Ok(target) => targets.push(target),
@@ -124,7 +124,7 @@ impl Place<'_> {
     async fn target(
         &self,
         cluster: &Cluster,
-        own_kinds: &HashMap<TypeMeta, Kind>,
+        own_kinds: &HashMap<TypeMeta, ApiResource>,
         applyset: &str,
     ) -> Result<Target, Error> {
         let named = match self.step {
@@ -199,10 +199,10 @@ impl Place<'_> {
 ///
 /// A definition says where the objects of its kind are, and comes from a plugin: what is no plain name would lead a
 /// request to another object, or give it other parameters.
-fn own_kinds(plan: &Plan) -> (HashMap<TypeMeta, Kind>, Vec<Error>) {
+fn own_kinds(plan: &Plan) -> (HashMap<TypeMeta, ApiResource>, Vec<Error>) {
     let (mut kinds, mut errors) = (HashMap::new(), Vec::new());
     for (stage, step) in
-        plan.outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))
+        plan.plugin_plan.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))
     {
         let Step::Object(object) = step else { continue };
         let group = object.manifest["apiVersion"].as_str().and_then(|version| version.split_once('/'));
@@ -242,7 +242,7 @@ fn own_kinds(plan: &Plan) -> (HashMap<TypeMeta, Kind>, Vec<Error>) {
             continue;
         }
         for version in served {
-            let kind = Kind {
+            let kind = ApiResource {
                 api_version: format!("{group}/{version}"),
                 kind: kind.clone(),
                 plural: plural.clone(),
@@ -256,7 +256,7 @@ fn own_kinds(plan: &Plan) -> (HashMap<TypeMeta, Kind>, Vec<Error>) {
 }
 
 /// Leaves the kinds that the server does not have yet: where those are that it has, only the server says.
-fn unserved(own_kinds: &mut HashMap<TypeMeta, Kind>, served: &Kinds) {
+fn unserved(own_kinds: &mut HashMap<TypeMeta, ApiResource>, served: &ApiResources) {
     own_kinds.retain(|_, kind| !served.taken(kind));
 }
 
@@ -264,7 +264,7 @@ fn unserved(own_kinds: &mut HashMap<TypeMeta, Kind>, served: &Kinds) {
 mod tests {
     use super::*;
     use serde_json::json;
-    use thinkube_plan::{Digest, Identity, Outline, Stage};
+    use thinkube_plan::{Digest, Identity, PluginPlan, Stage};
 
     fn plan(group: &str, version: &str, kind: &str, plural: &str) -> Plan {
         let manifest = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -277,7 +277,7 @@ mod tests {
             on_uninstall: OnUninstall::Delete,
             bindings: vec![],
         });
-        let stage = Stage { name: "one".into(), steps: vec![step], gates: vec![], done_when: vec![] };
+        let stage = Stage { name: "one".into(), steps: vec![step], gates: vec![], skip_if: vec![] };
         Plan {
             api_version: Plan::API_VERSION.into(),
             kind: "Plan".into(),
@@ -288,7 +288,7 @@ mod tests {
             requested: vec![],
             granted: vec![],
             agreed: vec![],
-            outline: Outline {
+            plugin_plan: PluginPlan {
                 preflight: vec![],
                 stages: vec![stage],
                 health: vec![],
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_definition_cannot_take_the_place_of_what_is_served() {
-        let mut served = Kinds::default();
+        let mut served = ApiResources::default();
         served.add(&json!({"items": [
             {"metadata": {"name": "a.io"}, "versions": [{"version": "v1", "resources": [
                 {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": ["list"]}]}]},

@@ -1,7 +1,7 @@
 //! A secret input that the operator keeps in the cluster.
 
 use crate::compose::value_of;
-use crate::kind::{Kind, check_name};
+use crate::kind::{ApiResource, check_name};
 use crate::{Cluster, Error};
 use thinkube_plan::{SecretKey, SecretText};
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ impl Cluster {
     pub async fn secret_text(&self, at: &SecretKey) -> Result<Option<SecretText>, Error> {
         check_name("namespace", &at.namespace)?;
         check_name("Secret", &at.name)?;
-        let secret = self.get(&Kind::secret(), Some(&at.namespace), &at.name).await?;
+        let secret = self.get(&ApiResource::secret(), Some(&at.namespace), &at.name).await?;
         let value: Option<Zeroizing<Vec<u8>>> = secret.and_then(|secret| value_of(&secret, &at.key));
         Ok(value
             .and_then(|value| std::str::from_utf8(&value).ok().map(|text| SecretText::new(text.to_owned()))))

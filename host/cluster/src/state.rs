@@ -2,10 +2,10 @@
 //!
 //! The parent is a ConfigMap: nothing in it is secret, so who may look at releases needs no right to read Secrets.
 
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
 use crate::event::quiet;
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::release::{BuiltImage, Entry, Phase, PodFilesEntry, Release};
 use crate::{Error, Events, applyset};
 use base64::Engine as _;
@@ -69,12 +69,12 @@ pub(crate) fn parent_name(release: &str) -> String {
 impl Cluster {
     /// The id that a release's objects carry.
     pub fn applyset_id(&self, release: &str) -> String {
-        applyset::id(&parent_name(release), self.home(), "ConfigMap", "")
+        applyset::id(&parent_name(release), self.state_namespace(), "ConfigMap", "")
     }
 
     pub(crate) async fn stored(&self, release: &str) -> Result<Option<Stored>, Error> {
         let name = parent_name(release);
-        match self.get(&Kind::config_map(), Some(self.home()), &name).await? {
+        match self.get(&ApiResource::config_map(), Some(self.state_namespace()), &name).await? {
             Some(parent) => read(release, &parent).map(Some),
             None => Ok(None),
         }
@@ -83,8 +83,14 @@ impl Cluster {
     /// Every release's record that can be read: one that cannot must not hide the others. Who asks for it by name is
     /// told.
     pub(crate) async fn all_stored(&self) -> Result<Vec<Stored>, Error> {
-        let found =
-            self.list(&Kind::config_map(), Some(self.home()), &[("labelSelector", RELEASE)], false).await?;
+        let found = self
+            .list(
+                &ApiResource::config_map(),
+                Some(self.state_namespace()),
+                &[("labelSelector", RELEASE)],
+                false,
+            )
+            .await?;
         Ok(readable(&found))
     }
 
@@ -98,8 +104,9 @@ impl Cluster {
         let mut packed = Vec::new();
         for chunk in 0..record.chunks {
             let name = chunk_name(&record.name, record.revision, chunk);
-            let found = self.get(&Kind::config_map(), Some(self.home()), &name).await?;
-            let found = found.ok_or_else(|| corrupt(format!("ConfigMap {}/{name} is gone", self.home())))?;
+            let found = self.get(&ApiResource::config_map(), Some(self.state_namespace()), &name).await?;
+            let found = found
+                .ok_or_else(|| corrupt(format!("ConfigMap {}/{name} is gone", self.state_namespace())))?;
             let text = found["binaryData"]["plan.json.gz"].as_str().unwrap_or_default();
             packed.extend(STANDARD.decode(text).map_err(|error| corrupt(error.to_string()))?);
         }
@@ -127,23 +134,23 @@ impl Cluster {
                 message: error.to_string(),
             },
         )?;
-        let kind = Kind::config_map();
+        let kind = ApiResource::config_map();
         let chunks: Vec<&[u8]> = packed.chunks(CHUNK).collect();
         for (index, chunk) in chunks.iter().enumerate() {
             let name = chunk_name(&plan.release, revision, index);
             let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "immutable": true,
-                "metadata": {"name": name, "namespace": self.home(), "labels": {REVISION_OF: plan.release,
+                "metadata": {"name": name, "namespace": self.state_namespace(), "labels": {REVISION_OF: plan.release,
                     REVISION: revision.to_string(), "app.kubernetes.io/managed-by": "thinkube-host"}},
                 "binaryData": {"plan.json.gz": STANDARD.encode(chunk)}});
-            let ask = Ask::create(&kind, Some(self.home()), &body);
+            let ask = ApiRequest::create(&kind, Some(self.state_namespace()), &body);
             let reply = self.call(&ask, events).await?;
             match reply.answered.class {
-                Class::Done => {}
-                Class::AlreadyExists => {
-                    if let Some(old) = self.get(&kind, Some(self.home()), &name).await? {
+                StatusKind::Done => {}
+                StatusKind::AlreadyExists => {
+                    if let Some(old) = self.get(&kind, Some(self.state_namespace()), &name).await? {
                         let uid = old["metadata"]["uid"].as_str().unwrap_or_default();
-                        let object = kind.object(Some(self.home()), &name);
-                        self.must(&Ask::delete(&kind, &object, uid, "Background"), events).await?;
+                        let object = kind.object(Some(self.state_namespace()), &name);
+                        self.must(&ApiRequest::delete(&kind, &object, uid, "Background"), events).await?;
                     }
                     self.must(&ask, events).await?;
                 }
@@ -167,18 +174,32 @@ impl Cluster {
     /// The parts of all revisions, without their data.
     pub(crate) async fn revisions(&self, release: &str) -> Result<Vec<Value>, Error> {
         let selector = format!("{REVISION_OF}={release}");
-        self.list(&Kind::config_map(), Some(self.home()), &[("labelSelector", &selector)], true).await
+        self.list(
+            &ApiResource::config_map(),
+            Some(self.state_namespace()),
+            &[("labelSelector", &selector)],
+            true,
+        )
+        .await
     }
 
     /// Deletes these very parts; not those that another apply has put in their place since they were listed.
     pub(crate) async fn drop_revisions(&self, chunks: &[Value]) -> Result<(), Error> {
-        let kind = Kind::config_map();
+        let kind = ApiResource::config_map();
         for chunk in chunks {
             let name = chunk["metadata"]["name"].as_str().unwrap_or_default();
             let uid = chunk["metadata"]["uid"].as_str().unwrap_or_default();
-            let ask = Ask::delete(&kind, &kind.object(Some(self.home()), name), uid, "Background");
+            let ask = ApiRequest::delete(
+                &kind,
+                &kind.object(Some(self.state_namespace()), name),
+                uid,
+                "Background",
+            );
             let reply = self.call(&ask, &quiet).await?;
-            if !matches!(reply.answered.class, Class::Done | Class::Absent { .. } | Class::LostRace) {
+            if !matches!(
+                reply.answered.class,
+                StatusKind::Done | StatusKind::Absent { .. } | StatusKind::LostRace
+            ) {
                 return Err(self.refusal(&ask, reply).await);
             }
         }
@@ -189,19 +210,19 @@ impl Cluster {
     pub(crate) async fn write_parent(&self, stored: &mut Stored, events: Events<'_>) -> Result<(), Error> {
         stored.record.updated = format!("{:.0}", self.now());
         stored.record.write = format!("{:016x}", rand::random::<u64>());
-        let (kind, name) = (Kind::config_map(), parent_name(&stored.record.name));
+        let (kind, name) = (ApiResource::config_map(), parent_name(&stored.record.name));
         let body = self.parent(stored);
         let ask = if stored.resource_version.is_empty() {
-            Ask::create(&kind, Some(self.home()), &body)
+            ApiRequest::create(&kind, Some(self.state_namespace()), &body)
         } else {
-            Ask::replace(&kind, Some(self.home()), &name, &body)
+            ApiRequest::replace(&kind, Some(self.state_namespace()), &name, &body)
         };
         let reply = self.call(&ask, events).await?;
         let written = match reply.answered.class {
-            Class::Done => reply.value("write the release's record")?,
-            Class::LostRace | Class::AlreadyExists | Class::Absent { .. } => {
+            StatusKind::Done => reply.value("write the release's record")?,
+            StatusKind::LostRace | StatusKind::AlreadyExists | StatusKind::Absent { .. } => {
                 let release = stored.record.name.clone();
-                let found = self.get(&kind, Some(self.home()), &name).await?;
+                let found = self.get(&kind, Some(self.state_namespace()), &name).await?;
                 let ours = found.as_ref().and_then(|found| read(&release, found).ok());
                 match (found, ours) {
                     (Some(found), Some(ours)) if ours.record.write == stored.record.write => found,
@@ -220,12 +241,12 @@ impl Cluster {
         let mut body = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {
-                "name": parent_name(&stored.record.name), "namespace": self.home(),
+                "name": parent_name(&stored.record.name), "namespace": self.state_namespace(),
                 "labels": {applyset::ID: self.applyset_id(&stored.record.name), RELEASE: stored.record.name,
                     "app.kubernetes.io/managed-by": "thinkube-host"},
                 "annotations": {applyset::TOOLING: applyset::OUR_TOOLING,
                     applyset::GROUP_KINDS: applyset::group_kinds(members()),
-                    applyset::NAMESPACES: applyset::namespaces(members(), self.home())},
+                    applyset::NAMESPACES: applyset::namespaces(members(), self.state_namespace())},
             },
             "data": {"release.json": json!(stored.record).to_string()},
         });
@@ -338,27 +359,27 @@ fn read(release: &str, parent: &Value) -> Result<Stored, Error> {
 }
 
 /// Makes the home namespace if it is missing.
-pub(crate) async fn ensure_home(cluster: &Cluster, events: Events<'_>) -> Result<(), Error> {
-    let kind = Kind::namespace();
-    let ask = Ask::get(&kind, None, cluster.home());
+pub(crate) async fn ensure_state_namespace(cluster: &Cluster, events: Events<'_>) -> Result<(), Error> {
+    let kind = ApiResource::namespace();
+    let ask = ApiRequest::get(&kind, None, cluster.state_namespace());
     let reply = cluster.call(&ask, events).await?;
     match reply.answered.class {
-        Class::Done => {
+        StatusKind::Done => {
             let live = reply.value("read the home namespace")?;
             if live["metadata"]["deletionTimestamp"].is_string() {
-                return Err(Error::Terminating { namespace: cluster.home().to_owned() });
+                return Err(Error::Terminating { namespace: cluster.state_namespace().to_owned() });
             }
             Ok(())
         }
         // Who may not read namespaces may still work in one that is there.
-        Class::Forbidden => Ok(()),
-        Class::Absent { .. } => {
-            let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.home(),
+        StatusKind::Forbidden => Ok(()),
+        StatusKind::Absent { .. } => {
+            let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": cluster.state_namespace(),
                 "labels": {"app.kubernetes.io/managed-by": "thinkube-host"}}});
-            let ask = Ask::create(&kind, None, &body);
+            let ask = ApiRequest::create(&kind, None, &body);
             let reply = cluster.call(&ask, events).await?;
             match reply.answered.class {
-                Class::Done | Class::AlreadyExists => Ok(()),
+                StatusKind::Done | StatusKind::AlreadyExists => Ok(()),
                 _ => Err(cluster.refusal(&ask, reply).await),
             }
         }

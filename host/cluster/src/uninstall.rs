@@ -2,12 +2,12 @@
 
 use crate::Error;
 use crate::apply::Apply;
-use crate::classify::Class;
-use crate::client::{Ask, Cluster};
+use crate::classify::StatusKind;
+use crate::client::{ApiRequest, Cluster};
 use crate::compare::check_release;
 use crate::event::{Event, Events};
 use crate::exec::rights_in_pods;
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::lease::{claim, is_there};
 use crate::release::{Entry, EntryPhase, Phase, PodFileChange, Release};
 use crate::remove::Removed;
@@ -26,14 +26,14 @@ pub struct UninstallOptions {
     /// Whether data, and what else the plan retains, goes too.
     pub delete_data: bool,
     /// What stays where it is, unseen: the way out where nobody can take it away any more.
-    pub leave: Vec<Leave>,
+    pub orphan: Vec<Orphan>,
     /// For all of it.
     pub timeout: Duration,
 }
 
 /// What an uninstall leaves behind because the operator says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leave {
+pub enum Orphan {
     /// All that can be.
     All,
     /// A resource outside the cluster, by the name of its step.
@@ -44,25 +44,25 @@ pub enum Leave {
 
 impl UninstallOptions {
     /// Whether the resource of a step outside the cluster is left behind.
-    pub fn leaves_external(&self, step: &str) -> bool {
-        self.leave.iter().any(|leave| match leave {
-            Leave::All => true,
-            Leave::External(name) => name == step,
-            Leave::PodFiles(_) => false,
+    pub fn orphans_external(&self, step: &str) -> bool {
+        self.orphan.iter().any(|orphan| match orphan {
+            Orphan::All => true,
+            Orphan::External(name) => name == step,
+            Orphan::PodFiles(_) => false,
         })
     }
 
     /// Whether what a step has written into pods is left behind.
-    pub fn leaves_pod_files(&self, step: &str) -> bool {
-        self.leave.iter().any(|leave| match leave {
-            Leave::All => true,
-            Leave::PodFiles(name) => name == step,
-            Leave::External(_) => false,
+    pub fn orphans_pod_files(&self, step: &str) -> bool {
+        self.orphan.iter().any(|orphan| match orphan {
+            Orphan::All => true,
+            Orphan::PodFiles(name) => name == step,
+            Orphan::External(_) => false,
         })
     }
 }
 
-impl fmt::Display for Leave {
+impl fmt::Display for Orphan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all"),
@@ -72,7 +72,7 @@ impl fmt::Display for Leave {
     }
 }
 
-impl FromStr for Leave {
+impl FromStr for Orphan {
     type Err = String;
 
     /// `External/STEP`, `PodFiles/STEP` or `all`.
@@ -209,23 +209,28 @@ impl Cluster {
             self.all_stored().await?.into_iter().map(|stored| stored.record.name).collect();
         near.sort_by_key(|other| (distance(name, other), other.clone()));
         near.truncate(5);
-        Ok(Error::NoRelease { release: name.to_owned(), home: self.home().to_owned(), near })
+        Ok(Error::NoRelease {
+            release: name.to_owned(),
+            state_namespace: self.state_namespace().to_owned(),
+            near,
+        })
     }
 
     async fn preflight_uninstall(&self, stored: &Stored, options: &UninstallOptions) -> Result<(), Error> {
         if self.allowed("*", "*", "*", None).await? {
             return Ok(());
         }
-        let mut wanted: BTreeSet<(Kind, Option<String>, &str)> = BTreeSet::new();
-        for (kind, verbs) in
-            [(Kind::config_map(), ["get", "update", "delete"]), (Kind::lease(), ["get", "create", "update"])]
-        {
+        let mut wanted: BTreeSet<(ApiResource, Option<String>, &str)> = BTreeSet::new();
+        for (kind, verbs) in [
+            (ApiResource::config_map(), ["get", "update", "delete"]),
+            (ApiResource::lease(), ["get", "create", "update"]),
+        ] {
             for verb in verbs {
-                wanted.insert((kind.clone(), Some(self.home().to_owned()), verb));
+                wanted.insert((kind.clone(), Some(self.state_namespace().to_owned()), verb));
             }
         }
         let mut errors = Vec::new();
-        for entry in stored.pod_files.iter().filter(|entry| !options.leaves_pod_files(&entry.step)) {
+        for entry in stored.pod_files.iter().filter(|entry| !options.orphans_pod_files(&entry.step)) {
             let allowed = self.require(rights_in_pods(&entry.namespace).into()).await;
             errors.extend(allowed.map_err(|error| error.in_pods(&entry.step)).err());
         }
@@ -258,14 +263,14 @@ impl Cluster {
         stored: Stored,
         options: &UninstallOptions,
         events: Events<'_>,
-        claim: &crate::lease::Held,
+        claim: &crate::lease::LeaseGuard,
     ) -> Result<Uninstalled, Error> {
         let deadline = Instant::now() + options.timeout;
         let applyset = self.applyset_id(name);
         // Before the pods go, for what is in their volumes may stay.
         let pod_files = self.take_out_all(&stored.pod_files, options, events).await?;
         let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };
-        let mut going: Vec<(Kind, Entry)> = Vec::new();
+        let mut going: Vec<(ApiResource, Entry)> = Vec::new();
         for (entry, kind) in self.with_kinds(&stored.inventory).await? {
             // Its kind is gone, and so is it.
             let Some(kind) = kind else { continue };
@@ -307,12 +312,12 @@ impl Cluster {
         // Listed before the record goes: with it goes the claim, and the next apply may write plans of its own. A record
         // without its plan could not be shown, so the plans go last.
         let chunks = self.revisions(name).await?;
-        let kind = Kind::config_map();
-        let parent = kind.object(Some(self.home()), &parent_name(name));
-        let ask = Ask::delete(&kind, &parent, &stored.uid, "Background");
+        let kind = ApiResource::config_map();
+        let parent = kind.object(Some(self.state_namespace()), &parent_name(name));
+        let ask = ApiRequest::delete(&kind, &parent, &stored.uid, "Background");
         let reply = self.call(&ask, events).await?;
         match reply.answered.class {
-            Class::Done | Class::Absent { .. } => {}
+            StatusKind::Done | StatusKind::Absent { .. } => {}
             _ => return Err(self.refusal(&ask, reply).await),
         }
         self.drop_revisions(&chunks).await?;
@@ -323,8 +328,11 @@ impl Cluster {
     ///
     /// # Errors
     /// All entries of which the server cannot say: to go on would forget them.
-    async fn with_kinds<'e>(&self, entries: &'e [Entry]) -> Result<Vec<(&'e Entry, Option<Kind>)>, Error> {
-        let mut kinds: HashMap<TypeMeta, Option<Kind>> = HashMap::new();
+    async fn with_kinds<'e>(
+        &self,
+        entries: &'e [Entry],
+    ) -> Result<Vec<(&'e Entry, Option<ApiResource>)>, Error> {
+        let mut kinds: HashMap<TypeMeta, Option<ApiResource>> = HashMap::new();
         let (mut found, mut errors) = (Vec::new(), Vec::new());
         for entry in entries {
             let wanted = entry.object.type_meta();
@@ -345,7 +353,7 @@ impl Cluster {
     }
 
     /// Why a Namespace or a definition cannot go now; None for everything else.
-    async fn stays(&self, kind: &Kind, entry: &Entry) -> Result<Option<String>, Error> {
+    async fn stays(&self, kind: &ApiResource, entry: &Entry) -> Result<Option<String>, Error> {
         let name = &entry.object.name;
         if kind.is_definition() {
             let Some(live) = self.get(kind, None, name).await? else { return Ok(None) };
@@ -381,7 +389,10 @@ impl Cluster {
     }
 
     /// The claims that StatefulSets made from their templates: data that is in no plan.
-    async fn claims_of_sets(&self, going: &[(Kind, Entry)]) -> Result<Vec<(Kind, Entry)>, Error> {
+    async fn claims_of_sets(
+        &self,
+        going: &[(ApiResource, Entry)],
+    ) -> Result<Vec<(ApiResource, Entry)>, Error> {
         let mut found = Vec::new();
         for (kind, entry) in going.iter().filter(|(kind, _)| kind.is("apps", "StatefulSet")) {
             let object = &entry.object;
@@ -395,14 +406,14 @@ impl Cluster {
             if templates.is_empty() {
                 continue;
             }
-            for claim in self.list(&Kind::claim(), namespace, &[], true).await? {
+            for claim in self.list(&ApiResource::pvc(), namespace, &[], true).await? {
                 let name = claim["metadata"]["name"].as_str().unwrap_or_default();
                 let ordinal = templates.iter().find_map(|template| name.strip_prefix(template.as_str()));
                 if ordinal.is_none_or(|ordinal| ordinal.parse::<u32>().is_err()) {
                     continue;
                 }
                 let claim_entry = Entry {
-                    object: Kind::claim().object(namespace, name),
+                    object: ApiResource::pvc().object(namespace, name),
                     uid: claim["metadata"]["uid"].as_str().map(str::to_owned),
                     stage: entry.stage.clone(),
                     phase: EntryPhase::Applied,
@@ -410,7 +421,7 @@ impl Cluster {
                     fingerprint: None,
                 };
                 if !going.iter().any(|(_, known)| id(&known.object) == id(&claim_entry.object)) {
-                    found.push((Kind::claim(), claim_entry));
+                    found.push((ApiResource::pvc(), claim_entry));
                 }
             }
         }
@@ -446,14 +457,14 @@ fn by_hand(object: &ObjectRef) -> String {
 
 /// What goes together: stages in reverse, in each the workloads before what they use; then definitions, and
 /// Namespaces last.
-fn waves(stored: &Stored, going: Vec<(Kind, Entry)>) -> Vec<Vec<(Kind, Entry)>> {
+fn waves(stored: &Stored, going: Vec<(ApiResource, Entry)>) -> Vec<Vec<(ApiResource, Entry)>> {
     let mut stages: Vec<&str> = Vec::new();
     for entry in &stored.inventory {
         if !stages.contains(&entry.stage.as_str()) {
             stages.push(&entry.stage);
         }
     }
-    let rank = |(kind, entry): &(Kind, Entry)| {
+    let rank = |(kind, entry): &(ApiResource, Entry)| {
         let stage = stages.iter().position(|stage| *stage == entry.stage).unwrap_or(0);
         let late = match kind {
             kind if kind.is_namespace() => 2,
@@ -465,7 +476,7 @@ fn waves(stored: &Stored, going: Vec<(Kind, Entry)>) -> Vec<Vec<(Kind, Entry)>> 
     };
     let mut sorted = going;
     sorted.sort_by_key(rank);
-    let mut waves: Vec<Vec<(Kind, Entry)>> = Vec::new();
+    let mut waves: Vec<Vec<(ApiResource, Entry)>> = Vec::new();
     let mut last = None;
     for item in sorted {
         let this = rank(&item);
@@ -561,7 +572,7 @@ mod tests {
             on_uninstall,
             fingerprint: None,
         };
-        let claim = entry(Kind::claim().object(Some("n"), "data"), OnUninstall::Retain);
+        let claim = entry(ApiResource::pvc().object(Some("n"), "data"), OnUninstall::Retain);
         assert_eq!(
             goes(&claim, false).as_deref(),
             Some("the plan retains it; `kubectl delete PersistentVolumeClaim data -n n` deletes it")
@@ -578,26 +589,26 @@ mod tests {
             why.contains("`kubectl delete CustomResourceDefinition.apiextensions.k8s.io widgets.a.io`"),
             "{why}"
         );
-        assert_eq!(goes(&entry(Kind::claim().object(Some("n"), "a"), OnUninstall::Delete), false), None);
+        assert_eq!(goes(&entry(ApiResource::pvc().object(Some("n"), "a"), OnUninstall::Delete), false), None);
     }
 
     #[test]
     fn what_is_left_behind_is_named_by_its_step_and_by_nothing_else() {
         let options = |said: &[&str]| UninstallOptions {
             delete_data: false,
-            leave: said.iter().map(|text| text.parse().unwrap()).collect(),
+            orphan: said.iter().map(|text| text.parse().unwrap()).collect(),
             timeout: Duration::ZERO,
         };
         for text in ["all", "External/a", "PodFiles/a"] {
-            assert_eq!(text.parse::<Leave>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<Orphan>().unwrap().to_string(), text);
         }
         let named = options(&["External/a", "PodFiles/b"]);
-        assert!(named.leaves_external("a") && named.leaves_pod_files("b"));
-        assert!(!named.leaves_external("b") && !named.leaves_pod_files("a"));
-        assert!(options(&["all"]).leaves_external("a") && options(&["all"]).leaves_pod_files("a"));
-        assert!(!options(&[]).leaves_external("a"));
+        assert!(named.orphans_external("a") && named.orphans_pod_files("b"));
+        assert!(!named.orphans_external("b") && !named.orphans_pod_files("a"));
+        assert!(options(&["all"]).orphans_external("a") && options(&["all"]).orphans_pod_files("a"));
+        assert!(!options(&[]).orphans_external("a"));
         for wrong in ["", "a", "External", "External/", "Secret/n/a", "All"] {
-            assert!(wrong.parse::<Leave>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Orphan>().is_err(), "{wrong}");
         }
     }
 

@@ -114,7 +114,9 @@ async fn cluster(server: &Server) -> Cluster {
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
     std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
     let path = Some(kubeconfig.path().to_owned());
-    Cluster::connect(&Connect { kubeconfig: path, context: None, home: "home".into() }).await.unwrap()
+    Cluster::connect(&Connect { kubeconfig: path, context: None, state_namespace: "home".into() })
+        .await
+        .unwrap()
 }
 
 fn server(release: Option<Value>) -> Server {
@@ -139,7 +141,7 @@ fn server(release: Option<Value>) -> Server {
 }
 
 fn options() -> UninstallOptions {
-    UninstallOptions { delete_data: true, leave: Vec::new(), timeout: Duration::from_secs(5) }
+    UninstallOptions { delete_data: true, orphan: Vec::new(), timeout: Duration::from_secs(5) }
 }
 
 #[tokio::test]

@@ -6,10 +6,10 @@ use crate::applyset::PART_OF;
 use crate::client::Cluster;
 use crate::compare::AT_ONCE;
 use crate::event::Event;
-use crate::kind::{Kind, array};
+use crate::kind::{ApiResource, array};
 use crate::kstatus::{State, Status, status, told, troubled_containers};
 use crate::release::EntryPhase;
-use crate::resolve::{Id, id};
+use crate::resolve::{ObjectKey, id};
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -61,7 +61,7 @@ impl Apply<'_> {
             self.mark_ready(index, said.then(|| started.elapsed()));
         }
         let mut said = String::new();
-        let mut explained: HashMap<Id, Vec<String>> = HashMap::new();
+        let mut explained: HashMap<ObjectKey, Vec<String>> = HashMap::new();
         let mut explained_at = started;
         let mut pause = FIRST;
         let mut classes: Option<Vec<Value>> = None;
@@ -173,7 +173,7 @@ impl Apply<'_> {
 
     /// Reads the pending objects again: one LIST a kind and namespace.
     async fn refresh(&mut self, pending: &[usize]) -> Result<(), Error> {
-        let mut places: BTreeMap<(Kind, Option<String>), Vec<Id>> = BTreeMap::new();
+        let mut places: BTreeMap<(ApiResource, Option<String>), Vec<ObjectKey>> = BTreeMap::new();
         for index in pending {
             let target = &self.targets[*index];
             let place = (target.kind.clone(), target.object.namespace.clone());
@@ -191,7 +191,7 @@ impl Apply<'_> {
         });
         let looks: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
         for (ids, listed) in looks {
-            let mut found: HashMap<Id, Value> = listed?
+            let mut found: HashMap<ObjectKey, Value> = listed?
                 .into_iter()
                 .filter_map(|object| Some((id(&ObjectRef::of(&object)?), object)))
                 .collect();
@@ -211,7 +211,8 @@ impl Cluster {
     async fn binds_late(&self, claim: &Value, classes: &mut Option<Vec<Value>>) -> bool {
         if classes.is_none() {
             // Who may not read classes learns it from the claim's events instead.
-            *classes = Some(self.list(&Kind::storage_class(), None, &[], false).await.unwrap_or_default());
+            *classes =
+                Some(self.list(&ApiResource::storage_class(), None, &[], false).await.unwrap_or_default());
         }
         let wanted = claim["spec"]["storageClassName"].as_str();
         let class = classes.iter().flatten().find(|class| match wanted {
@@ -237,7 +238,8 @@ impl Cluster {
             ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"].iter().any(|name| kind == name);
         let mut look_at = vec![object.clone()];
         if has_pods && let Some(selector) = selector(object) {
-            let pods = self.list(&Kind::pod(), namespace, &[("labelSelector", &selector)], false).await;
+            let pods =
+                self.list(&ApiResource::pod(), namespace, &[("labelSelector", &selector)], false).await;
             for pod in pods.unwrap_or_default() {
                 let name = pod["metadata"]["name"].as_str().unwrap_or("?");
                 for (reason, line) in troubled_containers(&pod) {
@@ -286,7 +288,7 @@ impl Cluster {
         let selector = format!("involvedObject.uid={uid}");
         let namespace = namespace.or(Some("default"));
         let mut events = self
-            .list(&Kind::event(), namespace, &[("fieldSelector", &selector)], false)
+            .list(&ApiResource::event(), namespace, &[("fieldSelector", &selector)], false)
             .await
             .unwrap_or_default();
         let at = |event: &Value| {

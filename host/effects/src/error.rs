@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
-use thinkube_plan::SetupFault;
+use thinkube_plan::WorkstationFault;
 
 /// Why an effect outside the cluster could not be brought about. Every message says what, where, and what to do; none
 /// holds a secret. `what` is the step or check, and the request as the plan wrote it.
@@ -272,7 +272,7 @@ pub enum Error {
     },
     /// Something in a home could not be read or written.
     #[error("{path}: {source}")]
-    Home {
+    Workstation {
         /// Where.
         path: String,
         /// Why.
@@ -305,7 +305,7 @@ pub enum Error {
     },
     /// A setup holds what is hostile, wrong or not granted.
     #[error("nothing was done in the home, for the setup holds what may not be done:{}", each(.0))]
-    HomeRefused(Vec<SetupFault>),
+    HomeRefused(Vec<WorkstationFault>),
     /// The home is no longer what was shown.
     #[error("nothing was done: the home has changed since it was looked at ({}). Run this again", .0.join(", "))]
     HomeMoved(Vec<String>),
@@ -440,7 +440,7 @@ impl Error {
         match self {
             Self::NoHome => "no-home",
             Self::ForeignHome { .. } => "foreign-home",
-            Self::Home { .. } => "home",
+            Self::Workstation { .. } => "home",
             Self::HomeBusy { .. } => "home-busy",
             Self::HomeMoved(_) => "home-moved",
             Self::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => "denied",

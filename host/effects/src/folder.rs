@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use thinkube_plan::{RelativePath, Setup};
+use thinkube_plan::{RelativePath, WorkstationPlan};
 
 /// Longer files are not read: no setup has written them.
 const LONGEST_READ: u64 = 64 << 20;
@@ -425,7 +425,7 @@ fn read(file: File) -> io::Result<Option<Content>> {
     let mut kept = Vec::new();
     let mut whole = true;
     let digest = hashed(file, LONGEST_READ, |bytes| {
-        whole &= kept.len() + bytes.len() <= Setup::LARGEST;
+        whole &= kept.len() + bytes.len() <= WorkstationPlan::LARGEST;
         if whole {
             kept.extend_from_slice(bytes);
         }

@@ -21,7 +21,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thinkube_plan::{Held, Permission, PythonPackage, RelativePath, Setup, SetupFault, is_dns_label};
+use thinkube_plan::{
+    CarriedGrants, Permission, PythonPackage, RelativePath, WorkstationFault, WorkstationPlan, is_dns_label,
+};
 
 /// Where records are, below the folder of the user's state.
 const RECORDS: &str = "thinkube-host/workstation";
@@ -40,32 +42,32 @@ const DIFF_TIME: Duration = Duration::from_millis(200);
 /// What a person who watches is told.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum HomeEvent {
+pub enum WorkstationEvent {
     /// Something was done.
-    Done(HomeChange),
+    Done(WorkstationChange),
     /// A program says something.
     Says(String),
 }
 
 /// Where events go.
-pub type HomeEvents<'a> = &'a (dyn Fn(HomeEvent) + Send + Sync);
+pub type WorkstationEvents<'a> = &'a (dyn Fn(WorkstationEvent) + Send + Sync);
 
 /// What has to be done for one thing of a setup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HomeChange {
+pub struct WorkstationChange {
     /// Relative to the home, as the plugin wrote it.
     pub path: String,
     /// What it is.
-    pub what: HomeEntry,
+    pub what: WorkstationEntry,
     /// What is done to it.
-    pub action: HomeAction,
+    pub action: WorkstationAction,
 }
 
 /// What a setup is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum HomeEntry {
+pub enum WorkstationEntry {
     /// A folder.
     Directory,
     /// A file.
@@ -78,7 +80,7 @@ pub enum HomeEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum HomeAction {
+pub enum WorkstationAction {
     /// It is made.
     Create,
     /// It is as the release left it and is changed.
@@ -108,7 +110,7 @@ pub enum HomeAction {
         what: Obstacle,
     },
     /// It must not be done, and with it nothing of the setup is.
-    Refused(SetupFault),
+    Refused(WorkstationFault),
 }
 
 /// A line of a diff.
@@ -128,20 +130,20 @@ pub enum DiffLine {
 /// Something that a release has put into a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HomeStatus {
+pub struct WorkstationStatus {
     /// Relative to the home.
     pub path: String,
     /// What it is.
-    pub what: HomeEntry,
+    pub what: WorkstationEntry,
     /// How it is now.
-    pub state: HomeState,
+    pub state: WorkstationState,
 }
 
 /// How something is that a release has put into a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum HomeState {
+pub enum WorkstationState {
     /// As the release has put it there.
     InPlace,
     /// A person has changed it since; an environment is not whole.
@@ -160,18 +162,18 @@ pub enum HomeState {
 /// What was not done as the setup wants it, or stays behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Left {
+pub struct Skipped {
     /// Relative to the home.
     pub path: String,
     /// Why.
-    pub why: LeftBecause,
+    pub why: SkipReason,
 }
 
 /// Why something stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub enum LeftBecause {
+pub enum SkipReason {
     /// A person has changed it since the release wrote it.
     ChangedByHand,
     /// The release did not write it.
@@ -191,19 +193,19 @@ pub enum LeftBecause {
     KeptAs(String),
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "~/{}", self.path)?;
         match &self.why {
-            LeftBecause::ChangedByHand => f.write_str(" was changed by hand and stays as it is"),
-            LeftBecause::NotTheReleases => f.write_str(" is not of this release and stays as it is"),
-            LeftBecause::InTheWay { at, what } if *at == self.path => {
+            SkipReason::ChangedByHand => f.write_str(" was changed by hand and stays as it is"),
+            SkipReason::NotTheReleases => f.write_str(" is not of this release and stays as it is"),
+            SkipReason::InTheWay { at, what } if *at == self.path => {
                 write!(f, " is {what}; nothing was done to it")
             }
-            LeftBecause::InTheWay { at, what } => write!(f, ": ~/{at} is {what}; nothing was done to it"),
-            LeftBecause::NotEmpty => f.write_str(" holds what this release did not make, and stays"),
-            LeftBecause::ChangedMeanwhile => f.write_str(" changed meanwhile; nothing was done to it"),
-            LeftBecause::KeptAs(name) => write!(f, ": what was there is kept beside it as {name}"),
+            SkipReason::InTheWay { at, what } => write!(f, ": ~/{at} is {what}; nothing was done to it"),
+            SkipReason::NotEmpty => f.write_str(" holds what this release did not make, and stays"),
+            SkipReason::ChangedMeanwhile => f.write_str(" changed meanwhile; nothing was done to it"),
+            SkipReason::KeptAs(name) => write!(f, ": what was there is kept beside it as {name}"),
         }
     }
 }
@@ -211,15 +213,15 @@ impl fmt::Display for Left {
 /// What an apply did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HomeApplied {
+pub struct WorkstationReport {
     /// Something was written, made or removed.
     pub changed: bool,
     /// What was not done, and what stays behind.
-    pub left: Vec<Left>,
+    pub left: Vec<Skipped>,
 }
 
 /// A home.
-pub struct Home {
+pub struct Workstation {
     root: Folder,
     path: PathBuf,
     state: PathBuf,
@@ -227,11 +229,11 @@ pub struct Home {
     reserved: Vec<RelativePath>,
 }
 
-impl Home {
+impl Workstation {
     /// The home of the user who runs this, as HOME says; records are below XDG_STATE_HOME.
     ///
     /// # Errors
-    /// See [`Home::open`].
+    /// See [`Workstation::open`].
     pub fn of_user() -> Result<Self, Error> {
         let set =
             |name: &str| std::env::var_os(name).filter(|value: &OsString| Path::new(value).is_absolute());
@@ -243,7 +245,7 @@ impl Home {
     /// Another home than that of the user who runs this; records are below its `.local/state`.
     ///
     /// # Errors
-    /// See [`Home::open`].
+    /// See [`Workstation::open`].
     pub fn at(path: &Path) -> Result<Self, Error> {
         Self::open(path, &path.join(".local/state").join(RECORDS))
     }
@@ -251,10 +253,10 @@ impl Home {
     /// A home with the folder of its records.
     ///
     /// # Errors
-    /// [`Error::Home`] if there is none, [`Error::ForeignHome`] if it belongs to another user: files written there would
+    /// [`Error::Workstation`] if there is none, [`Error::ForeignHome`] if it belongs to another user: files written there would
     /// belong to the wrong one.
     pub fn open(path: &Path, state: &Path) -> Result<Self, Error> {
-        let failed = |source: io::Error| Error::Home { path: path.display().to_string(), source };
+        let failed = |source: io::Error| Error::Workstation { path: path.display().to_string(), source };
         // Records name it, and it must be the same by whatever link one comes.
         let real = path.canonicalize().map_err(failed)?;
         let root = Folder::open(&real).map_err(failed)?;
@@ -284,7 +286,7 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::HomeBusy`], and those of reading the record.
-    pub fn release(&self, name: &str) -> Result<HomeRelease<'_>, Error> {
+    pub fn release(&self, name: &str) -> Result<WorkstationRelease<'_>, Error> {
         if !is_dns_label(name) {
             return Err(Error::Invalid {
                 what: format!("release {name:?}"),
@@ -296,13 +298,13 @@ impl Home {
             format!("{ENVIRONMENTS}/{name}").parse().map_err(|error: thinkube_plan::Error| {
                 Error::Invalid { what: format!("release {name:?}"), message: error.to_string() }
             })?;
-        let mut release = HomeRelease { home: self, file, record, environment, recovered: Vec::new() };
+        let mut release = WorkstationRelease { home: self, file, record, environment, recovered: Vec::new() };
         release.recover()?;
         Ok(release)
     }
 
     fn failed(path: &RelativePath) -> impl Fn(io::Error) -> Error {
-        move |source| Error::Home { path: format!("~/{path}"), source }
+        move |source| Error::Workstation { path: format!("~/{path}"), source }
     }
 
     /// The folder that something lies in.
@@ -332,17 +334,17 @@ enum Looked {
     Blocked(RelativePath, Obstacle),
 }
 
-fn in_the_way(at: &RelativePath, what: Obstacle) -> HomeAction {
-    HomeAction::InTheWay { at: at.to_string(), what }
+fn in_the_way(at: &RelativePath, what: Obstacle) -> WorkstationAction {
+    WorkstationAction::InTheWay { at: at.to_string(), what }
 }
 
 /// One release's part of a home.
-pub struct HomeRelease<'a> {
-    home: &'a Home,
+pub struct WorkstationRelease<'a> {
+    home: &'a Workstation,
     file: RecordFile,
     record: Record,
     environment: RelativePath,
-    recovered: Vec<Left>,
+    recovered: Vec<Skipped>,
 }
 
 /// What a setup comes to.
@@ -356,42 +358,42 @@ struct Wanted {
 /// One thing to do.
 struct Item {
     path: RelativePath,
-    change: HomeChange,
+    change: WorkstationChange,
 }
 
 impl Item {
-    fn new(path: &RelativePath, what: HomeEntry, action: HomeAction) -> Self {
-        Self { path: path.clone(), change: HomeChange { path: path.to_string(), what, action } }
+    fn new(path: &RelativePath, what: WorkstationEntry, action: WorkstationAction) -> Self {
+        Self { path: path.clone(), change: WorkstationChange { path: path.to_string(), what, action } }
     }
 }
 
-impl HomeRelease<'_> {
+impl WorkstationRelease<'_> {
     /// Whether the release has anything in this home.
     pub fn is_installed(&self) -> bool {
         !self.record.is_empty()
     }
 
     /// What the last setup of the release was allowed here; none if it has nothing here.
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self) -> Option<CarriedGrants> {
         let Record { settings, granted, agreed, .. } = self.record.clone();
-        self.is_installed().then_some(Held { settings, granted, agreed })
+        self.is_installed().then_some(CarriedGrants { settings, granted, agreed })
     }
 
     /// Everything that the release has put here, as it is now.
     ///
     /// # Errors
-    /// [`Error::Home`] if the home cannot be looked at.
-    pub fn status(&self) -> Result<Vec<HomeStatus>, Error> {
+    /// [`Error::Workstation`] if the home cannot be looked at.
+    pub fn status(&self) -> Result<Vec<WorkstationStatus>, Error> {
         let mut found = Vec::new();
         let mut add = |path: &RelativePath, what, state| {
-            found.push(HomeStatus { path: path.to_string(), what, state });
+            found.push(WorkstationStatus { path: path.to_string(), what, state });
         };
         for path in self.record.directories.keys() {
             add(
                 path,
-                HomeEntry::Directory,
+                WorkstationEntry::Directory,
                 match self.home.look(path)? {
-                    Looked::Directory(..) => HomeState::InPlace,
+                    Looked::Directory(..) => WorkstationState::InPlace,
                     looked => otherwise(path, looked),
                 },
             );
@@ -399,10 +401,10 @@ impl HomeRelease<'_> {
         for (path, record) in &self.record.files {
             add(
                 path,
-                HomeEntry::File,
+                WorkstationEntry::File,
                 match self.home.look(path)? {
-                    Looked::File(_, mark, _) if record.wrote(&mark) => HomeState::InPlace,
-                    Looked::File(..) => HomeState::ChangedByHand,
+                    Looked::File(_, mark, _) if record.wrote(&mark) => WorkstationState::InPlace,
+                    Looked::File(..) => WorkstationState::ChangedByHand,
                     looked => otherwise(path, looked),
                 },
             );
@@ -410,14 +412,14 @@ impl HomeRelease<'_> {
         if let Some(packages) = &self.record.python {
             add(
                 &self.environment,
-                HomeEntry::Python,
+                WorkstationEntry::Python,
                 match self.home.look(&self.environment)? {
                     Looked::Directory(..)
                         if self.python_environment().packages().as_ref() == Some(packages) =>
                     {
-                        HomeState::InPlace
+                        WorkstationState::InPlace
                     }
-                    Looked::Directory(..) => HomeState::ChangedByHand,
+                    Looked::Directory(..) => WorkstationState::ChangedByHand,
                     looked => otherwise(&self.environment, looked),
                 },
             );
@@ -426,17 +428,21 @@ impl HomeRelease<'_> {
     }
 
     /// What [`apply`](Self::apply) would do. Nothing is changed. If anything of the setup is refused, there is nothing in
-    /// the answer but [`HomeAction::Refused`].
+    /// the answer but [`WorkstationAction::Refused`].
     ///
     /// # Errors
-    /// [`Error::Home`] if the home cannot be looked at.
-    pub fn plan(&self, setup: &Setup, granted: &[Permission]) -> Result<Vec<HomeChange>, Error> {
+    /// [`Error::Workstation`] if the home cannot be looked at.
+    pub fn plan(
+        &self,
+        setup: &WorkstationPlan,
+        granted: &[Permission],
+    ) -> Result<Vec<WorkstationChange>, Error> {
         let faults = self.faults(setup, granted);
         if !faults.is_empty() {
-            let refused = faults.into_iter().map(|fault| HomeChange {
+            let refused = faults.into_iter().map(|fault| WorkstationChange {
                 path: fault.what.clone(),
-                what: HomeEntry::File,
-                action: HomeAction::Refused(fault),
+                what: WorkstationEntry::File,
+                action: WorkstationAction::Refused(fault),
             });
             return Ok(refused.collect());
         }
@@ -449,16 +455,16 @@ impl HomeRelease<'_> {
     ///
     /// # Errors
     /// [`Error::HomeRefused`]; [`Error::HomeMoved`] if the home is no longer what was shown; [`Error::NothingToOverwrite`]
-    /// if `overwrite` names what is not to be overwritten; those of Python; and [`Error::Home`], after which the next apply
+    /// if `overwrite` names what is not to be overwritten; those of Python; and [`Error::Workstation`], after which the next apply
     /// or removal goes on.
     pub async fn apply(
         &mut self,
-        setup: &Setup,
-        held: &Held,
-        shown: &[HomeChange],
+        setup: &WorkstationPlan,
+        held: &CarriedGrants,
+        shown: &[WorkstationChange],
         overwrite: &[String],
-        events: HomeEvents<'_>,
-    ) -> Result<HomeApplied, Error> {
+        events: WorkstationEvents<'_>,
+    ) -> Result<WorkstationReport, Error> {
         let faults = self.faults(setup, &held.granted);
         if !faults.is_empty() {
             return Err(Error::HomeRefused(faults));
@@ -487,13 +493,13 @@ impl HomeRelease<'_> {
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };
         for item in &items {
             match item.change.what {
-                HomeEntry::Directory => self.directory(item, &mut work)?,
-                HomeEntry::File => self.file(item, wanted.files.get(&item.path), &mut work)?,
-                HomeEntry::Python => self.python(item, &wanted.packages, &mut work).await?,
+                WorkstationEntry::Directory => self.directory(item, &mut work)?,
+                WorkstationEntry::File => self.file(item, wanted.files.get(&item.path), &mut work)?,
+                WorkstationEntry::Python => self.python(item, &wanted.packages, &mut work).await?,
             }
         }
         self.file.write(&self.record)?;
-        Ok(HomeApplied { changed: work.changed, left: work.left })
+        Ok(WorkstationReport { changed: work.changed, left: work.left })
     }
 
     /// Takes back what the release has put here. What a person has changed stays, and on record, unless `overwrite`
@@ -501,7 +507,11 @@ impl HomeRelease<'_> {
     ///
     /// # Errors
     /// As those of [`apply`](Self::apply).
-    pub fn remove(&mut self, overwrite: &[String], events: HomeEvents<'_>) -> Result<Vec<Left>, Error> {
+    pub fn remove(
+        &mut self,
+        overwrite: &[String],
+        events: WorkstationEvents<'_>,
+    ) -> Result<Vec<Skipped>, Error> {
         let nothing =
             Wanted { directories: BTreeMap::new(), files: BTreeMap::new(), packages: BTreeSet::new() };
         let items = self.items(&nothing)?;
@@ -509,9 +519,9 @@ impl HomeRelease<'_> {
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };
         for item in &items {
             match item.change.what {
-                HomeEntry::Directory => self.directory(item, &mut work)?,
-                HomeEntry::File => self.file(item, None, &mut work)?,
-                HomeEntry::Python => self.remove_python(item, &mut work)?,
+                WorkstationEntry::Directory => self.directory(item, &mut work)?,
+                WorkstationEntry::File => self.file(item, None, &mut work)?,
+                WorkstationEntry::Python => self.remove_python(item, &mut work)?,
             }
         }
         self.file.write(&self.record)?;
@@ -519,7 +529,7 @@ impl HomeRelease<'_> {
     }
 
     /// What is wrong with a setup: by itself, by what is granted, and because it would have what is the host's.
-    fn faults(&self, setup: &Setup, granted: &[Permission]) -> Vec<SetupFault> {
+    fn faults(&self, setup: &WorkstationPlan, granted: &[Permission]) -> Vec<WorkstationFault> {
         let mut faults = setup.faults(granted);
         let paths = setup.directories.iter().map(|directory| &directory.path);
         for path in paths.chain(setup.files.iter().map(|file| &file.path)) {
@@ -528,13 +538,13 @@ impl HomeRelease<'_> {
                 || parsed.names().any(|name| name.ends_with(NEW) || name.ends_with(OLD));
             if taken {
                 let message = "this is the host's own; choose another path".to_owned();
-                faults.push(SetupFault { what: path.clone(), message, denied: false });
+                faults.push(WorkstationFault { what: path.clone(), message, denied: false });
             }
         }
         faults
     }
 
-    fn wanted(&self, setup: &Setup) -> Result<Wanted, Error> {
+    fn wanted(&self, setup: &WorkstationPlan) -> Result<Wanted, Error> {
         let invalid = |error: thinkube_plan::Error| Error::Invalid {
             what: "setup".to_owned(),
             message: error.to_string(),
@@ -567,13 +577,13 @@ impl HomeRelease<'_> {
         let mut items = Vec::new();
         for (path, mode) in &wanted.directories {
             let action = match self.home.look(path)? {
-                Looked::Absent(_) => HomeAction::Create,
+                Looked::Absent(_) => WorkstationAction::Create,
                 Looked::Directory(_, is) => match mode {
                     // A mode that somebody else has chosen stays.
                     Some(mode) if is != *mode && self.record.directories.get(path) == Some(&is) => {
-                        HomeAction::Update { lines: Vec::new(), mode: Some((is, *mode)) }
+                        WorkstationAction::Update { lines: Vec::new(), mode: Some((is, *mode)) }
                     }
-                    Some(_) => HomeAction::Unchanged,
+                    Some(_) => WorkstationAction::Unchanged,
                     None => continue,
                 },
                 // What lies in it says so.
@@ -581,65 +591,71 @@ impl HomeRelease<'_> {
                 Looked::File(..) => in_the_way(path, Obstacle::File),
                 Looked::Blocked(at, what) => in_the_way(&at, what),
             };
-            items.push(Item::new(path, HomeEntry::Directory, action));
+            items.push(Item::new(path, WorkstationEntry::Directory, action));
         }
         // Before the files: one of them may be a configuration that leads pip to a service that does not answer yet.
         items.extend(
-            self.python_action(wanted)?.map(|action| Item::new(&self.environment, HomeEntry::Python, action)),
+            self.python_action(wanted)?
+                .map(|action| Item::new(&self.environment, WorkstationEntry::Python, action)),
         );
         for (path, (mode, content)) in &wanted.files {
             let action = self.file_action(path, &Mark::of(content.as_bytes(), *mode), content)?;
-            items.push(Item::new(path, HomeEntry::File, action));
+            items.push(Item::new(path, WorkstationEntry::File, action));
         }
         for (path, record) in self.record.files.iter().filter(|(path, _)| !wanted.files.contains_key(path)) {
             let action = match self.home.look(path)? {
-                Looked::File(_, mark, _) if record.wrote_content(&mark) => HomeAction::Remove,
-                Looked::File(..) => HomeAction::ChangedByHand { wanted: false },
+                Looked::File(_, mark, _) if record.wrote_content(&mark) => WorkstationAction::Remove,
+                Looked::File(..) => WorkstationAction::ChangedByHand { wanted: false },
                 // Somebody has removed it already.
-                Looked::Absent(_) => HomeAction::Remove,
+                Looked::Absent(_) => WorkstationAction::Remove,
                 Looked::Directory(..) => in_the_way(path, Obstacle::Directory),
                 Looked::Blocked(at, what) => in_the_way(&at, what),
             };
-            items.push(Item::new(path, HomeEntry::File, action));
+            items.push(Item::new(path, WorkstationEntry::File, action));
         }
         // Innermost first.
         for path in self.record.directories.keys().rev().filter(|path| !wanted.directories.contains_key(path))
         {
-            items.push(Item::new(path, HomeEntry::Directory, HomeAction::Remove));
+            items.push(Item::new(path, WorkstationEntry::Directory, WorkstationAction::Remove));
         }
         Ok(items)
     }
 
-    fn file_action(&self, path: &RelativePath, wanted: &Mark, content: &str) -> Result<HomeAction, Error> {
+    fn file_action(
+        &self,
+        path: &RelativePath,
+        wanted: &Mark,
+        content: &str,
+    ) -> Result<WorkstationAction, Error> {
         Ok(match self.home.look(path)? {
-            Looked::Absent(_) => HomeAction::Create,
-            Looked::File(_, mark, _) if mark == *wanted => HomeAction::Unchanged,
+            Looked::Absent(_) => WorkstationAction::Create,
+            Looked::File(_, mark, _) if mark == *wanted => WorkstationAction::Unchanged,
             Looked::File(_, mark, text) => match self.record.files.get(path) {
-                None => HomeAction::NotTheReleases,
-                Some(record) if record.wrote(&mark) => HomeAction::Update {
+                None => WorkstationAction::NotTheReleases,
+                Some(record) if record.wrote(&mark) => WorkstationAction::Update {
                     lines: text.map(|text| lines(&text, content)).unwrap_or_default(),
                     mode: (mark.mode != wanted.mode).then_some((mark.mode, wanted.mode)),
                 },
-                Some(_) => HomeAction::ChangedByHand { wanted: true },
+                Some(_) => WorkstationAction::ChangedByHand { wanted: true },
             },
             Looked::Directory(..) => in_the_way(path, Obstacle::Directory),
             Looked::Blocked(at, what) => in_the_way(&at, what),
         })
     }
 
-    fn python_action(&self, wanted: &Wanted) -> Result<Option<HomeAction>, Error> {
+    fn python_action(&self, wanted: &Wanted) -> Result<Option<WorkstationAction>, Error> {
         if wanted.packages.is_empty() && self.record.python.is_none() {
             return Ok(None);
         }
         Ok(Some(match self.home.look(&self.environment)? {
-            _ if wanted.packages.is_empty() => HomeAction::Remove,
-            Looked::Absent(_) => HomeAction::Create,
+            _ if wanted.packages.is_empty() => WorkstationAction::Remove,
+            Looked::Absent(_) => WorkstationAction::Create,
             Looked::Directory(..) if self.record.python.is_none() => {
                 in_the_way(&self.environment, Obstacle::Directory)
             }
             Looked::Directory(..) => match self.python_environment().packages() {
-                Some(packages) if packages == wanted.packages => HomeAction::Unchanged,
-                packages => HomeAction::Update {
+                Some(packages) if packages == wanted.packages => WorkstationAction::Unchanged,
+                packages => WorkstationAction::Update {
                     lines: lines(&listed(&packages.unwrap_or_default()), &listed(&wanted.packages)),
                     mode: None,
                 },
@@ -658,29 +674,29 @@ impl HomeRelease<'_> {
     fn intend(&mut self, items: &[Item], wanted: &Wanted, overwrite: &[String]) -> Result<(), Error> {
         for Item { path, change } in items {
             match (change.what, &change.action) {
-                (HomeEntry::Directory, HomeAction::Create) => {
+                (WorkstationEntry::Directory, WorkstationAction::Create) => {
                     let mode = wanted.directories.get(path).copied().flatten().unwrap_or(IMPLIED_MODE);
                     self.record.directories.insert(path.clone(), mode);
                 }
-                (HomeEntry::File, action) => {
+                (WorkstationEntry::File, action) => {
                     let Some((mode, content)) = wanted.files.get(path) else { continue };
                     let mark = Mark::of(content.as_bytes(), *mode);
                     let writes = match action {
-                        HomeAction::Create | HomeAction::Update { .. } => true,
-                        HomeAction::ChangedByHand { .. } | HomeAction::NotTheReleases => {
+                        WorkstationAction::Create | WorkstationAction::Update { .. } => true,
+                        WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases => {
                             overwrite.contains(&change.path)
                         }
                         _ => false,
                     };
                     if writes {
                         self.record.files.entry(path.clone()).or_default().intended = Some(mark);
-                    } else if let (HomeAction::Unchanged, Some(record)) =
+                    } else if let (WorkstationAction::Unchanged, Some(record)) =
                         (action, self.record.files.get_mut(path))
                     {
                         *record = FileRecord { written: Some(mark), intended: None };
                     }
                 }
-                (HomeEntry::Python, HomeAction::Create | HomeAction::Update { .. }) => {
+                (WorkstationEntry::Python, WorkstationAction::Create | WorkstationAction::Update { .. }) => {
                     self.record.python = Some(wanted.packages.clone());
                 }
                 _ => {}
@@ -691,9 +707,9 @@ impl HomeRelease<'_> {
 
     fn directory(&mut self, item: &Item, work: &mut Work<'_>) -> Result<(), Error> {
         let Item { path, change } = item;
-        let failed = Home::failed(path);
+        let failed = Workstation::failed(path);
         match &change.action {
-            HomeAction::Create => match self.home.look(path)? {
+            WorkstationAction::Create => match self.home.look(path)? {
                 Looked::Absent(Some(folder)) => {
                     let mode = self.record.directories.get(path).copied().unwrap_or(IMPLIED_MODE);
                     if folder.make(path.name(), mode).map_err(failed)? {
@@ -702,19 +718,19 @@ impl HomeRelease<'_> {
                 }
                 Looked::Directory(..) => {}
                 // Its parent is not there: that was said before.
-                Looked::Absent(None) => work.leave(path, LeftBecause::ChangedMeanwhile),
+                Looked::Absent(None) => work.leave(path, SkipReason::ChangedMeanwhile),
                 Looked::File(..) => work.leave(path, way(path, Obstacle::File)),
                 Looked::Blocked(at, what) => work.leave(path, way(&at, what)),
             },
-            HomeAction::Update { mode: Some((from, to)), .. } => match self.home.look(path)? {
+            WorkstationAction::Update { mode: Some((from, to)), .. } => match self.home.look(path)? {
                 Looked::Directory(folder, mode) if mode == *from => {
                     folder.set_mode(path.name(), *to).map_err(failed)?;
                     self.record.directories.insert(path.clone(), *to);
                     work.done(change);
                 }
-                _ => work.leave(path, LeftBecause::ChangedMeanwhile),
+                _ => work.leave(path, SkipReason::ChangedMeanwhile),
             },
-            HomeAction::Remove => {
+            WorkstationAction::Remove => {
                 // It is needed by what stays.
                 if self.record.files.keys().any(|file| file.is_within(path)) {
                     return Ok(());
@@ -724,7 +740,7 @@ impl HomeRelease<'_> {
                         if folder.remove_empty(path.name()).map_err(failed)? {
                             work.done(change);
                         } else {
-                            work.leave(path, LeftBecause::NotEmpty);
+                            work.leave(path, SkipReason::NotEmpty);
                         }
                     }
                     Looked::Absent(_) => {}
@@ -747,15 +763,15 @@ impl HomeRelease<'_> {
         let Item { path, change } = item;
         let keep = work.overwrite.contains(&change.path);
         let does = match &change.action {
-            HomeAction::Create | HomeAction::Update { .. } | HomeAction::Remove => true,
-            HomeAction::ChangedByHand { .. } | HomeAction::NotTheReleases => keep,
+            WorkstationAction::Create | WorkstationAction::Update { .. } | WorkstationAction::Remove => true,
+            WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases => keep,
             _ => false,
         };
         if !does {
             work.not_done(path, &change.action);
             return Ok(());
         }
-        let failed = Home::failed(path);
+        let failed = Workstation::failed(path);
         let (folder, seen) = match self.home.look(path)? {
             Looked::Absent(folder) => (folder, Seen::Absent),
             Looked::File(folder, mark, text) => (Some(folder), Seen::File(mark, text)),
@@ -771,16 +787,16 @@ impl HomeRelease<'_> {
         let record = self.record.files.get(path);
         // What is there now must be what was judged: nothing, or what is the release's, unless it is kept.
         let judged = match (&change.action, &seen) {
-            (HomeAction::Create, seen) => *seen == Seen::Absent,
-            (HomeAction::Remove, Seen::Absent) => true,
-            (HomeAction::Update { .. } | HomeAction::Remove, Seen::File(mark, _)) => {
+            (WorkstationAction::Create, seen) => *seen == Seen::Absent,
+            (WorkstationAction::Remove, Seen::Absent) => true,
+            (WorkstationAction::Update { .. } | WorkstationAction::Remove, Seen::File(mark, _)) => {
                 record.is_some_and(|record| record.wrote_content(mark))
             }
             (_, Seen::File(..)) => keep,
             _ => false,
         };
         if !judged {
-            work.leave(path, LeftBecause::ChangedMeanwhile);
+            work.leave(path, SkipReason::ChangedMeanwhile);
             return Ok(());
         }
         let done = match (wanted, folder) {
@@ -796,10 +812,10 @@ impl HomeRelease<'_> {
         };
         match done {
             Done::Moved => {
-                work.leave(path, LeftBecause::ChangedMeanwhile);
+                work.leave(path, SkipReason::ChangedMeanwhile);
                 return Ok(());
             }
-            Done::KeptAs(name) => work.leave(path, LeftBecause::KeptAs(name)),
+            Done::KeptAs(name) => work.leave(path, SkipReason::KeptAs(name)),
             Done::Well => {}
         }
         if seen != Seen::Absent || wanted.is_some() {
@@ -824,13 +840,13 @@ impl HomeRelease<'_> {
         work: &mut Work<'_>,
     ) -> Result<(), Error> {
         match &item.change.action {
-            HomeAction::Create | HomeAction::Update { .. } => {
+            WorkstationAction::Create | WorkstationAction::Update { .. } => {
                 let events = work.events;
                 // Python knows paths only. Who could put a link here between this look and its end can write to the home.
                 match self.home.look(&self.environment)? {
                     Looked::Absent(Some(_)) | Looked::Directory(..) => {}
                     Looked::Absent(None) => {
-                        work.leave(&item.path, LeftBecause::ChangedMeanwhile);
+                        work.leave(&item.path, SkipReason::ChangedMeanwhile);
                         return Ok(());
                     }
                     Looked::File(..) => {
@@ -842,7 +858,7 @@ impl HomeRelease<'_> {
                         return Ok(());
                     }
                 }
-                let says = |line: &str| events(HomeEvent::Says(line.to_owned()));
+                let says = |line: &str| events(WorkstationEvent::Says(line.to_owned()));
                 let says: process::Says<'_> = &says;
                 self.python_environment().make(packages, says).await?;
                 work.done(&item.change);
@@ -853,7 +869,7 @@ impl HomeRelease<'_> {
     }
 
     fn remove_python(&mut self, item: &Item, work: &mut Work<'_>) -> Result<(), Error> {
-        if item.change.action != HomeAction::Remove {
+        if item.change.action != WorkstationAction::Remove {
             work.not_done(&item.path, &item.change.action);
             return Ok(());
         }
@@ -875,70 +891,74 @@ impl HomeRelease<'_> {
         for (path, record) in &self.record.files {
             let Place::There(folder) = self.home.place(path)? else { continue };
             let ours = |mark: &Mark| record.wrote_content(mark);
-            let kept =
-                folder.recover(path.name(), record.intended.as_ref(), ours).map_err(Home::failed(path))?;
+            let kept = folder
+                .recover(path.name(), record.intended.as_ref(), ours)
+                .map_err(Workstation::failed(path))?;
             self.recovered
-                .extend(kept.map(|name| Left { path: path.to_string(), why: LeftBecause::KeptAs(name) }));
+                .extend(kept.map(|name| Skipped { path: path.to_string(), why: SkipReason::KeptAs(name) }));
         }
         if self.record.python.is_some()
             && let Place::There(_) = self.home.place(&self.environment)?
         {
-            self.python_environment().recover().map_err(Home::failed(&self.environment))?;
+            self.python_environment().recover().map_err(Workstation::failed(&self.environment))?;
         }
         Ok(())
     }
 }
 
 /// What it means that something else is where the release has put something.
-fn otherwise(path: &RelativePath, looked: Looked) -> HomeState {
+fn otherwise(path: &RelativePath, looked: Looked) -> WorkstationState {
     let (at, what) = match looked {
-        Looked::Absent(_) => return HomeState::Gone,
+        Looked::Absent(_) => return WorkstationState::Gone,
         Looked::File(..) => (path.clone(), Obstacle::File),
         Looked::Directory(..) => (path.clone(), Obstacle::Directory),
         Looked::Blocked(at, what) => (at, what),
     };
-    HomeState::InTheWay { at: at.to_string(), what }
+    WorkstationState::InTheWay { at: at.to_string(), what }
 }
 
 impl Item {
     /// It is somebody's work, and overwritten only on demand.
     fn is_persons(&self) -> bool {
-        matches!(self.change.action, HomeAction::ChangedByHand { .. } | HomeAction::NotTheReleases)
+        matches!(
+            self.change.action,
+            WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases
+        )
     }
 }
 
 /// What one run does and what it leaves.
 struct Work<'a> {
-    left: Vec<Left>,
+    left: Vec<Skipped>,
     overwrite: &'a [String],
-    events: HomeEvents<'a>,
+    events: WorkstationEvents<'a>,
     changed: bool,
 }
 
 impl Work<'_> {
-    fn done(&mut self, change: &HomeChange) {
+    fn done(&mut self, change: &WorkstationChange) {
         self.changed = true;
-        (self.events)(HomeEvent::Done(change.clone()));
+        (self.events)(WorkstationEvent::Done(change.clone()));
     }
 
-    fn leave(&mut self, path: &RelativePath, why: LeftBecause) {
-        self.left.push(Left { path: path.to_string(), why });
+    fn leave(&mut self, path: &RelativePath, why: SkipReason) {
+        self.left.push(Skipped { path: path.to_string(), why });
     }
 
-    fn not_done(&mut self, path: &RelativePath, action: &HomeAction) {
+    fn not_done(&mut self, path: &RelativePath, action: &WorkstationAction) {
         match action {
-            HomeAction::ChangedByHand { .. } => self.leave(path, LeftBecause::ChangedByHand),
-            HomeAction::NotTheReleases => self.leave(path, LeftBecause::NotTheReleases),
-            HomeAction::InTheWay { at, what } => {
-                self.leave(path, LeftBecause::InTheWay { at: at.clone(), what: *what });
+            WorkstationAction::ChangedByHand { .. } => self.leave(path, SkipReason::ChangedByHand),
+            WorkstationAction::NotTheReleases => self.leave(path, SkipReason::NotTheReleases),
+            WorkstationAction::InTheWay { at, what } => {
+                self.leave(path, SkipReason::InTheWay { at: at.clone(), what: *what });
             }
             _ => {}
         }
     }
 }
 
-fn way(at: &RelativePath, what: Obstacle) -> LeftBecause {
-    LeftBecause::InTheWay { at: at.to_string(), what }
+fn way(at: &RelativePath, what: Obstacle) -> SkipReason {
+    SkipReason::InTheWay { at: at.to_string(), what }
 }
 
 /// Whoever names what is not there to be overwritten means something else.

@@ -22,8 +22,9 @@ pub use error::Error;
 pub use external::{Action, Outcome, Removed, Seen, State};
 pub use folder::Obstacle;
 pub use home::{
-    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeEvents, HomeRelease,
-    HomeState, HomeStatus, Left, LeftBecause,
+    DiffLine, SkipReason, Skipped, Workstation, WorkstationAction, WorkstationChange, WorkstationEntry,
+    WorkstationEvent, WorkstationEvents, WorkstationRelease, WorkstationReport, WorkstationState,
+    WorkstationStatus,
 };
 pub use http::{Http, HttpOptions};
 pub use image::{

@@ -1,14 +1,15 @@
-use crate::check::{Asked, CheckOutcome, Patience, failed, run_checks};
-use crate::elsewhere::{self, Elsewhere, ExternalChange};
-use crate::images::{Builds, ImageChange};
-use crate::load::Loaded;
+use crate::check::{CheckOutcome, ProbeTarget, RetryPolicy, failed, run_checks};
+use crate::external::{self, ExternalChange, ExternalResources};
+use crate::images::{ImageBuilds, ImageChange};
+use crate::load::LoadedPlugin;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
 use thinkube_cluster::{
-    Action, Adopt, Apply, ApplyOptions, BuiltImage, Cluster, Comparison, ObjectChange, PodFileChange, Release,
+    Action, Adopt, Apply, ApplyOptions, BuiltImage, Cluster, ObjectChange, PodFileChange, Release,
+    ReleaseDiff,
 };
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, ExternalStep, Outline, Plan, SecretInputs, Severity, Values};
+use thinkube_plan::{Check, ExternalStep, Plan, PluginPlan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -92,15 +93,15 @@ pub(crate) async fn preview_outside_pods(
     built: &[BuiltImage],
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    let builds = Builds::look(cluster, plan, http).await?;
-    let http = elsewhere::http(&plan.granted, http)?;
+    let builds = ImageBuilds::look(cluster, plan, http).await?;
+    let http = external::http(&plan.granted, http)?;
     let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(built) };
-    let elsewhere = Elsewhere::look(&http, plan, values, false).await?;
-    let objects = cluster.dry_run(plan, &elsewhere.values).await?;
+    let external = ExternalResources::look(&http, plan, values, false).await?;
+    let objects = cluster.dry_run(plan, &external.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
     Ok(Preview {
         objects,
-        external: elsewhere.changes(on_record),
+        external: external.changes(on_record),
         images: builds.changes(),
         pod_files: Vec::new(),
     })
@@ -112,7 +113,7 @@ pub(crate) async fn preview_outside_pods(
 /// # Errors
 /// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. The same call finishes what was begun.
 pub async fn apply(
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     cluster: &Cluster,
     planned: &Planned,
     secrets: &SecretInputs,
@@ -121,23 +122,23 @@ pub async fn apply(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
-    let http = elsewhere::http(&plan.granted, &request.http)?;
-    let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
-    asking.supported(&plan.outline)?;
-    let (mut builds, mut elsewhere, comparison, unchanged) = unless_interrupted(interrupted, async {
-        asking.demand("preflight", &demanded(plan, &request.ignore_preflight)?, Patience::Once).await?;
-        let builds = Builds::look(cluster, plan, &request.http).await?;
+    let http = external::http(&plan.granted, &request.http)?;
+    let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
+    asking.supported(&plan.plugin_plan)?;
+    let (mut builds, mut external, comparison, unchanged) = unless_interrupted(interrupted, async {
+        asking.require("preflight", &demanded(plan, &request.ignore_preflight)?, RetryPolicy::Once).await?;
+        let builds = ImageBuilds::look(cluster, plan, &request.http).await?;
         builds.ready(&request.shown)?;
         let values = Values { inputs: secrets.clone(), outputs: builds.outputs() };
-        let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
-        let comparison = cluster.compare(plan, &elsewhere.values).await?;
-        elsewhere.demand_owned(comparison.external(), &request.adopt)?;
+        let external = ExternalResources::look(&http, plan, values, true).await?;
+        let comparison = cluster.compare(plan, &external.values).await?;
+        external.demand_owned(comparison.external(), &request.adopt)?;
         let settled = comparison.up_to_date()
-            && elsewhere.settled()
+            && external.settled()
             && builds.settled(comparison.images(), &comparison.skipped_stages())
             && asking.still_done(plan, &comparison).await;
         let unchanged = if settled { cluster.release(&plan.release).await? } else { None };
-        Ok::<_, Error>((builds, elsewhere, comparison, unchanged))
+        Ok::<_, Error>((builds, external, comparison, unchanged))
     })
     .await?;
     let (release, changed) = match unchanged {
@@ -145,15 +146,15 @@ pub async fn apply(
         None => {
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
-            let mut run = cluster.begin(plan, &elsewhere.values, comparison, &options, &pass_on).await?;
+            let mut run = cluster.begin(plan, &external.values, comparison, &options, &pass_on).await?;
             let outcome = unless_interrupted(interrupted, async {
-                stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere).await?;
+                stages(&mut run, plan, request, &asking, &mut builds, &mut external).await?;
                 run.prune().await?;
                 let gone = run.gone_external();
                 if !gone.is_empty() {
-                    let http = elsewhere::reaching(&gone, &request.http)?;
-                    let left = |old: &ExternalStep| elsewhere::outgrown(old, plan);
-                    let removed = elsewhere::remove(&http, &gone, left, secrets, events).await;
+                    let http = external::http_for(&gone, &request.http)?;
+                    let left = |old: &ExternalStep| external::moved_reason(old, plan);
+                    let removed = external::remove(&http, &gone, left, secrets, events).await;
                     removed.map_err(|(_, error)| error)?;
                 }
                 Ok(())
@@ -182,7 +183,7 @@ pub async fn apply(
 
 /// The preflight checks, those in `ignored` as warnings.
 fn demanded(plan: &Plan, ignored: &[String]) -> Result<Vec<Check>, Error> {
-    let checks = &plan.outline.preflight;
+    let checks = &plan.plugin_plan.preflight;
     let known = |name: &String| name == ALL || checks.iter().any(|check| check.name == *name);
     if let Some(unknown) = ignored.iter().find(|name| !known(name)) {
         let known = checks.iter().map(|check| check.name.clone()).collect();
@@ -201,18 +202,18 @@ pub(crate) async fn stages(
     run: &mut Apply<'_>,
     plan: &Plan,
     request: &ApplyRequest,
-    asking: &Asking<'_>,
-    builds: &mut Builds<'_>,
-    elsewhere: &mut Elsewhere<'_>,
+    asking: &CheckRunner<'_>,
+    builds: &mut ImageBuilds<'_>,
+    external: &mut ExternalResources<'_>,
 ) -> Result<(), Error> {
-    for (index, stage) in plan.outline.stages.iter().enumerate() {
-        if asking.holds(&stage.done_when).await {
+    for (index, stage) in plan.plugin_plan.stages.iter().enumerate() {
+        if asking.holds(&stage.skip_if).await {
             run.skip(index).await;
             continue;
         }
-        elsewhere.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
-        run.learn(elsewhere.stage(stage, asking.events).await?.clone());
-        if !stage.done_when.is_empty() {
+        external.values.outputs.extend(builds.stage(stage, run, asking.events).await?);
+        run.learn(external.stage(stage, asking.events).await?.clone());
+        if !stage.skip_if.is_empty() {
             run.again(index).await?;
         }
         run.stage(index).await?;
@@ -222,39 +223,39 @@ pub(crate) async fn stages(
         run.pod_files(index, request.wait).await?;
         if request.wait {
             asking
-                .demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
+                .require(&format!("gates of stage {}", stage.name), &stage.gates, RetryPolicy::UntilTimeout)
                 .await?;
         }
     }
     Ok(())
 }
 
-pub(crate) struct Asking<'a> {
-    pub(crate) asked: Asked<'a>,
+pub(crate) struct CheckRunner<'a> {
+    pub(crate) asked: ProbeTarget<'a>,
     pub(crate) plugin: &'a Plugin,
     pub(crate) events: Events<'a>,
 }
 
-impl Asking<'_> {
+impl CheckRunner<'_> {
     /// Whether everything can be looked at: to be known before anything is written, for what cannot be looked at now
     /// cannot be looked at after an hour of applying either.
-    pub(crate) fn supported(&self, outline: &Outline) -> Result<(), Error> {
-        let staged = outline.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.done_when));
-        for check in outline.preflight.iter().chain(staged).chain(&outline.health) {
+    pub(crate) fn supported(&self, plugin_plan: &PluginPlan) -> Result<(), Error> {
+        let staged = plugin_plan.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.skip_if));
+        for check in plugin_plan.preflight.iter().chain(staged).chain(&plugin_plan.health) {
             self.asked.supported(&check.probe)?;
         }
-        for step in outline.external() {
+        for step in plugin_plan.external() {
             self.asked.http.supported(step)?;
         }
         Ok(())
     }
 
     /// Every check that is an error must hold.
-    pub(crate) async fn demand(
+    pub(crate) async fn require(
         &self,
         phase: &str,
         checks: &[Check],
-        patience: Patience,
+        patience: RetryPolicy,
     ) -> Result<Vec<CheckOutcome>, Error> {
         let outcomes = run_checks(&self.asked, Some(self.plugin), checks, patience, self.events).await;
         let failed = failed(&outcomes);
@@ -267,21 +268,21 @@ impl Asking<'_> {
 
     /// Health; and the gates too where this apply did not ask them, for the last one may not have waited.
     async fn all_is_well(&self, plan: &Plan, gates_held: bool) -> Result<Vec<CheckOutcome>, Error> {
-        for stage in plan.outline.stages.iter().filter(|_| !gates_held) {
-            self.demand(&format!("gates of stage {}", stage.name), &stage.gates, Patience::UntilTimeout)
+        for stage in plan.plugin_plan.stages.iter().filter(|_| !gates_held) {
+            self.require(&format!("gates of stage {}", stage.name), &stage.gates, RetryPolicy::UntilTimeout)
                 .await?;
         }
-        self.demand("health", &plan.outline.health, Patience::UntilTimeout).await
+        self.require("health", &plan.plugin_plan.health, RetryPolicy::UntilTimeout).await
     }
 
     /// Whether what says that a stage is done still holds, for those that the last apply skipped and those whose Jobs, which
     /// show nothing of what became of their work, have ended.
-    async fn still_done(&self, plan: &Plan, comparison: &Comparison) -> bool {
+    async fn still_done(&self, plan: &Plan, comparison: &ReleaseDiff) -> bool {
         let (skipped, worked) = (comparison.skipped_stages(), comparison.worked_stages());
-        for stage in &plan.outline.stages {
+        for stage in &plan.plugin_plan.stages {
             let skipped = skipped.contains(&stage.name.as_str());
-            let worked = !stage.done_when.is_empty() && worked.contains(&stage.name.as_str());
-            if (skipped || worked) && !self.holds(&stage.done_when).await {
+            let worked = !stage.skip_if.is_empty() && worked.contains(&stage.name.as_str());
+            if (skipped || worked) && !self.holds(&stage.skip_if).await {
                 return false;
             }
         }
@@ -292,7 +293,7 @@ impl Asking<'_> {
     async fn holds(&self, checks: &[Check]) -> bool {
         let quiet = |_| ();
         !checks.is_empty()
-            && run_checks(&self.asked, Some(self.plugin), checks, Patience::Once, &quiet)
+            && run_checks(&self.asked, Some(self.plugin), checks, RetryPolicy::Once, &quiet)
                 .await
                 .iter()
                 .all(CheckOutcome::passed)

@@ -1,4 +1,4 @@
-use crate::{Error, Event, Events, elsewhere};
+use crate::{Error, Event, Events, external};
 use serde::Serialize;
 use std::time::Duration;
 use thinkube_cluster::{Cluster, Copied, CopyState, Entry, EntryPhase, Error as ClusterError, Release};
@@ -75,7 +75,7 @@ impl CheckOutcome {
 
 /// Whether to ask again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum RetryPolicy {
     /// One look.
     Once,
     /// Until it holds or the check's own time is over.
@@ -84,12 +84,12 @@ pub enum Patience {
 
 /// What checks can look at: the cluster, and URLs that were granted.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct ProbeTarget<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) http: &'a Http,
 }
 
-impl Asked<'_> {
+impl ProbeTarget<'_> {
     /// Whether this probe could be answered at all, to be known before anything is changed.
     pub(crate) fn supported(&self, probe: &Probe) -> Result<(), Error> {
         match probe {
@@ -122,10 +122,10 @@ impl Asked<'_> {
 
 /// Asks `checks`, some at the same time. The outcomes are in the order of the checks.
 pub(crate) async fn run_checks(
-    asked: &Asked<'_>,
+    asked: &ProbeTarget<'_>,
     plugin: Option<&Plugin>,
     checks: &[Check],
-    patience: Patience,
+    patience: RetryPolicy,
     events: Events<'_>,
 ) -> Vec<CheckOutcome> {
     use futures::StreamExt;
@@ -161,7 +161,7 @@ pub async fn check(
     release: &Release,
     plugin: Option<&Plugin>,
     tests: bool,
-    patience: Patience,
+    patience: RetryPolicy,
     http: &HttpOptions,
     events: Events<'_>,
 ) -> Result<Vec<CheckOutcome>, Error> {
@@ -170,17 +170,17 @@ pub async fn check(
         let (release, expected) = (release.name.clone(), expected.clone());
         return Err(Error::OtherPlugin { release, expected, found: plugin.digest().clone() });
     }
-    let outline = &release.plan.outline;
+    let plugin_plan = &release.plan.plugin_plan;
     // A person who may write the record could otherwise have any Secret sent.
-    let faults = credential_faults(outline);
+    let faults = credential_faults(plugin_plan);
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
     }
-    let http = elsewhere::http(&release.plan.granted, http)?;
-    let asked = Asked { cluster, http: &http };
-    let mut outcomes = run_checks(&asked, plugin, &outline.health, patience, events).await;
+    let http = external::http(&release.plan.granted, http)?;
+    let asked = ProbeTarget { cluster, http: &http };
+    let mut outcomes = run_checks(&asked, plugin, &plugin_plan.health, patience, events).await;
     if tests {
-        outcomes.extend(run_checks(&asked, plugin, &outline.tests, patience, events).await);
+        outcomes.extend(run_checks(&asked, plugin, &plugin_plan.tests, patience, events).await);
     }
     // What its stage left out, because that is done already, was never made.
     let skipped = |copied: &Copied| {
@@ -193,10 +193,10 @@ pub async fn check(
 }
 
 async fn run_check(
-    asked: &Asked<'_>,
+    asked: &ProbeTarget<'_>,
     plugin: Option<&Plugin>,
     check: &Check,
-    patience: Patience,
+    patience: RetryPolicy,
 ) -> CheckOutcome {
     let deadline = Instant::now() + Duration::from_secs(check.timeout_seconds.into()).min(MAX_WAIT);
     let mut pause = LOOK_AGAIN.0;
@@ -204,7 +204,7 @@ async fn run_check(
     let verdict = loop {
         looks += 1;
         let (verdict, for_good) = look(asked, plugin, check).await;
-        let over = for_good || patience == Patience::Once || Instant::now() + pause >= deadline;
+        let over = for_good || patience == RetryPolicy::Once || Instant::now() + pause >= deadline;
         if verdict.status == Status::Passed || over {
             break verdict;
         }
@@ -222,7 +222,7 @@ async fn run_check(
 }
 
 /// One look, and whether another one could end differently.
-async fn look(asked: &Asked<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
+async fn look(asked: &ProbeTarget<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
     let sends = matches!(&check.probe, Probe::Http(http) if http.credentials.is_some());
     // An operation ends with the health checks of the record, which is no authority.
@@ -300,7 +300,7 @@ mod tests {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
         std::fs::write(kubeconfig.path(), text.to_string()).expect("writable");
         let path = Some(kubeconfig.path().to_owned());
-        let options = Connect { kubeconfig: path, context: None, home: "home".into() };
+        let options = Connect { kubeconfig: path, context: None, state_namespace: "home".into() };
         let cluster = Cluster::connect(&options).await.expect("it answers");
         kept.lock().expect("no test panics with it").clear();
         (cluster, kept)
@@ -330,7 +330,7 @@ mod tests {
             "namespace": "demo", "settings": {}, "requested": [], "granted": [],
             "plugin": {"name": "p", "version": "1.0.0", "digest": Digest::of(b"p")},
             "preflight": [], "health": [check], "tests": [],
-            "stages": [{"name": "one", "steps": steps, "gates": [], "doneWhen": []}]});
+            "stages": [{"name": "one", "steps": steps, "gates": [], "skipIf": []}]});
         change(&mut plan);
         Release {
             name: "demo".into(),
@@ -350,7 +350,7 @@ mod tests {
     }
 
     async fn checked(cluster: &Cluster, release: &Release) -> Result<Vec<CheckOutcome>, Error> {
-        check(cluster, release, None, false, Patience::Once, &HttpOptions::default(), &|_| ()).await
+        check(cluster, release, None, false, RetryPolicy::Once, &HttpOptions::default(), &|_| ()).await
     }
 
     #[tokio::test]
@@ -379,9 +379,9 @@ mod tests {
     async fn a_plugin_never_evaluates_an_answer_to_a_secret() {
         let (cluster, paths) = server().await;
         let release = recorded(|plan| plan["health"][0]["expect"] = json!("evaluate"));
-        let http = elsewhere::http(&[], &HttpOptions::default()).expect("it can be made");
-        let asked = Asked { cluster: &cluster, http: &http };
-        let (verdict, for_good) = look(&asked, None, &release.plan.outline.health[0]).await;
+        let http = external::http(&[], &HttpOptions::default()).expect("it can be made");
+        let asked = ProbeTarget { cluster: &cluster, http: &http };
+        let (verdict, for_good) = look(&asked, None, &release.plan.plugin_plan.health[0]).await;
         assert!(for_good && verdict.message.contains("use CEL"), "{verdict:?}");
         assert!(paths.lock().expect("no test panics with it").is_empty(), "{paths:?}");
     }

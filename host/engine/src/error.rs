@@ -1,6 +1,6 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
-use thinkube_cluster::{Error as ClusterError, Leave};
+use thinkube_cluster::{Error as ClusterError, Orphan};
 use thinkube_effects::Error as EffectError;
 use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
@@ -69,10 +69,12 @@ pub enum Error {
     )]
     FactsNeeded(Vec<Query>),
     /// The plugin asks for facts without end.
-    #[error("the plugin still asks for facts after {rounds} rounds and {facts} facts; ask for all at once")]
+    #[error(
+        "the plugin still asks for facts after {collect_facts} rounds and {facts} facts; ask for all at once"
+    )]
     TooManyFacts {
         /// How often it was asked.
-        rounds: usize,
+        collect_facts: usize,
         /// How many facts it had.
         facts: usize,
     },
@@ -103,14 +105,14 @@ pub enum Error {
     /// Resources are there, outside the cluster, that the release did not make.
     #[error(
         "these are there already, and this release did not make them:{}\nTo take one over, name it: --adopt External/{}",
-        elsewhere(.0), .0[0].0
+        external(.0), .0[0].0
     )]
     ExternalNotOwned(Vec<(String, String)>),
     /// Something outside the cluster failed.
     #[error(transparent)]
     Effect(#[from] EffectError),
     /// A resource outside the cluster cannot be taken away.
-    #[error("{source}\nTo leave it behind, say --leave External/{step}.")]
+    #[error("{source}\nTo leave it behind, say --orphan External/{step}.")]
     Outside {
         /// The step.
         step: String,
@@ -131,11 +133,11 @@ pub enum Error {
     },
     /// Something is to be left behind that the release does not have.
     #[error("the release has no `{name}` to be left behind; it has {}", .known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
-    NothingToLeave {
+    NothingToOrphan {
         /// What was named.
-        name: Leave,
+        name: Orphan,
         /// What there is.
-        known: Vec<Leave>,
+        known: Vec<Orphan>,
     },
     /// A preflight check was named that the plan does not have.
     #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
@@ -247,7 +249,7 @@ impl Error {
             | Self::FactsNeeded(_)
             | Self::SecretMissing { .. }
             | Self::NoPreflight { .. }
-            | Self::NothingToLeave { .. }
+            | Self::NothingToOrphan { .. }
             | Self::OtherPlugin { .. } => Class::Input,
             Self::Denied(_) | Self::QueryDenied(_) | Self::Moved { .. } => Class::Refused,
             Self::Plugin(_)
@@ -286,7 +288,7 @@ impl Error {
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
             Self::NoPreflight { .. } => "no-preflight",
-            Self::NothingToLeave { .. } => "nothing-to-leave",
+            Self::NothingToOrphan { .. } => "nothing-to-leave",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",
@@ -321,7 +323,7 @@ fn list<T: ToString>(items: &[T]) -> String {
     items.iter().map(|item| format!("\n  {}", item.to_string())).collect()
 }
 
-fn elsewhere(resources: &[(String, String)]) -> String {
+fn external(resources: &[(String, String)]) -> String {
     resources.iter().map(|(name, base_url)| format!("\n  {name} at {base_url}")).collect()
 }
 

@@ -42,7 +42,7 @@ struct Looked {
 }
 
 /// The images of a plan.
-pub(crate) struct Builds<'a> {
+pub(crate) struct ImageBuilds<'a> {
     images: Images,
     cluster: &'a Cluster,
     plan: &'a Plan,
@@ -50,7 +50,7 @@ pub(crate) struct Builds<'a> {
     looked: BTreeMap<&'a str, Option<Looked>>,
 }
 
-impl<'a> Builds<'a> {
+impl<'a> ImageBuilds<'a> {
     /// Looks at every image and changes nothing.
     pub(crate) async fn look(
         cluster: &'a Cluster,
@@ -58,9 +58,9 @@ impl<'a> Builds<'a> {
         http: &HttpOptions,
     ) -> Result<Self, Error> {
         let mut this = Self { images: images(plan, http), cluster, plan, looked: BTreeMap::new() };
-        for step in plan.outline.images() {
+        for step in plan.plugin_plan.images() {
             let looked = match this.look_at(step).await {
-                Err(Error::NoLogin { secret, .. }) if plan.outline.makes(&secret) => None,
+                Err(Error::NoLogin { secret, .. }) if plan.plugin_plan.makes(&secret) => None,
                 looked => Some(looked?),
             };
             this.looked.insert(&step.name, looked);
@@ -82,7 +82,7 @@ impl<'a> Builds<'a> {
             return Err(Error::ImageMoved { step, shown, now });
         }
         // A stage that may be skipped says what it lacks when it is not.
-        let stages = self.plan.outline.stages.iter().filter(|stage| stage.done_when.is_empty());
+        let stages = self.plan.plugin_plan.stages.iter().filter(|stage| stage.skip_if.is_empty());
         let wanted: Vec<&str> = stages.flat_map(images_of).map(|step| step.name.as_str()).collect();
         let builds = changes
             .iter()
@@ -105,7 +105,7 @@ impl<'a> Builds<'a> {
     pub(crate) fn outputs_beside(&self, recorded: &[BuiltImage]) -> Outputs {
         let mut outputs = Outputs::default();
         for image in
-            recorded.iter().filter(|image| self.plan.outline.images().all(|step| step.name != image.name))
+            recorded.iter().filter(|image| self.plan.plugin_plan.images().all(|step| step.name != image.name))
         {
             let digest = image.reference.split_once('@').map(|(_, digest)| digest).unwrap_or_default();
             for (output, value) in [("reference", image.reference.as_str()), ("digest", digest)] {
@@ -118,7 +118,7 @@ impl<'a> Builds<'a> {
 
     /// Whether the registry has every image, and the record says so. Those of stages that are done already don't count.
     pub(crate) fn settled(&self, recorded: &[BuiltImage], skipped_stages: &[&str]) -> bool {
-        let stages = self.plan.outline.stages.iter();
+        let stages = self.plan.plugin_plan.stages.iter();
         let wanted =
             stages.filter(|stage| !skipped_stages.contains(&stage.name.as_str())).flat_map(images_of);
         wanted.into_iter().all(|step| match self.looked.get(step.name.as_str()) {
@@ -144,7 +144,7 @@ impl<'a> Builds<'a> {
             }
             _ => changed(step, None, None, Action::Create, Some("not compared: this plan makes its login")),
         };
-        self.plan.outline.images().map(change).collect()
+        self.plan.plugin_plan.images().map(change).collect()
     }
 
     /// Builds and pushes the images of a stage that the registry lacks, and answers what all of them yield.
@@ -186,7 +186,7 @@ pub(crate) async fn leave(
     delete: bool,
 ) -> Result<Vec<ImageChange>, Error> {
     let plan = &release.plan;
-    let built = plan.outline.images().filter_map(|step| {
+    let built = plan.plugin_plan.images().filter_map(|step| {
         let image = release.images.iter().find(|image| image.name == step.name)?;
         let (name, digest) = image.reference.split_once('@')?;
         // The plan of a revision that never came to an end may push elsewhere.
@@ -240,7 +240,7 @@ async fn login_to_delete(
         Err(Error::NoLogin { step, secret }) => (step, secret),
         login => return login,
     };
-    if let Some(original) = plan.outline.mirrored(&secret)
+    if let Some(original) = plan.plugin_plan.mirrored(&secret)
         && let Some(login) = cluster.docker_config(original).await?
     {
         return Ok(Some(login));

@@ -10,8 +10,8 @@
 
 mod apply;
 mod check;
-mod elsewhere;
 mod error;
+mod external;
 mod images;
 mod interrupt;
 mod load;
@@ -23,30 +23,33 @@ mod uninstall;
 mod workstation;
 
 pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
-pub use check::{CheckOutcome, Patience, check, failed};
-pub use elsewhere::ExternalChange;
+pub use check::{CheckOutcome, RetryPolicy, check, failed};
 pub use error::{Class, Error};
+pub use external::ExternalChange;
 pub use images::ImageChange;
 pub use interrupt::{Interrupted, unless_interrupted};
-pub use load::{Loaded, Offered, load};
+pub use load::{LoadedOperation, LoadedPlugin, load};
 pub use operation::{operate, plan_operation, preview_operation};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
 pub use source::read as read_plugin;
 pub use status::{ObjectStatus, release, status};
-pub use uninstall::{TakenBack, UninstallRequest, uninstall};
-pub use workstation::{PlannedSetup, SetupRequest, apply_setup, home, plan_setup, preview_setup};
+pub use uninstall::{UninstallReport, UninstallRequest, uninstall};
+pub use workstation::{
+    PlannedWorkstation, WorkstationRequest, apply_workstation, home, plan_workstation, preview_workstation,
+};
 
 pub use thinkube_cluster::{
-    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, Leave, ObjectChange, Phase,
+    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Orphan, Phase,
     PodFileChange, Release, UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{
-    DiffLine, Home, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeRelease, HomeState,
-    HomeStatus, HttpOptions, ImageEvent, Left, LeftBecause,
+    DiffLine, HttpOptions, ImageEvent, SkipReason, Skipped, Workstation, WorkstationAction,
+    WorkstationChange, WorkstationEntry, WorkstationEvent, WorkstationRelease, WorkstationReport,
+    WorkstationState, WorkstationStatus,
 };
 pub use thinkube_plan as model;
 pub use thinkube_plan::{SecretInputs, SecretText};
-pub use thinkube_sandbox::{Allocation, Config as SandboxConfig, Level, LogLine, Offer, Sandbox};
+pub use thinkube_sandbox::{Allocation, Capability, Config as SandboxConfig, Level, LogLine, Sandbox};
 pub use thinkube_validate::{
     INVENTORY_BYTES, Inventory, InventoryFault, SettingFault, SettingsSchema, Taken, Unused,
 };

@@ -2,11 +2,11 @@ use crate::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use thinkube_plan::{Descriptor, Operation, is_dns_label};
-use thinkube_sandbox::{LogLine, Offer, Plugin, Sandbox};
+use thinkube_sandbox::{Capability, LogLine, Plugin, Sandbox};
 use thinkube_validate::SettingsSchema;
 
 /// A plugin that has said what it is.
-pub struct Loaded {
+pub struct LoadedPlugin {
     /// The compiled component.
     pub plugin: Plugin,
     /// What it says of itself.
@@ -14,13 +14,13 @@ pub struct Loaded {
     /// The schema of its settings, compiled.
     pub schema: Arc<SettingsSchema>,
     /// The operations that it offers.
-    pub operations: Vec<Offered>,
+    pub operations: Vec<LoadedOperation>,
     /// What it logged while it said so.
     pub log: Vec<LogLine>,
 }
 
 /// An operation that a plugin offers.
-pub struct Offered {
+pub struct LoadedOperation {
     /// What it says of it.
     pub operation: Operation,
     /// The schema of its arguments, compiled.
@@ -32,12 +32,12 @@ pub struct Offered {
 /// # Errors
 /// [`Error::Plugin`] if it is no plugin or fails, [`Error::Schema`] and [`Error::Descriptor`] if what it says breaks
 /// the contract.
-pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
+pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<LoadedPlugin, Error> {
     let plugin = sandbox.load(bytes).await?;
     let called = plugin.describe().await?;
     let descriptor = called.value;
     let schema = descriptor.settings_schema.clone();
-    let schema = Arc::new(in_time("the settings schema", move || SettingsSchema::new(schema)).await??);
+    let schema = Arc::new(with_deadline("the settings schema", move || SettingsSchema::new(schema)).await??);
     if !is_dns_label(&descriptor.name) {
         return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
     }
@@ -63,21 +63,21 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<Loaded, Error> {
     }
     let mut log = called.log;
     let mut operations = Vec::new();
-    if plugin.offers().contains(&Offer::Operations) {
+    if plugin.capabilities().contains(&Capability::Operations) {
         let called = plugin.operations().await?;
         log.extend(called.log);
         for operation in called.value {
             operations.push(offered(&descriptor, &operations, operation).await?);
         }
     }
-    Ok(Loaded { plugin, descriptor, schema, operations, log })
+    Ok(LoadedPlugin { plugin, descriptor, schema, operations, log })
 }
 
 async fn offered(
     descriptor: &Descriptor,
-    others: &[Offered],
+    others: &[LoadedOperation],
     operation: Operation,
-) -> Result<Offered, Error> {
+) -> Result<LoadedOperation, Error> {
     let name = &operation.name;
     let wrong = |message: String| Err(Error::Descriptor(format!("operation `{name}`: {message}")));
     if !is_dns_label(name) {
@@ -91,8 +91,8 @@ async fn offered(
         return wrong(format!("its secret input `{input}` is none of the plugin's"));
     }
     let schema = operation.arguments_schema.clone();
-    let schema = Arc::new(in_time("an arguments schema", move || SettingsSchema::new(schema)).await??);
-    Ok(Offered { operation, schema })
+    let schema = Arc::new(with_deadline("an arguments schema", move || SettingsSchema::new(schema)).await??);
+    Ok(LoadedOperation { operation, schema })
 }
 
 /// The time that judging settings by a schema may take. Both are other people's; most take a millisecond.
@@ -100,7 +100,7 @@ const SCHEMA: Duration = Duration::from_secs(5);
 
 /// Runs what a plugin's schema makes long on a thread of its own: references in a schema can multiply without end, and
 /// nothing else must wait for it, least of all Ctrl-C.
-pub(crate) async fn in_time<T: Send + 'static>(
+pub(crate) async fn with_deadline<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {

@@ -1,19 +1,19 @@
 //! Operations: the same path as a release's own plan, for a plan that passes.
 
-use crate::apply::{Applied, ApplyRequest, Asking, Preview, preview_outside_pods, stages};
-use crate::check::{Asked, Patience};
-use crate::elsewhere::{self, Elsewhere};
-use crate::images::Builds;
-use crate::load::{Loaded, Offered, in_time};
-use crate::planning::{FactSource, Planned, evaluates, judged, rounds};
+use crate::apply::{Applied, ApplyRequest, CheckRunner, Preview, preview_outside_pods, stages};
+use crate::check::{ProbeTarget, RetryPolicy};
+use crate::external::{self, ExternalResources};
+use crate::images::ImageBuilds;
+use crate::load::{LoadedOperation, LoadedPlugin, with_deadline};
+use crate::planning::{FactSource, Planned, collect_facts, evaluates, judged};
 use crate::{Error, Event, Events, Interrupted, unless_interrupted};
 use serde_json::Value;
 use std::sync::Arc;
-use thinkube_cluster::{Action, Apply, ApplyOptions, Cluster, Operating, Release};
+use thinkube_cluster::{Action, Apply, ApplyOptions, Cluster, OperationPlans, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{
-    Context, Grants, Installed, ObjectRef, Outline, Plan, Problem, SecretInputs, Step, Values, borrowed,
-    check_operation, overlay,
+    Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values, borrowed,
+    overlay, validate_operation,
 };
 use thinkube_validate::{SettingFault, nearest};
 
@@ -24,7 +24,7 @@ use thinkube_validate::{SettingFault, nearest};
 /// [`Error::OtherPlugin`] when another plugin has made the release, [`Error::NoOperation`], [`Error::Arguments`], and as
 /// [`crate::plan`].
 pub async fn plan_operation(
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     cluster: &Cluster,
     release: &Release,
     name: &str,
@@ -39,10 +39,10 @@ pub async fn plan_operation(
         });
     }
     release.may_operate()?;
-    let Offered { operation, schema } = offered(loaded, name)?;
+    let LoadedOperation { operation, schema } = offered(loaded, name)?;
     let wrong = |faults| Error::Arguments { operation: name.to_owned(), faults };
     let schema = Arc::clone(schema);
-    let arguments = in_time("the arguments", move || schema.settle(arguments)).await?.map_err(wrong)?;
+    let arguments = with_deadline("the arguments", move || schema.settle(arguments)).await?.map_err(wrong)?;
 
     let mut context = Context {
         release: recorded.release.clone(),
@@ -59,17 +59,17 @@ pub async fn plan_operation(
     let mut log = loaded.log.clone();
     let ask = async |context: &Context| loaded.plugin.plan_operation(name, &arguments, context).await;
     let source = FactSource::Cluster(cluster);
-    let wanted = match rounds(&mut context, &recorded.granted, source, &mut log, ask).await? {
-        Ok(outline) => outline,
+    let wanted = match collect_facts(&mut context, &recorded.granted, source, &mut log, ask).await? {
+        Ok(plugin_plan) => plugin_plan,
         Err(Problem::InvalidSettings { path, message }) => {
             return Err(wrong(vec![SettingFault { path, message }]));
         }
         Err(problem) => return Err(Error::Problem(problem)),
     };
     let inputs: Vec<&str> = operation.secret_inputs.iter().map(String::as_str).collect();
-    judged(check_operation(&wanted, &inputs, evaluates(loaded)), &wanted)?;
-    let outline = overlay(&recorded.outline, wanted).map_err(Error::Invalid)?;
-    let plan = Plan { outline, ..recorded.clone() };
+    judged(validate_operation(&wanted, &inputs, evaluates(loaded)), &wanted)?;
+    let plugin_plan = overlay(&recorded.plugin_plan, wanted).map_err(Error::Invalid)?;
+    let plan = Plan { plugin_plan, ..recorded.clone() };
     let denials = Grants { permissions: plan.granted.clone() }.gate(&plan);
     if !denials.is_empty() {
         return Err(Error::Denied(denials));
@@ -77,7 +77,7 @@ pub async fn plan_operation(
     Ok(Planned { digest: plan.digest(), plan, facts: context.facts, unused: Vec::new(), log })
 }
 
-fn offered<'a>(loaded: &'a Loaded, name: &str) -> Result<&'a Offered, Error> {
+fn offered<'a>(loaded: &'a LoadedPlugin, name: &str) -> Result<&'a LoadedOperation, Error> {
     let names = || loaded.operations.iter().map(|offered| offered.operation.name.as_str());
     let found = loaded.operations.iter().find(|offered| offered.operation.name == name);
     found.ok_or_else(|| Error::NoOperation {
@@ -98,30 +98,30 @@ pub async fn preview_operation(
     secrets: &SecretInputs,
     http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    let outline = &planned.plan.outline;
+    let plugin_plan = &planned.plan.plugin_plan;
     let mut preview =
         preview_outside_pods(cluster, &planned.plan, secrets, None, &release.images, http).await?;
-    let given_back = borrowed(&release.plan.outline, outline);
+    let given_back = borrowed(&release.plan.plugin_plan, plugin_plan);
     let restarted =
-        |object: &ObjectRef| steps(outline).any(|step| matches!(step, Step::Restart(it) if it == object));
+        |object: &ObjectRef| steps(plugin_plan).any(|step| matches!(step, Step::Restart(it) if it == object));
     // What the release has beside is not touched.
-    preview.objects.retain(|change| makes(outline, &change.object) || restarted(&change.object));
+    preview.objects.retain(|change| makes(plugin_plan, &change.object) || restarted(&change.object));
     for change in &mut preview.objects {
         if makes(&given_back, &change.object) {
             change.note = Some("as the release's plan has it when the operation ends".to_owned());
-        } else if !makes(&release.plan.outline, &change.object) && change.action == Action::Create {
+        } else if !makes(&release.plan.plugin_plan, &change.object) && change.action == Action::Create {
             change.note = Some("for the operation only".to_owned());
         }
     }
     Ok(preview)
 }
 
-fn steps(outline: &Outline) -> impl Iterator<Item = &Step> {
-    outline.stages.iter().flat_map(|stage| &stage.steps)
+fn steps(plugin_plan: &PluginPlan) -> impl Iterator<Item = &Step> {
+    plugin_plan.stages.iter().flat_map(|stage| &stage.steps)
 }
 
-fn makes(outline: &Outline, object: &ObjectRef) -> bool {
-    steps(outline).filter_map(Step::target).any(|target| target.identity() == object.identity())
+fn makes(plugin_plan: &PluginPlan, object: &ObjectRef) -> bool {
+    steps(plugin_plan).filter_map(Step::target).any(|target| target.identity() == object.identity())
 }
 
 /// Carries out an operation: its preflight, its stages, then what it changed is given back and what was its own is
@@ -132,7 +132,7 @@ fn makes(outline: &Outline, object: &ObjectRef) -> bool {
 /// operation has not ended, the same call or an apply of the release ends it.
 #[expect(clippy::too_many_arguments, reason = "what an apply takes, and the release")]
 pub async fn operate(
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     cluster: &Cluster,
     release: &Release,
     name: &str,
@@ -143,26 +143,27 @@ pub async fn operate(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let (plan, recorded) = (&planned.plan, &release.plan);
-    let borrowed = Plan { outline: borrowed(&recorded.outline, &plan.outline), ..recorded.clone() };
-    let operation = Operating { name, plan, recorded, borrowed: &borrowed };
-    let http = elsewhere::http(&plan.granted, &request.http)?;
-    let asking = Asking { asked: Asked { cluster, http: &http }, plugin: &loaded.plugin, events };
-    asking.supported(&plan.outline)?;
-    let (mut builds, mut elsewhere, comparison) = unless_interrupted(interrupted, async {
-        asking.demand("preflight", &plan.outline.preflight, Patience::Once).await?;
-        let builds = Builds::look(cluster, plan, &request.http).await?;
+    let borrowed =
+        Plan { plugin_plan: borrowed(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
+    let operation = OperationPlans { name, plan, recorded, borrowed: &borrowed };
+    let http = external::http(&plan.granted, &request.http)?;
+    let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
+    asking.supported(&plan.plugin_plan)?;
+    let (mut builds, mut external, comparison) = unless_interrupted(interrupted, async {
+        asking.require("preflight", &plan.plugin_plan.preflight, RetryPolicy::Once).await?;
+        let builds = ImageBuilds::look(cluster, plan, &request.http).await?;
         builds.ready(&request.shown)?;
         let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(&release.images) };
-        let elsewhere = Elsewhere::look(&http, plan, values, true).await?;
-        let comparison = cluster.compare_objects(plan, &elsewhere.values).await?;
-        Ok::<_, Error>((builds, elsewhere, comparison))
+        let external = ExternalResources::look(&http, plan, values, true).await?;
+        let comparison = cluster.compare_objects(plan, &external.values).await?;
+        Ok::<_, Error>((builds, external, comparison))
     })
     .await?;
     let pass_on = |event| events(Event::Cluster(event));
     let options = ApplyOptions::default();
     let mut run =
-        cluster.begin_operation(&operation, &elsewhere.values, comparison, &options, &pass_on).await?;
-    let stages = stages(&mut run, plan, request, &asking, &mut builds, &mut elsewhere);
+        cluster.begin_operation(&operation, &external.values, comparison, &options, &pass_on).await?;
+    let stages = stages(&mut run, plan, request, &asking, &mut builds, &mut external);
     let done = unless_interrupted(interrupted, stages).await;
     let ended = match done {
         Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),
@@ -186,9 +187,9 @@ pub async fn operate(
     let release = release?;
     let mut health = Vec::new();
     for (phase, checks) in
-        [("health of the operation", &plan.outline.health), ("health", &recorded.outline.health)]
+        [("health of the operation", &plan.plugin_plan.health), ("health", &recorded.plugin_plan.health)]
     {
-        let asked = asking.demand(phase, checks, Patience::UntilTimeout);
+        let asked = asking.require(phase, checks, RetryPolicy::UntilTimeout);
         health.extend(unless_interrupted(interrupted, asked).await?);
     }
     Ok(Applied { release, changed: true, health })
@@ -196,7 +197,7 @@ pub async fn operate(
 
 async fn given_back<'a>(
     run: &mut Apply<'a>,
-    operation: &Operating<'a>,
+    operation: &OperationPlans<'a>,
     request: &ApplyRequest,
 ) -> Result<(), Error> {
     Ok(run.give_back(operation, request.timeout).await?)

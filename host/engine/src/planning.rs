@@ -1,14 +1,14 @@
 use crate::Error;
-use crate::load::{Loaded, in_time};
+use crate::load::{LoadedPlugin, with_deadline};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
-    Context, Descriptor, Digest, Fact, Fault, Granting, Grants, Held, Identity, Installed, Outcome, Outline,
-    Permission, Plan, Problem, Query, check_outline, is_dns_label, permits_query,
+    CarriedGrants, Context, Descriptor, Digest, Fact, Fault, GrantPolicy, Grants, Identity, Installed,
+    Outcome, Permission, Plan, PluginPlan, Problem, Query, is_dns_label, permits_query, validate_plan,
 };
-use thinkube_sandbox::{Called, LogLine, Offer};
+use thinkube_sandbox::{Called, Capability, LogLine};
 use thinkube_validate::{SettingFault, Unused, check_expressions};
 
 /// How often a plugin is asked before the host gives up. Two are enough for a plugin that asks for what it needs;
@@ -26,7 +26,7 @@ pub struct PlanRequest<'a> {
     /// As the person gave them.
     pub settings: Value,
     /// Who says what the plugin is allowed.
-    pub granting: Granting,
+    pub grant_policy: GrantPolicy,
     /// The namespace that the release has, if there is one.
     pub namespace: Option<String>,
     /// Who answers the plugin's questions.
@@ -65,25 +65,26 @@ pub struct Planned {
 ///
 /// # Errors
 /// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
-pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, Error> {
-    let PlanRequest { release, settings, granting, namespace: there, facts: source, .. } = request;
+pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Planned, Error> {
+    let PlanRequest { release, settings, grant_policy, namespace: there, facts: source, .. } = request;
     let (kubernetes_version, installed) = (request.kubernetes_version, request.installed);
     let descriptor = &loaded.descriptor;
-    let holds = granting.held().is_some();
-    let Settled { namespace, requested, held, unused } = settle(loaded, &release, settings, granting).await?;
+    let holds = grant_policy.held().is_some();
+    let Settled { namespace, requested, held, unused } =
+        settle(loaded, &release, settings, grant_policy).await?;
     // "Its own namespace" is what many a permission says, and another version of a plugin says which that is: by a default, or
     // by another setting that names it.
     if let Some(from) = there.filter(|there| holds && *there != namespace) {
         return Err(Error::Moved { release, from, to: namespace });
     }
-    let Held { settings, granted, agreed } = held;
+    let CarriedGrants { settings, granted, agreed } = held;
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
     let mut log = loaded.log.clone();
     let ask = async |context: &Context| loaded.plugin.plan(context).await;
-    let outline = match rounds(&mut context, &granted, source, &mut log, ask).await? {
-        Ok(outline) => outline,
+    let plugin_plan = match collect_facts(&mut context, &granted, source, &mut log, ask).await? {
+        Ok(plugin_plan) => plugin_plan,
         Err(Problem::InvalidSettings { path, message }) => {
             return Err(Error::Settings(vec![SettingFault { path, message }]));
         }
@@ -106,9 +107,9 @@ pub async fn plan(loaded: &Loaded, request: PlanRequest<'_>) -> Result<Planned, 
         requested,
         granted,
         agreed,
-        outline,
+        plugin_plan,
     };
-    judge(loaded, &plan.outline)?;
+    judge(loaded, &plan.plugin_plan)?;
     let denials = Grants { permissions: plan.granted.clone() }.gate(&plan);
     if !denials.is_empty() {
         return Err(Error::Denied(denials));
@@ -122,16 +123,16 @@ pub(crate) struct Settled {
     /// What the plugin asks for with these settings.
     pub(crate) requested: Vec<Permission>,
     /// The settings, and what is allowed with them.
-    pub(crate) held: Held,
+    pub(crate) held: CarriedGrants,
     pub(crate) unused: Vec<Unused>,
 }
 
 /// Judges the release's name and the settings, and says what is allowed with them.
 pub(crate) async fn settle(
-    loaded: &Loaded,
+    loaded: &LoadedPlugin,
     release: &str,
     given: Value,
-    granting: Granting,
+    grant_policy: GrantPolicy,
 ) -> Result<Settled, Error> {
     if !is_dns_label(release) || release.len() > MAX_RELEASE_NAME {
         return Err(Error::ReleaseName(release.to_owned()));
@@ -139,35 +140,38 @@ pub(crate) async fn settle(
     let unused = loaded.schema.unused(&given);
     let (schema, to_settle) = (Arc::clone(&loaded.schema), given.clone());
     let settings =
-        in_time("the settings", move || schema.settle(to_settle)).await?.map_err(Error::Settings)?;
+        with_deadline("the settings", move || schema.settle(to_settle)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
     let requested = loaded.descriptor.requests(&settings);
-    let held = granting.settle(&loaded.descriptor, &given, settings);
+    let held = grant_policy.settle(&loaded.descriptor, &given, settings);
     Ok(Settled { namespace, requested, held, unused })
 }
 
 /// Asks for a plan, and again with the facts that it takes.
-pub(crate) async fn rounds(
+pub(crate) async fn collect_facts(
     context: &mut Context,
     granted: &[Permission],
     source: FactSource<'_>,
     log: &mut Vec<LogLine>,
     ask: impl AsyncFn(&Context) -> Result<Called<Result<Outcome, Problem>>, thinkube_sandbox::Error>,
-) -> Result<Result<Outline, Problem>, Error> {
-    let mut rounds = 0;
+) -> Result<Result<PluginPlan, Problem>, Error> {
+    let mut collect_facts = 0;
     loop {
-        rounds += 1;
+        collect_facts += 1;
         let called = ask(context).await?;
         log.extend(called.log);
         let queries = match called.value {
-            Ok(Outcome::Plan(outline)) => return Ok(Ok(outline)),
-            Ok(Outcome::Needs(queries)) => queries,
+            Ok(Outcome::Plan(plugin_plan)) => return Ok(Ok(plugin_plan)),
+            Ok(Outcome::NeedsFacts(queries)) => queries,
             Err(problem) => return Ok(Err(problem)),
         };
         let known: BTreeSet<&Query> = context.facts.iter().map(|fact| &fact.query).collect();
         let missing: BTreeSet<Query> = queries.into_iter().filter(|query| !known.contains(query)).collect();
-        if missing.is_empty() || rounds == MAX_ROUNDS || context.facts.len() + missing.len() > MAX_FACTS {
-            return Err(Error::TooManyFacts { rounds, facts: context.facts.len() });
+        if missing.is_empty()
+            || collect_facts == MAX_ROUNDS
+            || context.facts.len() + missing.len() > MAX_FACTS
+        {
+            return Err(Error::TooManyFacts { collect_facts, facts: context.facts.len() });
         }
         if let Some(query) = missing.iter().find(|query| !permits_query(granted, &context.namespace, query)) {
             return Err(Error::QueryDenied(query.clone()));
@@ -178,21 +182,21 @@ pub(crate) async fn rounds(
     }
 }
 
-fn judge(loaded: &Loaded, outline: &Outline) -> Result<(), Error> {
+fn judge(loaded: &LoadedPlugin, plugin_plan: &PluginPlan) -> Result<(), Error> {
     let secret_inputs: Vec<&str> =
         loaded.descriptor.secret_inputs.iter().map(|input| input.name.as_str()).collect();
-    let faults = check_outline(outline, &secret_inputs, evaluates(loaded));
-    judged(faults, outline)
+    let faults = validate_plan(plugin_plan, &secret_inputs, evaluates(loaded));
+    judged(faults, plugin_plan)
 }
 
 /// Whether the plugin judges checks itself.
-pub(crate) fn evaluates(loaded: &Loaded) -> bool {
-    loaded.plugin.offers().contains(&Offer::Checks)
+pub(crate) fn evaluates(loaded: &LoadedPlugin) -> bool {
+    loaded.plugin.capabilities().contains(&Capability::Checks)
 }
 
 /// Whether there are no `faults`, and none in the expressions.
-pub(crate) fn judged(mut faults: Vec<Fault>, outline: &Outline) -> Result<(), Error> {
-    faults.extend(check_expressions(outline));
+pub(crate) fn judged(mut faults: Vec<Fault>, plugin_plan: &PluginPlan) -> Result<(), Error> {
+    faults.extend(check_expressions(plugin_plan));
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
 

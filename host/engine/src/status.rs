@@ -31,7 +31,7 @@ pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
             let near = cluster.releases().await?.into_iter().map(|release| release.name).collect();
             Err(thinkube_cluster::Error::NoRelease {
                 release: name.to_owned(),
-                home: cluster.home().to_owned(),
+                state_namespace: cluster.state_namespace().to_owned(),
                 near,
             }
             .into())
@@ -62,11 +62,13 @@ pub async fn status(cluster: &Cluster, release: &Release) -> Vec<ObjectStatus> {
 fn is_over(release: &Release, entry: &Entry) -> bool {
     match entry.phase {
         EntryPhase::Skipped => true,
-        EntryPhase::Ready => release.plan.outline.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
-            step.target().as_ref() == Some(&entry.object)
-                && matches!(step, Step::Object(step)
+        EntryPhase::Ready => {
+            release.plan.plugin_plan.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
+                step.target().as_ref() == Some(&entry.object)
+                    && matches!(step, Step::Object(step)
                     if step.manifest.pointer("/spec/ttlSecondsAfterFinished").is_some())
-        }),
+            })
+        }
         _ => false,
     }
 }

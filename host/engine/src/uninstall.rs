@@ -1,7 +1,7 @@
-use crate::elsewhere::{self, ExternalChange};
+use crate::external::{self, ExternalChange};
 use crate::images::{self, ImageChange};
 use crate::{Error, Event, Events};
-use thinkube_cluster::{Action, Cluster, Leave, Release, UninstallOptions, Uninstalled};
+use thinkube_cluster::{Action, Cluster, Orphan, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{ExternalStep, SecretInputs};
 
@@ -17,7 +17,7 @@ pub struct UninstallRequest {
 
 /// What an uninstall took away, and what it left.
 #[derive(Debug, serde::Serialize)]
-pub struct TakenBack {
+pub struct UninstallReport {
     /// In the cluster.
     #[serde(flatten)]
     pub objects: Uninstalled,
@@ -31,7 +31,7 @@ pub struct TakenBack {
 /// objects and its record. `release` is None where only what an apply has left that died early is to be swept.
 ///
 /// # Errors
-/// [`Error::NothingToLeave`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
+/// [`Error::NothingToOrphan`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
 /// call finishes what was begun.
 pub async fn uninstall(
     cluster: &Cluster,
@@ -40,9 +40,9 @@ pub async fn uninstall(
     inputs: &SecretInputs,
     request: &UninstallRequest,
     events: Events<'_>,
-) -> Result<TakenBack, Error> {
+) -> Result<UninstallReport, Error> {
     if let Some(release) = release {
-        nameable(release, &request.objects.leave)?;
+        validate_orphans(release, &request.objects.orphan)?;
     }
     let (mut external, mut images) = (Vec::new(), Vec::new());
     let pass_on = |event| events(Event::Cluster(event));
@@ -51,10 +51,10 @@ pub async fn uninstall(
         let current = if release.is_some() { cluster.release(name).await? } else { None };
         let Some(release) = &current else { return Ok(Vec::new()) };
         if !release.external.is_empty() {
-            let http = elsewhere::reaching(&release.external, &request.http)?;
-            let said = || "left behind, as --leave says".to_owned();
-            let left = |step: &ExternalStep| request.objects.leaves_external(&step.name).then(said);
-            let removed = elsewhere::remove(&http, &release.external, left, inputs, events).await;
+            let http = external::http_for(&release.external, &request.http)?;
+            let said = || "left behind, as --orphan asks".to_owned();
+            let left = |step: &ExternalStep| request.objects.orphans_external(&step.name).then(said);
+            let removed = external::remove(&http, &release.external, left, inputs, events).await;
             external = removed.map_err(|(step, source)| Error::Outside { step, source })?;
         }
         // Before the Secret with the login is gone.
@@ -63,16 +63,16 @@ pub async fn uninstall(
         Ok::<_, Error>(gone.map(|image| image.name.clone()).collect())
     };
     let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
-    Ok(TakenBack { objects, external, images })
+    Ok(UninstallReport { objects, external, images })
 }
 
 /// Whether a release has what is to be left behind: what is misspelt would be taken away.
-fn nameable(release: &Release, leave: &[Leave]) -> Result<(), Error> {
-    let external = release.external.iter().map(|step| Leave::External(step.name.clone()));
-    let pod_files = release.pod_files.iter().map(|entry| Leave::PodFiles(entry.step.clone()));
-    let known: Vec<Leave> = external.chain(pod_files).chain([Leave::All]).collect();
-    match leave.iter().find(|leave| !known.contains(leave)) {
+fn validate_orphans(release: &Release, orphan: &[Orphan]) -> Result<(), Error> {
+    let external = release.external.iter().map(|step| Orphan::External(step.name.clone()));
+    let pod_files = release.pod_files.iter().map(|entry| Orphan::PodFiles(entry.step.clone()));
+    let known: Vec<Orphan> = external.chain(pod_files).chain([Orphan::All]).collect();
+    match orphan.iter().find(|orphan| !known.contains(orphan)) {
         None => Ok(()),
-        Some(unknown) => Err(Error::NothingToLeave { name: unknown.clone(), known }),
+        Some(unknown) => Err(Error::NothingToOrphan { name: unknown.clone(), known }),
     }
 }

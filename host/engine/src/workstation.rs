@@ -1,40 +1,41 @@
 //! What a plugin wants in the home of an operator or a developer, from the question to the files. No cluster is asked.
 
-use crate::load::Loaded;
+use crate::load::LoadedPlugin;
 use crate::planning::{Settled, settle};
 use crate::{Error, Interrupted, unless_interrupted};
 use serde_json::Value;
 use std::path::Path;
 use thinkube_effects::{
-    Error as EffectError, Home, HomeAction, HomeApplied, HomeChange, HomeEvents, HomeRelease,
+    Error as EffectError, Workstation, WorkstationAction, WorkstationChange, WorkstationEvents,
+    WorkstationRelease, WorkstationReport,
 };
-use thinkube_plan::{Context, Granting, Held, Permission, Problem, Setup};
+use thinkube_plan::{CarriedGrants, Context, GrantPolicy, Permission, Problem, WorkstationPlan};
 use thinkube_sandbox::LogLine;
 use thinkube_validate::{SettingFault, Unused};
 
 /// What a setup is made from, beside the plugin.
-pub struct SetupRequest {
+pub struct WorkstationRequest {
     /// The release's name.
     pub release: String,
     /// As the person gave them.
     pub settings: Value,
     /// Who says what the plugin is allowed.
-    pub granting: Granting,
+    pub grant_policy: GrantPolicy,
     /// Major and minor.
     pub kubernetes_version: String,
 }
 
-/// What a plugin wants in a home. Whether it may have it, [`preview_setup`] says.
+/// What a plugin wants in a home. Whether it may have it, [`preview_workstation`] says.
 #[derive(Debug)]
-pub struct PlannedSetup {
+pub struct PlannedWorkstation {
     /// The release's name.
     pub release: String,
     /// What is wanted.
-    pub setup: Setup,
+    pub setup: WorkstationPlan,
     /// What the plugin asks for with these settings, of a cluster too.
     pub requested: Vec<Permission>,
     /// The settings, and what is allowed with them.
-    pub held: Held,
+    pub held: CarriedGrants,
     /// Settings that were given and have no effect.
     pub unused: Vec<Unused>,
     /// What the plugin logged.
@@ -45,8 +46,8 @@ pub struct PlannedSetup {
 ///
 /// # Errors
 /// [`Error::Effect`] if there is none, or it is another user's.
-pub fn home(path: Option<&Path>) -> Result<Home, Error> {
-    Ok(path.map_or_else(Home::of_user, Home::at)?)
+pub fn home(path: Option<&Path>) -> Result<Workstation, Error> {
+    Ok(path.map_or_else(Workstation::of_user, Workstation::at)?)
 }
 
 /// Asks the plugin what it wants in a home.
@@ -54,30 +55,37 @@ pub fn home(path: Option<&Path>) -> Result<Home, Error> {
 /// # Errors
 /// [`Error::Plugin`], among others when it offers nothing for a home; [`Error::Settings`], [`Error::ReleaseName`],
 /// [`Error::Problem`].
-pub async fn plan_setup(loaded: &Loaded, request: SetupRequest) -> Result<PlannedSetup, Error> {
-    let SetupRequest { release, settings, granting, kubernetes_version } = request;
-    let Settled { namespace, requested, held, unused } = settle(loaded, &release, settings, granting).await?;
+pub async fn plan_workstation(
+    loaded: &LoadedPlugin,
+    request: WorkstationRequest,
+) -> Result<PlannedWorkstation, Error> {
+    let WorkstationRequest { release, settings, grant_policy, kubernetes_version } = request;
+    let Settled { namespace, requested, held, unused } =
+        settle(loaded, &release, settings, grant_policy).await?;
     let settings = held.settings.clone();
     let context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed: None };
-    let called = loaded.plugin.setup(&context).await?;
+    let called = loaded.plugin.plan_workstation(&context).await?;
     let setup = called.value.map_err(|problem| match problem {
         Problem::InvalidSettings { path, message } => Error::Settings(vec![SettingFault { path, message }]),
         problem => Error::Problem(problem),
     })?;
     let log = loaded.log.iter().cloned().chain(called.log).collect();
-    Ok(PlannedSetup { release: context.release, setup, requested, held, unused, log })
+    Ok(PlannedWorkstation { release: context.release, setup, requested, held, unused, log })
 }
 
-/// What [`apply_setup`] would do in a home, with the lines that change. Writes nothing.
+/// What [`apply_workstation`] would do in a home, with the lines that change. Writes nothing.
 ///
 /// # Errors
 /// [`Error::Effect`] with everything in the setup that was not granted, or must not be done; or if the home cannot be
 /// looked at.
-pub fn preview_setup(release: &HomeRelease<'_>, planned: &PlannedSetup) -> Result<Vec<HomeChange>, Error> {
+pub fn preview_workstation(
+    release: &WorkstationRelease<'_>,
+    planned: &PlannedWorkstation,
+) -> Result<Vec<WorkstationChange>, Error> {
     let changes = release.plan(&planned.setup, &planned.held.granted)?;
-    let refused = |change: &HomeChange| match &change.action {
-        HomeAction::Refused(fault) => Some(fault.clone()),
+    let refused = |change: &WorkstationChange| match &change.action {
+        WorkstationAction::Refused(fault) => Some(fault.clone()),
         _ => None,
     };
     let faults: Vec<_> = changes.iter().filter_map(refused).collect();
@@ -88,14 +96,14 @@ pub fn preview_setup(release: &HomeRelease<'_>, planned: &PlannedSetup) -> Resul
 ///
 /// # Errors
 /// [`Error::Effect`], [`Error::Interrupted`].
-pub async fn apply_setup(
-    release: &mut HomeRelease<'_>,
-    planned: &PlannedSetup,
-    shown: &[HomeChange],
+pub async fn apply_workstation(
+    release: &mut WorkstationRelease<'_>,
+    planned: &PlannedWorkstation,
+    shown: &[WorkstationChange],
     overwrite: &[String],
     interrupted: &Interrupted,
-    events: HomeEvents<'_>,
-) -> Result<HomeApplied, Error> {
+    events: WorkstationEvents<'_>,
+) -> Result<WorkstationReport, Error> {
     let applied = unless_interrupted(interrupted, async {
         Ok::<_, Error>(release.apply(&planned.setup, &planned.held, shown, overwrite, events).await?)
     });

@@ -1,8 +1,8 @@
 //! Credentials of probes, with a password that no plan holds.
 
 use crate::{
-    Check, Expectation, Fault, HttpProbe, HttpTarget, Outline, Probe, SecretContent, SecretKey, SecretSource,
-    ServiceTarget, Step,
+    Check, Expectation, Fault, HttpProbe, HttpTarget, PluginPlan, Probe, SecretContent, SecretKey,
+    SecretSource, ServiceTarget, Step,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,23 +20,25 @@ pub struct Credentials {
 
 /// What is wrong with the credentials in an outline: a password goes from the plan's own Secret to the plan's own Service
 /// in the same namespace, and to nothing else.
-pub fn faults(outline: &Outline) -> Vec<Fault> {
+pub fn faults(plugin_plan: &PluginPlan) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (stage, check) in outline.checks() {
+    for (stage, check) in plugin_plan.checks() {
         let Probe::Http(probe) = &check.probe else { continue };
         let Some(credentials) = &probe.credentials else { continue };
-        faults.extend(wrong(outline, stage, check, probe, credentials).into_iter().map(|message| Fault {
-            stage: stage.to_owned(),
-            what: format!("check {}", check.name),
-            path: String::new(),
-            message,
+        faults.extend(wrong(plugin_plan, stage, check, probe, credentials).into_iter().map(|message| {
+            Fault {
+                stage: stage.to_owned(),
+                what: format!("check {}", check.name),
+                path: String::new(),
+                message,
+            }
         }));
     }
     faults
 }
 
 fn wrong(
-    outline: &Outline,
+    plugin_plan: &PluginPlan,
     stage: &str,
     check: &Check,
     probe: &HttpProbe,
@@ -62,14 +64,14 @@ fn wrong(
                 credentials.password.namespace, service.namespace
             ));
         }
-        HttpTarget::Service(service) if !makes_service(outline, service) => wrong.push(format!(
+        HttpTarget::Service(service) if !makes_service(plugin_plan, service) => wrong.push(format!(
             "a key of a Secret goes to a Service that the plan makes with a selector, and {}/{} is none",
             service.namespace, service.name
         )),
         HttpTarget::Service(_) => {}
     }
     let SecretKey { namespace, name, key } = &credentials.password;
-    if !makes_key(outline, &credentials.password) {
+    if !makes_key(plugin_plan, &credentials.password) {
         wrong.push(format!(
             "the key `{key}` of Secret {namespace}/{name} is none that the plan makes of an input, of an output or at \
              random: no other is sent"
@@ -82,13 +84,13 @@ fn wrong(
     wrong
 }
 
-fn steps(outline: &Outline) -> impl Iterator<Item = &Step> {
-    outline.stages.iter().flat_map(|stage| &stage.steps)
+fn steps(plugin_plan: &PluginPlan) -> impl Iterator<Item = &Step> {
+    plugin_plan.stages.iter().flat_map(|stage| &stage.steps)
 }
 
 /// A Service without a selector leads to addresses that other people write, and an ExternalName to any server.
-fn makes_service(outline: &Outline, service: &ServiceTarget) -> bool {
-    steps(outline).any(|step| match step {
+fn makes_service(plugin_plan: &PluginPlan, service: &ServiceTarget) -> bool {
+    steps(plugin_plan).any(|step| match step {
         Step::Object(object) => {
             let manifest = &object.manifest;
             let selector = manifest["spec"]["selector"].as_object();
@@ -104,8 +106,8 @@ fn makes_service(outline: &Outline, service: &ServiceTarget) -> bool {
 }
 
 /// A copy of another Secret was agreed to as a copy, and is sent nowhere.
-fn makes_key(outline: &Outline, at: &SecretKey) -> bool {
-    steps(outline).any(|step| match step {
+fn makes_key(plugin_plan: &PluginPlan, at: &SecretKey) -> bool {
+    steps(plugin_plan).any(|step| match step {
         Step::Secret(secret) => {
             let SecretContent::Entries(entries) = &secret.content else { return false };
             let made = |source: &SecretSource| {
@@ -122,7 +124,7 @@ fn makes_key(outline: &Outline, at: &SecretKey) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Outline, check_outline};
+    use crate::{PluginPlan, validate_plan};
     use serde_json::{Value, json};
 
     /// A plan with a Secret and a Service of its own, and a check that sends the one to the other, after `change`.
@@ -154,11 +156,14 @@ mod tests {
                 "password": {"namespace": "demo", "name": "root", "key": "password"}}}});
         let check = json!({"name": "login", "title": "", "probe": probe, "expect": "holds", "timeoutSeconds": 1,
             "severity": "warning"});
-        let mut outline = json!({"preflight": [], "tests": [], "health": [check],
-            "stages": [{"name": "all", "steps": steps, "gates": [], "doneWhen": []}]});
-        change(&mut outline);
-        let outline: Outline = serde_json::from_value(outline).expect("an outline");
-        check_outline(&outline, &["admin-password"], true).iter().map(|fault| fault.message.clone()).collect()
+        let mut plugin_plan = json!({"preflight": [], "tests": [], "health": [check],
+            "stages": [{"name": "all", "steps": steps, "gates": [], "skipIf": []}]});
+        change(&mut plugin_plan);
+        let plugin_plan: PluginPlan = serde_json::from_value(plugin_plan).expect("an outline");
+        validate_plan(&plugin_plan, &["admin-password"], true)
+            .iter()
+            .map(|fault| fault.message.clone())
+            .collect()
     }
 
     #[test]
@@ -168,9 +173,10 @@ mod tests {
 
     #[test]
     fn a_password_stays_in_the_namespace_of_its_secret() {
-        let messages = messages(|outline| {
-            outline["health"][0]["probe"]["http"]["target"]["service"]["namespace"] = json!("other");
-            outline["stages"][0]["steps"][2]["object"]["manifest"]["metadata"]["namespace"] = json!("other");
+        let messages = messages(|plugin_plan| {
+            plugin_plan["health"][0]["probe"]["http"]["target"]["service"]["namespace"] = json!("other");
+            plugin_plan["stages"][0]["steps"][2]["object"]["manifest"]["metadata"]["namespace"] =
+                json!("other");
         });
         assert!(
             matches!(&messages[..], [only] if only.contains("which is demo, and never to one in other")),
@@ -182,8 +188,8 @@ mod tests {
     fn a_secret_of_others_is_never_sent_and_none_goes_to_a_service_of_others_or_to_a_url() {
         const AT: &str = "/health/0/probe/http";
         let refused = |pointer: &str, value: Value, said: &str| {
-            let messages = messages(|outline| {
-                *outline.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.clone();
+            let messages = messages(|plugin_plan| {
+                *plugin_plan.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.clone();
             });
             assert!(messages.iter().any(|message| message.contains(said)), "{pointer} {value}: {messages:?}");
         };
@@ -212,9 +218,9 @@ mod tests {
         refused(&format!("{AT}/target"), json!({"url": "https://server.demo.svc/"}), "never to a URL");
         refused("/health/0/expect", json!("evaluate"), "use CEL");
         refused(&format!("{AT}/credentials/username"), json!("root:x"), "colon");
-        let moved = messages(|outline| {
-            let check = outline["health"][0].take();
-            (outline["health"], outline["preflight"]) = (json!([]), json!([check]));
+        let moved = messages(|plugin_plan| {
+            let check = plugin_plan["health"][0].take();
+            (plugin_plan["health"], plugin_plan["preflight"]) = (json!([]), json!([check]));
         });
         assert!(moved.iter().any(|message| message.contains("preflight")), "{moved:?}");
     }

@@ -1,4 +1,4 @@
-use crate::{ObjectRef, Outline, Selection, TypeMeta};
+use crate::{ObjectRef, PluginPlan, Selection, TypeMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -82,9 +82,9 @@ pub struct Installed {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Ask again with these facts.
-    Needs(Vec<Query>),
+    NeedsFacts(Vec<Query>),
     /// The plan.
-    Plan(Outline),
+    Plan(PluginPlan),
 }
 
 /// Why a plugin cannot go on: its own words, not a failure of the sandbox.

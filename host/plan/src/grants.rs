@@ -45,14 +45,14 @@ impl Grants {
     pub fn gate(&self, plan: &Plan) -> Vec<Denial> {
         let gate = Gate { granted: &self.permissions, namespace: &plan.namespace };
         let mut denials = Vec::new();
-        for stage in &plan.outline.stages {
+        for stage in &plan.plugin_plan.stages {
             for step in &stage.steps {
                 for needs in gate.step(step) {
                     denials.push(Denial { stage: stage.name.clone(), what: step.title(), needs });
                 }
             }
         }
-        for (stage, check) in plan.outline.checks() {
+        for (stage, check) in plan.plugin_plan.checks() {
             if let Some(needs) = gate.probe(stage, &check.probe, &check.expect) {
                 denials.push(Denial {
                     stage: stage.to_owned(),
@@ -132,7 +132,7 @@ pub(crate) fn permits_python_package(granted: &[Permission], name: &str) -> bool
         .any(|held| matches!(held, Permission::PythonPackage(held) if crate::workstation::normalised(held) == name))
 }
 
-/// The name of the phase in which checks may write. No stage can have it: see `check_outline`.
+/// The name of the phase in which checks may write. No stage can have it: see `validate_plan`.
 pub(crate) const TESTS: &str = "tests";
 
 struct Gate<'a> {
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::{
         Check, Digest, HttpMethod, HttpProbe, Identity, KindPermission, ObjectStep, OnChange, OnUninstall,
-        Outline, Severity, Stage,
+        PluginPlan, Severity, Stage,
     };
     use serde_json::{Value, json};
 
@@ -362,9 +362,9 @@ mod tests {
             requested: vec![],
             granted: vec![],
             agreed: vec![],
-            outline: Outline {
+            plugin_plan: PluginPlan {
                 preflight: vec![],
-                stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],
+                stages: vec![Stage { name: "all".into(), steps, gates: vec![], skip_if: vec![] }],
                 health,
                 tests: vec![],
                 notes: None,
@@ -515,9 +515,9 @@ mod tests {
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![http_check(service("other"))])).len(), 0);
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![post("demo")])).len(), 1);
         let mut testing = plan(vec![], vec![]);
-        testing.outline.tests = vec![post("demo")];
+        testing.plugin_plan.tests = vec![post("demo")];
         assert_eq!(denied(granted.clone(), &testing).len(), 0);
-        testing.outline.tests = vec![post("other")];
+        testing.plugin_plan.tests = vec![post("other")];
         assert_eq!(denied(granted, &testing).len(), 1);
     }
 
@@ -532,7 +532,7 @@ mod tests {
     #[test]
     fn a_secret_input_must_be_granted() {
         let mut plan = plan(vec![], vec![]);
-        plan.outline.stages[0].steps.push(Step::Secret(SecretStep {
+        plan.plugin_plan.stages[0].steps.push(Step::Secret(SecretStep {
             name: "root".into(),
             target: ObjectRef {
                 api_version: "v1".into(),
@@ -563,7 +563,7 @@ mod tests {
         let step = json!({"secret": {"name": "config", "secretType": "", "onUninstall": "delete",
             "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "demo", "name": "config"},
             "content": {"entries": [{"key": "password", "source": {"input": "admin-password"}}]}}});
-        plan.outline.stages[0].steps = vec![serde_json::from_value(step).unwrap()];
+        plan.plugin_plan.stages[0].steps = vec![serde_json::from_value(step).unwrap()];
         let held = |disclosed: &str| {
             vec![
                 emit("v1", "ConfigMap", Scope::OwnNamespace),
@@ -593,7 +593,7 @@ mod tests {
     #[test]
     fn a_password_goes_only_where_it_was_granted_to_go() {
         let mut plan = plan(vec![], vec![]);
-        plan.outline.stages[0].steps = vec![external("https://api.io/a", "https://auth.io/token")];
+        plan.plugin_plan.stages[0].steps = vec![external("https://api.io/a", "https://auth.io/token")];
         let connect = |origin: &str| Permission::Connect(origin.into());
         let input = admin_password();
         let all = vec![connect("https://api.io"), connect("https://auth.io"), input];
@@ -616,7 +616,7 @@ mod tests {
         let granted = vec![Permission::Connect("https://api.io".into())];
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![check.clone()])).len(), 1);
         let mut testing = plan(vec![], vec![]);
-        testing.outline.tests = vec![check];
+        testing.plugin_plan.tests = vec![check];
         assert_eq!(denied(granted, &testing).len(), 0);
     }
 
@@ -647,7 +647,7 @@ mod tests {
                 name: "login".into(),
             }),
         };
-        plan.outline.stages[0].steps.push(Step::Image(step.clone()));
+        plan.plugin_plan.stages[0].steps.push(Step::Image(step.clone()));
         assert_eq!(
             denied(vec![], &plan),
             [
@@ -668,7 +668,7 @@ mod tests {
             crate::ImageSource::Folder("/srv/devpi".into()),
         ] {
             step.source = other;
-            plan.outline.stages[0].steps = vec![Step::Image(step.clone())];
+            plan.plugin_plan.stages[0].steps = vec![Step::Image(step.clone())];
             assert_eq!(denied(granted.clone(), &plan).len(), 1);
         }
         let folder = vec![Permission::BuildFrom("/srv".into()), granted[1].clone(), granted[2].clone()];

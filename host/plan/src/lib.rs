@@ -11,8 +11,8 @@ mod diff;
 mod external;
 mod facts;
 mod fill;
+mod grant_policy;
 mod grants;
-mod held;
 mod image;
 mod object;
 mod operation;
@@ -37,21 +37,23 @@ pub use diff::{Change, FieldChange, diff};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use fill::{settings_in, with_settings};
+pub use grant_policy::{CarriedGrants, GrantPolicy};
 pub use grants::{Denial, Grants, connecting, lacking_for_image, permits_query};
-pub use held::{Granting, Held};
 pub use image::ImageName;
 pub use object::{ObjectRef, Selection, TypeMeta};
 pub use operation::{Operation, borrowed, overlay};
 pub use path::RelativePath;
 pub use plan::{
     Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageSource, ImageStep, ObjectStep,
-    OnChange, OnUninstall, Outline, OutputRef, Plan, PodFile, PodFilesStep, PodLine, RandomText,
+    OnChange, OnUninstall, OutputRef, Plan, PluginPlan, PodFile, PodFilesStep, PodLine, RandomText,
     SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
 };
-pub use rules::{Fault, check_operation, check_outline, is_dns_label};
+pub use rules::{Fault, is_dns_label, validate_operation, validate_plan};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
 pub use text::escaped;
-pub use workstation::{HomeDirectory, HomeFile, PythonPackage, Setup, SetupFault};
+pub use workstation::{
+    PythonPackage, WorkstationDirectory, WorkstationFault, WorkstationFile, WorkstationPlan,
+};
 
 /// Why a document of this crate could not be read.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! What an operation may want of a release, and what it leaves of it. Pure: `docs/decisions/0005-operations.md`.
 
 use crate::{
-    Fault, ObjectRef, OnChange, Outline, SecretContent, SecretEntry, SecretSource, SecretStep, Stage, Step,
+    Fault, ObjectRef, OnChange, PluginPlan, SecretContent, SecretEntry, SecretSource, SecretStep, Stage, Step,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,10 +25,10 @@ pub struct Operation {
 ///
 /// # Errors
 /// Everything that it wants to change of the release for good, which only an apply may, and what would stay.
-pub fn overlay(recorded: &Outline, wanted: Outline) -> Result<Outline, Vec<Fault>> {
-    let mut outline = wanted;
+pub fn overlay(recorded: &PluginPlan, wanted: PluginPlan) -> Result<PluginPlan, Vec<Fault>> {
+    let mut plugin_plan = wanted;
     let mut faults = Vec::new();
-    let yields: Vec<String> = outline
+    let yields: Vec<String> = plugin_plan
         .stages
         .iter()
         .flat_map(|stage| &stage.steps)
@@ -38,32 +38,32 @@ pub fn overlay(recorded: &Outline, wanted: Outline) -> Result<Outline, Vec<Fault
             _ => None,
         })
         .collect();
-    for stage in &mut outline.stages {
+    for stage in &mut plugin_plan.stages {
         for step in &mut stage.steps {
             if let Err((path, message)) = on_top(recorded, step, &yields) {
                 faults.push(Fault { stage: stage.name.clone(), what: step.title(), path, message });
             }
         }
     }
-    if faults.is_empty() { Ok(outline) } else { Err(faults) }
+    if faults.is_empty() { Ok(plugin_plan) } else { Err(faults) }
 }
 
-/// The steps of the release on objects that `outline` has otherwise: what has to be applied for the release to be as
+/// The steps of the release on objects that `plugin_plan` has otherwise: what has to be applied for the release to be as
 /// its plan says, when the operation is over. A Secret is not among them: what the operation made of it is its value now.
-pub fn borrowed(recorded: &Outline, outline: &Outline) -> Outline {
+pub fn borrowed(recorded: &PluginPlan, plugin_plan: &PluginPlan) -> PluginPlan {
     let changed = |step: &Step| {
         let Step::Object(old) = step else { return false };
         ObjectRef::of(&old.manifest)
-            .and_then(|object| find(outline, &object))
+            .and_then(|object| find(plugin_plan, &object))
             .is_some_and(|new| matches!(new, Step::Object(new) if !same(old, new)))
     };
     let stages = recorded.stages.iter().map(|stage| Stage {
         name: stage.name.clone(),
         steps: stage.steps.iter().filter(|step| changed(step)).cloned().collect(),
         gates: Vec::new(),
-        done_when: Vec::new(),
+        skip_if: Vec::new(),
     });
-    Outline {
+    PluginPlan {
         preflight: Vec::new(),
         stages: stages.filter(|stage| !stage.steps.is_empty()).collect(),
         health: Vec::new(),
@@ -76,14 +76,14 @@ fn same(old: &crate::ObjectStep, new: &crate::ObjectStep) -> bool {
     old.manifest == new.manifest && old.bindings == new.bindings
 }
 
-/// The step of `outline` that makes `object`.
-fn find<'a>(outline: &'a Outline, object: &ObjectRef) -> Option<&'a Step> {
+/// The step of `plugin_plan` that makes `object`.
+fn find<'a>(plugin_plan: &'a PluginPlan, object: &ObjectRef) -> Option<&'a Step> {
     let makes = |step: &&Step| step.target().is_some_and(|target| target.identity() == object.identity());
-    outline.stages.iter().flat_map(|stage| &stage.steps).find(makes)
+    plugin_plan.stages.iter().flat_map(|stage| &stage.steps).find(makes)
 }
 
 /// Makes of a step on an object of the release what is carried out, or says where and why it cannot be.
-fn on_top(recorded: &Outline, step: &mut Step, yields: &[String]) -> Result<(), (String, String)> {
+fn on_top(recorded: &PluginPlan, step: &mut Step, yields: &[String]) -> Result<(), (String, String)> {
     let fault = |message: &str| Err((String::new(), message.to_owned()));
     let old = step.target().and_then(|target| find(recorded, &target));
     match (step, old) {
@@ -98,7 +98,7 @@ fn on_top(recorded: &Outline, step: &mut Step, yields: &[String]) -> Result<(), 
         ),
         (Step::Secret(new), Some(Step::Secret(old))) => merge(old, new),
         (Step::Object(new), Some(Step::Object(old)))
-            if old.on_change == OnChange::Keep && !same(old, new) =>
+            if old.on_change == OnChange::CreateOnly && !same(old, new) =>
         {
             fault("the release's plan leaves this object alone once it is there, and so must an operation")
         }
@@ -157,10 +157,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn outline(steps: Vec<Value>) -> Outline {
+    fn plugin_plan(steps: Vec<Value>) -> PluginPlan {
         let stages = json!([{"name": "all", "steps": steps}]);
-        let outline = json!({"preflight": [], "stages": stages, "health": [], "tests": []});
-        serde_json::from_value(outline).expect("an outline")
+        let plugin_plan = json!({"preflight": [], "stages": stages, "health": [], "tests": []});
+        serde_json::from_value(plugin_plan).expect("an outline")
     }
 
     fn object(kind: &str, name: &str, on_change: &str, text: &str) -> Value {
@@ -174,11 +174,11 @@ mod tests {
             "content": {"entries": entries}}})
     }
 
-    fn release() -> Outline {
+    fn release() -> PluginPlan {
         let random = json!({"random": {"bytes": 8, "encoding": "hex"}});
-        outline(vec![
+        plugin_plan(vec![
             object("ConfigMap", "a", "update", "planned"),
-            object("ConfigMap", "once", "keep", "planned"),
+            object("ConfigMap", "once", "createOnly", "planned"),
             secret(
                 &json!([{"key": "cookie", "source": random}, {"key": "password", "source": {"input": "p"}},
                 {"key": "url", "source": {"template": "${cookie}"}}]),
@@ -187,14 +187,14 @@ mod tests {
     }
 
     fn refused(step: Value) -> String {
-        let faults = overlay(&release(), outline(vec![step])).expect_err("it is refused");
+        let faults = overlay(&release(), plugin_plan(vec![step])).expect_err("it is refused");
         faults[0].to_string()
     }
 
     #[test]
     fn keys_that_an_operation_does_not_name_are_kept_and_templates_are_filled_again() {
-        let renewed = json!({"renewed": {"bytes": 8, "encoding": "hex"}});
-        let wanted = outline(vec![secret(&json!([{"key": "cookie", "source": renewed}]))]);
+        let renewed = json!({"rotated": {"bytes": 8, "encoding": "hex"}});
+        let wanted = plugin_plan(vec![secret(&json!([{"key": "cookie", "source": renewed}]))]);
         let carried = overlay(&release(), wanted).expect("it may");
         let Step::Secret(step) = &carried.stages[0].steps[0] else { panic!("a Secret") };
         let sources = json!([{"key": "cookie", "source": renewed}, {"key": "password", "source": "kept"},
@@ -207,12 +207,12 @@ mod tests {
     fn what_is_the_releases_is_given_back_and_what_is_the_operations_is_not_part_of_it() {
         let steps =
             vec![object("ConfigMap", "a", "update", "changed"), object("ConfigMap", "own", "update", "x")];
-        let carried = overlay(&release(), outline(steps)).expect("it may");
+        let carried = overlay(&release(), plugin_plan(steps)).expect("it may");
         assert_eq!(
             borrowed(&release(), &carried),
-            outline(vec![object("ConfigMap", "a", "update", "planned")])
+            plugin_plan(vec![object("ConfigMap", "a", "update", "planned")])
         );
-        let same = overlay(&release(), outline(vec![object("ConfigMap", "a", "update", "planned")]));
+        let same = overlay(&release(), plugin_plan(vec![object("ConfigMap", "a", "update", "planned")]));
         assert!(borrowed(&release(), &same.expect("it may")).stages.is_empty());
     }
 
@@ -226,8 +226,8 @@ mod tests {
         let mut bound = object("ConfigMap", "bound", "update", "planned");
         bound["object"]["bindings"] =
             json!([{"pointer": "/data/text", "source": {"step": "image", "output": "digest"}}]);
-        let changed = outline(vec![object("ConfigMap", "bound", "update", "other")]);
-        let faults = overlay(&outline(vec![bound]), changed).expect_err("it is refused");
+        let changed = plugin_plan(vec![object("ConfigMap", "bound", "update", "other")]);
+        let faults = overlay(&plugin_plan(vec![bound]), changed).expect_err("it is refused");
         assert!(faults[0].to_string().contains("cannot be given back"));
         let unknown = secret(&json!([{"key": "new", "source": {"plain": "x"}}]));
         assert!(refused(unknown).contains("Secret n/keys, /new: the Secret has no such key"));

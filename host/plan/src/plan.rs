@@ -1,4 +1,6 @@
-use crate::{Check, Digest, Encoding, Held, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes};
+use crate::{
+    CarriedGrants, Check, Digest, Encoding, HttpMethod, Identity, ObjectRef, Permission, canonical_bytes,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -6,7 +8,7 @@ use std::collections::BTreeMap;
 /// What a plugin returned: the part of a plan that is the plugin's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Outline {
+pub struct PluginPlan {
     /// Asked before anything is changed.
     pub preflight: Vec<Check>,
     /// In order.
@@ -20,14 +22,14 @@ pub struct Outline {
     pub notes: Option<String>,
 }
 
-impl Outline {
+impl PluginPlan {
     /// Every check, with the name of its stage, or of its list: `preflight`, `health`, `tests`. Whoever judges checks
     /// takes them from here, so that none is forgotten.
     pub fn checks(&self) -> impl Iterator<Item = (&str, &Check)> {
         let staged = self
             .stages
             .iter()
-            .flat_map(|stage| named(&stage.name, &stage.gates).chain(named(&stage.name, &stage.done_when)));
+            .flat_map(|stage| named(&stage.name, &stage.gates).chain(named(&stage.name, &stage.skip_if)));
         named("preflight", &self.preflight)
             .chain(staged)
             .chain(named("health", &self.health))
@@ -103,12 +105,12 @@ pub struct Plan {
     pub requested: Vec<Permission>,
     /// What the operator granted.
     pub granted: Vec<Permission>,
-    /// What of it was agreed to as the plugin stated it, over settings, and follows them: see [`Held`](crate::Held).
+    /// What of it was agreed to as the plugin stated it, over settings, and follows them: see [`CarriedGrants`](crate::Held).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agreed: Vec<Permission>,
     /// What the plugin wants.
     #[serde(flatten)]
-    pub outline: Outline,
+    pub plugin_plan: PluginPlan,
 }
 
 impl Plan {
@@ -126,13 +128,17 @@ impl Plan {
     }
 
     /// What the next apply holds on to when nobody says anything else.
-    pub fn held(&self) -> Held {
-        Held { settings: self.settings.clone(), granted: self.granted.clone(), agreed: self.agreed.clone() }
+    pub fn held(&self) -> CarriedGrants {
+        CarriedGrants {
+            settings: self.settings.clone(),
+            granted: self.granted.clone(),
+            agreed: self.agreed.clone(),
+        }
     }
 
     /// Every object and composed Secret, with the stage it is in.
     pub fn targets(&self) -> impl Iterator<Item = (&Stage, ObjectRef)> {
-        self.outline
+        self.plugin_plan
             .stages
             .iter()
             .flat_map(|stage| stage.steps.iter().filter_map(move |step| Some((stage, step.target()?))))
@@ -150,9 +156,10 @@ pub struct Stage {
     /// What must hold afterwards.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Check>,
-    /// When all of these hold the stage is skipped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub done_when: Vec<Check>,
+    /// The host skips the stage if this list is not empty and every check in it holds. Records of before 2026-11-27 call it
+    /// `doneWhen`.
+    #[serde(default, alias = "doneWhen", skip_serializing_if = "Vec::is_empty")]
+    pub skip_if: Vec<Check>,
 }
 
 /// One desired thing.
@@ -232,8 +239,9 @@ pub enum OnChange {
     Update,
     /// Delete and create.
     Recreate,
-    /// Create if absent, never touch again.
-    Keep,
+    /// Create the object if it is absent, and never change it. Records of before 2026-11-27 call it `keep`.
+    #[serde(alias = "keep")]
+    CreateOnly,
 }
 
 /// What happens to an object at uninstall.
@@ -320,8 +328,9 @@ pub enum SecretSource {
     Input(String),
     /// Made once and kept.
     Random(RandomText),
-    /// Made anew; only in an operation.
-    Renewed(RandomText),
+    /// A new random value in place of the present one; only in an operation. Records of before 2026-11-27 call it `renewed`.
+    #[serde(alias = "renewed")]
+    Rotated(RandomText),
     /// The value that is there; only in an operation, where the host writes it (see [`crate::overlay`]).
     Kept,
     /// A key of another Secret.
@@ -538,4 +547,22 @@ pub struct PodLine {
     pub path: String,
     /// The line, without its end.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_of_an_older_record_is_read_and_written_with_the_names_of_today() {
+        let older = r#"{"name": "one", "steps": [
+            {"object": {"manifest": {}, "onChange": "keep", "onUninstall": "delete"}}], "doneWhen": []}"#;
+        let stage: Stage = serde_json::from_str(older).expect("an older stage");
+        assert!(matches!(&stage.steps[0], Step::Object(step) if step.on_change == OnChange::CreateOnly));
+        let older = r#"{"rotated": {"bytes": 8, "encoding": "hex"}}"#;
+        let today: SecretSource = serde_json::from_str(older).expect("a source");
+        let older: SecretSource =
+            serde_json::from_str(&older.replace("rotated", "renewed")).expect("a source");
+        assert_eq!(older, today);
+    }
 }

@@ -1,4 +1,4 @@
-use crate::{Check, Expectation, ObjectRef, Outline, SecretContent, SecretSource, Step};
+use crate::{Check, Expectation, ObjectRef, PluginPlan, SecretContent, SecretSource, Step};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -36,19 +36,19 @@ const IMAGE_OUTPUTS: [&str; 2] = ["digest", "reference"];
 
 /// The rules that every outline must keep before anything else is asked of it. `secret_inputs` are the names that
 /// the descriptor states; `evaluates` says whether the plugin exports `checks`.
-pub fn check_outline(outline: &Outline, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
-    check(outline, Rules { secret_inputs, evaluates, ..Rules::default() })
+pub fn validate_plan(plugin_plan: &PluginPlan, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
+    check(plugin_plan, Rules { secret_inputs, evaluates, ..Rules::default() })
 }
 
-/// [`check_outline`] for what an operation wants, which may hold what passes; `secret_inputs` are those that the
+/// [`validate_plan`] for what an operation wants, which may hold what passes; `secret_inputs` are those that the
 /// operation states.
-pub fn check_operation(outline: &Outline, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
-    check(outline, Rules { secret_inputs, evaluates, operation: true, ..Rules::default() })
+pub fn validate_operation(plugin_plan: &PluginPlan, secret_inputs: &[&str], evaluates: bool) -> Vec<Fault> {
+    check(plugin_plan, Rules { secret_inputs, evaluates, operation: true, ..Rules::default() })
 }
 
-fn check(outline: &Outline, mut rules: Rules<'_>) -> Vec<Fault> {
-    rules.checks("preflight", &outline.preflight);
-    for stage in &outline.stages {
+fn check(plugin_plan: &PluginPlan, mut rules: Rules<'_>) -> Vec<Fault> {
+    rules.checks("preflight", &plugin_plan.preflight);
+    for stage in &plugin_plan.stages {
         if !is_dns_label(&stage.name) {
             rules.fault(
                 &stage.name,
@@ -77,11 +77,11 @@ fn check(outline: &Outline, mut rules: Rules<'_>) -> Vec<Fault> {
             rules.step(&stage.name, step);
         }
         rules.checks(&stage.name, &stage.gates);
-        rules.checks(&stage.name, &stage.done_when);
+        rules.checks(&stage.name, &stage.skip_if);
     }
-    rules.checks("health", &outline.health);
-    rules.checks("tests", &outline.tests);
-    rules.faults.extend(crate::credentials::faults(outline));
+    rules.checks("health", &plugin_plan.health);
+    rules.checks("tests", &plugin_plan.tests);
+    rules.faults.extend(crate::credentials::faults(plugin_plan));
     rules.faults
 }
 
@@ -159,12 +159,12 @@ impl Rules<'_> {
                             SecretSource::Input(name) => self.input(stage, &title, &at, name),
                             // What is made is kept where it is made, and that must not be a ConfigMap: it is deleted
                             // or changed without a thought.
-                            SecretSource::Random(_) | SecretSource::Renewed(_) if secret.discloses() => {
+                            SecretSource::Random(_) | SecretSource::Rotated(_) if secret.discloses() => {
                                 let message =
                                     "a ConfigMap holds no value that is made: copy it from a Secret";
                                 self.fault(stage, &title, &at, message.into());
                             }
-                            SecretSource::Renewed(_) if !self.operation => {
+                            SecretSource::Rotated(_) if !self.operation => {
                                 let message =
                                     "only an operation makes a value anew: every apply of a release would";
                                 self.fault(stage, &title, &at, message.into());
@@ -340,10 +340,10 @@ mod tests {
     use serde_json::json;
     use std::collections::BTreeMap;
 
-    fn outline(steps: Vec<Step>) -> Outline {
-        Outline {
+    fn plugin_plan(steps: Vec<Step>) -> PluginPlan {
+        PluginPlan {
             preflight: vec![],
-            stages: vec![Stage { name: "all".into(), steps, gates: vec![], done_when: vec![] }],
+            stages: vec![Stage { name: "all".into(), steps, gates: vec![], skip_if: vec![] }],
             health: vec![],
             tests: vec![],
             notes: None,
@@ -355,8 +355,8 @@ mod tests {
         Step::Object(ObjectStep { manifest, on_change, on_uninstall, bindings: vec![] })
     }
 
-    fn messages(outline: &Outline) -> Vec<String> {
-        check_outline(outline, &["admin-password"], false).iter().map(ToString::to_string).collect()
+    fn messages(plugin_plan: &PluginPlan) -> Vec<String> {
+        validate_plan(plugin_plan, &["admin-password"], false).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
         let manifest = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "b"},
             "stringData": {"password": "x"}});
         assert_eq!(
-            messages(&outline(vec![object(manifest)])),
+            messages(&plugin_plan(vec![object(manifest)])),
             [
                 "stage all, Secret b/a, /stringData: a Secret's values must not be in a plan: compose it with a secret step"
             ]
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn an_object_without_a_name_is_refused_with_the_field() {
-        let faults = messages(&outline(vec![object(
+        let faults = messages(&plugin_plan(vec![object(
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}),
         )]));
         assert_eq!(
@@ -388,7 +388,7 @@ mod tests {
             object(json!({"apiVersion": format!("apps/{version}"), "kind": "Deployment",
                 "metadata": {"name": "a", "namespace": "b"}}))
         };
-        assert_eq!(messages(&outline(vec![one("v1"), one("v1beta1")])).len(), 1);
+        assert_eq!(messages(&plugin_plan(vec![one("v1"), one("v1beta1")])).len(), 1);
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
         };
         let client = || external("client", "/a", "admin-password");
         let second = |path: &str| {
-            let faults = messages(&outline(vec![client(), external("mapper", path, "admin-password")]));
+            let faults = messages(&plugin_plan(vec![client(), external("mapper", path, "admin-password")]));
             faults.first().map(|fault| fault.split_once(": ").unwrap().1.to_owned())
         };
         assert_eq!(second("/a/${steps.client.id}"), None);
@@ -418,26 +418,26 @@ mod tests {
             "`${steps.mapper.id}` is no output of a step before this one"
         );
         assert_eq!(
-            messages(&outline(vec![external("client", "/a", "other")])),
+            messages(&plugin_plan(vec![external("client", "/a", "other")])),
             [
                 "stage all, external resource client: `other` is none of the plugin's secret inputs: admin-password"
             ]
         );
-        assert_eq!(messages(&outline(vec![external("client", "a", "admin-password")])).len(), 2);
+        assert_eq!(messages(&plugin_plan(vec![external("client", "a", "admin-password")])).len(), 2);
     }
 
     #[test]
     fn a_plugin_cannot_claim_objects_for_another_release() {
         let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b",
             "labels": {"applyset.kubernetes.io/part-of": "applyset-x"}}});
-        assert_eq!(messages(&outline(vec![object(manifest)])).len(), 1);
+        assert_eq!(messages(&plugin_plan(vec![object(manifest)])).len(), 1);
     }
 
     #[test]
     fn what_the_server_sets_is_refused() {
         let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "status": {},
             "metadata": {"name": "a", "namespace": "b", "uid": "1", "managedFields": []}});
-        assert_eq!(messages(&outline(vec![object(manifest)])).len(), 3);
+        assert_eq!(messages(&plugin_plan(vec![object(manifest)])).len(), 3);
     }
 
     #[test]
@@ -457,7 +457,7 @@ mod tests {
                 content: SecretContent::Mirror(source),
                 on_uninstall: OnUninstall::Delete,
             });
-            check_outline(&outline(vec![step]), &[], false)
+            validate_plan(&plugin_plan(vec![step]), &[], false)
         };
         for wrong in [
             secret(None, "a"),
@@ -478,7 +478,7 @@ mod tests {
                 "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "b", "name": "config"},
                 "content": {"entries": [{"key": "password", "source": {"input": "admin-password"}}]}});
             change(&mut step);
-            messages(&outline(vec![serde_json::from_value(json!({"secret": step})).unwrap()]))
+            messages(&plugin_plan(vec![serde_json::from_value(json!({"secret": step})).unwrap()]))
         };
         assert_eq!(faults(|_| ()), Vec::<String>::new());
         assert_eq!(
@@ -523,7 +523,7 @@ mod tests {
             on_uninstall: OnUninstall::Delete,
         });
         assert_eq!(
-            messages(&outline(vec![step])),
+            messages(&plugin_plan(vec![step])),
             [
                 "stage all, Secret b/root, /password: `root-password` is none of the plugin's secret inputs: admin-password"
             ]
@@ -532,18 +532,18 @@ mod tests {
 
     #[test]
     fn a_stage_cannot_pass_as_the_tests() {
-        let mut outline = outline(vec![]);
-        outline.stages[0].name = "tests".into();
-        assert_eq!(messages(&outline).len(), 1);
+        let mut plugin_plan = plugin_plan(vec![]);
+        plugin_plan.stages[0].name = "tests".into();
+        assert_eq!(messages(&plugin_plan).len(), 1);
     }
 
     #[test]
     fn files_in_pods_are_for_the_plan_of_a_release_alone() {
         let step = json!({"podFiles": {"name": "conf", "namespace": "b", "labelSelector": "app=a",
             "files": [], "lines": [{"path": "/rc", "text": "a"}]}});
-        let outline = outline(vec![serde_json::from_value(step).expect("a step")]);
-        assert_eq!(messages(&outline), [""; 0]);
-        let faults = check_operation(&outline, &[], false);
+        let plugin_plan = plugin_plan(vec![serde_json::from_value(step).expect("a step")]);
+        assert_eq!(messages(&plugin_plan), [""; 0]);
+        let faults = validate_operation(&plugin_plan, &[], false);
         assert!(faults[0].to_string().contains("an operation writes no files in pods"), "{faults:?}");
     }
 

@@ -12,11 +12,11 @@ use std::str::FromStr;
 /// What is wanted in a home.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Setup {
+pub struct WorkstationPlan {
     /// Folders.
-    pub directories: Vec<HomeDirectory>,
+    pub directories: Vec<WorkstationDirectory>,
     /// Whole files.
-    pub files: Vec<HomeFile>,
+    pub files: Vec<WorkstationFile>,
     /// Each as NAME==VERSION, in a virtual environment of the release's own.
     pub python_packages: Vec<String>,
 }
@@ -24,7 +24,7 @@ pub struct Setup {
 /// A folder in a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HomeDirectory {
+pub struct WorkstationDirectory {
     /// Relative to the home.
     pub path: String,
     /// Permission bits.
@@ -34,7 +34,7 @@ pub struct HomeDirectory {
 /// A whole file in a home.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HomeFile {
+pub struct WorkstationFile {
     /// Relative to the home.
     pub path: String,
     /// Permission bits.
@@ -46,7 +46,7 @@ pub struct HomeFile {
 /// Something in a setup that must not or can't be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SetupFault {
+pub struct WorkstationFault {
     /// The path or package as the plugin wrote it, cut where it is too long; empty when it is the whole setup.
     pub what: String,
     /// What is wrong and what is expected.
@@ -55,7 +55,7 @@ pub struct SetupFault {
     pub denied: bool,
 }
 
-impl fmt::Display for SetupFault {
+impl fmt::Display for WorkstationFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.what.is_empty() {
             f.write_str(&self.message)
@@ -65,7 +65,7 @@ impl fmt::Display for SetupFault {
     }
 }
 
-impl Setup {
+impl WorkstationPlan {
     /// Most files, and most directories: more is no setup of a service.
     pub const MOST: usize = 200;
     /// Longest content of a file, in bytes.
@@ -76,7 +76,7 @@ impl Setup {
     pub const WIDEST_MODE: u32 = 0o755;
 
     /// Everything in it that is hostile, wrong or not granted. Empty means that it may be done.
-    pub fn faults(&self, granted: &[Permission]) -> Vec<SetupFault> {
+    pub fn faults(&self, granted: &[Permission]) -> Vec<WorkstationFault> {
         let mut faults = Faults(Vec::new());
         for (count, most, what) in [
             (self.directories.len(), Self::MOST, "directories"),
@@ -122,25 +122,25 @@ impl Setup {
     }
 }
 
-struct Faults(Vec<SetupFault>);
+struct Faults(Vec<WorkstationFault>);
 
 impl Faults {
     fn add(&mut self, what: &str, message: String) {
-        self.0.push(SetupFault { what: what.chars().take(200).collect(), message, denied: false });
+        self.0.push(WorkstationFault { what: what.chars().take(200).collect(), message, denied: false });
     }
 
     fn deny(&mut self, what: &str, needed: Permission) {
         let message = format!("it needs the permission to {needed}");
-        self.0.push(SetupFault { what: what.chars().take(200).collect(), message, denied: true });
+        self.0.push(WorkstationFault { what: what.chars().take(200).collect(), message, denied: true });
     }
 
     fn mode(&mut self, path: &str, mode: u32, least: u32) {
-        if mode & !Setup::WIDEST_MODE != 0 || mode & least != least {
+        if mode & !WorkstationPlan::WIDEST_MODE != 0 || mode & least != least {
             self.add(
                 path,
                 format!(
                     "its mode is {mode:04o}: expected {least:04o} at least and {:04o} at most",
-                    Setup::WIDEST_MODE
+                    WorkstationPlan::WIDEST_MODE
                 ),
             );
         }
@@ -276,17 +276,20 @@ pub(crate) fn normalised(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn file(path: &str, mode: u32) -> HomeFile {
-        HomeFile { path: path.to_owned(), mode, content: String::new() }
+    fn file(path: &str, mode: u32) -> WorkstationFile {
+        WorkstationFile { path: path.to_owned(), mode, content: String::new() }
     }
 
-    fn faults(setup: &Setup) -> Vec<String> {
+    fn faults(setup: &WorkstationPlan) -> Vec<String> {
         let granted = [Permission::WriteHome("a".into()), Permission::PythonPackage("devpi-client".into())];
         setup.faults(&granted).iter().map(ToString::to_string).collect()
     }
 
-    fn files(files: &[(&str, u32)]) -> Setup {
-        Setup { files: files.iter().map(|(path, mode)| file(path, *mode)).collect(), ..Setup::default() }
+    fn files(files: &[(&str, u32)]) -> WorkstationPlan {
+        WorkstationPlan {
+            files: files.iter().map(|(path, mode)| file(path, *mode)).collect(),
+            ..WorkstationPlan::default()
+        }
     }
 
     #[test]
@@ -313,9 +316,9 @@ mod tests {
         for fine in [0o755, 0o644, 0o600, 0o400, 0o500] {
             assert_eq!(faults(&files(&[("a/b", fine)])).len(), 0, "{fine:o}");
         }
-        let directory = |mode| Setup {
-            directories: vec![HomeDirectory { path: "a/b".into(), mode }],
-            ..Setup::default()
+        let directory = |mode| WorkstationPlan {
+            directories: vec![WorkstationDirectory { path: "a/b".into(), mode }],
+            ..WorkstationPlan::default()
         };
         assert_eq!(faults(&directory(0o500)).len(), 1);
         assert_eq!(faults(&directory(0o700)).len(), 0);
@@ -335,17 +338,20 @@ mod tests {
             assert_eq!(faults(&files(wrong)).len(), 1, "{wrong:?}");
         }
         let mut setup = files(&[("a/b/c", 0o644), ("a/b/d", 0o644)]);
-        setup.directories.push(HomeDirectory { path: "a/b".into(), mode: 0o755 });
+        setup.directories.push(WorkstationDirectory { path: "a/b".into(), mode: 0o755 });
         assert_eq!(faults(&setup), Vec::<String>::new());
     }
 
     #[test]
     fn too_much_is_refused() {
-        let many: Vec<HomeFile> =
-            (0..=Setup::MOST).map(|number| file(&format!("a/{number}"), 0o644)).collect();
-        assert_eq!(faults(&Setup { files: many, ..Setup::default() }), ["201 files are more than 200"]);
+        let many: Vec<WorkstationFile> =
+            (0..=WorkstationPlan::MOST).map(|number| file(&format!("a/{number}"), 0o644)).collect();
+        assert_eq!(
+            faults(&WorkstationPlan { files: many, ..WorkstationPlan::default() }),
+            ["201 files are more than 200"]
+        );
         let mut large = files(&[("a/b", 0o644)]);
-        large.files[0].content = "x".repeat(Setup::LARGEST + 1);
+        large.files[0].content = "x".repeat(WorkstationPlan::LARGEST + 1);
         assert_eq!(faults(&large).len(), 1);
     }
 
@@ -376,7 +382,10 @@ mod tests {
 
     #[test]
     fn a_python_package_must_be_granted_by_its_name_however_it_is_written() {
-        let packages = |text: &str| Setup { python_packages: vec![text.to_owned()], ..Setup::default() };
+        let packages = |text: &str| WorkstationPlan {
+            python_packages: vec![text.to_owned()],
+            ..WorkstationPlan::default()
+        };
         assert_eq!(faults(&packages("devpi.client==7.3.0")), Vec::<String>::new());
         assert_eq!(
             faults(&packages("devpi-server==6.0.0")),

@@ -64,13 +64,13 @@ pub(crate) fn outcome(
     limits: &Limits,
 ) -> Read<Result<plan::Outcome, plan::Problem>> {
     Ok(match from {
-        Ok(wire::Outcome::Needs(queries)) => {
+        Ok(wire::Outcome::NeedsFacts(queries)) => {
             within(queries.len(), limits.queries, Quota::Queries)?;
-            Ok(plan::Outcome::Needs(bounded(all(queries), limits)?))
+            Ok(plan::Outcome::NeedsFacts(bounded(all(queries), limits)?))
         }
         Ok(wire::Outcome::Plan(plan)) => {
-            let outline = Reader::new(limits).outline(plan)?;
-            Ok(plan::Outcome::Plan(bounded(outline, limits)?))
+            let plugin_plan = Reader::new(limits).plugin_plan(plan)?;
+            Ok(plan::Outcome::Plan(bounded(plugin_plan, limits)?))
         }
         Err(problem) => Err(bounded_problem(problem, limits)?),
     })
@@ -96,12 +96,12 @@ pub(crate) fn verdict(from: checks::Verdict, limits: &Limits) -> Read<plan::Verd
     bounded(plan::Verdict { status, message, remedy }, limits)
 }
 
-pub(crate) fn setup(
-    from: Result<workstation::Setup, types::Problem>,
+pub(crate) fn workstation_plan(
+    from: Result<workstation::WorkstationPlan, types::Problem>,
     limits: &Limits,
-) -> Read<Result<plan::Setup, plan::Problem>> {
+) -> Read<Result<plan::WorkstationPlan, plan::Problem>> {
     let setup = match from {
-        Ok(setup) => Ok(bounded(plan::Setup::from(setup), limits)?),
+        Ok(setup) => Ok(bounded(plan::WorkstationPlan::from(setup), limits)?),
         Err(problem) => Err(bounded_problem(problem, limits)?),
     };
     Ok(setup)
@@ -128,10 +128,10 @@ impl<'a> Reader<'a> {
             .map_err(|error| Fault::Malformed { place: place(), message: format!("not JSON: {error}") })
     }
 
-    fn outline(&mut self, from: wire::Plan) -> Read<plan::Outline> {
+    fn plugin_plan(&mut self, from: wire::Plan) -> Read<plan::PluginPlan> {
         let wire::Plan { preflight, stages, health, tests, notes } = from;
         within(stages.len(), self.limits.stages, Quota::Stages)?;
-        Ok(plan::Outline {
+        Ok(plan::PluginPlan {
             preflight: self.checks(preflight)?,
             stages: stages.into_iter().map(|stage| self.stage(stage)).collect::<Read<_>>()?,
             health: self.checks(health)?,
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     fn stage(&mut self, from: wire::Stage) -> Read<plan::Stage> {
-        let wire::Stage { name, steps, gates, done_when } = from;
+        let wire::Stage { name, steps, gates, skip_if } = from;
         self.steps += steps.len();
         within(self.steps, self.limits.steps, Quota::Steps)?;
         let steps = steps
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
             .enumerate()
             .map(|(index, step)| self.step(&name, index + 1, step))
             .collect::<Read<_>>()?;
-        Ok(plan::Stage { steps, gates: self.checks(gates)?, done_when: self.checks(done_when)?, name })
+        Ok(plan::Stage { steps, gates: self.checks(gates)?, skip_if: self.checks(skip_if)?, name })
     }
 
     fn checks(&mut self, from: Vec<wire::Check>) -> Read<Vec<plan::Check>> {
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
                     on_change: match on_change {
                         wire::OnChange::Update => plan::OnChange::Update,
                         wire::OnChange::Recreate => plan::OnChange::Recreate,
-                        wire::OnChange::Keep => plan::OnChange::Keep,
+                        wire::OnChange::CreateOnly => plan::OnChange::CreateOnly,
                     },
                     on_uninstall: on_uninstall.into(),
                     bindings: all(bindings),
@@ -307,9 +307,9 @@ records! {
     }
     wire::PodFile => plan::PodFile { path, mode, content }
     wire::PodLine => plan::PodLine { path, text }
-    workstation::Setup => plan::Setup { directories: all, files: all, python_packages }
-    workstation::HomeDirectory => plan::HomeDirectory { path, mode }
-    workstation::HomeFile => plan::HomeFile { path, mode, content }
+    workstation::WorkstationPlan => plan::WorkstationPlan { directories: all, files: all, python_packages }
+    workstation::WorkstationDirectory => plan::WorkstationDirectory { path, mode }
+    workstation::WorkstationFile => plan::WorkstationFile { path, mode, content }
     wire::Check => plan::Check {
         name, title, probe: into, expect: into, timeout_seconds, severity: into, remedy,
     }
@@ -354,7 +354,7 @@ variants! {
     wire::OnUninstall => plan::OnUninstall { Delete, Retain }
     wire::SecretContent => plan::SecretContent { Entries(entries: all), Mirror(source: into) }
     wire::SecretSource => plan::SecretSource {
-        Input(name), Random(text: into), Renewed(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
+        Input(name), Random(text: into), Rotated(text: into), Copy(key: into), Output(output: into), Template(text), Plain(text),
     }
     wire::ImageSource => plan::ImageSource { Git(source: into), Folder(path) }
     wire::Encoding => plan::Encoding { Hex, Base64, Base64url = Base64Url }

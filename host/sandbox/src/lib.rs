@@ -36,4 +36,4 @@ pub use engine::Allocation;
 pub use error::{Error, Quota, TrapKind};
 pub use guest::{Level, LogLine};
 pub use limits::{Limit, Limits};
-pub use sandbox::{Called, Config, Offer, Plugin, Sandbox};
+pub use sandbox::{Called, Capability, Config, Plugin, Sandbox};

@@ -15,7 +15,9 @@ use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use thinkube_plan::{Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Setup, Verdict};
+use thinkube_plan::{
+    Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Verdict, WorkstationPlan,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
@@ -129,15 +131,15 @@ impl Sandbox {
         let unlinked = |error: wasmtime::Error| world::does_not_link(&error);
         let pre = self.0.linker.instantiate_pre(&component).map_err(unlinked)?;
         let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(unlinked)?;
-        let checks = match world.offers.contains(&Offer::Checks) {
+        let checks = match world.capabilities.contains(&Capability::Checks) {
             true => Some(checks::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
-        let workstation = match world.offers.contains(&Offer::Workstation) {
+        let workstation = match world.capabilities.contains(&Capability::Workstation) {
             true => Some(workstation::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
-        let operations = match world.offers.contains(&Offer::Operations) {
+        let operations = match world.capabilities.contains(&Capability::Operations) {
             true => Some(operations::GuestIndices::new(&pre).map_err(unlinked)?),
             false => None,
         };
@@ -225,7 +227,7 @@ async fn on_thread<T: Send + 'static>(
 /// What a plugin can do beyond describe and plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Offer {
+pub enum Capability {
     /// `thinkube:plugin/checks`.
     Checks,
     /// `thinkube:plugin/workstation`.
@@ -313,8 +315,8 @@ impl Plugin {
     }
 
     /// The optional interfaces it exports. Unknown exports are ignored.
-    pub fn offers(&self) -> Vec<Offer> {
-        self.0.world.offers.clone()
+    pub fn capabilities(&self) -> Vec<Capability> {
+        self.0.world.capabilities.clone()
     }
 
     /// Whether its machine code came from the cache.
@@ -389,7 +391,10 @@ impl Plugin {
     ///
     /// # Errors
     /// [`Error::NotOffered`] if it does not export `workstation`, or any failure of a call: see [`Error`].
-    pub async fn setup(&self, context: &Context) -> Result<Called<Result<Setup, Problem>>, Error> {
+    pub async fn plan_workstation(
+        &self,
+        context: &Context,
+    ) -> Result<Called<Result<WorkstationPlan, Problem>>, Error> {
         const CALL: &str = "plan-workstation";
         let Some(indices) = self.0.workstation.clone() else {
             return Err(Error::NotOffered { interface: "thinkube:plugin/workstation" });
@@ -404,7 +409,7 @@ impl Plugin {
                 .boxed()
             })
             .await?;
-        self.read(CALL, called, convert::setup)
+        self.read(CALL, called, convert::workstation_plan)
     }
 
     /// Asks the plugin which operations there are.

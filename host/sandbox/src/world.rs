@@ -1,7 +1,7 @@
 //! What a component is, judged before anything of it runs: its header, its imports, its exports.
 
 use crate::error::Error;
-use crate::sandbox::Offer;
+use crate::sandbox::Capability;
 use crate::text;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -51,7 +51,7 @@ const REBUILD: &str = "export the interfaces of wit/0.1.0 and build for wasm32-w
 pub(crate) struct World {
     pub(crate) contract: &'static str,
     pub(crate) imports: Vec<String>,
-    pub(crate) offers: Vec<Offer>,
+    pub(crate) capabilities: Vec<Capability>,
 }
 
 /// Reads the first eight bytes (component model, Binary.md: magic, version, layer).
@@ -110,16 +110,16 @@ impl World {
         }
         imports.sort();
 
-        let offers = [
-            ("thinkube:plugin/checks", Offer::Checks),
-            ("thinkube:plugin/workstation", Offer::Workstation),
-            ("thinkube:plugin/operations", Offer::Operations),
+        let capabilities = [
+            ("thinkube:plugin/checks", Capability::Checks),
+            ("thinkube:plugin/workstation", Capability::Workstation),
+            ("thinkube:plugin/operations", Capability::Operations),
         ]
         .into_iter()
         .filter(|(name, _)| exports.iter().any(|export| version_of(export, name) == Some(contract)))
         .map(|(_, offer)| offer)
         .collect();
-        Ok(Self { contract, imports, offers })
+        Ok(Self { contract, imports, capabilities })
     }
 }
 

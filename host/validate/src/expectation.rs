@@ -1,6 +1,6 @@
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
-use thinkube_plan::{Check, Expectation, Fault, Observation, Outline, Probe, Status, Step, Verdict};
+use thinkube_plan::{Check, Expectation, Fault, Observation, PluginPlan, Probe, Status, Step, Verdict};
 
 /// Bytes of one expression. The longest of the DevPI plugin has about 200.
 const MAX_EXPRESSION: usize = 2048;
@@ -8,21 +8,21 @@ const MAX_EXPRESSION: usize = 2048;
 /// of a list.
 const MAX_LOOP_DEPTH: usize = 3;
 
-/// Every CEL expression of `outline`, of its checks and of its external steps, that does not compile, names a variable
+/// Every CEL expression of `plugin_plan`, of its checks and of its external steps, that does not compile, names a variable
 /// that is not there, or could run for too long.
-pub fn check_expressions(outline: &Outline) -> Vec<Fault> {
+pub fn check_expressions(plugin_plan: &PluginPlan) -> Vec<Fault> {
     let fault = |stage: &str, what: String, message: String| Fault {
         stage: stage.to_owned(),
         what,
         path: String::new(),
         message,
     };
-    let checks = outline.checks().filter_map(|(stage, check)| {
+    let checks = plugin_plan.checks().filter_map(|(stage, check)| {
         let Expectation::Cel(source) = &check.expect else { return None };
         let message = compile(source, variables(&check.probe)).err()?;
         Some(fault(stage, format!("check {}", check.name), message))
     });
-    let steps = outline.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
+    let steps = plugin_plan.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)));
     let external = steps.flat_map(|(stage, step)| {
         let Step::External(external) = step else { return Vec::new() };
         let outputs = external.outputs.iter().map(|output| {
@@ -269,8 +269,9 @@ mod tests {
 
     fn fault(cel: &str) -> Option<String> {
         let health = vec![check(http(), cel)];
-        let outline = Outline { preflight: vec![], stages: vec![], health, tests: vec![], notes: None };
-        check_expressions(&outline).pop().map(|fault| fault.to_string())
+        let plugin_plan =
+            PluginPlan { preflight: vec![], stages: vec![], health, tests: vec![], notes: None };
+        check_expressions(&plugin_plan).pop().map(|fault| fault.to_string())
     }
 
     #[test]
@@ -295,8 +296,8 @@ mod tests {
                 "create": {"method": "POST", "path": "/a"}, "desired": {}, "onUninstall": "delete",
                 "outputs": [{"name": "id", "request": request, "select": output, "secret": false}]}});
             let stage = json!({"name": "sso", "steps": [step]});
-            let outline = json!({"preflight": [], "stages": [stage], "health": [], "tests": []});
-            let faults = check_expressions(&serde_json::from_value(outline).unwrap());
+            let plugin_plan = json!({"preflight": [], "stages": [stage], "health": [], "tests": []});
+            let faults = check_expressions(&serde_json::from_value(plugin_plan).unwrap());
             faults.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let own = json!({"method": "GET", "path": "/a/secret"});

@@ -242,7 +242,7 @@ fn the_plugin_s_own_judgement_names_every_field_that_differs() {
 fn the_bootstrap_is_done_when_the_index_is_as_it_should_be() {
     let plan = plan();
     let stage = plan.plan.stages.iter().find(|stage| stage.name == "bootstrap").expect("a stage");
-    let [done] = stage.done_when.as_slice() else { panic!("{:?}", stage.done_when) };
+    let [done] = stage.skip_if.as_slice() else { panic!("{:?}", stage.skip_if) };
     let answer = |bases: Value| {
         let result = json!({"type": "stage", "bases": bases, "volatile": false});
         json!({"status": 200, "headers": {}, "body": "", "json": {"type": "indexconfig", "result": result}})

@@ -69,7 +69,7 @@ fn every_setting_changes_the_plan_or_says_why_not() {
                 let changed = testing::plan::<DevPi>(with_all(&values));
                 values.as_object_mut().expect("a mapping").remove(&name);
                 let without = if name == "domain_name" { minimal() } else { with_all(&values) };
-                let setup = |settings| testing::setup::<DevPi>(settings);
+                let setup = |settings| testing::plan_workstation::<DevPi>(settings);
                 let elsewhere = setup(with_all(&other_values(&name))) != setup(without.clone());
                 assert!(
                     elsewhere || changed.plan != testing::plan::<DevPi>(without).plan,

@@ -5,22 +5,27 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use thinkube_sdk::{Setup, Step, testing};
+use thinkube_sdk::{Step, WorkstationPlan, testing};
 
 /// A program that is being written cannot be run, and a process that is just made has the files of this one open.
 static ONE_PROCESS: Mutex<()> = Mutex::new(());
 
-fn setup() -> Setup {
-    testing::setup::<DevPi>(minimal())
+fn plan_workstation() -> WorkstationPlan {
+    testing::plan_workstation::<DevPi>(minimal())
 }
 
 fn content(path: &str) -> String {
-    setup().files.into_iter().find(|file| file.path == path).unwrap_or_else(|| panic!("no {path}")).content
+    plan_workstation()
+        .files
+        .into_iter()
+        .find(|file| file.path == path)
+        .unwrap_or_else(|| panic!("no {path}"))
+        .content
 }
 
 #[test]
 fn a_home_gets_what_the_original_puts_there() {
-    let setup = setup();
+    let setup = plan_workstation();
     let files: Vec<(&str, u32)> = setup.files.iter().map(|file| (file.path.as_str(), file.mode)).collect();
     assert_eq!(
         files,
@@ -48,7 +53,7 @@ fn a_home_gets_what_the_original_puts_there() {
 /// W3: the original writes root's password into three files of the home.
 #[test]
 fn no_file_of_a_home_or_a_pod_has_a_password_or_a_place_that_was_not_filled() {
-    for file in setup().files {
+    for file in plan_workstation().files {
         let lines: Vec<&str> =
             file.content.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
         assert!(
@@ -73,7 +78,7 @@ fn pip_looks_at_the_certificate_and_at_this_index_alone() {
 
 #[test]
 fn an_authority_that_is_not_public_is_named_to_pip_and_to_the_client() {
-    let setup = testing::setup::<DevPi>(with("devpi_ca_file", "/home/me/.local/platform.crt"));
+    let setup = testing::plan_workstation::<DevPi>(with("devpi_ca_file", "/home/me/.local/platform.crt"));
     let text = |path: &str| {
         let file = setup.files.iter().find(|file| file.path == path);
         file.unwrap_or_else(|| panic!("no {path}")).content.clone()
@@ -89,7 +94,7 @@ fn an_authority_that_is_not_public_is_named_to_pip_and_to_the_client() {
 /// W8: by the opt-in alone, which says what it risks where it is described and where it is used.
 #[test]
 fn a_certificate_goes_unverified_only_where_a_setting_asks_for_it_and_the_risk_is_said() {
-    let setup = testing::setup::<DevPi>(with("pip_trusted_host", true));
+    let setup = testing::plan_workstation::<DevPi>(with("pip_trusted_host", true));
     let pip = setup.files.iter().find(|file| file.path == ".pip/pip.conf").expect("it is there");
     assert!(pip.content.ends_with("\ntrusted-host = devpi-api.example.com\n"), "{}", pip.content);
     let notes = |plan: testing::Planned| plan.plan.notes.unwrap_or_default();

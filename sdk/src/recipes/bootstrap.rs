@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 const FINAL: u8 = 2;
 
 /// A Job that sets a service up by its own API, from inside the cluster, in Python. It is gone five minutes after it ended, so
-/// its stage needs a check of what it is to bring about: [`Stage::done_when`](crate::Stage::done_when).
+/// its stage needs a check of what it is to bring about: [`Stage::skip_if`](crate::Stage::done_when).
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     namespace: String,

@@ -580,7 +580,7 @@ fn wants_node(node: Node, report: &mut Report<'_>) -> Result<bool> {
             Ok(false)
         }
         (_, None) => Ok(true),
-        (Node::Required, Some(need)) => Err(Error::Needs(vec![need])),
+        (Node::Required, Some(need)) => Err(Error::NeedsFacts(vec![need])),
         (Node::Auto, Some(Need { what, cure, .. })) => {
             note(report, format!("the control plane alone, no pod will run: {what}; cure: {cure}"));
             Ok(false)

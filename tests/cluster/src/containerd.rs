@@ -13,7 +13,7 @@ use crate::state::{ImageRecord, Record};
 
 pub(crate) fn start(layout: &Layout, record: &Record) -> Result<Running> {
     let lacking = |what: &str, package: &str| {
-        Error::Needs(vec![Need::new(format!("{what} is missing"), format!("apt-get install {package}"))])
+        Error::NeedsFacts(vec![Need::new(format!("{what} is missing"), format!("apt-get install {package}"))])
     };
     let binary = paths::program("containerd").ok_or_else(|| lacking("containerd", "containerd"))?;
     let plugins = needs::cni_plugins().ok_or_else(|| lacking("CNI", "containernetworking-plugins"))?;

@@ -68,7 +68,7 @@ pub fn provide(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
     }
     let lacking = machine.lacking(purposes)?;
     if lacking.iter().any(|need| need.way == Way::Hand) {
-        return Err(Error::Needs(lacking));
+        return Err(Error::NeedsFacts(lacking));
     }
     if lacking.iter().any(|need| need.way == Way::Rustup) {
         step(report, format!("rustup target add {TARGET}"));
@@ -78,18 +78,18 @@ pub fn provide(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()> {
     packages::install(&packages, report)?;
     match machine.lacking(purposes)? {
         left if left.is_empty() => Ok(()),
-        left => Err(Error::Needs(left)),
+        left => Err(Error::NeedsFacts(left)),
     }
 }
 
 /// Go builds the programs.
 pub(crate) fn go() -> Result<()> {
-    Machine::this().go().map(drop).map_err(|need| Error::Needs(vec![need]))
+    Machine::this().go().map(drop).map_err(|need| Error::NeedsFacts(vec![need]))
 }
 
 /// etcd is asked by curl.
 pub(crate) fn curl() -> Result<()> {
-    curl_found().map(drop).map_err(|need| Error::Needs(vec![need]))
+    curl_found().map(drop).map_err(|need| Error::NeedsFacts(vec![need]))
 }
 
 /// Why this machine can have no node; `None` when it can.
@@ -199,7 +199,10 @@ impl Machine {
                 let what = format!(
                     "{what}, though `{cure}` has succeeded: rustc is not the one that rustup manages"
                 );
-                Err(Error::Needs(vec![Need::new(what, "put rustup's rustc first on PATH, or unset RUSTC")]))
+                Err(Error::NeedsFacts(vec![Need::new(
+                    what,
+                    "put rustup's rustc first on PATH, or unset RUSTC",
+                )]))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::part::Part;
 pub enum Error {
     /// The machine lacks something; every lack is listed with its cure.
     #[error("this machine lacks:\n{}", list(.0))]
-    Needs(Vec<Need>),
+    NeedsFacts(Vec<Need>),
     /// A name that can't be the name of a folder, a network namespace and a cgroup.
     #[error("`{0}` is no name for a cluster: use 1 to 20 characters of a-z, 0-9 and `-`, a letter first")]
     Name(String),

@@ -445,7 +445,7 @@ impl<'a> Work<'a> {
             .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(COMPONENT) $(REPO_URI)"])
             .env("PATH", paths::search_path()))?;
         let mirror = mirror(&targets).ok_or_else(|| {
-            Error::Needs(vec![Need::new(
+            Error::NeedsFacts(vec![Need::new(
                 "this machine's apt knows no mirror of Debian's main archive",
                 "add one below /etc/apt/sources.list.d and run apt-get update",
             )])
@@ -541,7 +541,7 @@ fn authorities() -> Result<String> {
         .chain([PathBuf::from("/etc/ssl/certs/ca-certificates.crt")])
         .find(|path| path.is_file())
         .ok_or_else(|| {
-            Error::Needs(vec![Need::new(
+            Error::NeedsFacts(vec![Need::new(
                 "this machine has no bundle of certificate authorities",
                 "apt-get install ca-certificates",
             )])

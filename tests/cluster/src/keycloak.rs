@@ -163,13 +163,13 @@ impl Distribution {
     pub(crate) fn cached() -> Result<Self> {
         let packages = &["default-jre-headless"];
         let java = java().ok_or_else(|| {
-            Error::Needs(vec![Need::packages("Java is missing: Keycloak runs on it", packages)])
+            Error::NeedsFacts(vec![Need::packages("Java is missing: Keycloak runs on it", packages)])
         })?;
         // Java 8 does not know the flag.
         let said = run(Command::new(&java).args(["-XX:-UsePerfData", "--version"])).unwrap_or_default();
         if release(&said).is_none_or(|release| release < JAVA) {
             let what = format!("{} is too old: Keycloak runs on Java {JAVA} or newer", java.display());
-            return Err(Error::Needs(vec![Need::packages(what, packages)]));
+            return Err(Error::NeedsFacts(vec![Need::packages(what, packages)]));
         }
         // The archive of classes is for one build of Java.
         let mut parts = vec![SHA256.as_bytes(), RECIPE.as_bytes(), STORE.as_bytes(), said.as_bytes()];
@@ -328,7 +328,7 @@ impl Build<'_> {
     fn fetch(&self, beat: &mut dyn FnMut(Duration)) -> Result<()> {
         if paths::program("mvn").is_none() {
             let what = "Maven is missing: Keycloak comes from Maven Central";
-            return Err(Error::Needs(vec![Need::packages(what, &["maven"])]));
+            return Err(Error::NeedsFacts(vec![Need::packages(what, &["maven"])]));
         }
         let mut command = self.helper("mvn");
         command
@@ -348,7 +348,7 @@ impl Build<'_> {
         }
         let what =
             format!("what Maven has fetched as Keycloak {VERSION} is something else, with SHA-256 {found}");
-        Err(Error::Needs(vec![Need::new(what, "look at the mirrors in Maven's settings.xml")]))
+        Err(Error::NeedsFacts(vec![Need::new(what, "look at the mirrors in Maven's settings.xml")]))
     }
 
     fn archive(&self) -> PathBuf {

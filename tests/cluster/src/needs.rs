@@ -214,7 +214,7 @@ pub(crate) fn lacking_packages(purposes: &[Purpose]) -> Vec<&'static str> {
 /// What the node needs of the kernel; modules are loaded when they are not there yet.
 pub(crate) fn kernel(report: &mut Report<'_>) -> Result<()> {
     load_modules(report);
-    kernel_found().map(drop).map_err(|need| Error::Needs(vec![need]))
+    kernel_found().map(drop).map_err(|need| Error::NeedsFacts(vec![need]))
 }
 
 /// Loads the modules that the kernel has and does not use yet.

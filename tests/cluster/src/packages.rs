@@ -23,7 +23,7 @@ pub(crate) fn ensure(purposes: &[Purpose], report: &mut Report<'_>) -> Result<()
         return Ok(());
     }
     let what = format!("{} were installed and their programs are still not there", left.join(", "));
-    Err(Error::Needs(vec![Need::packages(what, &left)]))
+    Err(Error::NeedsFacts(vec![Need::packages(what, &left)]))
 }
 
 /// Installs packages without starting any of their services: the cluster runs a containerd of its own.
@@ -36,7 +36,7 @@ pub(crate) fn install(packages: &[&'static str], report: &mut Report<'_>) -> Res
     if !needs::is_debian() {
         let what =
             format!("{} are missing, and are installed by themselves on Debian only", packages.join(", "));
-        return Err(Error::Needs(vec![Need::new(
+        return Err(Error::NeedsFacts(vec![Need::new(
             what,
             "install them with the package manager of this system",
         )]));

@@ -25,7 +25,7 @@ fn base(variable: &str, under_home: &str) -> Result<PathBuf> {
     let base = match absolute(variable) {
         Some(base) => base,
         None => absolute("HOME").map(|home| home.join(under_home)).ok_or_else(|| {
-            Error::Needs(vec![Need::new(
+            Error::NeedsFacts(vec![Need::new(
                 format!("neither {variable} nor HOME names a folder to work in"),
                 "export HOME=/path/to/your/home",
             )])

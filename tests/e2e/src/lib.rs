@@ -142,7 +142,7 @@ pub fn command(arguments: &[&str]) -> Command {
         .env_remove("ADMIN_PASSWORD")
         // The runner's, for libtest: a plugin that is built with it is built anew.
         .env_remove("RUSTC_BOOTSTRAP")
-        .env_remove("THINKUBE_HOME_NAMESPACE")
+        .env_remove("THINKUBE_STATE_NAMESPACE")
         .stdin(Stdio::null());
     command
 }

@@ -34,7 +34,7 @@ impl Release {
         command.arg(self.home.path()).args(more).env("KUBECONFIG", self.cluster.kubeconfig());
         // So that no package can be installed.
         command.env("PIP_NO_INDEX", "1").env("PIP_CONFIG_FILE", "/dev/null").env_remove("PIP_FIND_LINKS");
-        finish(command.env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name)))
+        finish(command.env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name)))
     }
 
     fn apply(&self, more: &[&str]) -> Run {

@@ -60,7 +60,7 @@ impl Corner {
         let mut command = command(arguments);
         command
             .env("KUBECONFIG", self.cluster.kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", &self.home)
+            .env("THINKUBE_STATE_NAMESPACE", &self.home)
             .env("ADMIN_PASSWORD", CANARY);
         command
     }
@@ -466,6 +466,6 @@ fn kubectl_finds_the_host_as_a_plugin() {
         .args(["thinkube", "status"])
         .env("PATH", path.expect("a path"))
         .env("KUBECONFIG", corner.cluster.kubeconfig());
-    kubectl.env("THINKUBE_HOME_NAMESPACE", &corner.home).current_dir(root());
+    kubectl.env("THINKUBE_STATE_NAMESPACE", &corner.home).current_dir(root());
     assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "nothing is installed\n");
 }

@@ -35,7 +35,7 @@ impl Release {
         let mut command = command(arguments);
         command
             .env("KUBECONFIG", cluster.kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name))
+            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name))
             .env("ADMIN_PASSWORD", keycloak.admin_password);
         if matches!(arguments[0], "plan" | "apply" | "check" | "uninstall") {
             let address = cluster.address().expect("our own");
@@ -276,11 +276,11 @@ fn a_server_that_is_gone_for_good_does_not_keep_a_release_from_being_uninstalled
     };
     let leave = format!("External/{}", release.name);
     let stuck = uninstall(&[]).ends_with(1);
-    assert!(stuck.stderr.contains(&format!("--leave {leave}")), "{}", stuck.stderr);
-    let unknown = uninstall(&["--leave", "External/other"]).ends_with(3);
+    assert!(stuck.stderr.contains(&format!("--orphan {leave}")), "{}", stuck.stderr);
+    let unknown = uninstall(&["--orphan", "External/other"]).ends_with(3);
     assert!(unknown.stderr.contains(&leave), "{}", unknown.stderr);
 
-    let left = uninstall(&["--leave", &leave]).ends_with(0).json();
+    let left = uninstall(&["--orphan", &leave]).ends_with(0).json();
     let external = left["external"].as_array().expect("a list");
     let said =
         |change: &Value| change["action"] == "keep" && change["note"].to_string().contains("left behind");

@@ -90,7 +90,7 @@ impl Release {
     fn command(&self, arguments: &[&str]) -> Command {
         let cluster = self.corner.cluster();
         let mut command = build::command(arguments, self.folder.path());
-        command.env("KUBECONFIG", cluster.kubeconfig()).env("THINKUBE_HOME_NAMESPACE", self.home());
+        command.env("KUBECONFIG", cluster.kubeconfig()).env("THINKUBE_STATE_NAMESPACE", self.home());
         if matches!(arguments[0], "plan" | "apply" | "uninstall") {
             let address = cluster.address().expect("our own");
             command.arg("--ca-file").arg(cluster.authority().expect("our own"));

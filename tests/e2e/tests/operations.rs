@@ -43,7 +43,7 @@ impl Release {
         let mut command = command(arguments);
         command
             .env("KUBECONFIG", self.corner.cluster().kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name))
+            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name))
             .env("KEEPER_PASSWORD", CANARY);
         command
     }

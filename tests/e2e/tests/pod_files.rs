@@ -41,7 +41,7 @@ impl Release {
         let mut command = command(arguments);
         command
             .env("KUBECONFIG", self.corner.cluster().kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", format!("home-{}", self.name));
+            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name));
         command
     }
 

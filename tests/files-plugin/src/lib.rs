@@ -3,8 +3,8 @@
 use serde_json::json;
 use thinkube_sdk::{
     Arguments, Check, Context, Descriptor, Evaluate, Kind, Object, Observation, Operation, Operations,
-    Outcome, Permission, Plan, Plugin, PodFiles, Problem, Scope, Setup, Stage, Status, Verdict, Workstation,
-    export_plugin,
+    Outcome, Permission, Plan, Plugin, PodFiles, Problem, Scope, Stage, Status, Verdict, Workstation,
+    WorkstationPlan, export_plugin,
 };
 
 /// What the tests set.
@@ -129,19 +129,19 @@ impl Operations for Files {
         let stage = Stage::new("files");
         let stage = match name {
             "write" => stage.pod_files(files(context)),
-            _ => stage.done_when(Check::object("there", "The namespace is there", &namespace(context))),
+            _ => stage.skip_if(Check::object("there", "The namespace is there", &namespace(context))),
         };
         Ok(Plan::new().stage(stage).into())
     }
 }
 
 impl Workstation for Files {
-    fn setup(context: &Context<Settings>) -> Result<Setup, Problem> {
+    fn plan_workstation(context: &Context<Settings>) -> Result<WorkstationPlan, Problem> {
         let Settings { greeting, file, folder, package, .. } = &context.settings;
         if greeting.is_empty() {
             return Err(Problem::invalid_settings("/greeting", "there is nothing to say"));
         }
-        let setup = Setup::new()
+        let setup = WorkstationPlan::new()
             .directory("greeting", 0o755)
             .file(file, 0o644, format!("{greeting}\n"))
             .file("greeting/say", 0o755, format!("#!/bin/sh\necho {greeting}\n"));
@@ -161,11 +161,11 @@ export_plugin!(Files, workstation, operations, checks);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thinkube_sdk::testing::{Case, Refusal, setup};
+    use thinkube_sdk::testing::{Case, Refusal, plan_workstation};
 
     #[test]
     fn a_setup_is_made_natively_with_the_defaults_of_the_schema() {
-        let setup = setup::<Files>(json!({ "package": "iniconfig==2.1.0" }));
+        let setup = plan_workstation::<Files>(json!({ "package": "iniconfig==2.1.0" }));
         assert_eq!((setup.files[0].path.as_str(), setup.files[0].mode), (".config/greeting/text", 0o644));
         assert_eq!(setup.files[0].content, "hello\n");
         assert_eq!(setup.python_packages, ["iniconfig==2.1.0"]);
@@ -173,12 +173,12 @@ mod tests {
 
     #[test]
     fn settings_for_which_there_is_no_setup_are_refused() {
-        let refusal = Case::<Files>::new(json!({ "greeting": "" })).setup().unwrap_err();
+        let refusal = Case::<Files>::new(json!({ "greeting": "" })).plan_workstation().unwrap_err();
         assert_eq!(
             refusal,
             Refusal::Problem(Problem::invalid_settings("/greeting", "there is nothing to say"))
         );
-        let refusal = Case::<Files>::new(json!({ "greetings": "" })).setup().unwrap_err();
+        let refusal = Case::<Files>::new(json!({ "greetings": "" })).plan_workstation().unwrap_err();
         assert!(matches!(refusal, Refusal::Schema(_)), "{refusal}");
     }
 }

@@ -85,7 +85,7 @@ fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome
         Behaviour::SleepForever => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
-        Behaviour::NeedsForever => return Ok(Outcome::Needs(queries(context.facts.len() + 1))),
+        Behaviour::NeedsForever => return Ok(Outcome::NeedsFacts(queries(context.facts.len() + 1))),
         Behaviour::Allocate => {
             let mut hoard = Vec::new();
             loop {
@@ -146,7 +146,7 @@ fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome
             plan.health = (0..amount).map(|_| check()).collect();
             return Ok(Outcome::Plan(plan));
         }
-        Behaviour::ManyQueries => return Ok(Outcome::Needs(queries(amount))),
+        Behaviour::ManyQueries => return Ok(Outcome::NeedsFacts(queries(amount))),
         Behaviour::BigManifest => return one(object(format!("\"{}\"", "x".repeat(amount)))),
         Behaviour::InvalidJson => {
             let good = object("{}".into());
@@ -231,7 +231,7 @@ fn plan(stages: Vec<Stage>, notes: String) -> Plan {
 }
 
 fn stage(steps: Vec<Step>) -> Stage {
-    Stage { name: "base".into(), steps, gates: Vec::new(), done_when: Vec::new() }
+    Stage { name: "base".into(), steps, gates: Vec::new(), skip_if: Vec::new() }
 }
 
 fn object(manifest: String) -> Step {

@@ -137,7 +137,7 @@ impl Operations for Keeper {
             "rotate-cookie" => {
                 let keeper = deployment.namespaced(&context.namespace, "keeper");
                 Plan::new()
-                    .stage(Stage::new("secret").secret(keys().renewed("cookie", 16, Encoding::Hex)))
+                    .stage(Stage::new("secret").secret(keys().rotated("cookie", 16, Encoding::Hex)))
                     .stage(Stage::new("keeper").restart(keeper))
             }
             "set-password" => {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use thinkube_engine::{
-    DiffLine, HomeAction, HomeApplied, HomeChange, HomeEntry, HomeEvent, HomeState, HomeStatus, Left, Loaded,
-    PlannedSetup,
+    DiffLine, LoadedPlugin, PlannedWorkstation, Skipped, WorkstationAction, WorkstationChange,
+    WorkstationEntry, WorkstationEvent, WorkstationReport, WorkstationState, WorkstationStatus,
 };
 
 /// Lines of a new file that text shows; JSON has them all.
@@ -17,7 +17,12 @@ macro_rules! line {
     ($text:expr, $($format:tt)*) => {{ let _: std::fmt::Result = writeln!($text, $($format)*); }};
 }
 
-pub(super) fn plan(loaded: &Loaded, planned: &PlannedSetup, home: &Path, changes: &[HomeChange]) -> String {
+pub(super) fn plan(
+    loaded: &LoadedPlugin,
+    planned: &PlannedWorkstation,
+    home: &Path,
+    changes: &[WorkstationChange],
+) -> String {
     let mut text = String::new();
     line!(
         text,
@@ -28,18 +33,18 @@ pub(super) fn plan(loaded: &Loaded, planned: &PlannedSetup, home: &Path, changes
         clean_line(&loaded.descriptor.version),
         loaded.plugin.digest().short(),
     );
-    for change in changes.iter().filter(|change| change.action != HomeAction::Unchanged) {
+    for change in changes.iter().filter(|change| change.action != WorkstationAction::Unchanged) {
         line!(text, "  {}", title(change));
         let shown: Vec<String> = match &change.action {
-            HomeAction::Create => new_lines(planned, change),
-            HomeAction::Update { lines, .. } => lines.iter().map(diff_line).collect(),
+            WorkstationAction::Create => new_lines(planned, change),
+            WorkstationAction::Update { lines, .. } => lines.iter().map(diff_line).collect(),
             _ => Vec::new(),
         };
         for shown in shown {
             line!(text, "      {shown}");
         }
     }
-    let unchanged = changes.iter().filter(|change| change.action == HomeAction::Unchanged).count();
+    let unchanged = changes.iter().filter(|change| change.action == WorkstationAction::Unchanged).count();
     match changes.len() {
         0 => line!(text, "  nothing"),
         _ => line!(text, "  {unchanged} unchanged"),
@@ -47,7 +52,7 @@ pub(super) fn plan(loaded: &Loaded, planned: &PlannedSetup, home: &Path, changes
     text
 }
 
-pub(super) fn plan_json(planned: &PlannedSetup, home: &Path, changes: &[HomeChange]) -> Value {
+pub(super) fn plan_json(planned: &PlannedWorkstation, home: &Path, changes: &[WorkstationChange]) -> Value {
     json!({
         "release": planned.release,
         "home": home,
@@ -58,54 +63,54 @@ pub(super) fn plan_json(planned: &PlannedSetup, home: &Path, changes: &[HomeChan
     })
 }
 
-fn at(path: &str, what: HomeEntry) -> String {
+fn at(path: &str, what: WorkstationEntry) -> String {
     let path = clean_line(path);
     match what {
-        HomeEntry::File => format!("~/{path}"),
-        HomeEntry::Directory => format!("~/{path}/"),
-        HomeEntry::Python => format!("Python packages in ~/{path}"),
+        WorkstationEntry::File => format!("~/{path}"),
+        WorkstationEntry::Directory => format!("~/{path}/"),
+        WorkstationEntry::Python => format!("Python packages in ~/{path}"),
     }
 }
 
-fn title(change: &HomeChange) -> String {
+fn title(change: &WorkstationChange) -> String {
     let place = at(&change.path, change.what);
     let overwrite = || format!("stays unless you say --overwrite {}", clean_line(&change.path));
     match &change.action {
-        HomeAction::Create => styled(GOOD, format!("+ {place}")),
-        HomeAction::Update { mode: None, .. } => styled(CARE, format!("~ {place}")),
-        HomeAction::Update { mode: Some((from, to)), .. } => {
+        WorkstationAction::Create => styled(GOOD, format!("+ {place}")),
+        WorkstationAction::Update { mode: None, .. } => styled(CARE, format!("~ {place}")),
+        WorkstationAction::Update { mode: Some((from, to)), .. } => {
             styled(CARE, format!("~ {place}, mode {from:04o} → {to:04o}"))
         }
-        HomeAction::Unchanged => styled(FAINT, format!("= {place}")),
-        HomeAction::Remove => styled(BAD, format!("- {place}")),
-        HomeAction::ChangedByHand { wanted: true } => {
+        WorkstationAction::Unchanged => styled(FAINT, format!("= {place}")),
+        WorkstationAction::Remove => styled(BAD, format!("- {place}")),
+        WorkstationAction::ChangedByHand { wanted: true } => {
             format!("{} was changed by hand and {}", styled(CARE, format!("! {place}")), overwrite())
         }
-        HomeAction::ChangedByHand { wanted: false } => format!(
+        WorkstationAction::ChangedByHand { wanted: false } => format!(
             "{} is no longer wanted, was changed by hand and {}",
             styled(CARE, format!("! {place}")),
             overwrite()
         ),
-        HomeAction::NotTheReleases => {
+        WorkstationAction::NotTheReleases => {
             format!("{} is not of this release and {}", styled(BAD, format!("✗ {place}")), overwrite())
         }
-        HomeAction::InTheWay { at, what } => {
+        WorkstationAction::InTheWay { at, what } => {
             format!("{}: ~/{} is {what}", styled(BAD, format!("✗ {place}")), clean_line(at))
         }
-        HomeAction::Refused(fault) => styled(BAD, format!("✗ {}", clean_line(&fault.to_string()))),
+        WorkstationAction::Refused(fault) => styled(BAD, format!("✗ {}", clean_line(&fault.to_string()))),
         _ => place,
     }
 }
 
-fn new_lines(planned: &PlannedSetup, change: &HomeChange) -> Vec<String> {
+fn new_lines(planned: &PlannedWorkstation, change: &WorkstationChange) -> Vec<String> {
     let setup = &planned.setup;
     let all: Vec<&str> = match change.what {
-        HomeEntry::File => {
+        WorkstationEntry::File => {
             let file = setup.files.iter().find(|file| file.path == change.path);
             file.map(|file| file.content.lines().collect()).unwrap_or_default()
         }
-        HomeEntry::Python => setup.python_packages.iter().map(String::as_str).collect(),
-        HomeEntry::Directory => Vec::new(),
+        WorkstationEntry::Python => setup.python_packages.iter().map(String::as_str).collect(),
+        WorkstationEntry::Directory => Vec::new(),
     };
     let mut shown: Vec<String> =
         all.iter().take(SHOWN).map(|line| diff_line(&DiffLine::Added((*line).to_owned()))).collect();
@@ -124,15 +129,15 @@ fn diff_line(line: &DiffLine) -> String {
     }
 }
 
-pub(super) fn event(event: &HomeEvent) -> String {
+pub(super) fn event(event: &WorkstationEvent) -> String {
     match event {
-        HomeEvent::Done(change) => format!("  {}", title(change)),
-        HomeEvent::Says(line) => styled(FAINT, format!("    {}", clean_line(line))),
+        WorkstationEvent::Done(change) => format!("  {}", title(change)),
+        WorkstationEvent::Says(line) => styled(FAINT, format!("    {}", clean_line(line))),
         _ => String::new(),
     }
 }
 
-pub(super) fn applied(release: &str, home: &Path, applied: &HomeApplied) -> String {
+pub(super) fn applied(release: &str, home: &Path, applied: &WorkstationReport) -> String {
     let mut text = String::new();
     let what = if applied.changed { "set up:" } else { "nothing to do:" };
     line!(text, "{} release {release} in {}", styled(GOOD, what), clean_line(&home.display().to_string()));
@@ -140,7 +145,7 @@ pub(super) fn applied(release: &str, home: &Path, applied: &HomeApplied) -> Stri
     text
 }
 
-pub(super) fn removed(release: &str, home: &Path, left: &[Left]) -> String {
+pub(super) fn removed(release: &str, home: &Path, left: &[Skipped]) -> String {
     let mut text = String::new();
     let home = clean_line(&home.display().to_string());
     line!(text, "{} what release {release} had in {home}", styled(GOOD, "taken back:"));
@@ -148,29 +153,29 @@ pub(super) fn removed(release: &str, home: &Path, left: &[Left]) -> String {
     text
 }
 
-fn lefts(left: &[Left]) -> String {
+fn lefts(left: &[Skipped]) -> String {
     left.iter().map(|left| format!("  {}\n", styled(CARE, clean_line(&left.to_string())))).collect()
 }
 
-pub(super) fn status(home: &Path, releases: &[(String, Vec<HomeStatus>)]) -> String {
+pub(super) fn status(home: &Path, releases: &[(String, Vec<WorkstationStatus>)]) -> String {
     let mut text = String::new();
     if releases.is_empty() {
         line!(text, "no release has anything in {}", clean_line(&home.display().to_string()));
     }
     for (name, found) in releases {
         line!(text, "{} in {}", styled(STRONG, name), clean_line(&home.display().to_string()));
-        for HomeStatus { path, what, state } in found {
+        for WorkstationStatus { path, what, state } in found {
             let place = at(path, *what);
             match state {
-                HomeState::InPlace => line!(text, "  {}", styled(GOOD, format!("✓ {place}"))),
-                HomeState::ChangedByHand if *what == HomeEntry::Python => {
+                WorkstationState::InPlace => line!(text, "  {}", styled(GOOD, format!("✓ {place}"))),
+                WorkstationState::ChangedByHand if *what == WorkstationEntry::Python => {
                     line!(text, "  {} are not whole", styled(BAD, format!("✗ {place}")));
                 }
-                HomeState::ChangedByHand => {
+                WorkstationState::ChangedByHand => {
                     line!(text, "  {} was changed by hand", styled(CARE, format!("! {place}")));
                 }
-                HomeState::Gone => line!(text, "  {} is gone", styled(BAD, format!("✗ {place}"))),
-                HomeState::InTheWay { at, what } => {
+                WorkstationState::Gone => line!(text, "  {} is gone", styled(BAD, format!("✗ {place}"))),
+                WorkstationState::InTheWay { at, what } => {
                     let at = clean_line(at);
                     line!(text, "  {}: ~/{at} is {what}", styled(BAD, format!("✗ {place}")));
                 }
@@ -181,7 +186,7 @@ pub(super) fn status(home: &Path, releases: &[(String, Vec<HomeStatus>)]) -> Str
     text
 }
 
-pub(super) fn status_json(home: &Path, releases: &[(String, Vec<HomeStatus>)]) -> Value {
+pub(super) fn status_json(home: &Path, releases: &[(String, Vec<WorkstationStatus>)]) -> Value {
     let releases: Vec<Value> =
         releases.iter().map(|(name, found)| json!({ "release": name, "entries": found })).collect();
     json!({ "home": home, "releases": releases })

@@ -31,8 +31,8 @@ async fn a_second_apply_sends_no_write_and_one_list_a_kind() {
     let position = |path: &str, verb: &str| {
         first.iter().position(|asked| asked.uri.contains(path) && asked.verb == verb)
     };
-    let home = format!("/namespaces/{}/configmaps", bench.home);
-    assert!(position(&home, "create").unwrap() < position("", "patch").unwrap(), "{first:#?}");
+    let state_namespace = format!("/namespaces/{}/configmaps", bench.state_namespace);
+    assert!(position(&state_namespace, "create").unwrap() < position("", "patch").unwrap(), "{first:#?}");
 
     let before = bench.audit_end();
     assert!(bench.apply(&plan).await.unwrap().is_none(), "the second has nothing to do");
@@ -137,7 +137,7 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
     let Some(bench) = bench().await else { return };
     let copy = SecretKey { namespace: bench.namespace.clone(), name: "root".into(), key: "password".into() };
     let mut plan = bench.usual();
-    plan.outline.stages[1]
+    plan.plugin_plan.stages[1]
         .steps
         .push(bench.secret("copied", vec![("p", SecretSource::Copy(copy)), ("own", random())]));
     bench.apply(&plan).await.unwrap();
@@ -167,8 +167,9 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
     // The copy, in a later stage, follows its source in the same apply.
     assert_eq!(of(&bench.get(&bench.core("secrets", "copied")).await.unwrap(), "p"), "changed");
 
-    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
-    let kept = format!("{home}{}", said.all());
+    let state_namespace =
+        bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
+    let kept = format!("{state_namespace}{}", said.all());
     for value in ["hunter2", "changed@", &of(&root, "cookie")] {
         assert!(!kept.contains(value), "{value}");
     }
@@ -237,8 +238,9 @@ async fn secrets_in_a_config_map_are_hidden_from_everybody_who_asks_this_host() 
     assert_eq!(live["data"], json!({"key": "open"}));
     assert_eq!(live["metadata"].get("annotations"), None);
 
-    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
-    shown += &format!("{home}{}", said.all());
+    let state_namespace =
+        bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
+    shown += &format!("{state_namespace}{}", said.all());
     for value in ["hunter2", "hunter3", "hunter4"] {
         assert!(!shown.contains(value), "{value}: {shown}");
     }
@@ -276,8 +278,9 @@ async fn what_a_step_yields_reaches_a_secret_and_a_place_in_a_manifest() {
         "ZnJvbS1lbHNld2hlcmU="
     );
     assert!(bench.cluster.compare(&plan, &values).await.unwrap().up_to_date());
-    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
-    assert!(!format!("{home}{}", said.all()).contains("from-elsewhere"));
+    let state_namespace =
+        bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
+    assert!(!format!("{state_namespace}{}", said.all()).contains("from-elsewhere"));
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }
@@ -289,8 +292,8 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wildcard"}, "type": "kubernetes.io/tls",
             "stringData": {"tls.crt": "certificate", "tls.key": key}})
     };
-    bench.make_namespace(&bench.home).await;
-    let source = format!("/api/v1/namespaces/{}/secrets", bench.home);
+    bench.make_namespace(&bench.state_namespace).await;
+    let source = format!("/api/v1/namespaces/{}/secrets", bench.state_namespace);
     let mut plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.mirror("tls", "wildcard")])]);
     let missing = bench.compare(&plan).await.err().unwrap();
     assert!(
@@ -323,7 +326,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     assert_ne!(bench.get(&path).await.unwrap()["data"], first["data"]);
     assert_eq!(state(&plan).await, CopyState::Current);
 
-    let Step::Secret(step) = &mut plan.outline.stages[0].steps[1] else { panic!() };
+    let Step::Secret(step) = &mut plan.plugin_plan.stages[0].steps[1] else { panic!() };
     step.secret_type = "Opaque".into();
     let other = bench.compare(&plan).await.err().unwrap();
     assert!(
@@ -343,7 +346,7 @@ async fn keep_and_recreate() {
                 {"name": "c", "image": "none", "args": [text]}]}}}}));
         on_change(job, OnChange::Recreate)
     };
-    let kept = |text: &str| on_change(bench.config("kept", text), OnChange::Keep);
+    let kept = |text: &str| on_change(bench.config("kept", text), OnChange::CreateOnly);
     let first = bench.plan(vec![("one", vec![bench.namespace_step(), kept("1"), job("1")])]);
     bench.apply(&first).await.unwrap();
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
@@ -361,7 +364,7 @@ async fn keep_and_recreate() {
 
     // What is wrong in itself is never a reason to delete what is there.
     let mut wrong = second.clone();
-    if let Step::Object(job) = &mut wrong.outline.stages[0].steps[2] {
+    if let Step::Object(job) = &mut wrong.plugin_plan.stages[0].steps[2] {
         job.manifest["spec"]["template"]["spec"]["restartPolicy"] = json!("Sometimes");
     }
     let error = bench.apply(&wrong).await.unwrap_err();
@@ -444,7 +447,7 @@ async fn a_stage_that_was_found_done_is_not_applied_and_not_asked_for_again() {
     let comparison = bench.compare(&plan).await.unwrap();
     assert!(comparison.up_to_date());
     assert_eq!(comparison.skipped_stages(), ["two"]);
-    // When its `done_when` no longer holds it is applied.
+    // When its `skip_if` no longer holds it is applied.
     let mut apply = bench.cluster.begin(&plan, &inputs, comparison, &options, &|_| {}).await.unwrap();
     for stage in 0..2 {
         apply.stage(stage).await.unwrap();
@@ -528,7 +531,8 @@ async fn kubectl_lists_the_members_and_refuses_to_take_the_set_over() {
     std::fs::write(&file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap();
     let file = file.display().to_string();
     let set = "--applyset=configmap/release-demo";
-    let taken = bench.kubectl(&["apply", "--server-side", "-n", &bench.home, "--prune", set, "-f", &file]);
+    let taken =
+        bench.kubectl(&["apply", "--server-side", "-n", &bench.state_namespace, "--prune", set, "-f", &file]);
     let said = String::from_utf8(taken.stderr).unwrap();
     assert!(!taken.status.success() && said.contains("\"thinkube-host\" instead of"), "{said}");
     assert!(bench.compare(&plan).await.unwrap().up_to_date());

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, Operating, Phase, UninstallOptions};
+use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, OperationPlans, Phase, UninstallOptions};
 use thinkube_plan::{
     Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, borrowed, overlay,
 };
@@ -46,7 +46,8 @@ async fn cutting(bench: &Bench, requests: i64, lost: Lost) -> (Cluster, Arc<Atom
          users: [{{name: x, user: {{}}}}]\ncontexts: [{{name: x, context: {{cluster: x, user: x}}}}]\n"
     );
     std::fs::write(&path, text).unwrap();
-    let options = Connect { kubeconfig: Some(path), context: None, home: bench.home.clone() };
+    let options =
+        Connect { kubeconfig: Some(path), context: None, state_namespace: bench.state_namespace.clone() };
     let cluster = Cluster::connect(&options).await.unwrap();
     left.store(requests, Ordering::SeqCst);
     (cluster, left)
@@ -107,7 +108,7 @@ async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
     let comparison = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
     let mut apply = cluster.begin(plan, &inputs, comparison, &options, &|_| {}).await?;
-    for stage in 0..plan.outline.stages.len() {
+    for stage in 0..plan.plugin_plan.stages.len() {
         apply.stage(stage).await?;
         apply.wait(stage, Duration::from_secs(30)).await?;
     }
@@ -138,11 +139,11 @@ async fn taken_back(bench: &Bench) {
 
 async fn nothing_is_left(bench: &Bench, case: &str) {
     assert_eq!(bench.labelled().await, Vec::<String>::new(), "{case}");
-    let maps = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
+    let maps = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
     let left =
         maps["items"].as_array().unwrap().iter().filter(|map| map["metadata"]["name"] != "kube-root-ca.crt");
     assert_eq!(left.count(), 0, "{case}: {maps}");
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", bench.home);
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", bench.state_namespace);
     for _ in 0..100 {
         // The garbage collector takes a moment.
         if bench.get(&path).await.unwrap()["items"].as_array().unwrap().is_empty() {
@@ -189,7 +190,8 @@ async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
 
 #[tokio::test]
 async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
-    let options = UninstallOptions { delete_data: true, leave: Vec::new(), timeout: Duration::from_secs(60) };
+    let options =
+        UninstallOptions { delete_data: true, orphan: Vec::new(), timeout: Duration::from_secs(60) };
     let options = &options;
     // More requests than an uninstall makes: the last cases cut nothing.
     let run = cases(0..90, "an uninstall cut at a request").into_iter().map(|(cut, lost)| async move {
@@ -208,13 +210,13 @@ async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
 /// What is wanted of the usual release for a while: an object of its own, a value made anew, another object changed, and
 /// a workload restarted.
 fn operation(bench: &Bench, recorded: &Plan) -> Plan {
-    let steps = recorded.outline.stages.iter().flat_map(|stage| &stage.steps);
+    let steps = recorded.plugin_plan.stages.iter().flat_map(|stage| &stage.steps);
     let is_random = |entry: &&SecretEntry| matches!(entry.source, SecretSource::Random(_));
     let renewed = steps.clone().find_map(|step| match step {
         Step::Secret(secret) => match &secret.content {
             SecretContent::Entries(entries) => {
                 let key = entries.iter().find(is_random)?.key.clone();
-                let source = SecretSource::Renewed(RandomText { bytes: 8, encoding: Encoding::Hex });
+                let source = SecretSource::Rotated(RandomText { bytes: 8, encoding: Encoding::Hex });
                 let content = SecretContent::Entries(vec![SecretEntry { key, source }]);
                 Some(Step::Secret(thinkube_plan::SecretStep { content, ..secret.clone() }))
             }
@@ -228,18 +230,19 @@ fn operation(bench: &Bench, recorded: &Plan) -> Plan {
         ("one", vec![bench.config("own", "1"), bench.config("settings", "borrowed")]),
         ("two", vec![renewed.expect("it has a random value"), Step::Restart(workload)]),
     ];
-    let wanted = bench.plan(stages).outline;
-    Plan { outline: overlay(&recorded.outline, wanted).expect("it may"), ..recorded.clone() }
+    let wanted = bench.plan(stages).plugin_plan;
+    Plan { plugin_plan: overlay(&recorded.plugin_plan, wanted).expect("it may"), ..recorded.clone() }
 }
 
 async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), Error> {
-    let given_back = Plan { outline: borrowed(&recorded.outline, &plan.outline), ..recorded.clone() };
-    let operation = Operating { name: "change", plan, recorded, borrowed: &given_back };
+    let given_back =
+        Plan { plugin_plan: borrowed(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
+    let operation = OperationPlans { name: "change", plan, recorded, borrowed: &given_back };
     let inputs = secrets();
     let comparison = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
     let mut run = cluster.begin_operation(&operation, &inputs, comparison, &options, &|_| {}).await?;
-    for stage in 0..plan.outline.stages.len() {
+    for stage in 0..plan.plugin_plan.stages.len() {
         run.stage(stage).await?;
         run.wait(stage, Duration::from_secs(30)).await?;
     }
@@ -255,9 +258,9 @@ async fn an_operation_on_a_release_that_has_changed_since_it_was_read_is_refused
     let plan = operation(&bench, &recorded);
     let mut newer = recorded.clone();
     newer
-        .outline
+        .plugin_plan
         .stages
-        .push(bench.plan(vec![("more", vec![bench.config("more", "1")])]).outline.stages.remove(0));
+        .push(bench.plan(vec![("more", vec![bench.config("more", "1")])]).plugin_plan.stages.remove(0));
     bench.apply(&newer).await.unwrap().expect("it wrote");
     let error = operate(&bench.cluster, &plan, &recorded).await.unwrap_err();
     assert!(matches!(error, Error::LostRace { .. }), "{error}");

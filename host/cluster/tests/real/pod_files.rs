@@ -227,7 +227,7 @@ async fn a_pod_that_nothing_can_be_written_into_is_said_and_gets_its_files_when_
 async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
     let Some((bench, image)) = shell().await else { return };
     bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.home).await;
+    bench.make_namespace(&bench.state_namespace).await;
     running(&bench, "a", &image).await;
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]);
@@ -250,14 +250,14 @@ async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]);
     let limited = bench.limited(rules).await;
-    let uninstall = async |leave: &[&str]| {
-        let leave = leave.iter().map(|text| text.parse().unwrap()).collect();
-        let options = UninstallOptions { delete_data: false, leave, timeout: Duration::from_secs(30) };
+    let uninstall = async |orphan: &[&str]| {
+        let orphan = orphan.iter().map(|text| text.parse().unwrap()).collect();
+        let options = UninstallOptions { delete_data: false, orphan, timeout: Duration::from_secs(30) };
         limited.uninstall("demo", &options, &|_| ()).await
     };
     let error = uninstall(&["PodFiles/other"]).await.unwrap_err();
     assert_eq!(error.kind(), "forbidden");
-    assert!(error.to_string().contains("--leave PodFiles/greeting"), "{error}");
+    assert!(error.to_string().contains("--orphan PodFiles/greeting"), "{error}");
     let taken = uninstall(&["PodFiles/greeting"]).await.unwrap();
     let note = taken.pod_files[0].note.as_deref().unwrap();
     assert!(note.contains("left behind") && note.contains(&format!("{TEXT}, {RC}")), "{note}");

@@ -85,7 +85,7 @@ async fn a_service_without_endpoints_is_seen_and_a_url_is_refused() {
     assert!(!empty.holds && empty.variables["status"] == 503, "{empty:?}");
     let refused = bench.cluster.observe(&http(HttpTarget::Url("https://x.test/".into()))).await.unwrap_err();
     assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
-    let limited = bench.make_namespace(&bench.home);
+    let limited = bench.make_namespace(&bench.state_namespace);
     limited.await;
     let limited =
         bench.limited(json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}])).await;
@@ -144,11 +144,11 @@ async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
         assert!(seen.summary.contains(said), "{service} {secret} {key}: {seen:?}");
     }
     // Of the release, but in another namespace.
-    bench.make_namespace(&bench.home).await;
+    bench.make_namespace(&bench.state_namespace).await;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ours", "labels": labels("a")},
         "stringData": {"password": "hunter2"}});
-    bench.make(&format!("/api/v1/namespaces/{}/secrets", bench.home), secret).await;
-    let seen = ask_from(&bench.home, "ours", "ours", "password").await;
+    bench.make(&format!("/api/v1/namespaces/{}/secrets", bench.state_namespace), secret).await;
+    let seen = ask_from(&bench.state_namespace, "ours", "ours", "password").await;
     assert!(seen.variables["status"] == 0 && seen.summary.contains("in another namespace"), "{seen:?}");
     // It is asked, and nothing is behind it; the proxy looks Services up in a cache of its own, which comes after.
     let seen = ask("ours", "ours", "password").await;

@@ -87,7 +87,7 @@ async fn a_namespace_that_is_stuck_terminating_stops_everything_before_the_first
 async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
     let Some(bench) = bench().await else { return };
     bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.home).await;
+    bench.make_namespace(&bench.state_namespace).await;
     let all = ["get", "list", "create", "update", "patch", "delete"];
     let limited = bench
         .limited(json!([
@@ -98,7 +98,7 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
         ]))
         .await;
     let mut plan = bench.usual();
-    plan.outline.stages[0].steps.remove(0);
+    plan.plugin_plan.stages[0].steps.remove(0);
     let before = bench.audit_end();
     let comparison = limited.compare(&plan, &secrets()).await.unwrap();
     let inputs = secrets();
@@ -123,7 +123,7 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
     assert!(bench.get(&bench.core("configmaps", "settings")).await.is_none());
 
     // Without the one kind the same user may apply the rest.
-    plan.outline.stages[1].steps.remove(0);
+    plan.plugin_plan.stages[1].steps.remove(0);
     let comparison = limited.compare(&plan, &inputs).await.unwrap();
     let mut apply =
         limited.begin(&plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await.unwrap();
@@ -146,7 +146,7 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
 async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_is_done() {
     let Some(bench) = bench().await else { return };
     bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.home).await;
+    bench.make_namespace(&bench.state_namespace).await;
     let verbs = ["get", "list", "create", "update", "patch"];
     let limited = bench
         .limited(json!([
@@ -159,7 +159,7 @@ async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_
         "suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}}}}));
     let (once, inputs) = (bench.plan(vec![("one", vec![job])]), secrets());
     let mut again = once.clone();
-    again.outline.stages[0].done_when = vec![there(&bench)];
+    again.plugin_plan.stages[0].skip_if = vec![there(&bench)];
     let begin = async |plan| {
         let comparison = limited.compare(plan, &inputs).await?;
         limited.begin(plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use thinkube_cluster::{
-    ApplyOptions, Cluster, Comparison, Connect, Error, Event, Release, UninstallOptions, Uninstalled,
+    ApplyOptions, Cluster, Connect, Error, Event, Release, ReleaseDiff, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
-    Check, Digest, Expectation, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outline, Outputs,
-    Plan, Probe, SecretContent, SecretEntry, SecretSource, SecretStep, SecretText, Severity, Stage, Step,
-    Values,
+    Check, Digest, Expectation, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan,
+    PluginPlan, Probe, SecretContent, SecretEntry, SecretSource, SecretStep, SecretText, Severity, Stage,
+    Step, Values,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -22,7 +22,7 @@ pub(crate) struct Bench {
     pub(crate) id: String,
     /// The release's namespace. Nobody has made it yet.
     pub(crate) namespace: String,
-    pub(crate) home: String,
+    pub(crate) state_namespace: String,
     admin: PathBuf,
     audit_log: PathBuf,
     kubectl: PathBuf,
@@ -42,16 +42,16 @@ pub(crate) async fn bench() -> Option<Bench> {
     let (admin, kubectl) = (running.kubeconfig().to_owned(), running.kubectl());
     let id = format!("{:08x}", rand::random::<u32>());
     let folder = tempfile::tempdir().unwrap();
-    let home = format!("home-{id}");
+    let state_namespace = format!("home-{id}");
     let (file, options) = (kube::config::Kubeconfig::read_from(&admin).unwrap(), Default::default());
     let config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
-    let cluster = connect_as(&admin, folder.path(), &home, &format!("tester-{id}"), true).await;
+    let cluster = connect_as(&admin, folder.path(), &state_namespace, &format!("tester-{id}"), true).await;
     Some(Bench {
         cluster,
         client,
         namespace: format!("ns-{id}"),
-        home,
+        state_namespace,
         admin,
         audit_log,
         kubectl,
@@ -71,14 +71,21 @@ pub(crate) async fn bench_with_node() -> Option<Bench> {
     Some(bench)
 }
 
-async fn connect_as(admin: &Path, folder: &Path, home: &str, user: &str, all_rights: bool) -> Cluster {
+async fn connect_as(
+    admin: &Path,
+    folder: &Path,
+    state_namespace: &str,
+    user: &str,
+    all_rights: bool,
+) -> Cluster {
     let mut text = std::fs::read_to_string(admin).unwrap();
     let groups = if all_rights { "\n    as-groups: [\"system:masters\"]" } else { "" };
     let at = text.find("    client-certificate-data:").expect("a client certificate in the kubeconfig");
     text.insert_str(at, &format!("    as: {user}{groups}\n"));
     let path = folder.join(format!("{user}.kubeconfig"));
     std::fs::write(&path, text).unwrap();
-    let options = Connect { kubeconfig: Some(path), context: None, home: home.to_owned() };
+    let options =
+        Connect { kubeconfig: Some(path), context: None, state_namespace: state_namespace.to_owned() };
     Cluster::connect(&options).await.unwrap()
 }
 
@@ -98,7 +105,7 @@ impl Bench {
     /// A user who may do nothing but what `rules` say, in the release's namespace and at home.
     pub(crate) async fn limited(&self, rules: Value) -> Cluster {
         let user = format!("limited-{}", self.id);
-        for namespace in [&self.namespace, &self.home] {
+        for namespace in [&self.namespace, &self.state_namespace] {
             self.make(&format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"), json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "limited"}, "rules": rules}))
                 .await;
@@ -108,7 +115,7 @@ impl Bench {
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}]}))
                 .await;
         }
-        connect_as(&self.admin, self.folder.path(), &self.home, &user, false).await
+        connect_as(&self.admin, self.folder.path(), &self.state_namespace, &user, false).await
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, u16> {
@@ -208,7 +215,7 @@ impl Bench {
     }
 
     pub(crate) async fn clean(self) {
-        for namespace in [&self.namespace, &self.home] {
+        for namespace in [&self.namespace, &self.state_namespace] {
             let _ = self.ask("DELETE", &format!("/api/v1/namespaces/{namespace}"), None).await;
         }
     }
@@ -238,7 +245,7 @@ impl Bench {
         }
         let events = |event: Event| said.push(event);
         let mut apply = self.cluster.begin(plan, values, comparison, options, &events).await?;
-        for stage in 0..plan.outline.stages.len() {
+        for stage in 0..plan.plugin_plan.stages.len() {
             let done = match apply.stage(stage).await {
                 Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
                 Err(error) => Err(error),
@@ -256,12 +263,12 @@ impl Bench {
         apply.finish().await.map(Some)
     }
 
-    pub(crate) async fn compare(&self, plan: &Plan) -> Result<Comparison, Error> {
+    pub(crate) async fn compare(&self, plan: &Plan) -> Result<ReleaseDiff, Error> {
         self.cluster.compare(plan, &secrets()).await
     }
 
     pub(crate) async fn uninstall(&self, delete_data: bool) -> Result<Uninstalled, Error> {
-        let options = UninstallOptions { delete_data, leave: Vec::new(), timeout: Duration::from_secs(90) };
+        let options = UninstallOptions { delete_data, orphan: Vec::new(), timeout: Duration::from_secs(90) };
         self.cluster.uninstall("demo", &options, &|_| {}).await
     }
 
@@ -342,7 +349,7 @@ impl Bench {
         let source = ObjectRef {
             api_version: "v1".into(),
             kind: "Secret".into(),
-            namespace: Some(self.home.clone()),
+            namespace: Some(self.state_namespace.clone()),
             name: source.to_owned(),
         };
         self.composed(name, "kubernetes.io/tls", SecretContent::Mirror(source))
@@ -394,7 +401,7 @@ pub(crate) fn password(text: &str) -> Values {
 pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
     let stages = stages
         .into_iter()
-        .map(|(name, steps)| Stage { name: name.to_owned(), steps, gates: vec![], done_when: vec![] })
+        .map(|(name, steps)| Stage { name: name.to_owned(), steps, gates: vec![], skip_if: vec![] })
         .collect();
     Plan {
         api_version: Plan::API_VERSION.into(),
@@ -406,7 +413,7 @@ pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
         requested: vec![],
         granted: vec![],
         agreed: vec![],
-        outline: Outline { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
+        plugin_plan: PluginPlan { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
     }
 }
 

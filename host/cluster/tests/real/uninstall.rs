@@ -7,7 +7,7 @@ use thinkube_cluster::{ApplyOptions, Error, UninstallOptions};
 async fn nothing_is_left_but_the_claim_and_what_holds_it_and_a_reinstall_takes_it_up_again() {
     let Some(bench) = bench().await else { return };
     let mut plan = bench.usual();
-    plan.outline.stages[0].steps.push(bench.claim("data"));
+    plan.plugin_plan.stages[0].steps.push(bench.claim("data"));
     let inputs = secrets();
     // The claim is bound to nothing here: the stages are applied without waiting.
     let install = async || {
@@ -42,8 +42,9 @@ async fn nothing_is_left_but_the_claim_and_what_holds_it_and_a_reinstall_takes_i
         names[..2].contains(&"Deployment") && names[..2].contains(&"StatefulSet"),
         "workloads first: {names:?}"
     );
-    let home = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.home)).await.unwrap();
-    let left: Vec<&str> = home["items"]
+    let state_namespace =
+        bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
+    let left: Vec<&str> = state_namespace["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -97,7 +98,8 @@ async fn a_finalizer_that_holds_is_named_and_a_second_uninstall_goes_on() {
         .ask("PATCH", &path, Some(json!({"metadata": {"finalizers": ["thinkube.test/hold"]}})))
         .await
         .unwrap();
-    let options = UninstallOptions { delete_data: false, leave: Vec::new(), timeout: Duration::from_secs(2) };
+    let options =
+        UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(2) };
     let error = bench.cluster.uninstall("demo", &options, &|_| {}).await.unwrap_err();
     assert!(
         matches!(error, Error::NotGone { .. }) && error.to_string().contains("thinkube.test/hold"),
@@ -119,7 +121,8 @@ async fn an_unknown_release_is_answered_with_the_nearest_name() {
     let Some(bench) = bench().await else { return };
     let plan = bench.plan(vec![("one", vec![bench.namespace_step()])]);
     bench.apply(&plan).await.unwrap();
-    let options = UninstallOptions { delete_data: false, leave: Vec::new(), timeout: Duration::from_secs(5) };
+    let options =
+        UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(5) };
     let error = bench.cluster.uninstall("dmeo", &options, &|_| {}).await.unwrap_err();
     assert!(matches!(&error, Error::NoRelease { near, .. } if near == &["demo"]), "{error}");
     assert_eq!(bench.cluster.releases().await.unwrap().len(), 1);

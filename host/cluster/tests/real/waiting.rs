@@ -164,7 +164,7 @@ async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
     bench.make(path.trim_end_matches("/once"), theirs).await;
     assert!(bench.compare(&plan).await.unwrap().up_to_date());
     let mut again = plan.clone();
-    again.outline.stages[0].done_when = vec![there(&bench)];
+    again.plugin_plan.stages[0].skip_if = vec![there(&bench)];
     let comparison = bench.compare(&again).await.unwrap();
     assert_eq!(comparison.not_owned().len(), 1, "{:?}", comparison.changes());
     bench.uninstall(true).await.unwrap();

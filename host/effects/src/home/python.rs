@@ -74,7 +74,7 @@ impl Environment<'_> {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        Error::Home { path: self.path.display().to_string(), source }
+        Error::Workstation { path: self.path.display().to_string(), source }
     }
 
     /// Makes it anew.

@@ -8,8 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use thinkube_effects::{DiffLine, Error, Home, HomeAction, HomeState, LeftBecause, Obstacle};
-use thinkube_plan::{HomeDirectory, Permission, Setup};
+use thinkube_effects::{
+    DiffLine, Error, Obstacle, SkipReason, Workstation, WorkstationAction, WorkstationState,
+};
+use thinkube_plan::{Permission, WorkstationDirectory, WorkstationPlan};
 use thinkube_test_cluster::skip;
 
 const FISH: &str = ".config/fish/conf.d/devpi.fish";
@@ -17,11 +19,11 @@ const PIP: &str = ".pip/pip.conf";
 const SCRIPT: &str = "devpi-scripts/devpi-init-admin.sh";
 
 /// As the DevPI plugin's is: files in folders that may be there or not.
-fn devpi() -> Setup {
-    Setup {
+fn devpi() -> WorkstationPlan {
+    WorkstationPlan {
         directories: vec![
-            HomeDirectory { path: "devpi-scripts".into(), mode: 0o755 },
-            HomeDirectory { path: ".config/fish/conf.d".into(), mode: 0o755 },
+            WorkstationDirectory { path: "devpi-scripts".into(), mode: 0o755 },
+            WorkstationDirectory { path: ".config/fish/conf.d".into(), mode: 0o755 },
         ],
         files: vec![
             file(FISH, 0o644, "set -gx DEVPI_URL https://devpi-api.example.org\n"),
@@ -67,7 +69,7 @@ async fn files_and_folders_get_the_modes_that_the_setup_says_whatever_the_umask_
 #[tokio::test]
 async fn a_second_apply_writes_nothing() {
     let place = Place::new();
-    assert!(place.plan(&devpi()).iter().all(|change| change.action == HomeAction::Create));
+    assert!(place.plan(&devpi()).iter().all(|change| change.action == WorkstationAction::Create));
     place.apply(&devpi(), &[]).await.expect("it is done");
     let identity = |path| {
         let found = fs::metadata(path).expect("it is there");
@@ -76,7 +78,7 @@ async fn a_second_apply_writes_nothing() {
     let all = || [place.home().join(FISH), place.home().join(PIP), place.record()].map(identity);
     let before = all();
     let plan = place.plan(&devpi());
-    assert!(plan.iter().all(|change| change.action == HomeAction::Unchanged), "{plan:?}");
+    assert!(plan.iter().all(|change| change.action == WorkstationAction::Unchanged), "{plan:?}");
     let applied = place.apply(&devpi(), &[]).await.expect("it is done");
     assert!(!applied.changed && applied.left.is_empty());
     assert_eq!(all(), before);
@@ -86,12 +88,12 @@ async fn a_second_apply_writes_nothing() {
 async fn a_new_setup_changes_what_it_has_and_takes_away_what_it_no_longer_has() {
     let place = Place::new();
     place.apply(&devpi(), &[]).await.expect("it is done");
-    let new = Setup {
+    let new = WorkstationPlan {
         files: vec![file(PIP, 0o644, "[global]\nindex-url = https://other.example.org/\n")],
-        ..Setup::default()
+        ..WorkstationPlan::default()
     };
     let plan = place.plan(&new);
-    let expected = HomeAction::Update {
+    let expected = WorkstationAction::Update {
         lines: vec![
             DiffLine::Same("[global]".into()),
             DiffLine::Removed("index-url = https://devpi-api.example.org/root/stable/+simple/".into()),
@@ -100,8 +102,8 @@ async fn a_new_setup_changes_what_it_has_and_takes_away_what_it_no_longer_has() 
         mode: Some((0o600, 0o644)),
     };
     assert_eq!(*action(&plan, PIP), expected);
-    assert_eq!(*action(&plan, FISH), HomeAction::Remove);
-    assert_eq!(*action(&plan, "devpi-scripts"), HomeAction::Remove);
+    assert_eq!(*action(&plan, FISH), WorkstationAction::Remove);
+    assert_eq!(*action(&plan, "devpi-scripts"), WorkstationAction::Remove);
     place.apply(&new, &[]).await.expect("it is done");
     let paths: Vec<String> = place.all().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, [".pip", PIP]);
@@ -116,20 +118,20 @@ async fn what_a_person_has_changed_stays_until_it_is_named_and_then_a_copy_stays
     let mut new = devpi();
     new.files[1].content = "[global]\n".into();
     let plan = place.plan(&new);
-    assert_eq!(*action(&plan, PIP), HomeAction::ChangedByHand { wanted: true });
+    assert_eq!(*action(&plan, PIP), WorkstationAction::ChangedByHand { wanted: true });
     assert!(!format!("{plan:?}").contains("mine"), "what a person has written is not shown");
 
     let applied = place.apply(&new, &[]).await.expect("it is done");
     assert_eq!(applied.left.len(), 1);
     assert_eq!(applied.left[0].to_string(), "~/.pip/pip.conf was changed by hand and stays as it is");
     assert_eq!(place.read(PIP), "mine\n");
-    assert_eq!(*action(&place.plan(&new), PIP), HomeAction::ChangedByHand { wanted: true });
+    assert_eq!(*action(&place.plan(&new), PIP), WorkstationAction::ChangedByHand { wanted: true });
 
     let applied = place.apply(&new, &[PIP]).await.expect("it is done");
-    assert_eq!(applied.left[0].why, LeftBecause::KeptAs("pip.conf.orig-1".into()));
+    assert_eq!(applied.left[0].why, SkipReason::KeptAs("pip.conf.orig-1".into()));
     assert_eq!(place.read(PIP), "[global]\n");
     assert_eq!(place.read(".pip/pip.conf.orig-1"), "mine\n");
-    assert_eq!(*action(&place.plan(&new), PIP), HomeAction::Unchanged);
+    assert_eq!(*action(&place.plan(&new), PIP), WorkstationAction::Unchanged);
 
     place.write(PIP, "mine again\n");
     place.apply(&new, &[PIP]).await.expect("it is done");
@@ -147,17 +149,17 @@ async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now()
     };
     assert_eq!((place.open().releases().expect("none"), status()), (vec![], BTreeMap::new()));
     place.apply(&devpi(), &[]).await.expect("it is done");
-    assert!(status().len() >= 6 && status().values().all(|state| *state == HomeState::InPlace));
+    assert!(status().len() >= 6 && status().values().all(|state| *state == WorkstationState::InPlace));
     place.write(PIP, "mine\n");
     fs::remove_file(place.home().join(FISH)).expect("ours");
     fs::remove_dir_all(place.home().join("devpi-scripts")).expect("ours");
     symlink(place.outside(), place.home().join("devpi-scripts")).expect("a link");
-    let in_the_way = HomeState::InTheWay { at: "devpi-scripts".into(), what: Obstacle::Link };
+    let in_the_way = WorkstationState::InTheWay { at: "devpi-scripts".into(), what: Obstacle::Link };
     for (path, state) in [
-        (PIP, HomeState::ChangedByHand),
-        (FISH, HomeState::Gone),
+        (PIP, WorkstationState::ChangedByHand),
+        (FISH, WorkstationState::Gone),
         (SCRIPT, in_the_way),
-        (".pip", HomeState::InPlace),
+        (".pip", WorkstationState::InPlace),
     ] {
         assert_eq!(status()[path], state, "{path}");
     }
@@ -186,8 +188,8 @@ async fn a_mode_that_a_person_has_chosen_stays() {
     set(FISH, 0o600);
     set("devpi-scripts", 0o700);
     let plan = place.plan(&devpi());
-    assert_eq!(*action(&plan, FISH), HomeAction::ChangedByHand { wanted: true });
-    assert_eq!(*action(&plan, "devpi-scripts"), HomeAction::Unchanged);
+    assert_eq!(*action(&plan, FISH), WorkstationAction::ChangedByHand { wanted: true });
+    assert_eq!(*action(&plan, "devpi-scripts"), WorkstationAction::Unchanged);
     place.apply(&devpi(), &[]).await.expect("it is done");
     assert_eq!((place.mode(FISH), place.mode("devpi-scripts")), (0o600, 0o700));
 }
@@ -199,11 +201,11 @@ async fn what_was_there_before_is_neither_overwritten_nor_shown_nor_removed() {
     // The very same as the setup's: it is a person's all the same.
     place.write(FISH, &devpi().files[0].content);
     let plan = place.plan(&devpi());
-    assert_eq!(*action(&plan, PIP), HomeAction::NotTheReleases);
-    assert_eq!(*action(&plan, FISH), HomeAction::Unchanged);
+    assert_eq!(*action(&plan, PIP), WorkstationAction::NotTheReleases);
+    assert_eq!(*action(&plan, FISH), WorkstationAction::Unchanged);
     assert!(!format!("{plan:?}").contains("secret"));
     let applied = place.apply(&devpi(), &[]).await.expect("it is done");
-    assert_eq!(applied.left[0].why, LeftBecause::NotTheReleases);
+    assert_eq!(applied.left[0].why, SkipReason::NotTheReleases);
     assert_eq!(place.remove(&[]), []);
     assert!(place.read(PIP).contains("secret"));
     assert!(place.read(FISH).contains("DEVPI_URL"));
@@ -237,7 +239,10 @@ async fn whatever_is_not_granted_or_hostile_is_refused_and_nothing_of_the_setup_
         let mut setup = devpi();
         setup.files.push(file(wrong, 0o644, "x"));
         let plan = place.plan(&setup);
-        assert!(plan.iter().all(|change| matches!(change.action, HomeAction::Refused(_))), "{wrong:?}");
+        assert!(
+            plan.iter().all(|change| matches!(change.action, WorkstationAction::Refused(_))),
+            "{wrong:?}"
+        );
         let error = place.apply(&setup, &[]).await.expect_err(wrong);
         assert!(matches!(error, Error::HomeRefused(_)), "{error}");
     }
@@ -252,14 +257,14 @@ async fn whatever_is_not_granted_or_hostile_is_refused_and_nothing_of_the_setup_
 async fn the_hosts_own_records_are_out_of_reach_even_where_their_folder_is_granted() {
     let place = Place::new();
     let state = place.home().join(".local/state/thinkube-host/workstation");
-    let home = Home::open(&place.home(), &state).expect("a home");
+    let home = Workstation::open(&place.home(), &state).expect("a home");
     let release = home.release("devpi").expect("a release");
     let granted = [Permission::WriteHome(".local".into())];
     for path in
         [".local/state/thinkube-host/workstation/other.json", ".local/share/thinkube/venvs/other/bin/python"]
     {
         let plan = release.plan(&files(&[(path, "x")]), &granted).expect("a plan");
-        assert!(matches!(plan[0].action, HomeAction::Refused(_)), "{path}");
+        assert!(matches!(plan[0].action, WorkstationAction::Refused(_)), "{path}");
     }
 }
 
@@ -278,7 +283,7 @@ async fn a_link_is_in_the_way_wherever_it_leads() {
     let before = place.all();
     let plan = place.plan(&devpi());
     for (path, at) in [(PIP, ".pip"), (FISH, ".config/fish"), (SCRIPT, SCRIPT)] {
-        let expected = HomeAction::InTheWay { at: at.into(), what: Obstacle::Link };
+        let expected = WorkstationAction::InTheWay { at: at.into(), what: Obstacle::Link };
         assert_eq!(*action(&plan, path), expected);
     }
     let applied = place.apply(&devpi(), &[]).await.expect("the rest is done");
@@ -310,7 +315,7 @@ async fn whatever_else_is_in_the_way_is_said_and_nothing_waits_for_a_pipe() {
         (PIP, PIP, Obstacle::Directory),
         (SCRIPT, SCRIPT, Obstacle::Special),
     ] {
-        assert_eq!(*action(&plan, path), HomeAction::InTheWay { at: at.into(), what });
+        assert_eq!(*action(&plan, path), WorkstationAction::InTheWay { at: at.into(), what });
     }
     let applied = place.apply(&devpi(), &[]).await.expect("nothing can be done");
     assert!(!applied.changed);
@@ -357,7 +362,7 @@ fn links_that_are_swapped_in_meanwhile_lead_nothing_out_of_the_home() {
                 // Most of these see something in the way, or that the home has changed.
                 match runtime.block_on(place.apply(&setup, &[])) {
                     Ok(applied) => written += usize::from(applied.changed),
-                    Err(Error::HomeMoved(_) | Error::Home { .. }) => {}
+                    Err(Error::HomeMoved(_) | Error::Workstation { .. }) => {}
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -374,11 +379,11 @@ fn links_that_are_swapped_in_meanwhile_lead_nothing_out_of_the_home() {
 #[test]
 fn a_host_that_dies_at_any_point_leaves_what_the_next_one_finishes_or_takes_back() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let old = Setup {
+    let old = WorkstationPlan {
         files: vec![file(PIP, 0o644, "old\n"), file(".config/old/file", 0o644, "old\n")],
-        ..Setup::default()
+        ..WorkstationPlan::default()
     };
-    let applied = |place: &Place, setup: &Setup| {
+    let applied = |place: &Place, setup: &WorkstationPlan| {
         runtime.block_on(place.apply(setup, &[])).unwrap_or_else(|error| panic!("{error}"));
     };
     let complete = {
@@ -432,7 +437,7 @@ async fn a_removal_leaves_what_a_person_has_changed_or_put_there_and_says_so() {
     // It is on record still, so that it can be said again what is to become of it.
     assert_eq!(place.remove(&[]).len(), 1);
     let left = place.remove(&[PIP]);
-    assert_eq!(left[0].why, LeftBecause::KeptAs("pip.conf.orig-1".into()));
+    assert_eq!(left[0].why, SkipReason::KeptAs("pip.conf.orig-1".into()));
     assert_eq!(place.read(".pip/pip.conf.orig-1"), "mine\n");
     assert!(!place.record().exists());
 }
@@ -491,7 +496,7 @@ fn a_home_of_another_user_is_not_written_to() {
     }
     let place = Place::new();
     std::os::unix::fs::chown(place.home(), Some(12345), None).expect("root may");
-    let error = Home::open(&place.home(), &place.state()).err().expect("it is another's");
+    let error = Workstation::open(&place.home(), &place.state()).err().expect("it is another's");
     assert!(matches!(error, Error::ForeignHome { .. }), "{error}");
 }
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
-use thinkube_effects::{DiffLine, Error, HomeAction, HomeEvent};
-use thinkube_plan::Setup;
+use thinkube_effects::{DiffLine, Error, WorkstationAction, WorkstationEvent};
+use thinkube_plan::WorkstationPlan;
 use thinkube_test_cluster::skip;
 
 const ENVIRONMENT: &str = ".local/share/thinkube/venvs/devpi";
@@ -15,10 +15,10 @@ const ENVIRONMENT: &str = ".local/share/thinkube/venvs/devpi";
 /// This machine's own settings of pip would win over those in the home.
 const INSIDE: &str = "THINKUBE_TEST_INSIDE";
 
-fn packages(packages: &[&str]) -> Setup {
-    Setup {
+fn packages(packages: &[&str]) -> WorkstationPlan {
+    WorkstationPlan {
         python_packages: packages.iter().map(|package| (*package).to_owned()).collect(),
-        ..Setup::default()
+        ..WorkstationPlan::default()
     }
 }
 
@@ -100,10 +100,10 @@ fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_t
 }
 
 /// The setup of a package index: its client, and pip led to an index that does not answer.
-fn leading_to_an_index_that_does_not_answer(package: &str) -> Setup {
+fn leading_to_an_index_that_does_not_answer(package: &str) -> WorkstationPlan {
     let settings =
         "[global]\nindex-url = http://127.0.0.1:9/root/stable/+simple/\nretries = 0\ntimeout = 2\n";
-    Setup { files: files(&[(".pip/pip.conf", settings)]).files, ..packages(&[package]) }
+    WorkstationPlan { files: files(&[(".pip/pip.conf", settings)]).files, ..packages(&[package]) }
 }
 
 /// Machine-wide settings of pip that lead to an index with one package.
@@ -163,10 +163,10 @@ async fn a_client_that_cannot_be_installed_leaves_the_files_that_lead_to_the_ser
 async fn installs() {
     let place = Place::new();
     index(&place);
-    assert_eq!(*action(&place.plan(&packages(&["Tiny==1.0"])), ENVIRONMENT), HomeAction::Create);
+    assert_eq!(*action(&place.plan(&packages(&["Tiny==1.0"])), ENVIRONMENT), WorkstationAction::Create);
     let said = Mutex::new(Vec::new());
     let events = |event| {
-        if let HomeEvent::Says(line) = event {
+        if let WorkstationEvent::Says(line) = event {
             said.lock().expect("nobody panics").push(line);
         }
     };
@@ -176,23 +176,23 @@ async fn installs() {
     assert!(said.into_inner().expect("nobody panics").iter().any(|line| line.contains("tiny")));
 
     // Written another way it is the same.
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
     assert!(!place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing to do").changed);
 
     // There is no such version.
     let lines = vec![DiffLine::Removed("tiny==1.0".into()), DiffLine::Added("tiny==2.0".into())];
     let plan = place.plan(&packages(&["tiny==2.0"]));
-    assert_eq!(*action(&plan, ENVIRONMENT), HomeAction::Update { lines, mode: None });
+    assert_eq!(*action(&plan, ENVIRONMENT), WorkstationAction::Update { lines, mode: None });
     let error = place.apply(&packages(&["tiny==2.0"]), &[]).await.expect_err("there is none");
     assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
     assert!(imports(&place), "the one before is back");
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
 
     // A host that died while it made a new one has left the one before aside.
     let (path, old) = (place.home().join(ENVIRONMENT), place.home().join(format!("{ENVIRONMENT}.old")));
     fs::rename(&path, &old).expect("ours");
     fs::create_dir(&path).expect("ours");
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), HomeAction::Unchanged);
+    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
     assert!(imports(&place) && !old.exists());
 
     assert_eq!(place.remove(&[]), []);
@@ -207,7 +207,7 @@ async fn an_environment_that_the_release_did_not_make_is_in_the_way() {
     let place = Place::new();
     place.write(&format!("{ENVIRONMENT}/mine"), "mine");
     let plan = place.plan(&packages(&["tiny==1.0"]));
-    assert!(matches!(action(&plan, ENVIRONMENT), HomeAction::InTheWay { .. }));
+    assert!(matches!(action(&plan, ENVIRONMENT), WorkstationAction::InTheWay { .. }));
     let applied = place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing is done");
     assert!(!applied.changed);
     assert_eq!(applied.left.len(), 1);

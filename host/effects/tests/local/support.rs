@@ -2,8 +2,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use thinkube_effects::{Error, Home, HomeAction, HomeApplied, HomeChange, HomeEvent, Left};
-use thinkube_plan::{Held, HomeFile, Permission, Setup};
+use thinkube_effects::{
+    Error, Skipped, Workstation, WorkstationAction, WorkstationChange, WorkstationEvent, WorkstationReport,
+};
+use thinkube_plan::{CarriedGrants, Permission, WorkstationFile, WorkstationPlan};
 
 /// A home, the folder of its records, and a folder beside it that nothing may be written to.
 pub(crate) struct Place {
@@ -32,8 +34,8 @@ impl Place {
         self.folder.path().join("state/workstation")
     }
 
-    pub(crate) fn open(&self) -> Home {
-        Home::open(&self.home(), &self.state()).unwrap_or_else(|error| panic!("{error}"))
+    pub(crate) fn open(&self) -> Workstation {
+        Workstation::open(&self.home(), &self.state()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) fn write(&self, path: &str, content: &str) {
@@ -59,37 +61,41 @@ impl Place {
         listing(&self.home())
     }
 
-    pub(crate) fn plan(&self, setup: &Setup) -> Vec<HomeChange> {
+    pub(crate) fn plan(&self, setup: &WorkstationPlan) -> Vec<WorkstationChange> {
         let home = self.open();
         let release = home.release("devpi").unwrap_or_else(|error| panic!("{error}"));
         release.plan(setup, &granted()).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    pub(crate) async fn apply(&self, setup: &Setup, overwrite: &[&str]) -> Result<HomeApplied, Error> {
+    pub(crate) async fn apply(
+        &self,
+        setup: &WorkstationPlan,
+        overwrite: &[&str],
+    ) -> Result<WorkstationReport, Error> {
         self.apply_watched(setup, overwrite, &|_| ()).await
     }
 
     pub(crate) async fn apply_watched(
         &self,
-        setup: &Setup,
+        setup: &WorkstationPlan,
         overwrite: &[&str],
-        events: &(dyn Fn(HomeEvent) + Send + Sync),
-    ) -> Result<HomeApplied, Error> {
+        events: &(dyn Fn(WorkstationEvent) + Send + Sync),
+    ) -> Result<WorkstationReport, Error> {
         let home = self.open();
         let mut release = home.release("devpi")?;
         let shown = release.plan(setup, &granted())?;
         release.apply(setup, &held(), &shown, &owned(overwrite), events).await
     }
 
-    pub(crate) fn remove(&self, overwrite: &[&str]) -> Vec<Left> {
+    pub(crate) fn remove(&self, overwrite: &[&str]) -> Vec<Skipped> {
         self.remove_watched(overwrite, &|_| ()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) fn remove_watched(
         &self,
         overwrite: &[&str],
-        events: &(dyn Fn(HomeEvent) + Send + Sync),
-    ) -> Result<Vec<Left>, Error> {
+        events: &(dyn Fn(WorkstationEvent) + Send + Sync),
+    ) -> Result<Vec<Skipped>, Error> {
         self.open().release("devpi")?.remove(&owned(overwrite), events)
     }
 
@@ -137,19 +143,23 @@ pub(crate) fn granted() -> Vec<Permission> {
 }
 
 /// The same, with the settings and the words in which it was agreed to.
-pub(crate) fn held() -> Held {
+pub(crate) fn held() -> CarriedGrants {
     let settings = serde_json::json!({ "folder": ".config" });
-    Held { settings, granted: granted(), agreed: vec![Permission::WriteHome("${folder}".to_owned())] }
+    CarriedGrants {
+        settings,
+        granted: granted(),
+        agreed: vec![Permission::WriteHome("${folder}".to_owned())],
+    }
 }
 
-pub(crate) fn file(path: &str, mode: u32, content: &str) -> HomeFile {
-    HomeFile { path: path.to_owned(), mode, content: content.to_owned() }
+pub(crate) fn file(path: &str, mode: u32, content: &str) -> WorkstationFile {
+    WorkstationFile { path: path.to_owned(), mode, content: content.to_owned() }
 }
 
-pub(crate) fn files(files: &[(&str, &str)]) -> Setup {
-    Setup {
+pub(crate) fn files(files: &[(&str, &str)]) -> WorkstationPlan {
+    WorkstationPlan {
         files: files.iter().map(|(path, content)| file(path, 0o644, content)).collect(),
-        ..Setup::default()
+        ..WorkstationPlan::default()
     }
 }
 
@@ -159,8 +169,8 @@ pub(crate) fn thread_name() -> String {
 }
 
 /// The action for one path.
-pub(crate) fn action<'a>(changes: &'a [HomeChange], path: &str) -> &'a HomeAction {
-    let found: Vec<&HomeChange> = changes.iter().filter(|change| change.path == path).collect();
+pub(crate) fn action<'a>(changes: &'a [WorkstationChange], path: &str) -> &'a WorkstationAction {
+    let found: Vec<&WorkstationChange> = changes.iter().filter(|change| change.path == path).collect();
     assert_eq!(found.len(), 1, "{path} in {changes:?}");
     &found[0].action
 }

@@ -1,12 +1,12 @@
 #[path = "../../../../tests/hostile-plugin/src/behaviour.rs"]
 mod behaviour;
 
-use crate::support::{Answer, HOUR, context, hostile, notes, outline, patiently};
+use crate::support::{Answer, HOUR, context, hostile, notes, patiently, plugin_plan};
 use behaviour::Behaviour;
 use serde_json::json;
 use std::time::Duration;
 use thinkube_plan::{Answer as FactAnswer, Fact, Observation, Outcome, Probe, Problem, Status};
-use thinkube_sandbox::{Error, Level, Limits, Offer, Quota, TrapKind};
+use thinkube_sandbox::{Capability, Error, Level, Limits, Quota, TrapKind};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -74,10 +74,10 @@ fn tireless(limits: &mut Limits) {
 
 #[tokio::test]
 async fn a_plan_comes_back_with_what_it_took() {
-    let (outline, called) = outline(run(Behaviour::Behave, 0, default).await);
-    assert_eq!(outline.notes.as_deref(), Some("I am good."));
-    assert_eq!(outline.stages.len(), 1);
-    assert_eq!(outline.stages[0].name, "base");
+    let (plugin_plan, called) = plugin_plan(run(Behaviour::Behave, 0, default).await);
+    assert_eq!(plugin_plan.notes.as_deref(), Some("I am good."));
+    assert_eq!(plugin_plan.stages.len(), 1);
+    assert_eq!(plugin_plan.stages[0].name, "base");
     assert!(called.fuel > 1000, "{called:?}");
     assert!(called.peak_memory >= 1 << 20 && called.peak_memory <= Limits::default().memory_bytes);
     assert!(called.elapsed > Duration::ZERO);
@@ -91,7 +91,7 @@ async fn the_descriptor_and_the_world_are_read() {
     assert_eq!((descriptor.name.as_str(), descriptor.version.as_str()), ("hostile", "1.0.0"));
     assert_eq!(descriptor.settings_schema, json!({"type": "object"}));
     assert_eq!(plugin.contract_version(), "0.1.0");
-    assert_eq!(plugin.offers(), [Offer::Checks]);
+    assert_eq!(plugin.capabilities(), [Capability::Checks]);
     let imports = plugin.imports();
     assert!(imports.contains(&"thinkube:plugin/log@0.1.0".to_owned()), "{imports:?}");
     assert!(imports.iter().any(|import| import.starts_with("wasi:cli/stderr@0.2.")), "{imports:?}");
@@ -163,8 +163,8 @@ async fn a_plugin_that_spins_does_not_keep_others_from_running() {
     let spins = plugin.clone();
     let spinning = tokio::spawn(async move { spins.plan(&context("spin", 0)).await });
     tokio::task::yield_now().await;
-    let (outline, _) = outline(patiently(plugin.plan(&context("behave", 0))).await);
-    assert!(outline.notes.is_some());
+    let (plugin_plan, _) = plugin_plan(patiently(plugin.plan(&context("behave", 0))).await);
+    assert!(plugin_plan.notes.is_some());
     assert!(!spinning.is_finished(), "the other had to wait for it");
     assert_eq!(patiently(spinning).await.unwrap().unwrap_err().kind(), "cpu-time");
 }
@@ -191,7 +191,7 @@ async fn a_plugin_may_ask_for_ever_because_the_host_bounds_the_rounds() {
     let mut context = context(Behaviour::NeedsForever.name(), 0);
     for round in 1..4 {
         let asked = patiently(plugin.plan(&context)).await.unwrap().value;
-        let Ok(Outcome::Needs(queries)) = asked else { panic!("{asked:?}") };
+        let Ok(Outcome::NeedsFacts(queries)) = asked else { panic!("{asked:?}") };
         assert_eq!(queries.len(), round);
         let query = queries[round - 1].clone();
         context.facts.push(Fact { query, answer: FactAnswer::Absent });
@@ -207,8 +207,8 @@ async fn a_plugin_that_takes_all_memory_is_ended_and_told_so() {
 
 #[tokio::test]
 async fn a_plugin_that_can_do_without_more_memory_goes_on() {
-    let (outline, called) = outline(run(Behaviour::AllocateAndRecover, 0, default).await);
-    assert_eq!(outline.notes.as_deref(), Some("refused: true"));
+    let (plugin_plan, called) = plugin_plan(run(Behaviour::AllocateAndRecover, 0, default).await);
+    assert_eq!(plugin_plan.notes.as_deref(), Some("refused: true"));
     assert!(called.peak_memory <= Limits::default().memory_bytes);
 }
 
@@ -255,17 +255,17 @@ async fn a_plugin_that_floods_its_log_is_ended() {
 
 #[tokio::test]
 async fn a_log_that_is_too_long_is_cut_and_says_so() {
-    let (_, called) = outline(run(Behaviour::TalkTooMuch, 60, |limits| limits.log_lines = 50).await);
+    let (_, called) = plugin_plan(run(Behaviour::TalkTooMuch, 60, |limits| limits.log_lines = 50).await);
     assert!(called.log_truncated);
     assert_eq!(called.log.len(), 50);
     assert_eq!(called.log[49].message, "line 49");
     assert_eq!(called.log[49].level, Level::Debug);
 
-    let (_, called) = outline(run(Behaviour::TalkTooMuch, 60, |limits| limits.log_bytes = 20).await);
+    let (_, called) = plugin_plan(run(Behaviour::TalkTooMuch, 60, |limits| limits.log_bytes = 20).await);
     assert!(called.log_truncated);
     assert_eq!(called.log.len(), 3);
 
-    let (_, called) = outline(run(Behaviour::TalkTooMuch, 50, |limits| limits.log_lines = 50).await);
+    let (_, called) = plugin_plan(run(Behaviour::TalkTooMuch, 50, |limits| limits.log_lines = 50).await);
     assert!(!called.log_truncated);
 }
 
@@ -283,7 +283,7 @@ async fn a_plugin_that_floods_stdout_is_ended() {
 
 #[tokio::test]
 async fn control_characters_of_a_plugin_reach_nobody() {
-    let (_, called) = outline(run(Behaviour::ForgeOutput, 0, default).await);
+    let (_, called) = plugin_plan(run(Behaviour::ForgeOutput, 0, default).await);
     let escaped = "\\u{1b}[2J\\u{1b}[32mAPPLIED";
     assert_eq!(called.log[0].message, format!("{escaped}\\r\\n\\u{{202e}}"));
     assert_eq!(called.output, [format!("{escaped}\\u{{202e}}")]);
@@ -323,21 +323,21 @@ async fn a_refusal_is_bounded_like_a_plan() {
 async fn a_plan_with_too_many_stages_names_that_limit() {
     let error = failure(Behaviour::ManyStages, 101, default).await;
     assert!(matches!(error, Error::Quota { which: Quota::Stages, limit: 100, .. }), "{error:?}");
-    assert_eq!(outline(run(Behaviour::ManyStages, 100, default).await).0.stages.len(), 100);
+    assert_eq!(plugin_plan(run(Behaviour::ManyStages, 100, default).await).0.stages.len(), 100);
 }
 
 #[tokio::test]
 async fn a_plan_with_too_many_steps_names_that_limit() {
     let error = failure(Behaviour::ManySteps, 2001, default).await;
     assert!(matches!(error, Error::Quota { which: Quota::Steps, limit: 2000, .. }), "{error:?}");
-    assert_eq!(outline(run(Behaviour::ManySteps, 2000, default).await).0.stages[0].steps.len(), 2000);
+    assert_eq!(plugin_plan(run(Behaviour::ManySteps, 2000, default).await).0.stages[0].steps.len(), 2000);
 }
 
 #[tokio::test]
 async fn a_plan_with_too_many_checks_names_that_limit() {
     let error = failure(Behaviour::ManyChecks, 2001, default).await;
     assert!(matches!(error, Error::Quota { which: Quota::Checks, limit: 2000, .. }), "{error:?}");
-    assert_eq!(outline(run(Behaviour::ManyChecks, 2000, default).await).0.health.len(), 2000);
+    assert_eq!(plugin_plan(run(Behaviour::ManyChecks, 2000, default).await).0.health.len(), 2000);
 }
 
 #[tokio::test]
@@ -368,8 +368,8 @@ async fn a_deeply_nested_manifest_is_malformed_and_not_a_stack_overflow() {
 
 #[tokio::test]
 async fn a_secret_that_a_check_would_send_is_in_the_plan_by_its_name() {
-    let (outline, _) = outline(run(Behaviour::SendSecret, 0, default).await);
-    let Probe::Http(probe) = &outline.health[0].probe else { panic!("{outline:?}") };
+    let (plugin_plan, _) = plugin_plan(run(Behaviour::SendSecret, 0, default).await);
+    let Probe::Http(probe) = &plugin_plan.health[0].probe else { panic!("{plugin_plan:?}") };
     let sent = probe.credentials.as_ref().expect("it sends some");
     assert_eq!((sent.header.as_str(), sent.username.as_str()), ("x-loot", "root"));
     assert_eq!((sent.password.name.as_str(), sent.password.key.as_str()), ("theirs", "token"));

@@ -3,7 +3,7 @@
 use crate::support::{context, patiently, sandbox};
 use std::path::Path;
 use thinkube_plan::Outcome;
-use thinkube_sandbox::{Allocation, Config, Error, Limits, Offer, Plugin, Quota, Sandbox, TrapKind};
+use thinkube_sandbox::{Allocation, Capability, Config, Error, Limits, Plugin, Quota, Sandbox, TrapKind};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -69,9 +69,9 @@ async fn failure(bytes: &[u8]) -> Error {
 async fn the_smallest_plugin_works() {
     let plugin = load(&plugin("i32.const 2048")).await.unwrap();
     let called = patiently(plugin.plan(&context("raw", 0))).await.unwrap();
-    assert_eq!(called.value, Ok(Outcome::Needs(Vec::new())));
+    assert_eq!(called.value, Ok(Outcome::NeedsFacts(Vec::new())));
     assert_eq!(plugin.imports(), [""; 0]);
-    assert_eq!(plugin.offers(), []);
+    assert_eq!(plugin.capabilities(), []);
     assert_eq!(called.peak_memory, 64 << 10);
     let error = patiently(plugin.evaluate("c", &observation())).await.unwrap_err();
     assert_eq!(error.kind(), "not-offered");
@@ -371,7 +371,7 @@ async fn optional_interfaces_are_found_by_name_and_unknown_ones_ignored() {
         plan_release("i32.const 2048")
     );
     let plugin = load(&component(world, &core)).await.unwrap();
-    assert_eq!(plugin.offers(), [Offer::Workstation, Offer::Operations]);
+    assert_eq!(plugin.capabilities(), [Capability::Workstation, Capability::Operations]);
 }
 
 #[tokio::test]
@@ -389,7 +389,7 @@ async fn a_checks_export_of_another_type_is_of_another_world_when_it_is_called()
            (func (export "thinkube:plugin/checks@0.1.0#evaluate"))"#,
     );
     let plugin = load(&bytes).await.unwrap();
-    assert_eq!(plugin.offers(), [Offer::Checks]);
+    assert_eq!(plugin.capabilities(), [Capability::Checks]);
     let error = patiently(plugin.evaluate("c", &observation())).await.unwrap_err();
     assert_eq!(error.kind(), "wrong-world");
 }

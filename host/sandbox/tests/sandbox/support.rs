@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
-use thinkube_plan::{Context, Outcome, Outline, Problem};
+use thinkube_plan::{Context, Outcome, PluginPlan, Problem};
 use thinkube_sandbox::{Allocation, Called, Config, Error, Limits, Plugin, Sandbox};
 
 /// Long enough for the slowest machine, short enough that a test that hangs says so.
@@ -70,12 +70,12 @@ pub(crate) fn context(behaviour: &str, amount: usize) -> Context {
 pub(crate) type Answer = Result<Called<Result<Outcome, Problem>>, Error>;
 
 /// The outline of a plan, or a panic that tells what came instead.
-pub(crate) fn outline(answer: Answer) -> (Outline, Called<()>) {
+pub(crate) fn plugin_plan(answer: Answer) -> (PluginPlan, Called<()>) {
     let Called { value, log, log_truncated, output, fuel, peak_memory, elapsed } =
         answer.unwrap_or_else(|error| panic!("{error}"));
     match value {
-        Ok(Outcome::Plan(outline)) => {
-            (outline, Called { value: (), log, log_truncated, output, fuel, peak_memory, elapsed })
+        Ok(Outcome::Plan(plugin_plan)) => {
+            (plugin_plan, Called { value: (), log, log_truncated, output, fuel, peak_memory, elapsed })
         }
         other => panic!("no plan: {other:?}"),
     }
@@ -83,5 +83,5 @@ pub(crate) fn outline(answer: Answer) -> (Outline, Called<()>) {
 
 /// The notes of a plan: what the plugin told.
 pub(crate) fn notes(answer: Answer) -> String {
-    outline(answer).0.notes.unwrap_or_default()
+    plugin_plan(answer).0.notes.unwrap_or_default()
 }

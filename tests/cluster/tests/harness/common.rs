@@ -54,7 +54,7 @@ impl Guard {
         let options = Options { name: self.name.clone(), node, with: parts.iter().copied().collect() };
         match Cluster::up(&options, &mut |progress| println!("{progress}")) {
             Ok(cluster) => Some(cluster),
-            Err(Error::Needs(needs)) => {
+            Err(Error::NeedsFacts(needs)) => {
                 skip(&needs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
                 None
             }

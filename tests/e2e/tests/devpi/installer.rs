@@ -91,7 +91,7 @@ fn job(release: &Release, image: &str) -> String {
     let more = [
         "--release",
         &release.name,
-        "--home-namespace",
+        "--state-namespace",
         &release.home(),
         "--ca-file",
         "/inventory/authority.pem",
@@ -204,7 +204,7 @@ fn playbook(release: &Release, further: &[&str], more: &[&str]) -> Run {
         json!(release.name),
         json!("--kubeconfig"),
         json!(cluster.kubeconfig()),
-        json!("--home-namespace"),
+        json!("--state-namespace"),
         json!(release.home()),
         json!("--ca-file"),
         json!(authority),

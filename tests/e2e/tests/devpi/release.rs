@@ -60,7 +60,7 @@ impl Release {
         let mut command = build::command(arguments, self.folder.path());
         command
             .env("KUBECONFIG", cluster.kubeconfig())
-            .env("THINKUBE_HOME_NAMESPACE", self.home())
+            .env("THINKUBE_STATE_NAMESPACE", self.home())
             .env("ADMIN_PASSWORD", &self.password)
             .env("KEYCLOAK_ADMIN_PASSWORD", keycloak.admin_password);
         if matches!(arguments[0], "plan" | "apply" | "check" | "run" | "uninstall") {

@@ -49,7 +49,7 @@ pub(crate) fn http(granted: &[Permission], options: &HttpOptions) -> Result<Http
 }
 
 /// The external resources of a plan as they are, and what its steps have yielded so far.
-pub(crate) struct Elsewhere<'a> {
+pub(crate) struct ExternalResources<'a> {
     http: &'a Http,
     plan: &'a Plan,
     /// By the name of the step. None: it could not be looked at yet.
@@ -58,17 +58,17 @@ pub(crate) struct Elsewhere<'a> {
     pub(crate) values: Values,
 }
 
-impl<'a> Elsewhere<'a> {
-    /// Looks at every resource and changes nothing. With `demand` an input that was not supplied is an error; without, its
+impl<'a> ExternalResources<'a> {
+    /// Looks at every resource and changes nothing. With `require` an input that was not supplied is an error; without, its
     /// resource is not compared.
     pub(crate) async fn look(
         http: &'a Http,
         plan: &'a Plan,
         values: Values,
-        demand: bool,
+        require: bool,
     ) -> Result<Self, Error> {
         let mut this = Self { http, plan, seen: BTreeMap::new(), changes: Vec::new(), values };
-        for step in plan.outline.external() {
+        for step in plan.plugin_plan.external() {
             let (seen, action, fields, note) = match http.look(step, &this.values).await {
                 Ok(seen) => match seen.state.clone() {
                     State::Absent => (Some(seen), Action::Create, Vec::new(), None),
@@ -85,7 +85,7 @@ impl<'a> Elsewhere<'a> {
                 },
                 // What it is found by is not there, so neither is it.
                 Err(EffectError::NoOutput { .. }) => (None, Action::Create, Vec::new(), None),
-                Err(EffectError::NoInput { input, .. }) if !demand => {
+                Err(EffectError::NoInput { input, .. }) if !require => {
                     let note = format!("not compared: the secret input `{input}` was not supplied");
                     (None, Action::Update, Vec::new(), Some(note))
                 }
@@ -110,7 +110,8 @@ impl<'a> Elsewhere<'a> {
         on_record: &'s [ExternalStep],
         adopt: &'s [Adopt],
     ) -> impl Iterator<Item = &'s ExternalStep> {
-        let there = self.plan.outline.external().zip(&self.changes).filter(|(_, change)| is_there(change));
+        let there =
+            self.plan.plugin_plan.external().zip(&self.changes).filter(|(_, change)| is_there(change));
         there.map(|(step, _)| step).filter(move |step| {
             !on_record.iter().any(|old| old.is_of(step)) && !adopt.iter().any(|adopt| names(adopt, step))
         })
@@ -126,7 +127,7 @@ impl<'a> Elsewhere<'a> {
     /// What would be done, in the plan's order, and what the plan no longer wants.
     pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<ExternalChange> {
         let others: Vec<&str> = self.not_owned(on_record, &[]).map(|step| step.name.as_str()).collect();
-        let gone = on_record.iter().filter(|old| self.plan.outline.external().all(|new| !new.is_of(old)));
+        let gone = on_record.iter().filter(|old| self.plan.plugin_plan.external().all(|new| !new.is_of(old)));
         let gone = gone.map(|old| ExternalChange {
             name: old.name.clone(),
             base_url: old.base_url.clone(),
@@ -168,17 +169,17 @@ impl<'a> Elsewhere<'a> {
 
 /// HTTP to where these resources are, and nowhere else: they were made by what was granted then, and the plan on record may
 /// be of an apply that was cut off, and be granted other places.
-pub(crate) fn reaching(steps: &[ExternalStep], options: &HttpOptions) -> Result<Http, Error> {
+pub(crate) fn http_for(steps: &[ExternalStep], options: &HttpOptions) -> Result<Http, Error> {
     http(&steps.iter().flat_map(connecting).collect::<Vec<Permission>>(), options)
 }
 
 /// Why a resource that `plan` no longer has is left where it is: the password by which it was made is another server's
 /// now, and must not be shown to this one.
-pub(crate) fn outgrown(old: &ExternalStep, plan: &Plan) -> Option<String> {
+pub(crate) fn moved_reason(old: &ExternalStep, plan: &Plan) -> Option<String> {
     let input = old.auth.password_input()?;
     let places = connecting(old);
     let of = |new: &&ExternalStep| new.auth.password_input() == Some(input) && connecting(new) != places;
-    let new = plan.outline.external().find(of)?;
+    let new = plan.plugin_plan.external().find(of)?;
     Some(format!(
         "left behind: the secret input {input} is now for {}, so it is not shown to {}; delete it there by hand",
         new.base_url, old.base_url
@@ -271,7 +272,7 @@ mod tests {
             json!({"apiVersion": Plan::API_VERSION, "kind": "Plan", "release": "r", "namespace": "r",
             "plugin": {"name": "p", "version": "1.0.0", "digest": thinkube_plan::Digest::of(b"p")},
             "settings": {}, "requested": [], "granted": [], "preflight": [], "health": [], "tests": [],
-            "stages": [{"name": "one", "steps": steps, "gates": [], "doneWhen": []}]}),
+            "stages": [{"name": "one", "steps": steps, "gates": [], "skipIf": []}]}),
         )
         .expect("it is a plan")
     }
@@ -279,14 +280,14 @@ mod tests {
     #[test]
     fn the_password_of_the_new_server_is_not_shown_to_the_old_one() {
         let old = plan(&[step("client", "https://a", "admin")]);
-        let old = old.outline.external().next().expect("it is there");
-        let why = outgrown(old, &plan(&[step("client", "https://b", "admin")])).expect("it is left");
+        let old = old.plugin_plan.external().next().expect("it is there");
+        let why = moved_reason(old, &plan(&[step("client", "https://b", "admin")])).expect("it is left");
         assert!(why.contains("admin is now for https://b") && why.contains("https://a"), "{why}");
         // Turned off, at the same server, or with a password of its own: it is taken away.
         for now in
             [&[][..], &[step("other", "https://a", "admin")], &[step("client", "https://b", "another")]]
         {
-            assert_eq!(outgrown(old, &plan(now)), None);
+            assert_eq!(moved_reason(old, &plan(now)), None);
         }
     }
 }

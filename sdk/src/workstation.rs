@@ -1,6 +1,6 @@
-use crate::{HomeDirectory, HomeFile, Setup};
+use crate::{WorkstationDirectory, WorkstationFile, WorkstationPlan};
 
-impl Setup {
+impl WorkstationPlan {
     /// A setup that wants nothing.
     pub fn new() -> Self {
         Self { directories: Vec::new(), files: Vec::new(), python_packages: Vec::new() }
@@ -9,14 +9,14 @@ impl Setup {
     /// A folder, relative to the home. What files lie in is made without being named, for its owner alone. Needs
     /// [`Permission::WriteHome`](crate::Permission).
     pub fn directory(mut self, path: impl Into<String>, mode: u32) -> Self {
-        self.directories.push(HomeDirectory { path: path.into(), mode });
+        self.directories.push(WorkstationDirectory { path: path.into(), mode });
         self
     }
 
     /// A whole file, relative to the home. No mode is wider than 0755. Needs
     /// [`Permission::WriteHome`](crate::Permission).
     pub fn file(mut self, path: impl Into<String>, mode: u32, content: impl Into<String>) -> Self {
-        self.files.push(HomeFile { path: path.into(), mode, content: content.into() });
+        self.files.push(WorkstationFile { path: path.into(), mode, content: content.into() });
         self
     }
 
@@ -28,7 +28,7 @@ impl Setup {
     }
 }
 
-impl Default for Setup {
+impl Default for WorkstationPlan {
     fn default() -> Self {
         Self::new()
     }

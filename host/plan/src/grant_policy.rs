@@ -6,19 +6,19 @@ use serde_json::Value;
 
 /// Who says what a plugin is allowed.
 #[derive(Debug, Clone)]
-pub enum Granting {
+pub enum GrantPolicy {
     /// The plugin: whatever it asks for.
-    AsRequested,
+    Requested,
     /// The operator, one by one.
-    Only(Grants),
+    File(Grants),
     /// Nobody now: what was allowed before.
-    Held(Held),
+    Carried(CarriedGrants),
 }
 
 /// What a release is allowed, and with which settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Held {
+pub struct CarriedGrants {
     /// The settings, defaults filled in.
     pub settings: Value,
     /// What is allowed with them.
@@ -27,31 +27,31 @@ pub struct Held {
     pub agreed: Vec<Permission>,
 }
 
-impl Granting {
+impl GrantPolicy {
     /// What is held on to, if it is that which counts.
     pub fn held(&self) -> Option<&[Permission]> {
         match self {
-            Self::Held(held) => Some(&held.granted),
-            Self::AsRequested | Self::Only(_) => None,
+            Self::Carried(held) => Some(&held.granted),
+            Self::Requested | Self::File(_) => None,
         }
     }
 
     /// What a plugin is allowed for `settings`, which are `given` with the defaults filled in.
-    pub fn settle(self, descriptor: &Descriptor, given: &Value, settings: Value) -> Held {
+    pub fn settle(self, descriptor: &Descriptor, given: &Value, settings: Value) -> CarriedGrants {
         match self {
-            Self::AsRequested => {
+            Self::Requested => {
                 let names = |stated: &Permission| stated.settings().is_ok_and(|names| !names.is_empty());
                 let agreed = descriptor.asks().into_iter().filter(names).collect();
-                Held { granted: descriptor.requests(&settings), agreed, settings }
+                CarriedGrants { granted: descriptor.requests(&settings), agreed, settings }
             }
             // Values that somebody wrote down are the bounds, and no text over settings was agreed to.
-            Self::Only(grants) => Held { granted: grants.permissions, agreed: Vec::new(), settings },
-            Self::Held(held) => held.follow(descriptor, given, settings),
+            Self::File(grants) => CarriedGrants { granted: grants.permissions, agreed: Vec::new(), settings },
+            Self::Carried(held) => held.follow(descriptor, given, settings),
         }
     }
 }
 
-impl Held {
+impl CarriedGrants {
     /// The same for other settings: a permission goes where the operator now says, if it was granted in the plugin's own
     /// words, is still stated in them, and each of its values that differs was given.
     fn follow(self, descriptor: &Descriptor, given: &Value, settings: Value) -> Self {
@@ -102,13 +102,13 @@ mod tests {
         .unwrap()
     }
 
-    fn installed(stated: &[Permission], settings: &Value) -> Held {
-        Granting::AsRequested.settle(&stating(stated), settings, settings.clone())
+    fn installed(stated: &[Permission], settings: &Value) -> CarriedGrants {
+        GrantPolicy::Requested.settle(&stating(stated), settings, settings.clone())
     }
 
     /// What is granted when nobody says anything but `given`, of which `settings` are made.
-    fn then(held: &Held, stated: &[Permission], given: &Value, settings: &Value) -> Vec<Permission> {
-        Granting::Held(held.clone()).settle(&stating(stated), given, settings.clone()).granted
+    fn then(held: &CarriedGrants, stated: &[Permission], given: &Value, settings: &Value) -> Vec<Permission> {
+        GrantPolicy::Carried(held.clone()).settle(&stating(stated), given, settings.clone()).granted
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         let mut held = installed(&stated, &json!({"url": "https://a"}));
         for url in ["https://b", "https://a", "https://c"] {
             let settings = json!({ "url": url });
-            held = Granting::Held(held).settle(&stating(&stated), &settings, settings.clone());
+            held = GrantPolicy::Carried(held).settle(&stating(&stated), &settings, settings.clone());
             assert_eq!(held.granted, [connect(url)]);
         }
     }
@@ -157,7 +157,7 @@ mod tests {
         let before = json!({"url": "https://a", "homepage": "https://a"});
         let held = installed(&[connect("${url}")], &before);
         let stated = [connect("${homepage}")];
-        let newer = Granting::Held(held).settle(&stating(&stated), &json!({}), before);
+        let newer = GrantPolicy::Carried(held).settle(&stating(&stated), &json!({}), before);
         assert_eq!(newer.granted, [connect("https://a")]);
         // Nor one apply later, when what is granted is what is asked for.
         let now = json!({"url": "https://a", "homepage": "https://b"});
@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn what_was_once_agreed_to_and_is_no_longer_stated_is_not_taken_up_again() {
         let held = installed(&[connect("${url}")], &json!({"url": "https://a"}));
-        let without = Granting::Held(held).settle(&stating(&[]), &json!({}), json!({"url": "https://a"}));
+        let without =
+            GrantPolicy::Carried(held).settle(&stating(&[]), &json!({}), json!({"url": "https://a"}));
         assert_eq!(
             (without.granted.as_slice(), without.agreed.as_slice()),
             (&[connect("https://a")][..], &[][..])
@@ -180,7 +181,7 @@ mod tests {
     fn values_that_somebody_wrote_down_stay_the_bounds() {
         let stated = [connect("${url}")];
         let before = json!({"url": "https://a"});
-        let only = Granting::Only(Grants { permissions: vec![connect("https://a")] });
+        let only = GrantPolicy::File(Grants { permissions: vec![connect("https://a")] });
         let held = only.settle(&stating(&stated), &before, before.clone());
         let now = json!({"url": "https://b"});
         assert_eq!(then(&held, &stated, &now, &now), [connect("https://a")]);
