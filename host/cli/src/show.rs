@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 use thinkube_engine::model::{
-    Change, Check, FieldChange, HttpTarget, ObjectRef, OnUninstall, Plan, Probe, SecretContent, SecretKey,
+    Check, FieldChange, FieldEdit, HttpTarget, ObjectRef, OnUninstall, Plan, Probe, SecretContent, SecretKey,
     SecretSource, SecretStep, Severity, Status, Step, widened,
 };
 use thinkube_engine::{
@@ -497,9 +497,9 @@ fn pod_file_title(file: &PodFileChange) -> String {
 fn field_change(field: &FieldChange) -> String {
     let path = &field.path;
     match &field.change {
-        Change::Add { after } => styled(GOOD, format!("+ {path}: {}", short(after))),
-        Change::Remove { before } => styled(BAD, format!("- {path}: {}", short(before))),
-        Change::Replace { before, after } => {
+        FieldEdit::Add { after } => styled(GOOD, format!("+ {path}: {}", short(after))),
+        FieldEdit::Remove { before } => styled(BAD, format!("- {path}: {}", short(before))),
+        FieldEdit::Replace { before, after } => {
             styled(CARE, format!("~ {path}: {} → {}", short(before), short(after)))
         }
     }
@@ -760,7 +760,7 @@ fn phase(phase: Phase) -> String {
     let style = match phase {
         Phase::Deployed => GOOD,
         Phase::Failed | Phase::Interrupted => BAD,
-        Phase::Applying | Phase::OperationPlans | Phase::Uninstalling => CARE,
+        Phase::Applying | Phase::Operating | Phase::Uninstalling => CARE,
     };
     styled(style, phase)
 }

@@ -50,7 +50,7 @@ impl Release {
 
 fn may_operate(release: &str, phase: Phase) -> Result<(), Error> {
     match phase {
-        Phase::Deployed | Phase::OperationPlans => Ok(()),
+        Phase::Deployed | Phase::Operating => Ok(()),
         phase => Err(Error::Unfinished { release: release.to_owned(), phase }),
     }
 }
@@ -144,7 +144,7 @@ impl Cluster {
             return Err(Error::LostRace { what: format!("the record of release {release}") });
         }
         stored.inventory = superset(&stored, targets, needs, planned);
-        stored.record.phase = Phase::OperationPlans;
+        stored.record.phase = Phase::Operating;
         stored.record.message = Some(not_ended(operation.name));
         self.write_parent(&mut stored, events).await?;
         events(Event::Recorded {
@@ -207,7 +207,7 @@ impl<'a> Apply<'a> {
 
     /// Leaves an operation as it is: the record says that it has not ended, and the claim is given back.
     pub async fn unfinished(self, name: &str) {
-        self.stop(Phase::OperationPlans, Some(not_ended(name))).await;
+        self.stop(Phase::Operating, Some(not_ended(name))).await;
     }
 
     /// Deletes what an earlier run has left and would be taken for this one's.
@@ -276,7 +276,7 @@ mod tests {
     fn an_operation_begins_on_what_is_deployed_and_on_what_another_one_left() {
         for (phase, may) in [
             (Phase::Deployed, true),
-            (Phase::OperationPlans, true),
+            (Phase::Operating, true),
             (Phase::Applying, false),
             (Phase::Failed, false),
             (Phase::Interrupted, false),

@@ -51,7 +51,7 @@ pub enum Phase {
     /// An apply was stopped by its user.
     Interrupted,
     /// An operation began and has not ended.
-    OperationPlans,
+    Operating,
     /// An uninstall began and has not ended.
     Uninstalling,
 }
@@ -63,7 +63,7 @@ impl std::fmt::Display for Phase {
             Self::Deployed => "deployed",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
-            Self::OperationPlans => "operating",
+            Self::Operating => "operating",
             Self::Uninstalling => "uninstalling",
         })
     }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use thinkube_plan::{Change, FieldChange, diff};
+use thinkube_plan::{FieldChange, FieldEdit, diff};
 
 /// The fields of `desired` that `found` does not have. `found` may have more.
 pub(crate) fn differences(desired: &Value, found: &Value) -> Vec<FieldChange> {
     let mut changes = diff(&asked(desired, found), desired);
     for change in &mut changes {
         let secret = is_secret(&change.path);
-        if let Change::Remove { before } | Change::Replace { before, .. } = &mut change.change {
+        if let FieldEdit::Remove { before } | FieldEdit::Replace { before, .. } = &mut change.change {
             hide(before, secret);
         }
     }

@@ -3,7 +3,7 @@ use crate::http::Limits;
 use crate::{Action, Error, Http, HttpOptions, Outcome, Removed, Seen, State};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
-use thinkube_plan::{Change, ExternalStep, FieldChange, Output, OutputRef, SecretText, Values};
+use thinkube_plan::{ExternalStep, FieldChange, FieldEdit, Output, OutputRef, SecretText, Values};
 
 const PASSWORD: &str = "hunter 2&3";
 
@@ -140,7 +140,7 @@ async fn a_client_is_created_found_the_same_updated_and_removed() {
 
     world.keycloak.lock().unwrap().clients[0]["redirectUris"] = json!(["https://old/callback"]);
     let State::Differs(changes) = world.look(&step).await.unwrap().state else { panic!("it was changed") };
-    let change = Change::Replace {
+    let change = FieldEdit::Replace {
         before: json!("https://old/callback"),
         after: json!("https://devpi.example.org/oauth2/callback"),
     };

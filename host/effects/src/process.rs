@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-use thinkube_plan::{SecretText, escaped};
+use thinkube_plan::{SecretText, Untrusted};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -261,7 +261,7 @@ fn shown(line: &str, secrets: &[SecretText]) -> String {
         text = text.replace(secret.expose(), "…");
     }
     let line: String = text.trim_end().chars().map(|c| if c == '\t' { ' ' } else { c }).take(LINE).collect();
-    escaped(&line)
+    Untrusted(&line).to_string()
 }
 
 /// The process group of a program. Dropped before its end, it ends with all of its members.

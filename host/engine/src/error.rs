@@ -69,12 +69,10 @@ pub enum Error {
     )]
     FactsNeeded(Vec<Query>),
     /// The plugin asks for facts without end.
-    #[error(
-        "the plugin still asks for facts after {collect_facts} rounds and {facts} facts; ask for all at once"
-    )]
+    #[error("the plugin still asks for facts after {rounds} rounds and {facts} facts; ask for all at once")]
     TooManyFacts {
         /// How often it was asked.
-        collect_facts: usize,
+        rounds: usize,
         /// How many facts it had.
         facts: usize,
     },

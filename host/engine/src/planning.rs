@@ -155,9 +155,9 @@ pub(crate) async fn collect_facts(
     log: &mut Vec<LogLine>,
     ask: impl AsyncFn(&Context) -> Result<Called<Result<Outcome, Problem>>, thinkube_sandbox::Error>,
 ) -> Result<Result<PluginPlan, Problem>, Error> {
-    let mut collect_facts = 0;
+    let mut rounds = 0;
     loop {
-        collect_facts += 1;
+        rounds += 1;
         let called = ask(context).await?;
         log.extend(called.log);
         let queries = match called.value {
@@ -167,11 +167,8 @@ pub(crate) async fn collect_facts(
         };
         let known: BTreeSet<&Query> = context.facts.iter().map(|fact| &fact.query).collect();
         let missing: BTreeSet<Query> = queries.into_iter().filter(|query| !known.contains(query)).collect();
-        if missing.is_empty()
-            || collect_facts == MAX_ROUNDS
-            || context.facts.len() + missing.len() > MAX_FACTS
-        {
-            return Err(Error::TooManyFacts { collect_facts, facts: context.facts.len() });
+        if missing.is_empty() || rounds == MAX_ROUNDS || context.facts.len() + missing.len() > MAX_FACTS {
+            return Err(Error::TooManyFacts { rounds, facts: context.facts.len() });
         }
         if let Some(query) = missing.iter().find(|query| !permits_query(granted, &context.namespace, query)) {
             return Err(Error::QueryDenied(query.clone()));

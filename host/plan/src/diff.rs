@@ -10,13 +10,13 @@ pub struct FieldChange {
     pub path: String,
     /// What happens to it.
     #[serde(flatten)]
-    pub change: Change,
+    pub change: FieldEdit,
 }
 
 /// What happens to a field.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "change")]
-pub enum Change {
+pub enum FieldEdit {
     /// It was not there.
     Add {
         /// The new value.
@@ -54,13 +54,13 @@ fn walk(path: String, before: Option<&Value>, after: Option<&Value>, changes: &m
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => walk_list(&path, before, after, changes),
         (None, Some(after)) => {
-            changes.push(FieldChange { path, change: Change::Add { after: after.clone() } })
+            changes.push(FieldChange { path, change: FieldEdit::Add { after: after.clone() } })
         }
         (Some(before), None) => {
-            changes.push(FieldChange { path, change: Change::Remove { before: before.clone() } })
+            changes.push(FieldChange { path, change: FieldEdit::Remove { before: before.clone() } })
         }
         (Some(before), Some(after)) => {
-            let change = Change::Replace { before: before.clone(), after: after.clone() };
+            let change = FieldEdit::Replace { before: before.clone(), after: after.clone() };
             changes.push(FieldChange { path, change });
         }
         (None, None) => {}
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn what_is_new_what_goes_and_what_changes_are_told_apart() {
         let changes = diff(&json!({"a": 1, "b": 2}), &json!({"b": "2", "c": null}));
-        assert_eq!(changes[0].change, Change::Remove { before: json!(1) });
-        assert_eq!(changes[1].change, Change::Replace { before: json!(2), after: json!("2") });
-        assert_eq!(changes[2].change, Change::Add { after: Value::Null });
+        assert_eq!(changes[0].change, FieldEdit::Remove { before: json!(1) });
+        assert_eq!(changes[1].change, FieldEdit::Replace { before: json!(2), after: json!("2") });
+        assert_eq!(changes[2].change, FieldEdit::Add { after: Value::Null });
     }
 }

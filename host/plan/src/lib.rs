@@ -7,7 +7,9 @@ mod canonical;
 mod check;
 mod credentials;
 mod descriptor;
+mod diagnostic;
 mod diff;
+mod escape;
 mod external;
 mod facts;
 mod fill;
@@ -21,7 +23,6 @@ mod plan;
 mod pod_files;
 mod rules;
 mod secret;
-mod text;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
@@ -33,7 +34,9 @@ pub use credentials::{Credentials, faults as credential_faults};
 pub use descriptor::{
     Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
 };
-pub use diff::{Change, FieldChange, diff};
+pub use diagnostic::{Diagnostic, ErrorKind, FailureClass, Hint};
+pub use diff::{FieldChange, FieldEdit, diff};
+pub use escape::{Untrusted, UntrustedLines};
 pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
 pub use fill::{settings_in, with_settings};
@@ -50,7 +53,6 @@ pub use plan::{
 };
 pub use rules::{Fault, is_dns_label, validate_operation, validate_plan};
 pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
-pub use text::escaped;
 pub use workstation::{
     PythonPackage, WorkstationDirectory, WorkstationFault, WorkstationFile, WorkstationPlan,
 };

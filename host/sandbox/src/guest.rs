@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use thinkube_plan::escaped;
+use thinkube_plan::Untrusted;
 use tokio::io::AsyncWrite;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime::{Engine, ResourceLimiter, Store, UpdateDeadline};
@@ -200,7 +200,7 @@ impl Log {
             return Ok(());
         }
         self.kept += message.len();
-        let message = escaped(message);
+        let message = Untrusted(message).to_string();
         // A call that fails returns no log, so the lines are told as they come.
         tracing::debug!(target: "thinkube::plugin", ?level, message);
         self.lines.push(LogLine { level, message });

@@ -1,7 +1,7 @@
 //! Text that came from a plugin, made safe to print.
 
 use std::collections::VecDeque;
-use thinkube_plan::escaped;
+use thinkube_plan::Untrusted;
 
 /// Longest line of a plugin that is shown, in characters.
 const LINE: usize = 400;
@@ -9,7 +9,7 @@ const LINE: usize = 400;
 /// One line, escaped and cut.
 pub(crate) fn line(text: &str) -> String {
     let cut: String = text.chars().take(LINE).collect();
-    let mut safe = escaped(&cut);
+    let mut safe = Untrusted(&cut).to_string();
     if cut.len() < text.len() {
         safe.push('…');
     }
