@@ -18,14 +18,14 @@ pub(crate) struct Args {
     /// Leave the cluster running afterwards
     #[arg(long)]
     keep_cluster: bool,
-    /// Instead of the sweeps every test with one of these texts in its name, of the binaries `real` and `harness`
+    /// Instead of the sweeps every test with one of these texts in its name, of the binaries `integration` and `harness`
     #[arg(value_name = "TEXT")]
     names: Vec<String>,
 }
 
 /// The tests that take a sample, by their binaries and a part of their names. No packages: cargo would build what they depend
 /// on with other features than for all of the tests.
-const BINARIES: [&str; 2] = ["real", "harness"];
+const BINARIES: [&str; 2] = ["integration", "harness"];
 const SWEEPS: [&str; 2] = ["is_cut_at_any_request", "whose_start_was_killed"];
 
 /// Longer than any of them takes.
@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn every_test_that_takes_a_sample_is_a_sweep() {
         let mut found = 0;
-        for file in ["host/cluster/tests/real/cut.rs", "tests/cluster/tests/harness/interrupted.rs"] {
+        for file in ["host/cluster/tests/integration/crash.rs", "tests/cluster/tests/harness/interrupted.rs"]
+        {
             let text = fs::read_to_string(root().join(file)).expect("a file of tests");
             for (test, body) in tests_of(&text) {
                 let takes_a_sample = body.contains(" cases(") || body.contains(" sample(");

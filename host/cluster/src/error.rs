@@ -1,4 +1,4 @@
-use crate::Phase;
+use crate::release::record::Phase;
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 use thinkube_plan::ObjectRef;

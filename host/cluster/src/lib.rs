@@ -5,50 +5,29 @@
 //! may exist; [`Apply::stage`] and [`Apply::wait`] bring it about; [`Cluster::uninstall`] takes it back. Whatever request is
 //! the last one that a host makes before it dies, the record in the cluster is enough to go on from.
 
+mod api;
 mod apply;
-mod applyset;
-mod certificate;
-mod classify;
-mod client;
-mod compare;
-mod compose;
-mod copied;
-mod credentials;
-mod dry_run;
+mod delete;
+mod diff;
+mod discovery;
 mod error;
-mod event;
-mod exec;
-mod fields;
-mod kind;
-mod kstatus;
-mod last_words;
-mod lease;
-mod limiter;
-mod login;
-mod normalise;
-mod observe;
-mod operation;
 mod pod_files;
+mod probe;
+mod progress;
+mod readiness;
 mod release;
-mod remove;
-mod resolve;
-mod secret;
-mod state;
-mod uninstall;
-#[cfg(test)]
-mod uninstall_tests;
-mod wait;
+mod secrets;
 
-pub use apply::{Adopt, Apply, ApplyOptions};
-pub use client::{Cluster, Connect};
-pub use compare::ReleaseDiff;
-pub use copied::{Copied, CopyState};
+pub use api::client::{Cluster, Connect};
+pub use apply::operation::OperationPlans;
+pub use apply::run::{Adopt, Apply, ApplyOptions};
+pub use delete::uninstall::{Orphan, UninstallOptions, Uninstalled};
+pub use diff::compare::ReleaseDiff;
 pub use error::{Error, FieldConflict};
-pub use event::{Event, Events};
-pub use observe::supported;
-pub use operation::OperationPlans;
-pub use release::{
+pub use probe::observe::supported;
+pub use progress::{Event, Events};
+pub use release::record::{
     Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
     Release,
 };
-pub use uninstall::{Orphan, UninstallOptions, Uninstalled};
+pub use secrets::drift::{Copied, CopyState};

@@ -200,9 +200,10 @@ mod tests {
     fn what_stands_after_two_dashes_selects_as_what_stands_before() {
         let text = |text: &[&str]| text.iter().map(ToString::to_string).collect::<Vec<_>>();
         let before = Selection { names: text(&["a"]), ..Selection::default() };
-        let both = before.and(&text(&["-p", "thinkube-plan", "b", "--test", "real"])).expect("it is right");
+        let both =
+            before.and(&text(&["-p", "thinkube-plan", "b", "--test", "integration"])).expect("it is right");
         assert_eq!(both.packages(), ["--package", "thinkube-plan"]);
-        assert_eq!((both.names, both.test), (text(&["a", "b"]), text(&["real"])));
+        assert_eq!((both.names, both.test), (text(&["a", "b"]), text(&["integration"])));
         let wrong = Selection::default().and(&text(&["--no-such-option"])).expect_err("it is wrong");
         assert!(wrong.to_string().contains("--no-such-option"), "{wrong}");
     }

@@ -1,0 +1,6 @@
+//! Deletes the objects of a release, and its record.
+
+pub(crate) mod objects;
+pub(crate) mod uninstall;
+#[cfg(test)]
+mod uninstall_tests;

@@ -1,0 +1,431 @@
+//! Runs one script of our own in running containers. What it is about comes to it as arguments and on its standard input:
+//! nothing of a plan is ever part of the script.
+
+use crate::Error;
+use crate::api::client::{Cluster, innermost};
+use crate::discovery::ApiResource;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::AttachParams;
+use std::fmt;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
+/// The whole of one run: no file is so large that a slow node needs longer.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What a program may say of its failure.
+const MOST_SAID: u64 = 4 << 10;
+const BUFFER: usize = 64 << 10;
+
+/// What every container must have that files are written into: a POSIX shell, and cat, chmod, grep, ls, mkdir, mv, rm, tail
+/// and wc.
+///
+/// A file comes into its place by a rename, so that nobody reads half of it, and only if all of it has arrived. A line is
+/// added and taken out in place, so that the file stays its owner's.
+const SCRIPT: &str = r#"
+set -efu
+umask 022
+new="$2.thinkube-new"
+plain() {
+  if [ -h "$1" ]; then echo "it is a symbolic link, and nothing is written through it" >&2; exit 1; fi
+  if [ -d "$1" ]; then echo "it is a folder" >&2; exit 1; fi
+}
+folder() {
+  if [ -n "${1%/*}" ] && [ ! -d "${1%/*}" ]; then mkdir -p "${1%/*}"; fi
+}
+case "$1" in
+look)
+  if [ -h "$2" ]; then echo link
+  elif [ -d "$2" ]; then echo folder
+  elif [ -f "$2" ]; then ls -ldn "$2"; cat "$2"
+  elif [ -e "$2" ]; then echo special
+  else echo absent
+  fi ;;
+put)
+  plain "$2"
+  folder "$2"
+  rm -f "$new"
+  (umask 077; set -C; cat > "$new")
+  if [ "$(($(wc -c < "$new")))" -ne "$4" ]; then rm -f "$new"; echo "it did not arrive whole" >&2; exit 1; fi
+  chmod "$3" "$new"
+  mv -f "$new" "$2" ;;
+mode)
+  plain "$2"
+  chmod "$3" "$2" ;;
+take)
+  plain "$2"
+  rm -f "$2" ;;
+add)
+  plain "$2"
+  folder "$2"
+  if [ -f "$2" ] && grep -qxF -e "$3" "$2"; then exit 0; fi
+  if [ -s "$2" ] && [ -n "$(tail -c 1 "$2")" ]; then echo >> "$2"; fi
+  printf '%s\n' "$3" >> "$2" ;;
+out)
+  plain "$2"
+  rm -f "$new"
+  (umask 077; set -C; : > "$new")
+  grep -vxF -e "$3" "$2" >> "$new" || [ $? -eq 1 ]
+  if [ -s "$new" ]; then cat "$new" > "$2"; rm -f "$new"; else rm -f "$new" "$2"; fi ;;
+esac
+"#;
+
+/// A running container.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Container {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+    pub(crate) name: String,
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "container {} of pod {}/{}", self.name, self.namespace, self.pod)
+    }
+}
+
+/// What lies at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Absent,
+    /// None: it is longer than anything that is written here.
+    File {
+        mode: u32,
+        content: Option<Vec<u8>>,
+    },
+    /// Something that is never written to, in words.
+    Other(&'static str),
+}
+
+/// How a run ended.
+struct Ran {
+    stdout: Vec<u8>,
+    /// None: it ended well.
+    failed: Option<String>,
+}
+
+fn pods_exec() -> ApiResource {
+    ApiResource { plural: "pods/exec".into(), ..ApiResource::pod() }
+}
+
+/// What RBAC must allow for files in the pods of a namespace. A WebSocket is opened by GET; servers ask for `create` too
+/// since Kubernetes 1.35 (KEP-4006).
+pub(crate) fn rights_in_pods(namespace: &str) -> [(ApiResource, Option<String>, &'static str); 3] {
+    [(ApiResource::pod(), "list"), (pods_exec(), "create"), (pods_exec(), "get")]
+        .map(|(kind, verb)| (kind, Some(namespace.to_owned()), verb))
+}
+
+impl Cluster {
+    /// What lies at a path. None: the pod is gone.
+    pub(crate) async fn look_in(
+        &self,
+        at: &Container,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Seen>, Error> {
+        // The line that says what it is comes before the content.
+        let most = most + MOST_SAID as usize;
+        let Some(ran) = self.script(at, &["look", path], &[], most).await? else { return Ok(None) };
+        if let Some(message) = ran.failed {
+            return Err(failed(at, path, message));
+        }
+        seen(&ran.stdout, most).map(Some).ok_or_else(|| {
+            failed(
+                at,
+                path,
+                "its `ls` does not say what POSIX has it say, so what is there is unknown".into(),
+            )
+        })
+    }
+
+    /// Does `action` to a path, with `rest` as its arguments. False: the pod is gone.
+    pub(crate) async fn act_in(
+        &self,
+        at: &Container,
+        action: &str,
+        path: &str,
+        rest: &[&str],
+        stdin: &[u8],
+    ) -> Result<bool, Error> {
+        let arguments = [&[action, path], rest].concat();
+        match self.script(at, &arguments, stdin, MOST_SAID as usize).await? {
+            None => Ok(false),
+            Some(Ran { failed: Some(message), .. }) => Err(failed(at, path, message)),
+            Some(_) => Ok(true),
+        }
+    }
+
+    async fn script(
+        &self,
+        at: &Container,
+        arguments: &[&str],
+        stdin: &[u8],
+        most: usize,
+    ) -> Result<Option<Ran>, Error> {
+        let run = async {
+            let _permit = self.limiter().enter().await;
+            self.attached(at, arguments, stdin, most).await
+        };
+        let late = || no_answer(at, format!("it was not done within {} s", DEADLINE.as_secs()));
+        tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn attached(
+        &self,
+        at: &Container,
+        arguments: &[&str],
+        stdin: &[u8],
+        most: usize,
+    ) -> Result<Option<Ran>, Error> {
+        let pods: Api<Pod> = Api::namespaced(self.client(), &at.namespace);
+        let how = AttachParams::default()
+            .container(&at.name)
+            .stdin(!stdin.is_empty())
+            .max_stdin_buf_size(BUFFER)
+            .max_stdout_buf_size(BUFFER)
+            .max_stderr_buf_size(BUFFER);
+        let command = [&["sh", "-c", SCRIPT, "thinkube"], arguments].concat();
+        let mut process = match pods.exec(&at.pod, command, &how).await {
+            Ok(process) => process,
+            Err(error) => return self.not_begun(at, error).await,
+        };
+        let (input, output, said) = (process.stdin(), process.stdout(), process.stderr());
+        let status = process.take_status();
+        let write = async {
+            if let Some(mut input) = input {
+                // A program that has ended reads no more; its status says why.
+                let _ = input.write_all(stdin).await;
+                let _ = input.shutdown().await;
+            }
+        };
+        let ((), stdout, stderr) = tokio::join!(write, read(output, most as u64), read(said, MOST_SAID));
+        if stdout.len() >= most {
+            // The rest would be as long as it likes. Dropping the process ends it.
+            return Ok(Some(Ran { stdout, failed: None }));
+        }
+        let status = match status {
+            Some(status) => status.await,
+            None => None,
+        };
+        let Some(status) = status else {
+            return Err(no_answer(at, "the connection was lost".to_owned()));
+        };
+        if status.status.as_deref() == Some("Success") {
+            return Ok(Some(Ran { stdout, failed: None }));
+        }
+        if status.reason.as_deref() == Some("NonZeroExitCode") {
+            let said = String::from_utf8_lossy(&stderr).trim().to_owned();
+            let said = if said.is_empty() { status.message.unwrap_or_default() } else { said };
+            return Ok(Some(Ran { stdout, failed: Some(said) }));
+        }
+        // No program has run.
+        Err(nothing_runs(at, status.message.unwrap_or_default()))
+    }
+
+    /// Why the server did not begin to run it; None if the pod is gone.
+    async fn not_begun(&self, at: &Container, error: kube::Error) -> Result<Option<Ran>, Error> {
+        let status = match error {
+            kube::Error::Api(status) => status,
+            kube::Error::Auth(error) => {
+                let message = innermost(&error);
+                return Err(Error::Unauthorized { server: self.server().to_owned(), message });
+            }
+            error => {
+                let message = innermost(&error);
+                return Err(Error::Unreachable { server: self.server().to_owned(), message });
+            }
+        };
+        match status.code {
+            404 => return Ok(None),
+            401 => {}
+            // Admission answers 403 too. RBAC is asked which of them it was.
+            403 => {
+                for verb in ["create", "get"] {
+                    if !self.allowed(verb, "", "pods/exec", Some(&at.namespace)).await? {
+                        return Err(self.forbidden(verb, &pods_exec(), Some(&at.namespace)).await);
+                    }
+                }
+            }
+            // Its node does not answer, or no longer has the container.
+            _ => return Err(no_answer(at, status.message)),
+        }
+        Err(Error::Api {
+            what: format!("run a program in {at}"),
+            status: status.code,
+            reason: Some(status.reason),
+            message: status.message,
+        })
+    }
+}
+
+async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        // A stream of ours in memory, fed by the connection: what goes wrong with that is in the status.
+        let _ = stream.take(most).read_to_end(&mut bytes).await;
+    }
+    bytes
+}
+
+fn nothing_runs(at: &Container, message: String) -> Error {
+    Error::NoShell { container: at.to_string(), message }
+}
+
+fn no_answer(at: &Container, message: String) -> Error {
+    Error::NoAnswer { container: at.to_string(), message }
+}
+
+fn failed(at: &Container, path: &str, message: String) -> Error {
+    Error::PodFile { container: at.to_string(), path: path.to_owned(), message }
+}
+
+fn seen(stdout: &[u8], most: usize) -> Option<Seen> {
+    let end = stdout.iter().position(|byte| *byte == b'\n')?;
+    let (line, content) = (std::str::from_utf8(&stdout[..end]).ok()?, &stdout[end + 1..]);
+    Some(match line {
+        "absent" => Seen::Absent,
+        "link" => Seen::Other("a symbolic link"),
+        "folder" => Seen::Other("a folder"),
+        "special" => Seen::Other("no plain file"),
+        listed => {
+            Seen::File { mode: mode(listed)?, content: (stdout.len() < most).then(|| content.to_vec()) }
+        }
+    })
+}
+
+/// The mode that `ls -l` shows as `-rwxr-xr-x` (POSIX, utility `ls`).
+fn mode(listed: &str) -> Option<u32> {
+    let letters = listed.as_bytes().get(1..10)?;
+    let mut mode = 0;
+    for (index, letter) in letters.iter().enumerate() {
+        let bit = 0o400 >> index;
+        let special = [0o4000, 0o2000, 0o1000][index / 3];
+        mode |= match letter {
+            b'-' => 0,
+            b'r' | b'w' | b'x' => bit,
+            b's' | b't' => bit | special,
+            b'S' | b'T' => special,
+            _ => return None,
+        };
+    }
+    Some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+    use std::process::{Command, Output, Stdio};
+
+    #[test]
+    fn the_letters_of_ls_are_a_mode() {
+        for (letters, expected) in [
+            ("-rw-r--r-- 1 0 0 5 Jan 1 00:00 /a", 0o644),
+            ("-rwxr-xr-x.", 0o755),
+            ("-rwsr-S--T+", 0o7740),
+            ("----------", 0),
+        ] {
+            assert_eq!(mode(letters), Some(expected), "{letters}");
+        }
+        assert_eq!((mode("-rw"), mode("-rw-r--r-?"), mode("")), (None, None, None));
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_ours_is_not_read_to_its_end() {
+        let listed = b"-rw-r--r-- 1 0 0 5 Jan 1 00:00 /a\nabc".to_vec();
+        assert_eq!(seen(&listed, 100), Some(Seen::File { mode: 0o644, content: Some(b"abc".to_vec()) }));
+        assert_eq!(seen(&listed, listed.len()), Some(Seen::File { mode: 0o644, content: None }));
+        assert_eq!(seen(b"link\n", 100), Some(Seen::Other("a symbolic link")));
+        assert_eq!((seen(b"", 100), seen(b"what\n", 100)), (None, None));
+    }
+
+    /// By the shell of this machine.
+    fn run(arguments: &[&str], stdin: &[u8]) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", SCRIPT, "thinkube"]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that reads nothing may have ended.
+        let _ = child.stdin.take().unwrap().write_all(stdin);
+        child.wait_with_output().unwrap()
+    }
+
+    fn well(arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
+        let output = run(arguments, stdin);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output.stdout
+    }
+
+    #[test]
+    fn a_file_is_put_with_its_mode_looked_at_and_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a b/$(touch x)/*");
+        let path = file.to_str().unwrap();
+        assert_eq!(well(&["look", path], b""), b"absent\n");
+        well(&["put", path, "0640", "6"], b"a\n$(b)");
+        assert_eq!(fs::read(&file).unwrap(), b"a\n$(b)");
+        let looked = seen(&well(&["look", path], b""), 1000);
+        assert_eq!(looked, Some(Seen::File { mode: 0o640, content: Some(b"a\n$(b)".to_vec()) }));
+        well(&["mode", path, "0600"], b"");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+        well(&["take", path], b"");
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_arrive_whole_does_not_replace_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a");
+        let path = file.to_str().unwrap();
+        well(&["put", path, "0644", "3"], b"old");
+        let cut = run(&["put", path, "0644", "10"], b"new");
+        assert!(!cut.status.success() && String::from_utf8_lossy(&cut.stderr).contains("whole"), "{cut:?}");
+        assert_eq!(
+            (fs::read(&file).unwrap(), fs::read_dir(folder.path()).unwrap().count()),
+            (b"old".to_vec(), 1)
+        );
+    }
+
+    #[test]
+    fn a_link_is_looked_at_and_never_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "theirs\n").unwrap();
+        symlink(&file, &link).unwrap();
+        let path = link.to_str().unwrap();
+        assert_eq!(well(&["look", path], b""), b"link\n");
+        for arguments in [
+            &["put", path, "0644", "1"][..],
+            &["mode", path, "0600"],
+            &["take", path],
+            &["add", path, "line"],
+            &["out", path, "theirs"],
+        ] {
+            assert!(!run(arguments, b"x").status.success(), "{arguments:?}");
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "theirs\n");
+        assert_eq!(well(&["look", folder.path().to_str().unwrap()], b""), b"folder\n");
+    }
+
+    #[test]
+    fn a_line_comes_once_and_goes_and_the_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x/profile");
+        let path = file.to_str().unwrap();
+        let text = || fs::read_to_string(Path::new(path)).unwrap();
+        let line = "export A=\"$(b)\" # -e .*";
+        well(&["add", path, line], b"");
+        well(&["add", path, line], b"");
+        assert_eq!(text(), format!("{line}\n"));
+        fs::write(&file, "export A=1").unwrap();
+        well(&["add", path, line], b"");
+        assert_eq!(text(), format!("export A=1\n{line}\n"));
+        well(&["out", path, line], b"");
+        assert_eq!(text(), "export A=1\n");
+        well(&["out", path, "export A=1"], b"");
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "nothing is left in it");
+    }
+}

@@ -1,0 +1,4 @@
+//! Waits until objects are ready, and explains why one is not.
+
+pub(crate) mod kstatus;
+pub(crate) mod wait;
