@@ -1,5 +1,5 @@
 //! DevPI, a private Python package index, as a thinkube plugin: what the Ansible component installs, without its faults.
-//! docs/plugin-devpi.md says where each of its parts is now.
+//! docs/devpi/migration-from-ansible.md says where each of its parts is now.
 
 mod checks;
 mod objects;

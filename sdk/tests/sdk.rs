@@ -283,7 +283,10 @@ fn several_facts_can_be_asked_for_at_once() {
 
 #[test]
 fn the_page_for_authors_shows_the_example_that_is_tested() {
-    let page = include_str!("../../docs/writing-a-plugin.md");
+    let page = include_str!("../../docs/write-a-plugin/README.md");
     let code = include_str!("../examples/greeting.rs");
-    assert!(page.contains(code), "docs/writing-a-plugin.md and sdk/examples/greeting.rs have drifted apart");
+    assert!(
+        page.contains(code),
+        "docs/write-a-plugin/README.md and sdk/examples/greeting.rs have drifted apart"
+    );
 }

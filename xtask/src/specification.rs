@@ -1,12 +1,9 @@
-//! The rows of DevPI's specification in docs/plugin-devpi.md, and the tests that prove them.
+//! The rows of DevPI's specification in docs/devpi/specification.md, and the tests that prove them.
 
 use crate::command::root;
 use anyhow::Context as _;
 use std::collections::BTreeSet;
 use std::fs;
-
-/// Where the rows begin in the page; they end at the next heading of the same level.
-const HEADING: &str = "\n## The specification, row by row\n";
 
 /// A row of the table: `| NUMBER | STATEMENT | PROOF |`.
 struct Row {
@@ -29,14 +26,12 @@ impl Row {
 }
 
 fn page() -> anyhow::Result<String> {
-    let path = root().join("docs/plugin-devpi.md");
+    let path = root().join("docs/devpi/specification.md");
     fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
 fn rows(page: &str) -> Vec<Row> {
-    let section = page.split_once(HEADING).map_or("", |(_, section)| section);
-    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
-    section.lines().filter_map(row).collect()
+    page.lines().filter_map(row).collect()
 }
 
 fn row(line: &str) -> Option<Row> {
@@ -67,7 +62,7 @@ pub(crate) fn unproven(passed: &BTreeSet<String>) -> anyhow::Result<Vec<String>>
 fn unproven_rows(rows: &[Row], passed: &BTreeSet<String>) -> Vec<String> {
     let unproven = |row: &Row| {
         let why = row.why_unproven(passed)?;
-        Some(format!("docs/plugin-devpi.md, row {}: {why}", row.number))
+        Some(format!("docs/devpi/specification.md, row {}: {why}", row.number))
     };
     rows.iter().filter_map(unproven).collect()
 }
@@ -124,9 +119,9 @@ mod tests {
 
     #[test]
     fn a_row_is_unproven_when_one_of_its_tests_did_not_pass() {
-        let page = "# Page\n\n## The specification, row by row\n\n| # | it says | proof |\n|---|---|---|\n\
+        let page = "# Page\n\n| # | it says | proof |\n|---|---|---|\n\
             | 1 | `devpi_namespace` | `a_first_test` and `a_second_test` of `DevPI` |\n\
-            | 2 | Helm | Answered: four objects need no Helm |\n| 3 | Redis | it runs |\n\n## Next\n\n| 4 | no | `a_third_test` |\n";
+            | 2 | Helm | Answered: four objects need no Helm |\n| 3 | Redis | it runs |\n";
         let rows = rows(page);
         assert_eq!(rows.len(), 3);
         let passed = ["a_first_test".to_owned()].into();

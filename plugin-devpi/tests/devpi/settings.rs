@@ -375,10 +375,10 @@ fn what_follows_from_other_settings_is_what_the_original_works_out() {
 
 #[test]
 fn the_documentation_lists_every_setting() {
-    let page = include_str!("../../../docs/plugin-devpi.md");
+    let page = include_str!("../../../docs/devpi/README.md");
     for (name, property) in properties() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
-        let row = row.unwrap_or_else(|| panic!("docs/plugin-devpi.md has no row for {name}"));
+        let row = row.unwrap_or_else(|| panic!("docs/devpi/README.md has no row for {name}"));
         if let Some(default) = property.get("default").or_else(|| property.get("x-thinkube-default")) {
             let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
             assert!(row.contains(&format!("| `{default}` |")), "{name}: the default is {default}");

@@ -91,7 +91,7 @@ impl Report {
         let outcome = match (unproven.len(), with_skips) {
             (0, _) => Outcome::Passed,
             (rows, []) => Outcome::Skipped(format!(
-                "rows of docs/plugin-devpi.md without a proof, because tests of them were skipped: {rows}"
+                "rows of docs/devpi/specification.md without a proof, because tests of them were skipped: {rows}"
             )),
             (_, failed) => Outcome::Failed(failed.join("\n")),
         };

@@ -1,5 +1,5 @@
 //! The platform's installer calls the host at DevPI's place in its order: as a Job in the cluster, and as a task of a playbook.
-//! What is tested are the files of docs/installer.
+//! What is tested are the files of docs/operate/installer.
 
 use crate::release::Release;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use thinkube_test_cluster::Buildah;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn documented(file: &str) -> PathBuf {
-    root().join("docs/installer").join(file)
+    root().join("docs/operate/installer").join(file)
 }
 
 /// A file of the documentation with the names of this test.
