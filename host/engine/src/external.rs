@@ -257,24 +257,16 @@ fn said(events: Events<'_>, step: &ExternalStep, action: Action) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use thinkube_plan::testing;
 
-    fn step(name: &str, server: &str, input: &str) -> Value {
-        let request = json!({"method": "GET", "path": "/a"});
-        json!({"external": {"name": name, "baseUrl": format!("{server}/admin"), "select": "json",
-            "auth": {"passwordGrant": {"tokenUrl": format!("{server}/token"), "clientId": "c", "username": "u",
-                "passwordInput": input}},
-            "find": request, "create": request, "desired": {}, "onUninstall": "delete"}})
+    fn step(name: &str, server: &str, input: &str) -> Step {
+        let auth = testing::password_grant(&format!("{server}/token"), input);
+        Step::External(Box::new(testing::external_step(name, server, &json!({ "auth": auth }))))
     }
 
-    fn plan(steps: &[Value]) -> Plan {
-        serde_json::from_value(
-            json!({"apiVersion": Plan::API_VERSION, "kind": "Plan", "release": "r", "namespace": "r",
-            "plugin": {"name": "p", "version": "1.0.0", "digest": thinkube_plan::Digest::of(b"p")},
-            "settings": {}, "requested": [], "granted": [], "preflight": [], "health": [], "tests": [],
-            "stages": [{"name": "one", "steps": steps, "gates": [], "skipIf": []}]}),
-        )
-        .expect("it is a plan")
+    fn plan(steps: &[Step]) -> Plan {
+        testing::plan(vec![testing::stage("one", steps.to_vec())])
     }
 
     #[test]

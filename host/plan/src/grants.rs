@@ -330,50 +330,15 @@ fn repository(destination: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Check, Digest, HttpMethod, HttpProbe, Identity, KindPermission, ObjectStep, OnChange, OnUninstall,
-        PluginPlan, Severity, Stage,
-    };
+    use crate::testing::{self, emit, manifest, object_ref, read};
+    use crate::{Check, HttpMethod};
     use serde_json::{Value, json};
 
-    fn emit(api_version: &str, kind: &str, scope: Scope) -> Permission {
-        Permission::Emit(KindPermission { api_version: api_version.into(), kind: kind.into(), scope })
-    }
-
     fn plan(manifests: Vec<Value>, health: Vec<Check>) -> Plan {
-        let steps = manifests
-            .into_iter()
-            .map(|manifest| {
-                Step::Object(ObjectStep {
-                    manifest,
-                    on_change: OnChange::Update,
-                    on_uninstall: OnUninstall::Delete,
-                    bindings: vec![],
-                })
-            })
-            .collect();
-        Plan {
-            api_version: Plan::API_VERSION.into(),
-            kind: "Plan".into(),
-            release: "demo".into(),
-            namespace: "demo".into(),
-            plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"") },
-            settings: json!({}),
-            requested: vec![],
-            granted: vec![],
-            agreed: vec![],
-            plugin_plan: PluginPlan {
-                preflight: vec![],
-                stages: vec![Stage { name: "all".into(), steps, gates: vec![], skip_if: vec![] }],
-                health,
-                tests: vec![],
-                notes: None,
-            },
-        }
-    }
-
-    fn object(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Value {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"namespace": namespace, "name": name}})
+        let steps = manifests.into_iter().map(testing::object_step).collect();
+        let mut plan = testing::plan(vec![testing::stage("all", steps)]);
+        plan.plugin_plan.health = health;
+        plan
     }
 
     fn denied(permissions: Vec<Permission>, plan: &Plan) -> Vec<String> {
@@ -382,7 +347,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_by_default() {
-        let plan = plan(vec![object("v1", "ConfigMap", Some("demo"), "a")], vec![]);
+        let plan = plan(vec![manifest("v1", "ConfigMap", Some("demo"), "a")], vec![]);
         assert_eq!(
             denied(vec![], &plan),
             ["stage all: ConfigMap demo/a needs the permission to apply ConfigMap (v1) in namespace demo"]
@@ -393,14 +358,14 @@ mod tests {
     fn own_namespace_covers_that_namespace_and_no_other() {
         let own = |kind| emit("v1", kind, Scope::OwnNamespace);
         let inside = plan(
-            vec![object("v1", "Namespace", None, "demo"), object("v1", "ConfigMap", Some("demo"), "a")],
+            vec![manifest("v1", "Namespace", None, "demo"), manifest("v1", "ConfigMap", Some("demo"), "a")],
             vec![],
         );
         assert_eq!(denied(vec![own("Namespace"), own("ConfigMap")], &inside), Vec::<String>::new());
         let outside = plan(
             vec![
-                object("v1", "Namespace", None, "kube-system"),
-                object("v1", "ConfigMap", Some("kube-system"), "a"),
+                manifest("v1", "Namespace", None, "kube-system"),
+                manifest("v1", "ConfigMap", Some("kube-system"), "a"),
             ],
             vec![],
         );
@@ -409,7 +374,7 @@ mod tests {
 
     #[test]
     fn an_object_without_a_namespace_needs_the_cluster_scope() {
-        let plan = plan(vec![object("rbac.authorization.k8s.io/v1", "ClusterRole", None, "a")], vec![]);
+        let plan = plan(vec![manifest("rbac.authorization.k8s.io/v1", "ClusterRole", None, "a")], vec![]);
         let group = "rbac.authorization.k8s.io/v1";
         assert_eq!(denied(vec![emit(group, "ClusterRole", Scope::OwnNamespace)], &plan).len(), 1);
         assert_eq!(denied(vec![emit(group, "ClusterRole", Scope::Cluster)], &plan).len(), 0);
@@ -417,28 +382,12 @@ mod tests {
 
     #[test]
     fn a_grant_for_one_group_is_none_for_the_same_kind_of_another() {
-        let plan = plan(vec![object("example.org/v1", "ConfigMap", Some("demo"), "a")], vec![]);
+        let plan = plan(vec![manifest("example.org/v1", "ConfigMap", Some("demo"), "a")], vec![]);
         assert_eq!(denied(vec![emit("v1", "ConfigMap", Scope::Cluster)], &plan).len(), 1);
     }
 
     fn http_check(target: HttpTarget) -> Check {
-        let probe = Probe::Http(HttpProbe {
-            target,
-            method: HttpMethod::Get,
-            headers: vec![],
-            credentials: None,
-            body: None,
-            follow_redirects: false,
-        });
-        Check {
-            name: "answers".into(),
-            title: "It answers".into(),
-            probe,
-            expect: Expectation::Holds,
-            timeout_seconds: 1,
-            severity: Severity::Error,
-            remedy: None,
-        }
+        testing::check("answers", testing::http_probe(HttpMethod::Get, target))
     }
 
     #[test]
@@ -461,12 +410,7 @@ mod tests {
     #[test]
     fn a_secret_that_may_be_copied_may_be_looked_at_by_a_check_and_by_nothing_else() {
         let look = |name: &str, expect| {
-            let object = ObjectRef {
-                api_version: "v1".into(),
-                kind: "Secret".into(),
-                namespace: Some("default".into()),
-                name: name.into(),
-            };
+            let object = object_ref("v1", "Secret", Some("default"), name);
             let mut check = http_check(HttpTarget::Url("https://a/".into()));
             check.probe = Probe::Object(object);
             check.expect = expect;
@@ -479,12 +423,7 @@ mod tests {
 
     #[test]
     fn what_a_plugin_may_apply_it_may_also_probe_but_not_be_told() {
-        let object = ObjectRef {
-            api_version: "v1".into(),
-            kind: "Service".into(),
-            namespace: Some("demo".into()),
-            name: "a".into(),
-        };
+        let object = object_ref("v1", "Service", Some("demo"), "a");
         let mut check = http_check(HttpTarget::Url(String::new()));
         check.probe = Probe::Object(object);
         let granted = vec![emit("v1", "Service", Scope::OwnNamespace)];
@@ -506,12 +445,7 @@ mod tests {
             }
             check
         };
-        let read = Permission::Read(KindPermission {
-            api_version: "v1".into(),
-            kind: "Service".into(),
-            scope: Scope::Cluster,
-        });
-        let granted = vec![read, emit("v1", "Service", Scope::OwnNamespace)];
+        let granted = vec![read("v1", "Service", Scope::Cluster), emit("v1", "Service", Scope::OwnNamespace)];
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![http_check(service("other"))])).len(), 0);
         assert_eq!(denied(granted.clone(), &plan(vec![], vec![post("demo")])).len(), 1);
         let mut testing = plan(vec![], vec![]);
@@ -532,22 +466,9 @@ mod tests {
     #[test]
     fn a_secret_input_must_be_granted() {
         let mut plan = plan(vec![], vec![]);
-        plan.plugin_plan.stages[0].steps.push(Step::Secret(SecretStep {
-            name: "root".into(),
-            target: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Secret".into(),
-                namespace: Some("demo".into()),
-                name: "root".into(),
-            },
-            secret_type: "Opaque".into(),
-            labels: std::collections::BTreeMap::new(),
-            content: SecretContent::Entries(vec![crate::SecretEntry {
-                key: "password".into(),
-                source: SecretSource::Input("admin-password".into()),
-            }]),
-            on_uninstall: OnUninstall::Delete,
-        }));
+        let source = SecretSource::Input("admin-password".into());
+        let secret = testing::secret_step("demo", "root", vec![("password", source)]);
+        plan.plugin_plan.stages[0].steps.push(Step::Secret(secret));
         let emits = emit("v1", "Secret", Scope::OwnNamespace);
         let input = admin_password();
         assert_eq!(
@@ -582,12 +503,8 @@ mod tests {
     }
 
     fn external(base_url: &str, token_url: &str) -> Step {
-        let request = |method: &str| json!({"method": method, "path": "/a"});
-        let step = json!({"external": {"name": "client", "baseUrl": base_url, "select": "json",
-            "auth": {"passwordGrant": {"tokenUrl": token_url, "clientId": "c", "username": "u",
-                "passwordInput": "admin-password"}},
-            "find": request("GET"), "create": request("POST"), "desired": {}, "onUninstall": "delete"}});
-        serde_json::from_value(step).unwrap()
+        let auth = testing::password_grant(token_url, "admin-password");
+        Step::External(Box::new(testing::external_step("client", base_url, &json!({ "auth": auth }))))
     }
 
     #[test]
@@ -640,12 +557,7 @@ mod tests {
             dockerfile: "Dockerfile".into(),
             context: ".".into(),
             destination: "registry.example.org/library/devpi:1".into(),
-            push_credentials: Some(ObjectRef {
-                api_version: "v1".into(),
-                kind: "Secret".into(),
-                namespace: Some("default".into()),
-                name: "login".into(),
-            }),
+            push_credentials: Some(object_ref("v1", "Secret", Some("default"), "login")),
         };
         plan.plugin_plan.stages[0].steps.push(Step::Image(step.clone()));
         assert_eq!(
@@ -683,11 +595,8 @@ mod tests {
             namespace: None,
             label_selector: String::new(),
         });
-        let read = |scope| {
-            [Permission::Read(KindPermission { api_version: "v1".into(), kind: "Pod".into(), scope })]
-        };
-        assert!(!permits_query(&read(Scope::OwnNamespace), "demo", &query));
-        assert!(permits_query(&read(Scope::Cluster), "demo", &query));
+        assert!(!permits_query(&[read("v1", "Pod", Scope::OwnNamespace)], "demo", &query));
+        assert!(permits_query(&[read("v1", "Pod", Scope::Cluster)], "demo", &query));
     }
 
     #[test]

@@ -23,6 +23,8 @@ mod plan;
 mod pod_files;
 mod rules;
 mod secret;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};

@@ -264,38 +264,14 @@ fn unserved(own_kinds: &mut HashMap<TypeMeta, ApiResource>, served: &ApiResource
 mod tests {
     use super::*;
     use serde_json::json;
-    use thinkube_plan::{Digest, Identity, PluginPlan, Stage};
+    use thinkube_plan::testing;
 
     fn plan(group: &str, version: &str, kind: &str, plural: &str) -> Plan {
         let manifest = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": {"name": format!("{plural}.{group}")},
             "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
                 "versions": [{"name": version, "served": true}]}});
-        let step = Step::Object(ObjectStep {
-            manifest,
-            on_change: OnChange::Update,
-            on_uninstall: OnUninstall::Delete,
-            bindings: vec![],
-        });
-        let stage = Stage { name: "one".into(), steps: vec![step], gates: vec![], skip_if: vec![] };
-        Plan {
-            api_version: Plan::API_VERSION.into(),
-            kind: "Plan".into(),
-            release: "demo".into(),
-            namespace: "demo".into(),
-            plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"demo") },
-            settings: json!({}),
-            requested: vec![],
-            granted: vec![],
-            agreed: vec![],
-            plugin_plan: PluginPlan {
-                preflight: vec![],
-                stages: vec![stage],
-                health: vec![],
-                tests: vec![],
-                notes: None,
-            },
-        }
+        testing::plan(vec![testing::stage("one", vec![testing::object_step(manifest)])])
     }
 
     #[test]

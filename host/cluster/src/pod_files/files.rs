@@ -591,22 +591,12 @@ fn no_pod(entry: &PodFilesEntry) -> PodFileChange {
 mod tests {
     use super::*;
     use serde_json::json;
+    use thinkube_plan::{Step, testing};
 
     fn step(files: &[(&str, &str)], lines: &[&str]) -> PodFilesStep {
-        let file = |(path, content): &(&str, &str)| PodFile {
-            path: (*path).into(),
-            mode: 0o644,
-            content: (*content).into(),
-        };
-        let line = |text: &&str| PodLine { path: "/rc".into(), text: (*text).into() };
-        PodFilesStep {
-            name: "files".into(),
-            namespace: "ns".into(),
-            label_selector: "app=a".into(),
-            container: None,
-            files: files.iter().map(file).collect(),
-            lines: lines.iter().map(line).collect(),
-        }
+        let files: Vec<_> = files.iter().map(|(path, content)| (*path, 0o644, *content)).collect();
+        let lines: Vec<_> = lines.iter().map(|text| ("/rc", *text)).collect();
+        testing::pod_files_step(&files, &lines)
     }
 
     fn entry(files: &[(&str, &str)]) -> PodFilesEntry {
@@ -641,14 +631,7 @@ mod tests {
     }
 
     fn plan(step: Option<PodFilesStep>) -> Plan {
-        let steps: Vec<Value> = step.iter().map(|step| json!({ "podFiles": step })).collect();
-        serde_json::from_value(json!({
-            "apiVersion": Plan::API_VERSION, "kind": "Plan", "release": "r", "namespace": "ns",
-            "plugin": { "name": "p", "version": "1.0.0", "digest": Digest::of(b"p") }, "settings": {},
-            "requested": [], "granted": [], "preflight": [], "health": [], "tests": [],
-            "stages": [{ "name": "one", "steps": steps }],
-        }))
-        .unwrap()
+        testing::plan(vec![testing::stage("one", step.map(Step::PodFiles).into_iter().collect())])
     }
 
     #[test]

@@ -7,9 +7,8 @@ use thinkube_cluster::{
     ApplyOptions, Cluster, Connect, Error, Event, Release, ReleaseDiff, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
-    Check, Digest, Expectation, Identity, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan,
-    PluginPlan, Probe, SecretContent, SecretEntry, SecretSource, SecretStep, SecretText, Severity, Stage,
-    Step, Values,
+    Check, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan, Probe, SecretContent, SecretSource,
+    SecretStep, SecretText, Step, Values, testing,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -339,19 +338,13 @@ impl Bench {
     }
 
     pub(crate) fn secret(&self, name: &str, entries: Vec<(&str, SecretSource)>) -> Step {
-        let entries =
-            entries.into_iter().map(|(key, source)| SecretEntry { key: key.into(), source }).collect();
-        self.composed(name, "Opaque", SecretContent::Entries(entries))
+        let secret = testing::secret_step(&self.namespace, name, entries);
+        self.composed(name, "Opaque", secret.content)
     }
 
     /// A Secret with the certificate of one in the home namespace.
     pub(crate) fn mirror(&self, name: &str, source: &str) -> Step {
-        let source = ObjectRef {
-            api_version: "v1".into(),
-            kind: "Secret".into(),
-            namespace: Some(self.state_namespace.clone()),
-            name: source.to_owned(),
-        };
+        let source = testing::object_ref("v1", "Secret", Some(&self.state_namespace), source);
         self.composed(name, "kubernetes.io/tls", SecretContent::Mirror(source))
     }
 
@@ -369,17 +362,10 @@ impl Bench {
 
     fn composed(&self, name: &str, secret_type: &str, content: SecretContent) -> Step {
         Step::Secret(SecretStep {
-            name: name.to_owned(),
-            target: ObjectRef {
-                api_version: "v1".into(),
-                kind: "Secret".into(),
-                namespace: Some(self.namespace.clone()),
-                name: name.to_owned(),
-            },
             secret_type: secret_type.to_owned(),
             labels: [("of".to_owned(), name.to_owned())].into(),
             content,
-            on_uninstall: OnUninstall::Delete,
+            ..testing::secret_step(&self.namespace, name, Vec::new())
         })
     }
 }
@@ -399,45 +385,17 @@ pub(crate) fn password(text: &str) -> Values {
 }
 
 pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
-    let stages = stages
-        .into_iter()
-        .map(|(name, steps)| Stage { name: name.to_owned(), steps, gates: vec![], skip_if: vec![] })
-        .collect();
-    Plan {
-        api_version: Plan::API_VERSION.into(),
-        kind: "Plan".into(),
-        release: "demo".into(),
-        namespace: namespace.to_owned(),
-        plugin: Identity { name: "demo".into(), version: "1.0.0".into(), digest: Digest::of(b"demo") },
-        settings: json!({}),
-        requested: vec![],
-        granted: vec![],
-        agreed: vec![],
-        plugin_plan: PluginPlan { preflight: vec![], stages, health: vec![], tests: vec![], notes: None },
-    }
+    let stages = stages.into_iter().map(|(name, steps)| testing::stage(name, steps)).collect();
+    Plan { namespace: namespace.to_owned(), ..testing::plan(stages) }
 }
 
 /// That the namespace of a test is there.
 pub(crate) fn there(bench: &Bench) -> Check {
-    Check {
-        name: "there".into(),
-        title: "It is there".into(),
-        probe: Probe::Object(ObjectRef {
-            api_version: "v1".into(),
-            kind: "Namespace".into(),
-            namespace: None,
-            name: bench.namespace.clone(),
-        }),
-        expect: Expectation::Holds,
-        timeout_seconds: 1,
-        severity: Severity::Error,
-        remedy: None,
-    }
+    testing::check("there", Probe::Object(testing::object_ref("v1", "Namespace", None, &bench.namespace)))
 }
 
 pub(crate) fn step(manifest: Value) -> Step {
-    let (on_change, on_uninstall) = (OnChange::Update, OnUninstall::Delete);
-    Step::Object(ObjectStep { manifest, on_change, on_uninstall, bindings: vec![] })
+    testing::object_step(manifest)
 }
 
 pub(crate) fn object(namespace: &str, mut manifest: Value) -> Step {
