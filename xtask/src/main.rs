@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod doctor;
 mod e2e;
+mod house;
 mod progress;
 mod rows;
 mod specification;
