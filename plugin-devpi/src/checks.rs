@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use thinkube_sdk::recipes::{Discovery, platform, secret_at};
-use thinkube_sdk::{Check, HttpMethod, HttpProbe, Kind, Object, ObjectRef, SecretKey, Status, Verdict};
+use thinkube_sdk::{Check, HttpMethod, HttpProbe, Object, ObjectRef, SecretKey, Status, TypeMeta, Verdict};
 
 /// What is either so or not: asking again for longer helps nobody.
 const AT_ONCE_SECONDS: u32 = 5;
@@ -92,7 +92,7 @@ pub(crate) fn pull_secret(settings: &Settings) -> Check {
 }
 
 fn secret(settings: &Settings, name: &str) -> ObjectRef {
-    Kind::of::<Secret>().namespaced(&settings.devpi_namespace, name)
+    TypeMeta::of::<Secret>().namespaced(&settings.devpi_namespace, name)
 }
 
 pub(crate) fn volume_bound(claim: &Object) -> Check {

@@ -14,8 +14,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, PersistentVolumeCla
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::api::storage::v1::StorageClass;
 use thinkube_sdk::{
-    Arguments, Context, Descriptor, Evaluate, Kind, Observation, Operation, Operations, Outcome, Permission,
-    Plan, Plugin, Problem, Scope, Stage, Status, Verdict, Workstation, WorkstationPlan, export_plugin,
+    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Permission, Plan,
+    Plugin, Problem, Scope, Stage, Status, TypeMeta, Verdict, Workstation, WorkstationPlan, export_plugin,
 };
 
 /// The secret input with root's password.
@@ -32,7 +32,7 @@ impl Plugin for DevPi {
     type Settings = Settings;
 
     fn describe() -> Descriptor {
-        let gateway_api = |kind| Kind::new("gateway.networking.k8s.io/v1", kind);
+        let gateway_api = |kind| TypeMeta::new("gateway.networking.k8s.io/v1", kind);
         Descriptor::new("devpi", env!("CARGO_PKG_VERSION"))
             .title("DevPI")
             .summary("A private Python package index that also caches the public one.")
@@ -56,20 +56,20 @@ impl Plugin for DevPi {
             .depends_on("ingress", 13)
             .depends_on("keycloak", 15)
             .depends_on("harbor", 16)
-            .emits(Kind::of::<Namespace>(), Scope::OwnNamespace)
-            .emits(Kind::of::<Secret>(), Scope::OwnNamespace)
-            .emits(Kind::of::<PersistentVolumeClaim>(), Scope::OwnNamespace)
-            .emits(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
-            .emits(Kind::of::<Deployment>(), Scope::OwnNamespace)
-            .emits(Kind::of::<Service>(), Scope::OwnNamespace)
-            .emits(Kind::of::<Job>(), Scope::OwnNamespace)
-            .emits(Kind::of::<Ingress>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Namespace>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Secret>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<PersistentVolumeClaim>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Deployment>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Service>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Job>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Ingress>(), Scope::OwnNamespace)
             .emits(gateway_api("HTTPRoute"), Scope::OwnNamespace)
             // Its own check judges what devpi answers through its Service.
-            .reads(Kind::of::<Service>(), Scope::OwnNamespace)
-            .reads(Kind::of::<Node>(), Scope::Cluster)
-            .reads(Kind::of::<StorageClass>(), Scope::Cluster)
-            .reads(Kind::of::<IngressClass>(), Scope::Cluster)
+            .reads(TypeMeta::of::<Service>(), Scope::OwnNamespace)
+            .reads(TypeMeta::of::<Node>(), Scope::Cluster)
+            .reads(TypeMeta::of::<StorageClass>(), Scope::Cluster)
+            .reads(TypeMeta::of::<IngressClass>(), Scope::Cluster)
             .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]))
             .permission(Permission::BuildFrom("${devpi_git_url}${devpi_image:unless}".to_owned()))
             .permission(Permission::PushImage(

@@ -6,7 +6,7 @@ use serde_json::json;
 use thinkube_sdk::recipes::{
     Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore, secret_at,
 };
-use thinkube_sdk::{Encoding, Image, Kind, Object, ObjectRef, Secret, SecretKey, template};
+use thinkube_sdk::{Encoding, Image, Object, ObjectRef, Secret, SecretKey, TypeMeta, template};
 
 /// The Secret with root's password, and its key.
 pub(crate) const ROOT_SECRET: &str = "devpi-root";
@@ -248,7 +248,7 @@ pub(crate) fn new_cookie_secret(settings: &Settings) -> Secret {
 }
 
 pub(crate) fn proxy_workload(settings: &Settings) -> ObjectRef {
-    Kind::new("apps/v1", "Deployment").namespaced(&settings.devpi_namespace, PROXY)
+    TypeMeta::new("apps/v1", "Deployment").namespaced(&settings.devpi_namespace, PROXY)
 }
 
 fn server(settings: &Settings) -> String {

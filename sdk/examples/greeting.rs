@@ -5,7 +5,7 @@ use serde::Deserialize;
 use thinkube_sdk::k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use thinkube_sdk::serde_json::json;
 use thinkube_sdk::{
-    Check, Context, Descriptor, Kind, Object, Outcome, Plan, Plugin, Problem, Scope, Stage, export_plugin,
+    Check, Context, Descriptor, Object, Outcome, Plan, Plugin, Problem, Scope, Stage, TypeMeta, export_plugin,
 };
 
 /// What the operator can set. These comments are what the operator reads.
@@ -31,8 +31,8 @@ impl Plugin for Greeting {
     fn describe() -> Descriptor {
         Descriptor::new("greeting", env!("CARGO_PKG_VERSION"))
             .summary("A greeting for every pod of its namespace.")
-            .emits(Kind::of::<Namespace>(), Scope::OwnNamespace)
-            .emits(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<Namespace>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
     }
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use thinkube_sdk::k8s_openapi::api::core::v1::ConfigMap;
 use thinkube_sdk::serde_json::{Value, from_str, json};
 use thinkube_sdk::{
-    Check, Context, Descriptor, Evaluate, Kind, Object, Observation, Outcome, Plan, Plugin, Problem, Query,
-    Scope, Stage, Status, Verdict, export_plugin, log,
+    Check, Context, Descriptor, Evaluate, Object, Observation, Outcome, Plan, Plugin, Problem, Query, Scope,
+    Stage, Status, TypeMeta, Verdict, export_plugin, log,
 };
 
 /// What the operator can set.
@@ -25,18 +25,18 @@ impl Plugin for Judging {
 
     fn describe() -> Descriptor {
         Descriptor::new("judging", "1.0.0")
-            .emits(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
+            .emits(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
             // What `evaluate` is told needs the permission to read.
-            .reads(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
+            .reads(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
     }
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
-        let kind = Kind::of::<ConfigMap>();
+        let kind = TypeMeta::of::<ConfigMap>();
         let Some(served) = context.served(&kind) else {
             return Ok(Outcome::needs_facts([Query::Served(kind)]));
         };
         if !served {
-            return Err(Problem::unmet("this cluster has no ConfigMaps"));
+            return Err(Problem::unmet_requirement("this cluster has no ConfigMaps"));
         }
         log::info(format!("keeping {} bytes", context.settings.text.len()));
         let text = Object::of(&json!({
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_cluster_without_config_maps_is_refused() {
-        let unmet = Problem::unmet("this cluster has no ConfigMaps");
+        let unmet = Problem::unmet_requirement("this cluster has no ConfigMaps");
         assert_eq!(case(false).run(), Err(Refusal::Problem(unmet)));
     }
 

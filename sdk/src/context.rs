@@ -1,5 +1,7 @@
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
-use crate::{Answer, Fact, Installed, Kind, Located, ObjectRef, Outcome, Problem, Query, Selection, given};
+use crate::{
+    Answer, Fact, FieldError, Installed, ObjectRef, Outcome, Problem, Query, Selection, TypeMeta, given,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -35,7 +37,7 @@ impl<S: DeserializeOwned> Context<S> {
 
 impl<S> Context<S> {
     /// Whether the cluster serves `kind`. None: not asked yet, so return [`Outcome::needs`] with this query.
-    pub fn served(&self, kind: &Kind) -> Option<bool> {
+    pub fn served(&self, kind: &TypeMeta) -> Option<bool> {
         let fact =
             self.facts.iter().find(|fact| matches!(&fact.query, Query::Served(asked) if asked == kind))?;
         Some(matches!(fact.answer, Answer::Served(true)))
@@ -81,12 +83,12 @@ impl Outcome {
 impl Problem {
     /// The settings are wrong together. `path` is a JSON Pointer into them, for example `/api_hostname`.
     pub fn invalid_settings(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::InvalidSettings(Located { path: path.into(), message: message.into() })
+        Self::InvalidSettings(FieldError { path: path.into(), message: message.into() })
     }
 
     /// The cluster lacks something; `message` says what to do.
-    pub fn unmet(message: impl Into<String>) -> Self {
-        Self::Unmet(message.into())
+    pub fn unmet_requirement(message: impl Into<String>) -> Self {
+        Self::UnmetRequirement(message.into())
     }
 
     /// Anything else.

@@ -1,4 +1,4 @@
-use crate::{Dependency, Descriptor, Kind, KindPermission, Permission, Scope, SecretInput};
+use crate::{Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput, TypeMeta};
 
 impl Descriptor {
     /// A plugin that depends on nothing and asks for nothing. `name` is a DNS label and the default name of a release;
@@ -94,13 +94,13 @@ impl Descriptor {
     }
 
     /// Asks to have objects of this kind applied, and to check them.
-    pub fn emits(mut self, kind: Kind, scope: Scope) -> Self {
+    pub fn emits(mut self, kind: TypeMeta, scope: Scope) -> Self {
         self.permissions.push(Permission::Emit(KindPermission::new(kind, scope)));
         self
     }
 
     /// Asks to be told about objects of this kind.
-    pub fn reads(mut self, kind: Kind, scope: Scope) -> Self {
+    pub fn reads(mut self, kind: TypeMeta, scope: Scope) -> Self {
         self.permissions.push(Permission::Read(KindPermission::new(kind, scope)));
         self
     }
@@ -114,7 +114,7 @@ impl Descriptor {
 }
 
 impl KindPermission {
-    fn new(kind: Kind, scope: Scope) -> Self {
+    fn new(kind: TypeMeta, scope: Scope) -> Self {
         Self { api_version: kind.api_version, kind: kind.kind, scope }
     }
 }

@@ -1,5 +1,5 @@
 use crate::bindings::plugin::thinkube::plugin::plan::{GitSource, ImageSource, ImageStep};
-use crate::{Kind, Step};
+use crate::{Step, TypeMeta};
 
 /// An image that the host builds and pushes, unless the registry has it of the same commit already. Needs
 /// [`Permission::BuildFrom`](crate::Permission) for its source and `PushImage` for its destination.
@@ -56,7 +56,7 @@ impl Image {
     /// Pushed with the login that this Secret, of type kubernetes.io/dockerconfigjson, holds. Needs
     /// [`Permission::CopySecret`](crate::Permission).
     pub fn login(mut self, namespace: impl Into<String>, secret: impl Into<String>) -> Self {
-        self.0.push_credentials = Some(Kind::new("v1", "Secret").namespaced(namespace, secret));
+        self.0.push_credentials = Some(TypeMeta::new("v1", "Secret").namespaced(namespace, secret));
         self
     }
 }

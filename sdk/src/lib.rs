@@ -8,7 +8,7 @@
 //! ```
 //! use thinkube_sdk::k8s_openapi::api::core::v1::ConfigMap;
 //! use thinkube_sdk::{
-//!     Check, Context, Descriptor, Kind, Object, Outcome, Plan, Plugin, Problem, Scope, Stage, export_plugin,
+//!     Check, Context, Descriptor, TypeMeta, Object, Outcome, Plan, Plugin, Problem, Scope, Stage, export_plugin,
 //! };
 //!
 //! /// What the operator can set.
@@ -25,7 +25,7 @@
 //!     type Settings = Settings;
 //!
 //!     fn describe() -> Descriptor {
-//!         Descriptor::new("note", "1.0.0").emits(Kind::of::<ConfigMap>(), Scope::OwnNamespace)
+//!         Descriptor::new("note", "1.0.0").emits(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
 //!     }
 //!
 //!     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
@@ -82,7 +82,7 @@ pub use bindings::plugin::thinkube::plugin::plan::{
     Outcome, Plan, Probe, RandomText, ServiceTarget, Severity, Stage, Step,
 };
 pub use bindings::plugin::thinkube::plugin::types::{
-    Answer, Fact, Installed, Located, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta as Kind,
+    Answer, Fact, FieldError, Installed, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta,
 };
 pub use bindings::workstation::exports::thinkube::plugin::workstation::{
     WorkstationDirectory, WorkstationFile, WorkstationPlan,

@@ -1,5 +1,5 @@
 use crate::bindings::plugin::thinkube::plugin::plan::{Binding, ObjectStep, OutputRef};
-use crate::{Kind, ObjectRef, OnChange, OnUninstall, Selection, Step};
+use crate::{ObjectRef, OnChange, OnUninstall, Selection, Step, TypeMeta};
 use k8s_openapi::Resource;
 use serde::Serialize;
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl From<&Object> for ObjectRef {
     }
 }
 
-impl Kind {
+impl TypeMeta {
     /// The kind of a k8s-openapi type.
     pub fn of<T: Resource>() -> Self {
         Self::new(T::API_VERSION, T::KIND)

@@ -1,7 +1,7 @@
 use crate::bindings::plugin::thinkube::plugin::plan::{
     OutputRef, SecretContent, SecretEntry, SecretSource, SecretStep,
 };
-use crate::{Encoding, Kind, ObjectRef, OnUninstall, RandomText, SecretKey, Step};
+use crate::{Encoding, ObjectRef, OnUninstall, RandomText, SecretKey, Step, TypeMeta};
 
 /// A Secret that the host composes. The plugin says where each value comes from and sees none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Secret {
     /// A Secret of type Opaque without entries. It is deleted on uninstall.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
-            target: Kind::new("v1", "Secret").namespaced(namespace, name),
+            target: TypeMeta::new("v1", "Secret").namespaced(namespace, name),
             secret_type: "Opaque".to_owned(),
             labels: Vec::new(),
             content: SecretContent::Entries(Vec::new()),
@@ -35,7 +35,7 @@ impl Secret {
     /// A ConfigMap that holds secrets in clear, for consumers that read no Secret. Whoever may read ConfigMaps there then
     /// knows them, so let a setting ask for it. Needs [`Permission::Disclose`](crate::Permission).
     pub fn disclosed(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        let target = Kind::new("v1", "ConfigMap").namespaced(namespace, name);
+        let target = TypeMeta::new("v1", "ConfigMap").namespaced(namespace, name);
         Self { target, secret_type: String::new(), ..Self::new("", "") }
     }
 

@@ -9,8 +9,8 @@ use thinkube_sdk::k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use thinkube_sdk::testing::{Case, Refusal, describe, plan, schema};
 use thinkube_sdk::{
     Answer, Check, Context, Descriptor, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Installed,
-    Kind, Object, ObjectRef, OnChange, OnUninstall, Outcome, Plan, Plugin, Probe, Problem, Query, Scope,
-    Secret, SecretKey, Severity, Stage, Step,
+    Object, ObjectRef, OnChange, OnUninstall, Outcome, Plan, Plugin, Probe, Problem, Query, Scope, Secret,
+    SecretKey, Severity, Stage, Step, TypeMeta,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -47,7 +47,7 @@ fn yes() -> bool {
 struct Probing;
 
 fn numbered(number: u32) -> ObjectRef {
-    Kind::of::<ConfigMap>().namespaced("other", format!("number-{number}"))
+    TypeMeta::of::<ConfigMap>().namespaced("other", format!("number-{number}"))
 }
 
 impl Plugin for Probing {
@@ -93,7 +93,7 @@ fn an_object_can_be_a_kubernetes_type_or_json() {
     let typed = Namespace { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..Namespace::default() };
     let text = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}});
     assert_eq!(Object::of(&typed), Object::of(&text));
-    assert_eq!(Object::of(&typed).reference(), Kind::of::<Namespace>().cluster_wide("demo"));
+    assert_eq!(Object::of(&typed).reference(), TypeMeta::of::<Namespace>().cluster_wide("demo"));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_secret_says_where_each_value_comes_from() {
         .copy("token", from)
         .template("url", "https://${username}:${password}@db")
         .retain();
-    assert_eq!(secret.reference(), Kind::new("v1", "Secret").namespaced("demo", "login"));
+    assert_eq!(secret.reference(), TypeMeta::new("v1", "Secret").namespaced("demo", "login"));
     let Step::Secret(step) = Step::from(secret) else { panic!("it is a secret step") };
     assert_eq!(
         (step.secret_type.as_str(), step.on_uninstall),
@@ -146,12 +146,12 @@ fn a_secret_says_where_each_value_comes_from() {
 
 #[test]
 fn a_check_holds_by_default_and_is_an_error() {
-    let check = Check::ready("runs", "It runs", Kind::of::<Deployment>().namespaced("demo", "server"));
+    let check = Check::ready("runs", "It runs", TypeMeta::of::<Deployment>().namespaced("demo", "server"));
     assert_eq!(
         (check.expect, check.severity, check.timeout_seconds),
         (Expectation::Holds, Severity::Error, 120)
     );
-    let check = Check::objects("any", "There is one", Kind::of::<Namespace>().all())
+    let check = Check::objects("any", "There is one", TypeMeta::of::<Namespace>().all())
         .cel("size(objects) > 1")
         .warning()
         .timeout_seconds(3)
@@ -261,16 +261,16 @@ fn several_facts_can_be_asked_for_at_once() {
     impl Plugin for Both {
         type Settings = Settings;
         fn describe() -> Descriptor {
-            Descriptor::new("both", "1.0.0").reads(Kind::of::<ConfigMap>(), Scope::Cluster)
+            Descriptor::new("both", "1.0.0").reads(TypeMeta::of::<ConfigMap>(), Scope::Cluster)
         }
         fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
-            let all = Kind::of::<ConfigMap>().all();
-            let queries = [Query::Objects(all.clone()), Query::Served(Kind::of::<ConfigMap>())];
+            let all = TypeMeta::of::<ConfigMap>().all();
+            let queries = [Query::Objects(all.clone()), Query::Served(TypeMeta::of::<ConfigMap>())];
             if let Some(needs) = context.missing(queries) {
                 return Ok(needs);
             }
             let count = context.objects(&all).map(|objects| objects.len());
-            Err(Problem::other(format!("{count:?} {:?}", context.served(&Kind::of::<ConfigMap>()))))
+            Err(Problem::other(format!("{count:?} {:?}", context.served(&TypeMeta::of::<ConfigMap>()))))
         }
     }
     let answer = |query: &Query| match query {

@@ -35,11 +35,11 @@ from wit_world.imports.plan import (
 from wit_world.imports.types import (
     Answer_Served,
     Context,
-    Located,
+    FieldError,
     ObjectRef,
     Problem_InvalidSettings,
     Problem_Other,
-    Problem_Unmet,
+    Problem_UnmetRequirement,
     Query_Served,
     TypeMeta,
 )
@@ -111,11 +111,11 @@ class Lifecycle(exports.Lifecycle):
         if not answers:
             return Outcome_NeedsFacts([question])
         if answers[0] != Answer_Served(True):
-            raise Err(Problem_Unmet("this cluster serves no Deployments"))
+            raise Err(Problem_UnmetRequirement("this cluster serves no Deployments"))
         settings = json.loads(context.settings)
         text = settings["text"]
         if text.strip() == "":
-            raise Err(Problem_InvalidSettings(Located("/text", "a notice must say something")))
+            raise Err(Problem_InvalidSettings(FieldError("/text", "a notice must say something")))
         log.log(log.Level.INFO, f"a notice of {len(text)} characters")
         return Outcome_Plan(plan(context.namespace, settings["image"], text))
 

@@ -98,7 +98,7 @@ pub enum Problem {
         message: String,
     },
     /// The cluster lacks something.
-    Unmet(String),
+    UnmetRequirement(String),
     /// Anything else.
     Other(String),
 }
@@ -107,7 +107,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InvalidSettings { path, message } => write!(f, "setting {path}: {message}"),
-            Self::Unmet(message) | Self::Other(message) => f.write_str(message),
+            Self::UnmetRequirement(message) | Self::Other(message) => f.write_str(message),
         }
     }
 }

@@ -241,10 +241,10 @@ fn bounded<T: Serialize>(value: T, limits: &Limits) -> Read<T> {
 impl From<types::Problem> for plan::Problem {
     fn from(from: types::Problem) -> Self {
         match from {
-            types::Problem::InvalidSettings(types::Located { path, message }) => {
+            types::Problem::InvalidSettings(types::FieldError { path, message }) => {
                 Self::InvalidSettings { path, message }
             }
-            types::Problem::Unmet(message) => Self::Unmet(message),
+            types::Problem::UnmetRequirement(message) => Self::UnmetRequirement(message),
             types::Problem::Other(message) => Self::Other(message),
         }
     }

@@ -1,5 +1,5 @@
 use super::yaml::Yaml;
-use crate::{Kind, Object, ObjectRef, Secret, SecretKey, Step, template};
+use crate::{Object, ObjectRef, Secret, SecretKey, Step, TypeMeta, template};
 use serde_json::json;
 
 /// What the platform's control reads to show a service, and what development environments get to know of it.
@@ -117,7 +117,7 @@ impl Discovery {
 
     /// What checks name the ConfigMap by.
     pub fn reference(&self) -> ObjectRef {
-        Kind::new("v1", "ConfigMap").namespaced(&self.namespace, Self::NAME)
+        TypeMeta::new("v1", "ConfigMap").namespaced(&self.namespace, Self::NAME)
     }
 }
 

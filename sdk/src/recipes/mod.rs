@@ -18,7 +18,7 @@ pub use oauth2_proxy::OAuth2Proxy;
 pub use route::{Route, Routing};
 pub use session_store::SessionStore;
 
-use crate::{Kind, Object, ObjectRef, template};
+use crate::{Object, ObjectRef, TypeMeta, template};
 use serde_json::{Value, json};
 
 /// The Secret that text as NAMESPACE/NAME means: how settings name one.
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 /// If there is no slash; the schema of such a setting has a pattern that wants one.
 pub fn secret_at(text: &str) -> ObjectRef {
     let (namespace, name) = text.split_once('/').expect("a Secret is named as NAMESPACE/NAME");
-    Kind::new("v1", "Secret").namespaced(namespace, name)
+    TypeMeta::new("v1", "Secret").namespaced(namespace, name)
 }
 
 /// What the Restricted level of the Pod Security Standards wants of a container.

@@ -2,7 +2,7 @@
 //! needs to be allowed.
 
 use super::Routing;
-use crate::{Check, HttpMethod, HttpProbe, Kind, ObjectRef};
+use crate::{Check, HttpMethod, HttpProbe, ObjectRef, TypeMeta};
 
 /// What is either so or not: asking again for longer helps nobody.
 const AT_ONCE_SECONDS: u32 = 5;
@@ -15,7 +15,7 @@ fn at_once(check: Check) -> Check {
 
 /// k8s: a node can take pods. Needs to read Nodes in the whole cluster.
 pub fn node() -> Check {
-    at_once(Check::objects("k8s", "A node takes pods", Kind::new("v1", "Node").all()))
+    at_once(Check::objects("k8s", "A node takes pods", TypeMeta::new("v1", "Node").all()))
         .cel(
             "objects.exists(node, node.status.conditions.exists(c, c.type == 'Ready' && c.status == 'True') \
              && !(has(node.spec.unschedulable) && node.spec.unschedulable))",
@@ -27,7 +27,7 @@ pub fn node() -> Check {
 /// StorageClasses in the whole cluster.
 pub fn default_storage_class() -> Check {
     let default = "'storageclass.kubernetes.io/is-default-class'";
-    let classes = Kind::new("storage.k8s.io/v1", "StorageClass").all();
+    let classes = TypeMeta::new("storage.k8s.io/v1", "StorageClass").all();
     at_once(Check::objects("storage", "A StorageClass is the default", classes))
         .cel(format!(
             "objects.exists(class, has(class.metadata.annotations) && {default} in class.metadata.annotations \
@@ -44,13 +44,13 @@ pub fn routing(routing: &Routing) -> Check {
         Routing::Ingress { class } => at_once(Check::object(
             "ingress",
             format!("The IngressClass {class} is there"),
-            Kind::new("networking.k8s.io/v1", "IngressClass").cluster_wide(class),
+            TypeMeta::new("networking.k8s.io/v1", "IngressClass").cluster_wide(class),
         ))
         .remedy("Install the platform's ingress first."),
         Routing::Gateway { namespace, name } => at_once(Check::object(
             "ingress",
             format!("The Gateway {namespace}/{name} is served"),
-            Kind::new("gateway.networking.k8s.io/v1", "Gateway").namespaced(namespace, name),
+            TypeMeta::new("gateway.networking.k8s.io/v1", "Gateway").namespaced(namespace, name),
         ))
         .cel("object.status.conditions.exists(c, c.type == 'Programmed' && c.status == 'True')")
         .remedy("Install the platform's gateway first; `kubectl describe` the Gateway says why it is not programmed."),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use thinkube_sdk::{
-    Arguments, Check, Context, Descriptor, Evaluate, Kind, Object, Observation, Operation, Operations,
-    Outcome, Permission, Plan, Plugin, PodFiles, Problem, Scope, Stage, Status, Verdict, Workstation,
+    Arguments, Check, Context, Descriptor, Evaluate, Object, Observation, Operation, Operations, Outcome,
+    Permission, Plan, Plugin, PodFiles, Problem, Scope, Stage, Status, TypeMeta, Verdict, Workstation,
     WorkstationPlan, export_plugin,
 };
 
@@ -58,8 +58,8 @@ impl Plugin for Files {
             .summary("Files in a home and in a pod")
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
-            .emits(Kind::new("v1", "Namespace"), Scope::OwnNamespace)
-            .emits(Kind::new("apps/v1", "Deployment"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "Namespace"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("apps/v1", "Deployment"), Scope::OwnNamespace)
             .permission(Permission::WriteHome(".config/greeting".into()))
             .permission(Permission::WriteHome("greeting".into()))
             .permission(Permission::WriteHome("${folder}".into()))

@@ -13,7 +13,7 @@ use bindings::thinkube::plugin::plan::{
     Auth, Check, Credentials, Expectation, ExternalStep, HttpMethod, HttpProbe, HttpTarget, ObjectStep,
     OnChange, OnUninstall, Plan, Probe, Request, ServiceTarget, Severity, Stage, Step,
 };
-use bindings::thinkube::plugin::types::{Located, ObjectRef, Problem, Query, SecretKey};
+use bindings::thinkube::plugin::types::{FieldError, ObjectRef, Problem, Query, SecretKey};
 use bindings::wasi::clocks::monotonic_clock;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -72,7 +72,7 @@ fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome
     let notes = match behaviour {
         Behaviour::Behave => "I am good.".into(),
         Behaviour::Refuse => {
-            return Err(Problem::InvalidSettings(Located { path: "/do".into(), message: "no".into() }));
+            return Err(Problem::InvalidSettings(FieldError { path: "/do".into(), message: "no".into() }));
         }
         Behaviour::Spin => loop {
             black_box(());

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use thinkube_sdk::{
-    Context, Descriptor, Image, Kind, Object, Outcome, Permission, Plan, Plugin, Problem, Scope, Secret,
-    Stage, export_plugin,
+    Context, Descriptor, Image, Object, Outcome, Permission, Plan, Plugin, Problem, Scope, Secret, Stage,
+    TypeMeta, export_plugin,
 };
 
 /// What the tests set.
@@ -54,9 +54,9 @@ impl Plugin for Built {
             .summary("An image that is built, and runs")
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
-            .emits(Kind::new("v1", "Namespace"), Scope::OwnNamespace)
-            .emits(Kind::new("v1", "Secret"), Scope::OwnNamespace)
-            .emits(Kind::new("apps/v1", "Deployment"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "Namespace"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "Secret"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("apps/v1", "Deployment"), Scope::OwnNamespace)
             .permission(Permission::CopySecret(format!("default/{LOGIN}")))
             .permission(Permission::PushImage("registry.thinkube.test:5000/library".to_owned()))
     }
@@ -71,7 +71,7 @@ impl Plugin for Built {
         let namespace = Object::of(&json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": context.namespace }
         }));
-        let source = Kind::new("v1", "Secret").namespaced("default", LOGIN);
+        let source = TypeMeta::new("v1", "Secret").namespaced("default", LOGIN);
         let login =
             Secret::mirror(&context.namespace, LOGIN, source).of_type("kubernetes.io/dockerconfigjson");
         let web = Object::of(&json!({

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use thinkube_sdk::{
-    Arguments, Check, Context, Descriptor, Encoding, Evaluate, Kind, Object, Observation, Operation,
-    Operations, Outcome, Plan, Plugin, Problem, Scope, Secret, Stage, Status, Verdict, export_plugin,
+    Arguments, Check, Context, Descriptor, Encoding, Evaluate, Object, Observation, Operation, Operations,
+    Outcome, Plan, Plugin, Problem, Scope, Secret, Stage, Status, TypeMeta, Verdict, export_plugin,
 };
 
 /// What the tests set.
@@ -53,10 +53,10 @@ impl Plugin for Keeper {
             .source("https://github.com/thinkube/thinkube-host")
             .secret_input("password", "KEEPER_PASSWORD", "The password that is kept");
         let described = described
-            .reads(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace)
-            .reads(Kind::new("v1", "Secret"), Scope::OwnNamespace);
+            .reads(TypeMeta::new("v1", "ConfigMap"), Scope::OwnNamespace)
+            .reads(TypeMeta::new("v1", "Secret"), Scope::OwnNamespace);
         kinds.into_iter().fold(described, |described, (api_version, kind)| {
-            described.emits(Kind::new(api_version, kind), Scope::OwnNamespace)
+            described.emits(TypeMeta::new(api_version, kind), Scope::OwnNamespace)
         })
     }
 
@@ -131,7 +131,7 @@ impl Operations for Keeper {
         arguments: Arguments,
         context: &Context<Settings>,
     ) -> Result<Outcome, Problem> {
-        let deployment = Kind::new("apps/v1", "Deployment");
+        let deployment = TypeMeta::new("apps/v1", "Deployment");
         let keys = || Secret::new(&context.namespace, "keys");
         let plan = match name {
             "rotate-cookie" => {

@@ -4,8 +4,8 @@
 use serde_json::json;
 use thinkube_sdk::recipes::KeycloakClient;
 use thinkube_sdk::{
-    Check, Context, Descriptor, HttpMethod, HttpProbe, Kind, Object, Outcome, Plan, Plugin, Problem, Scope,
-    Secret, Stage, export_plugin,
+    Check, Context, Descriptor, HttpMethod, HttpProbe, Object, Outcome, Plan, Plugin, Problem, Scope, Secret,
+    Stage, TypeMeta, export_plugin,
 };
 
 /// What the tests set.
@@ -53,9 +53,9 @@ impl Plugin for SignOn {
                 "admin-password",
                 "The password of Keycloak's administrator",
             )
-            .emits(Kind::new("v1", "Namespace"), Scope::OwnNamespace)
-            .emits(Kind::new("v1", "Secret"), Scope::OwnNamespace)
-            .emits(Kind::new("v1", "ConfigMap"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "Namespace"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "Secret"), Scope::OwnNamespace)
+            .emits(TypeMeta::new("v1", "ConfigMap"), Scope::OwnNamespace)
             .permission(client("", "", "").permission())
     }
 
