@@ -191,7 +191,7 @@ impl<'a> Part<'a> {
     ) -> Result<Self, Failure> {
         let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
         let release = home.release(name).map_err(Error::from)?;
-        let grant_policy = given.grant_policy(release.held());
+        let grant_policy = given.grant_policy(release.carried_grants());
         let before = grant_policy.held().map(<[_]>::to_vec);
         let settings = given.settings.clone();
         let request =
@@ -281,16 +281,16 @@ impl Done {
 
     pub(crate) fn json(&self) -> Value {
         json!({
-            "home": self.home, "release": self.release, "changed": self.applied.changed, "left": self.applied.left,
+            "home": self.home, "release": self.release, "changed": self.applied.changed, "left": self.applied.skipped,
         })
     }
 
     /// What a person has changed is as that person wants it. Whatever else the setup has and was not done is missing.
     pub(crate) fn code(&self) -> ExitCode {
-        let persons = |why: &SkipReason| matches!(why, SkipReason::ChangedByHand | SkipReason::KeptAs(_));
+        let persons = |why: &SkipReason| matches!(why, SkipReason::ChangedByHand | SkipReason::BackedUpAs(_));
         let wanted =
             |path: &str| self.changes.iter().any(|change| change.path == path && is_wanted(&change.action));
-        let missing = self.applied.left.iter().any(|left| !persons(&left.why) && wanted(&left.path));
+        let missing = self.applied.skipped.iter().any(|left| !persons(&left.reason) && wanted(&left.path));
         if missing { exit::code(thinkube_engine::Class::Refused) } else { ExitCode::SUCCESS }
     }
 }
@@ -358,7 +358,7 @@ pub(crate) fn of_uninstalled(
         return Ok(None);
     }
     let mut part = home.release(&release.name).map_err(Error::from)?;
-    let Some(held) = part.held() else { return Ok(None) };
+    let Some(held) = part.carried_grants() else { return Ok(None) };
     let ours = held.settings == release.plan.settings;
     let mut left = Vec::new();
     if ours && really {

@@ -280,7 +280,7 @@ pub enum Error {
     },
     /// Another host is at work.
     #[error("another thinkube-host is at work there; wait until it is done ({} is locked)", state.display())]
-    HomeBusy {
+    WorkstationBusy {
         /// The folder of the records.
         state: PathBuf,
     },
@@ -305,10 +305,10 @@ pub enum Error {
     },
     /// A setup holds what is hostile, wrong or not granted.
     #[error("nothing was done in the home, for the setup holds what may not be done:{}", each(.0))]
-    HomeRefused(Vec<WorkstationFault>),
+    WorkstationRefused(Vec<WorkstationFault>),
     /// The home is no longer what was shown.
     #[error("nothing was done: the home has changed since it was looked at ({}). Run this again", .0.join(", "))]
-    HomeMoved(Vec<String>),
+    WorkstationMoved(Vec<String>),
     /// A file is to be overwritten that nobody would overwrite.
     #[error(
         "there is nothing at {path:?} to be overwritten: name a file that was changed by hand or is not of this release, \
@@ -320,7 +320,7 @@ pub enum Error {
     },
     /// A folder for a build could not be made or used.
     #[error("the temporary folder for the build: {source}; TMPDIR says where it is made")]
-    Workshop {
+    BuildDir {
         /// Why.
         source: io::Error,
     },
@@ -441,10 +441,10 @@ impl Error {
             Self::NoHome => "no-home",
             Self::ForeignHome { .. } => "foreign-home",
             Self::Workstation { .. } => "home",
-            Self::HomeBusy { .. } => "home-busy",
-            Self::HomeMoved(_) => "home-moved",
-            Self::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => "denied",
-            Self::HomeRefused(_) => "invalid-setup",
+            Self::WorkstationBusy { .. } => "home-busy",
+            Self::WorkstationMoved(_) => "home-moved",
+            Self::WorkstationRefused(faults) if faults.iter().all(|fault| fault.denied) => "denied",
+            Self::WorkstationRefused(_) => "invalid-setup",
             Self::NothingToOverwrite { .. } => "nothing-to-overwrite",
             Self::Record { .. } | Self::RecordMalformed { .. } => "home-record",
             Self::NoProgram { .. } => "no-program",

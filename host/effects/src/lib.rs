@@ -1,33 +1,32 @@
-//! Carries out what a plan wants outside the cluster: resources behind HTTP APIs, image builds, files in the operator's
-//! home. Nothing here names Kubernetes; what a step may do was granted before, and is checked here once more.
+//! What a plan does outside the cluster: resources behind HTTP APIs, image builds, files on an operator's workstation.
+//!
+//! No room here knows Kubernetes. Permissions were granted before; every room checks them again before it acts, because a
+//! record of another host can call it too.
 
-mod compare;
 mod error;
 mod external;
-#[cfg(test)]
-mod external_tests;
-#[cfg(test)]
-mod fake;
-mod folder;
-mod home;
+mod fs;
 mod http;
-#[cfg(test)]
-mod http_tests;
 mod image;
-mod probe;
 mod process;
-mod token;
+#[cfg(test)]
+mod testing;
+mod workstation;
 
 pub use error::Error;
-pub use external::{Action, Outcome, Removed, Seen, State};
-pub use folder::Obstacle;
-pub use home::{
+pub use external::{
+    ExternalAction, ExternalOutcome, ExternalRemoval, ExternalResource, ExternalState, ObservedExternal,
+};
+pub use fs::beneath::Obstacle;
+pub use http::client::{Http, HttpOptions};
+pub use http::probe::{probe, validate_probe};
+pub use image::git::Commit;
+pub use image::{
+    Image, ImageAction, ImageEvent, ImageEvents, ImageOptions, ImageOutcome, ImageState, Images,
+    ObservedImage, require_image_builder,
+};
+pub use workstation::{
     DiffLine, SkipReason, Skipped, Workstation, WorkstationAction, WorkstationChange, WorkstationEntry,
     WorkstationEvent, WorkstationEvents, WorkstationRelease, WorkstationReport, WorkstationState,
     WorkstationStatus,
-};
-pub use http::{Http, HttpOptions};
-pub use image::{
-    Commit, Image, ImageAction, ImageEvent, ImageEvents, ImageOptions, ImageOutcome, ImageSeen, ImageState,
-    Images, image_builder,
 };

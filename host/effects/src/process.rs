@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Takes each line that a program says, cut and safe to print.
-pub(crate) type Says<'a> = &'a (dyn Fn(&str) + Send + Sync);
+pub(crate) type OutputSink<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
 /// Variables that every program gets where they are set: how to find programs, who the user is, and how this machine
 /// reaches others. Not the rest: secret inputs are in the environment, and a build runs other people's code.
@@ -87,14 +87,14 @@ pub(crate) struct Run<'a> {
     /// It is ended after this.
     pub(crate) limit: Duration,
     /// Takes what it says.
-    pub(crate) says: Says<'a>,
+    pub(crate) says: OutputSink<'a>,
     /// Never shown, should it say them.
     pub(crate) secrets: &'a [SecretText],
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
     /// Its last lines.
     pub(crate) lines: Vec<String>,
@@ -102,7 +102,7 @@ pub(crate) struct Ended {
     pub(crate) output: String,
 }
 
-impl Ended {
+impl Exit {
     /// What it did, or its last lines where it failed.
     pub(crate) fn success(self) -> Result<String, Vec<String>> {
         if self.status.success() { Ok(self.output) } else { Err(self.lines) }
@@ -111,16 +111,16 @@ impl Ended {
 
 impl Run<'_> {
     /// Runs it to its end and shows what it says.
-    pub(crate) async fn shown(&self, command: Command) -> Result<Ended, Error> {
+    pub(crate) async fn shown(&self, command: Command) -> Result<Exit, Error> {
         self.run(command, false).await
     }
 
     /// Runs it to its end and keeps its standard output, which is not shown.
-    pub(crate) async fn kept(&self, command: Command) -> Result<Ended, Error> {
+    pub(crate) async fn kept(&self, command: Command) -> Result<Exit, Error> {
         self.run(command, true).await
     }
 
-    async fn run(&self, mut command: Command, keep: bool) -> Result<Ended, Error> {
+    async fn run(&self, mut command: Command, keep: bool) -> Result<Exit, Error> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own: whoever ends it ends what it has started as well.
         command.kill_on_drop(true).process_group(0);
@@ -177,7 +177,7 @@ impl Run<'_> {
         }
         group.0 = None;
         let lines = tail.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).lines();
-        Ok(Ended { status, lines, output: String::from_utf8_lossy(&output).into_owned() })
+        Ok(Exit { status, lines, output: String::from_utf8_lossy(&output).into_owned() })
     }
 
     /// Shows a stream line by line.
@@ -185,7 +185,7 @@ impl Run<'_> {
         &self,
         stream: Option<impl AsyncRead + Unpin>,
         tail: &std::sync::Mutex<Tail>,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), OutputLimit> {
         let Some(mut stream) = stream else { return Ok(()) };
         let mut line = Vec::new();
         let mut buffer = [0; 8192];
@@ -197,7 +197,7 @@ impl Run<'_> {
             };
             said += count;
             if said > SAID {
-                return Err(TooMuch);
+                return Err(OutputLimit);
             }
             for byte in &buffer[..count] {
                 match byte {
@@ -227,15 +227,15 @@ impl Run<'_> {
         &self,
         stream: Option<impl AsyncRead + Unpin>,
         output: &mut Vec<u8>,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), OutputLimit> {
         let Some(stream) = stream else { return Ok(()) };
         let read = stream.take(KEPT as u64 + 1).read_to_end(output).await;
-        if read.is_ok() && output.len() > KEPT { Err(TooMuch) } else { Ok(()) }
+        if read.is_ok() && output.len() > KEPT { Err(OutputLimit) } else { Ok(()) }
     }
 }
 
 /// It has said more than anybody could want to know.
-struct TooMuch;
+struct OutputLimit;
 
 /// The last lines.
 #[derive(Default)]
@@ -309,7 +309,7 @@ mod tests {
         command
     }
 
-    fn run(says: Says<'_>, limit: Duration) -> Run<'_> {
+    fn run(says: OutputSink<'_>, limit: Duration) -> Run<'_> {
         Run { what: "sh", limit, says, secrets: &[] }
     }
 

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use thinkube_effects::{Action, Error, Http, HttpOptions, Removed, State};
+use thinkube_effects::{
+    Error, ExternalAction, ExternalRemoval, ExternalResource, ExternalState, Http, HttpOptions,
+};
 use thinkube_plan::{
     ExternalStep, HttpMethod, HttpProbe, HttpTarget, Output, OutputRef, Outputs, SecretText, Values,
 };
@@ -96,18 +98,19 @@ impl World {
         }))
     }
 
-    async fn state(&self, step: &ExternalStep) -> State {
-        self.http.look(step, &self.values).await.unwrap().state
+    async fn state(&self, step: &ExternalStep) -> ExternalState {
+        ExternalResource::new(&self.http, step, &self.values).observe().await.unwrap().state
     }
 
-    async fn bring_about(&self, step: &ExternalStep) -> (Action, Outputs) {
-        let seen = self.http.look(step, &self.values).await.unwrap();
-        let outcome = self.http.bring_about(step, seen, &self.values).await.unwrap();
+    async fn ensure(&self, step: &ExternalStep) -> (ExternalAction, Outputs) {
+        let seen = ExternalResource::new(&self.http, step, &self.values).observe().await.unwrap();
+        let outcome = ExternalResource::new(&self.http, step, &self.values).ensure(seen).await.unwrap();
         (outcome.action, outcome.outputs)
     }
 
     async fn fails(&self, changes: Value) -> Error {
-        let error = self.http.look(&self.step(changes), &self.values).await.unwrap_err();
+        let error =
+            ExternalResource::new(&self.http, &self.step(changes), &self.values).observe().await.unwrap_err();
         let text = format!("{error} {error:?}");
         let secrets = [&self.keycloak.admin_password, &self.keycloak.user_password, "wrong-5a"];
         assert!(!secrets.iter().any(|secret| text.contains(*secret)), "a secret is shown");
@@ -125,40 +128,42 @@ fn a_client_and_its_mapper_come_are_kept_and_go() {
     run(async {
         let client = world.step(json!({}));
         let mapper = world.mapper();
-        assert_eq!(world.state(&client).await, State::Absent);
-        let (action, outputs) = world.bring_about(&client).await;
-        assert_eq!(action, Action::Created);
+        assert_eq!(world.state(&client).await, ExternalState::Absent);
+        let (action, outputs) = world.ensure(&client).await;
+        assert_eq!(action, ExternalAction::Created);
         let at = |output: &str| OutputRef { step: "client".into(), output: output.into() };
         let Some(Output::Secret(secret)) = outputs.get(&at("secret")) else { panic!("there is a secret") };
         assert_eq!(secret.expose().len(), 32);
         assert!(matches!(outputs.get(&at("id")), Some(Output::Open(id)) if id.len() == 36));
-        assert_eq!(world.state(&client).await, State::Same);
+        assert_eq!(world.state(&client).await, ExternalState::InSync);
 
         // By hand.
         let mut other = serde_json::to_value(&client).unwrap();
         other["desired"]["redirectUris"] = json!(["https://old.thinkube.test/oauth2/callback"]);
-        assert_eq!(world.bring_about(&serde_json::from_value(other).unwrap()).await.0, Action::Updated);
-        let State::Differs(changes) = world.state(&client).await else { panic!("it was changed") };
+        assert_eq!(world.ensure(&serde_json::from_value(other).unwrap()).await.0, ExternalAction::Updated);
+        let ExternalState::Differs(changes) = world.state(&client).await else { panic!("it was changed") };
         assert!(changes.iter().all(|change| change.path.starts_with("redirectUris[")), "{changes:?}");
-        assert_eq!(world.bring_about(&client).await.0, Action::Updated);
-        assert_eq!(world.bring_about(&client).await.0, Action::Unchanged);
+        assert_eq!(world.ensure(&client).await.0, ExternalAction::Updated);
+        assert_eq!(world.ensure(&client).await.0, ExternalAction::Unchanged);
 
         world.values.outputs.extend(outputs);
-        assert_eq!(world.bring_about(&mapper).await.0, Action::Created);
+        assert_eq!(world.ensure(&mapper).await.0, ExternalAction::Created);
         let mut other = serde_json::to_value(&mapper).unwrap();
         other["desired"]["config"]["id.token.claim"] = json!("false");
         let mut body: Value = serde_json::from_str(other["update"]["body"].as_str().unwrap()).unwrap();
         body["config"]["id.token.claim"] = json!("false");
         other["update"]["body"] = body.to_string().into();
-        assert_eq!(world.bring_about(&serde_json::from_value(other).unwrap()).await.0, Action::Updated);
-        assert_eq!(world.bring_about(&mapper).await.0, Action::Updated);
-        assert_eq!(world.bring_about(&mapper).await.0, Action::Unchanged);
+        assert_eq!(world.ensure(&serde_json::from_value(other).unwrap()).await.0, ExternalAction::Updated);
+        assert_eq!(world.ensure(&mapper).await.0, ExternalAction::Updated);
+        assert_eq!(world.ensure(&mapper).await.0, ExternalAction::Unchanged);
 
-        let remove = async |step: &ExternalStep| world.http.remove(step, &world.values).await.unwrap();
-        assert_eq!(remove(&mapper).await, Removed::Gone);
-        assert_eq!(remove(&mapper).await, Removed::WasAbsent);
-        assert_eq!(remove(&client).await, Removed::Gone);
-        assert_eq!(remove(&client).await, Removed::WasAbsent);
+        let remove = async |step: &ExternalStep| {
+            ExternalResource::new(&world.http, step, &world.values).remove().await.unwrap()
+        };
+        assert_eq!(remove(&mapper).await, ExternalRemoval::Deleted);
+        assert_eq!(remove(&mapper).await, ExternalRemoval::NotFound);
+        assert_eq!(remove(&client).await, ExternalRemoval::Deleted);
+        assert_eq!(remove(&client).await, ExternalRemoval::NotFound);
     });
 }
 
@@ -187,7 +192,8 @@ fn what_keycloak_refuses_is_told_apart() {
 
         let no_authority = HttpOptions { ca_file: None, ..world.options.clone() };
         let http = Http::new(&no_authority).unwrap();
-        let error = http.look(&world.step(json!({})), &world.values).await.unwrap_err();
+        let error =
+            ExternalResource::new(&http, &world.step(json!({})), &world.values).observe().await.unwrap_err();
         assert!(matches!(error, Error::NotTrusted { .. }), "{error}");
     });
 }
@@ -206,11 +212,11 @@ fn a_probe_sees_the_realm_and_the_way_to_the_sign_on() {
         };
         let issuer = format!("{}/realms/{}", world.keycloak.url, world.keycloak.realm);
         let path = format!("/realms/{}/.well-known/openid-configuration", world.keycloak.realm);
-        let seen = world.http.observe(&probe(&path, false)).await.unwrap();
+        let seen = thinkube_effects::probe(&world.http, &probe(&path, false)).await.unwrap();
         assert_eq!((seen.holds, &seen.variables["json"]["issuer"]), (true, &json!(issuer)));
-        let seen = world.http.observe(&probe("/admin", false)).await.unwrap();
+        let seen = thinkube_effects::probe(&world.http, &probe("/admin", false)).await.unwrap();
         assert!(!seen.holds && seen.variables["headers"]["location"].is_string(), "{}", seen.summary);
-        let seen = world.http.observe(&probe("/admin", true)).await.unwrap();
+        let seen = thinkube_effects::probe(&world.http, &probe("/admin", true)).await.unwrap();
         assert!(seen.holds, "{}", seen.summary);
     });
 }

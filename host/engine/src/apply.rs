@@ -245,7 +245,7 @@ impl CheckRunner<'_> {
             self.asked.supported(&check.probe)?;
         }
         for step in plugin_plan.external() {
-            self.asked.http.supported(step)?;
+            thinkube_effects::ExternalResource::validate(&self.asked.http, step)?;
         }
         Ok(())
     }

@@ -94,7 +94,7 @@ impl ProbeTarget<'_> {
     pub(crate) fn supported(&self, probe: &Probe) -> Result<(), Error> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
-                Ok(self.http.observable(http)?)
+                Ok(thinkube_effects::validate_probe(&self.http, http)?)
             }
             _ => Ok(thinkube_cluster::supported(probe)?),
         }
@@ -105,7 +105,7 @@ impl ProbeTarget<'_> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
                 // Whoever does not answer is an observation: what is left as an error does not go away.
-                self.http.observe(http).await.map_err(|error| (error.to_string(), true))
+                thinkube_effects::probe(&self.http, http).await.map_err(|error| (error.to_string(), true))
             }
             _ => self.cluster.observe(probe).await.map_err(|error| {
                 let for_good = matches!(

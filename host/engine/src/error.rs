@@ -303,8 +303,8 @@ fn of_effect(error: &EffectError) -> Class {
         | EffectError::NoRevision { .. }
         | EffectError::Source { .. } => Class::Input,
         EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
-        EffectError::HomeRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
-        EffectError::HomeRefused(_) => Class::Plugin,
+        EffectError::WorkstationRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
+        EffectError::WorkstationRefused(_) => Class::Plugin,
         _ => Class::Failure,
     }
 }

@@ -4,7 +4,10 @@ use crate::{Error, Event, Events};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Action, Adopt};
-use thinkube_effects::{Action as Done, Error as EffectError, Http, HttpOptions, Removed, Seen, State};
+use thinkube_effects::{
+    Error as EffectError, ExternalAction, ExternalRemoval, ExternalResource, ExternalState, Http,
+    HttpOptions, ObservedExternal,
+};
 use thinkube_plan::{
     ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan, SecretInputs, Stage, Step, Values,
     connecting,
@@ -53,7 +56,7 @@ pub(crate) struct ExternalResources<'a> {
     http: &'a Http,
     plan: &'a Plan,
     /// By the name of the step. None: it could not be looked at yet.
-    seen: BTreeMap<&'a str, Option<Seen>>,
+    seen: BTreeMap<&'a str, Option<ObservedExternal>>,
     changes: Vec<ExternalChange>,
     pub(crate) values: Values,
 }
@@ -69,28 +72,30 @@ impl<'a> ExternalResources<'a> {
     ) -> Result<Self, Error> {
         let mut this = Self { http, plan, seen: BTreeMap::new(), changes: Vec::new(), values };
         for step in plan.plugin_plan.external() {
-            let (seen, action, fields, note) = match http.look(step, &this.values).await {
-                Ok(seen) => match seen.state.clone() {
-                    State::Absent => (Some(seen), Action::Create, Vec::new(), None),
-                    State::Differs(fields) => {
-                        this.values.outputs.extend(seen.outputs.clone());
-                        (Some(seen), Action::Update, fields, None)
+            let (seen, action, fields, note) =
+                match ExternalResource::new(http, step, &this.values).observe().await {
+                    Ok(seen) => match seen.state.clone() {
+                        ExternalState::Absent => (Some(seen), Action::Create, Vec::new(), None),
+                        ExternalState::Differs(fields) => {
+                            this.values.outputs.extend(seen.outputs.clone());
+                            (Some(seen), Action::Update, fields, None)
+                        }
+                        // Nothing is changed, and what it yields is needed to compare the Secrets that hold it.
+                        ExternalState::InSync => {
+                            let outcome =
+                                ExternalResource::new(http, step, &this.values).ensure(seen).await?;
+                            this.values.outputs.extend(outcome.outputs);
+                            (None, Action::Unchanged, Vec::new(), None)
+                        }
+                    },
+                    // What it is found by is not there, so neither is it.
+                    Err(EffectError::NoOutput { .. }) => (None, Action::Create, Vec::new(), None),
+                    Err(EffectError::NoInput { input, .. }) if !require => {
+                        let note = format!("not compared: the secret input `{input}` was not supplied");
+                        (None, Action::Update, Vec::new(), Some(note))
                     }
-                    // Nothing is changed, and what it yields is needed to compare the Secrets that hold it.
-                    State::Same => {
-                        let outcome = http.bring_about(step, seen, &this.values).await?;
-                        this.values.outputs.extend(outcome.outputs);
-                        (None, Action::Unchanged, Vec::new(), None)
-                    }
-                },
-                // What it is found by is not there, so neither is it.
-                Err(EffectError::NoOutput { .. }) => (None, Action::Create, Vec::new(), None),
-                Err(EffectError::NoInput { input, .. }) if !require => {
-                    let note = format!("not compared: the secret input `{input}` was not supplied");
-                    (None, Action::Update, Vec::new(), Some(note))
-                }
-                Err(error) => return Err(error.into()),
-            };
+                    Err(error) => return Err(error.into()),
+                };
             this.seen.insert(&step.name, seen);
             let (name, base_url) = (step.name.clone(), step.base_url.clone());
             this.changes.push(ExternalChange { name, base_url, action, fields, note });
@@ -152,13 +157,13 @@ impl<'a> ExternalResources<'a> {
         for step in stage.steps.iter().filter_map(external) {
             let seen = match self.seen.remove(step.name.as_str()).flatten() {
                 Some(seen) => seen,
-                None => self.http.look(step, &self.values).await?,
+                None => ExternalResource::new(self.http, step, &self.values).observe().await?,
             };
-            let outcome = self.http.bring_about(step, seen, &self.values).await?;
+            let outcome = ExternalResource::new(self.http, step, &self.values).ensure(seen).await?;
             let action = match outcome.action {
-                Done::Created => Action::Create,
-                Done::Updated => Action::Update,
-                Done::Unchanged => Action::Unchanged,
+                ExternalAction::Created => Action::Create,
+                ExternalAction::Updated => Action::Update,
+                ExternalAction::Unchanged => Action::Unchanged,
             };
             self.values.outputs.extend(outcome.outputs);
             said(events, step, action);
@@ -208,7 +213,7 @@ pub(crate) async fn remove(
             behind.insert(&step.name, why);
             continue;
         }
-        match http.look(step, &values).await {
+        match ExternalResource::new(http, step, &values).observe().await {
             Ok(seen) => values.outputs.extend(seen.outputs),
             Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
                 behind.insert(&step.name, lost(&of));
@@ -221,13 +226,15 @@ pub(crate) async fn remove(
     for step in steps.iter().rev() {
         let (action, note) = match behind.get(step.name.as_str()) {
             Some(note) => (Action::Keep, Some(note.clone())),
-            None => match http.remove(step, &values).await {
-                Ok(Removed::Gone) => (Action::Delete, None),
-                Ok(Removed::Kept) => (Action::Keep, None),
+            None => match ExternalResource::new(http, step, &values).remove().await {
+                Ok(ExternalRemoval::Deleted) => (Action::Delete, None),
+                Ok(ExternalRemoval::Retained) => (Action::Keep, None),
                 Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
                     (Action::Keep, Some(lost(&of)))
                 }
-                Ok(Removed::WasAbsent) | Err(EffectError::NoOutput { .. }) => (Action::Unchanged, None),
+                Ok(ExternalRemoval::NotFound) | Err(EffectError::NoOutput { .. }) => {
+                    (Action::Unchanged, None)
+                }
                 Err(error) => return Err((step.name.clone(), error)),
             },
         };

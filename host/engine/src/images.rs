@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
-    HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageSeen, ImageState, Images,
+    HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageState, Images, ObservedImage,
 };
 use thinkube_plan::{Digest, ImageSource, ImageStep, Output, Outputs, Plan, SecretText, Stage, Step};
 
@@ -37,7 +37,7 @@ pub struct ImageChange {
 
 /// A step's source and registry as they are, and the login that showed it.
 struct Looked {
-    seen: ImageSeen,
+    seen: ObservedImage,
     login: Option<SecretText>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> ImageBuilds<'a> {
 
     async fn look_at(&self, step: &ImageStep) -> Result<Looked, Error> {
         let login = login(self.cluster, step).await?;
-        let seen = self.images.look(step, login.as_ref()).await?;
+        let seen = self.images.observe(step, login.as_ref()).await?;
         Ok(Looked { seen, login })
     }
 
@@ -87,7 +87,7 @@ impl<'a> ImageBuilds<'a> {
         let builds = changes
             .iter()
             .any(|change| change.action == Action::Create && wanted.contains(&change.name.as_str()));
-        if builds { Ok(thinkube_effects::image_builder()?) } else { Ok(()) }
+        if builds { Ok(thinkube_effects::require_image_builder()?) } else { Ok(()) }
     }
 
     /// What is known of the images before anything is built.
@@ -122,9 +122,9 @@ impl<'a> ImageBuilds<'a> {
         let wanted =
             stages.filter(|stage| !skipped_stages.contains(&stage.name.as_str())).flat_map(images_of);
         wanted.into_iter().all(|step| match self.looked.get(step.name.as_str()) {
-            Some(Some(Looked { seen: ImageSeen { commit, state: ImageState::Same(image) }, .. })) => {
-                recorded.contains(&record(step, commit.id(), image))
-            }
+            Some(Some(Looked {
+                seen: ObservedImage { commit, state: ImageState::Current(image) }, ..
+            })) => recorded.contains(&record(step, commit.id(), image)),
             _ => false,
         })
     }
@@ -138,7 +138,7 @@ impl<'a> ImageBuilds<'a> {
                     ImageState::Untagged(_) => {
                         (Action::Update, Some("the registry has it; its tag is moved"))
                     }
-                    ImageState::Same(_) => (Action::Unchanged, None),
+                    ImageState::Current(_) => (Action::Unchanged, None),
                 };
                 changed(step, Some(seen.commit.id()), there(seen), action, note)
             }
@@ -163,7 +163,7 @@ impl<'a> ImageBuilds<'a> {
             let Looked { seen, login } = looked;
             let pass_on = |event| events(Event::Building(event));
             let ImageOutcome { image, action } =
-                self.images.bring_about(step, &seen, login.as_ref(), &pass_on).await?;
+                self.images.ensure(step, &seen, login.as_ref(), &pass_on).await?;
             let action = match action {
                 ImageAction::Built => Action::Create,
                 ImageAction::Tagged => Action::Update,
@@ -264,10 +264,10 @@ fn moved(shown: &[ImageChange], now: &[ImageChange]) -> Option<(String, String, 
     })
 }
 
-fn there(seen: &ImageSeen) -> Option<&Image> {
+fn there(seen: &ObservedImage) -> Option<&Image> {
     match &seen.state {
         ImageState::Absent => None,
-        ImageState::Untagged(image) | ImageState::Same(image) => Some(image),
+        ImageState::Untagged(image) | ImageState::Current(image) => Some(image),
     }
 }
 

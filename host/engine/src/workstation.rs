@@ -83,13 +83,13 @@ pub fn preview_workstation(
     release: &WorkstationRelease<'_>,
     planned: &PlannedWorkstation,
 ) -> Result<Vec<WorkstationChange>, Error> {
-    let changes = release.plan(&planned.setup, &planned.held.granted)?;
+    let changes = release.diff(&planned.setup, &planned.held.granted)?;
     let refused = |change: &WorkstationChange| match &change.action {
         WorkstationAction::Refused(fault) => Some(fault.clone()),
         _ => None,
     };
     let faults: Vec<_> = changes.iter().filter_map(refused).collect();
-    if faults.is_empty() { Ok(changes) } else { Err(EffectError::HomeRefused(faults).into()) }
+    if faults.is_empty() { Ok(changes) } else { Err(EffectError::WorkstationRefused(faults).into()) }
 }
 
 /// Does in a home what was shown. Ends early when `interrupted` says so; the same call finishes what was begun.

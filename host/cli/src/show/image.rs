@@ -43,8 +43,8 @@ pub(super) fn progress(event: &ImageEvent) -> Option<String> {
         }
         ImageEvent::Building { name } => foreign(format!("  image {name}: building")),
         ImageEvent::Pushing { name, to } => foreign(format!("  image {name}: pushing to {to}")),
-        ImageEvent::Says(line) => styled(FAINT, foreign(format!("    {line}"))),
-        ImageEvent::Left(folder) => {
+        ImageEvent::Output(line) => styled(FAINT, foreign(format!("    {line}"))),
+        ImageEvent::NotRemoved(folder) => {
             styled(CARE, foreign(format!("  {} could not be removed; remove it by hand", folder.display())))
         }
         _ => return None,

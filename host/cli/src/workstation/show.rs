@@ -73,7 +73,7 @@ fn at(path: &str, what: WorkstationEntry) -> String {
 }
 
 fn title(change: &WorkstationChange) -> String {
-    let place = at(&change.path, change.what);
+    let place = at(&change.path, change.entry);
     let overwrite = || format!("stays unless you say --overwrite {}", clean_line(&change.path));
     match &change.action {
         WorkstationAction::Create => styled(GOOD, format!("+ {place}")),
@@ -91,11 +91,11 @@ fn title(change: &WorkstationChange) -> String {
             styled(CARE, format!("! {place}")),
             overwrite()
         ),
-        WorkstationAction::NotTheReleases => {
+        WorkstationAction::Unmanaged => {
             format!("{} is not of this release and {}", styled(BAD, format!("✗ {place}")), overwrite())
         }
-        WorkstationAction::InTheWay { at, what } => {
-            format!("{}: ~/{} is {what}", styled(BAD, format!("✗ {place}")), clean_line(at))
+        WorkstationAction::Blocked { at, obstacle } => {
+            format!("{}: ~/{} is {obstacle}", styled(BAD, format!("✗ {place}")), clean_line(at))
         }
         WorkstationAction::Refused(fault) => styled(BAD, format!("✗ {}", clean_line(&fault.to_string()))),
         _ => place,
@@ -104,7 +104,7 @@ fn title(change: &WorkstationChange) -> String {
 
 fn new_lines(planned: &PlannedWorkstation, change: &WorkstationChange) -> Vec<String> {
     let setup = &planned.setup;
-    let all: Vec<&str> = match change.what {
+    let all: Vec<&str> = match change.entry {
         WorkstationEntry::File => {
             let file = setup.files.iter().find(|file| file.path == change.path);
             file.map(|file| file.content.lines().collect()).unwrap_or_default()
@@ -132,7 +132,7 @@ fn diff_line(line: &DiffLine) -> String {
 pub(super) fn event(event: &WorkstationEvent) -> String {
     match event {
         WorkstationEvent::Done(change) => format!("  {}", title(change)),
-        WorkstationEvent::Says(line) => styled(FAINT, format!("    {}", clean_line(line))),
+        WorkstationEvent::Output(line) => styled(FAINT, format!("    {}", clean_line(line))),
         _ => String::new(),
     }
 }
@@ -141,7 +141,7 @@ pub(super) fn applied(release: &str, home: &Path, applied: &WorkstationReport) -
     let mut text = String::new();
     let what = if applied.changed { "set up:" } else { "nothing to do:" };
     line!(text, "{} release {release} in {}", styled(GOOD, what), clean_line(&home.display().to_string()));
-    text.push_str(&lefts(&applied.left));
+    text.push_str(&lefts(&applied.skipped));
     text
 }
 
@@ -164,20 +164,20 @@ pub(super) fn status(home: &Path, releases: &[(String, Vec<WorkstationStatus>)])
     }
     for (name, found) in releases {
         line!(text, "{} in {}", styled(STRONG, name), clean_line(&home.display().to_string()));
-        for WorkstationStatus { path, what, state } in found {
-            let place = at(path, *what);
+        for WorkstationStatus { path, entry, state } in found {
+            let place = at(path, *entry);
             match state {
                 WorkstationState::InPlace => line!(text, "  {}", styled(GOOD, format!("✓ {place}"))),
-                WorkstationState::ChangedByHand if *what == WorkstationEntry::Python => {
+                WorkstationState::ChangedByHand if *entry == WorkstationEntry::Python => {
                     line!(text, "  {} are not whole", styled(BAD, format!("✗ {place}")));
                 }
                 WorkstationState::ChangedByHand => {
                     line!(text, "  {} was changed by hand", styled(CARE, format!("! {place}")));
                 }
-                WorkstationState::Gone => line!(text, "  {} is gone", styled(BAD, format!("✗ {place}"))),
-                WorkstationState::InTheWay { at, what } => {
+                WorkstationState::Missing => line!(text, "  {} is gone", styled(BAD, format!("✗ {place}"))),
+                WorkstationState::Blocked { at, obstacle } => {
                     let at = clean_line(at);
-                    line!(text, "  {}: ~/{at} is {what}", styled(BAD, format!("✗ {place}")));
+                    line!(text, "  {}: ~/{at} is {obstacle}", styled(BAD, format!("✗ {place}")));
                 }
                 _ => line!(text, "  {place}"),
             }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 use thinkube_effects::{
-    Error, HttpOptions, ImageAction, ImageEvent, ImageOptions, ImageSeen, ImageState, Images,
+    Error, HttpOptions, ImageAction, ImageEvent, ImageOptions, ImageState, Images, ObservedImage,
 };
 use thinkube_plan::{GitSource, ImageSource, ImageStep, Output, OutputRef, Permission, SecretText};
 use thinkube_test_cluster::{Cluster, Corner, Part, skip};
@@ -159,7 +159,7 @@ async fn a_plan_cannot_give_an_image_the_tag_by_which_that_of_another_commit_is_
     for tag in [other, &format!("{other}-01234567"), &format!("folder-{}", "0".repeat(64))] {
         let destination = destination().replace("latest", tag);
         let step = ImageStep { destination, ..step.clone() };
-        let error = images().look(&step, None).await.expect_err(tag);
+        let error = images().observe(&step, None).await.expect_err(tag);
         assert!(matches!(&error, Error::Invalid { message, .. } if message.contains(tag)), "{error}");
     }
 }
@@ -190,7 +190,7 @@ async fn what_is_not_granted_is_not_even_looked_at() {
     }
     let mut step = repository.step("main");
     step.destination = "elsewhere.example.org/library/devpi:1".into();
-    assert!(matches!(images().look(&step, None).await, Err(Error::Invalid { .. })));
+    assert!(matches!(images().observe(&step, None).await, Err(Error::Invalid { .. })));
 }
 
 fn folder_step(folder: &Path) -> ImageStep {
@@ -384,8 +384,8 @@ fn login(password: &str) -> SecretText {
     SecretText::new(config.to_string())
 }
 
-async fn look(step: &ImageStep) -> ImageSeen {
-    images().look(step, Some(&login(&password()))).await.unwrap_or_else(|error| panic!("{error}"))
+async fn observe(step: &ImageStep) -> ObservedImage {
+    images().observe(step, Some(&login(&password()))).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Whether a process has this in its arguments.
@@ -420,14 +420,14 @@ async fn once_for_each_commit() {
     };
     let (images, login) = (images(), login(&password()));
 
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     assert_eq!((seen.commit.id(), &seen.state), (first.as_str(), &ImageState::Absent));
     let said = Mutex::new(String::new());
     let events = |event: ImageEvent| {
         assert!(!in_arguments(&password()), "the password is an argument of a program");
         said.lock().expect("nobody panics").push_str(&format!("{event:?}\n"));
     };
-    let built = images.bring_about(&step, &seen, Some(&login), &events).await;
+    let built = images.ensure(&step, &seen, Some(&login), &events).await;
     let built = built.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(built.action, ImageAction::Built);
     let said = said.into_inner().expect("nobody panics");
@@ -443,26 +443,26 @@ async fn once_for_each_commit() {
     );
 
     // Now it is there, by both tags.
-    let seen = look(&step).await;
-    assert_eq!(seen.state, ImageState::Same(built.image.clone()));
-    let again = images.bring_about(&step, &seen, Some(&login), &|event| panic!("{event:?}")).await;
+    let seen = observe(&step).await;
+    assert_eq!(seen.state, ImageState::Current(built.image.clone()));
+    let again = images.ensure(&step, &seen, Some(&login), &|event| panic!("{event:?}")).await;
     assert_eq!(again.expect("nothing to do").action, ImageAction::Unchanged);
 
     // Another commit is another image.
     repository.write("docker/page", "second");
     repository.commit();
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     assert_eq!(seen.state, ImageState::Absent);
-    let second = images.bring_about(&step, &seen, Some(&login), &|_| ()).await.expect("it is built");
+    let second = images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect("it is built");
     assert_ne!(second.image.digest, built.image.digest);
 
     // Back to the first: the registry has it, and the tag follows.
     let back = ImageStep { source: repository.step(&first).source, ..step.clone() };
-    let seen = look(&back).await;
+    let seen = observe(&back).await;
     assert_eq!(seen.state, ImageState::Untagged(built.image.clone()));
-    let tagged = images.bring_about(&back, &seen, Some(&login), &|event| panic!("{event:?}")).await;
+    let tagged = images.ensure(&back, &seen, Some(&login), &|event| panic!("{event:?}")).await;
     assert_eq!(tagged.expect("it is there").action, ImageAction::Tagged);
-    assert_eq!(look(&back).await.state, ImageState::Same(built.image));
+    assert_eq!(observe(&back).await.state, ImageState::Current(built.image));
     assert!(!Path::new("/tmp/thinkube-ran").exists());
 }
 
@@ -490,15 +490,15 @@ async fn as_it_was() {
     symlink("/etc/passwd", folder.path().join("link")).expect("a link");
     let step = folder_step(folder.path());
     let (images, login) = (images(), login(&password()));
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     write("page", "second");
-    let error = images.bring_about(&step, &seen, Some(&login), &|_| ()).await.expect_err("it has changed");
+    let error = images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect_err("it has changed");
     assert!(matches!(error, Error::SourceMoved { .. }), "{error}");
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     assert_eq!(seen.state, ImageState::Absent);
-    let built = images.bring_about(&step, &seen, Some(&login), &|_| ()).await;
+    let built = images.ensure(&step, &seen, Some(&login), &|_| ()).await;
     assert_eq!(built.unwrap_or_else(|error| panic!("{error}")).action, ImageAction::Built);
-    assert!(matches!(look(&step).await.state, ImageState::Same(_)));
+    assert!(matches!(observe(&step).await.state, ImageState::Current(_)));
 }
 
 #[test]
@@ -514,19 +514,19 @@ async fn refused() {
     repository.commit();
     let (step, images) = (repository.step("main"), images());
     for (who, logged_in) in [(None, false), (Some(login("canary-wrong")), true)] {
-        let error = images.look(&step, who.as_ref()).await.expect_err("the registry wants a login");
+        let error = images.observe(&step, who.as_ref()).await.expect_err("the registry wants a login");
         assert!(
             matches!(error, Error::RegistryRefused { status: 401, login, .. } if login == logged_in),
             "{error:?}"
         );
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     let nothing = |event: ImageEvent| panic!("{event:?}");
-    let error = images.bring_about(&step, &seen, None, &nothing).await.expect_err("nobody may");
+    let error = images.ensure(&step, &seen, None, &nothing).await.expect_err("nobody may");
     assert!(matches!(error, Error::RegistryRefused { .. }), "{error:?}");
     let elsewhere = SecretText::new(r#"{"auths":{"other.example.org":{"auth":"YTpi"}}}"#.into());
-    let error = images.look(&step, Some(&elsewhere)).await.expect_err("it has no login for this registry");
+    let error = images.observe(&step, Some(&elsewhere)).await.expect_err("it has no login for this registry");
     assert!(matches!(error, Error::NoLogin { .. }), "{error:?}");
 }
 
@@ -542,13 +542,13 @@ async fn trusted() {
     repository.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     repository.commit();
     let (step, login) = (repository.step("main"), login(&password()));
-    let error = images().look(&step, Some(&login)).await.expect_err("nobody vouches for it");
+    let error = images().observe(&step, Some(&login)).await.expect_err("nobody vouches for it");
     assert!(matches!(error, Error::NotTrusted { .. }), "{error:?}");
     let authority = PathBuf::from(env::var_os(AUTHORITY).expect("it is given"));
     let http = HttpOptions { ca_file: Some(authority), ..HttpOptions::default() };
     let images = Images::new(ImageOptions { http, ..options() });
-    let seen = images.look(&step, Some(&login)).await.unwrap_or_else(|error| panic!("{error}"));
-    let built = images.bring_about(&step, &seen, Some(&login), &|_| ()).await;
+    let seen = images.observe(&step, Some(&login)).await.unwrap_or_else(|error| panic!("{error}"));
+    let built = images.ensure(&step, &seen, Some(&login), &|_| ()).await;
     assert_eq!(built.unwrap_or_else(|error| panic!("{error}")).action, ImageAction::Built);
 }
 
@@ -587,8 +587,8 @@ async fn failing() {
         repository.write("Dockerfile", dockerfile);
         repository.commit();
         let images = Images::new(ImageOptions { limit: Some(Duration::from_secs(limit)), ..options() });
-        let seen = look(&step).await;
-        images.bring_about(&step, &seen, Some(&login), &|_| ()).await.expect_err("it cannot be built")
+        let seen = observe(&step).await;
+        images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect_err("it cannot be built")
     };
     let temporary = env::temp_dir();
     let left = || {
@@ -627,15 +627,15 @@ async fn failing() {
     // Nobody waits any more.
     repository.write("Dockerfile", &hang(&second));
     repository.commit();
-    let seen = look(&step).await;
+    let seen = observe(&step).await;
     let images = images();
     let began = Mutex::new(false);
     let events = |event: ImageEvent| {
-        if matches!(&event, ImageEvent::Says(line) if line.contains("RUN sleep")) {
+        if matches!(&event, ImageEvent::Output(line) if line.contains("RUN sleep")) {
             *began.lock().expect("nobody panics") = true;
         }
     };
-    let waiting = images.bring_about(&step, &seen, Some(&login), &events);
+    let waiting = images.ensure(&step, &seen, Some(&login), &events);
     let dropped = async {
         while !*began.lock().expect("nobody panics") || running(&second) == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -693,8 +693,8 @@ async fn builds() -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").expect("writable");
     let step = folder_step(folder.path());
-    let seen = look(&step).await;
-    match images().bring_about(&step, &seen, Some(&login(&password())), &|_| ()).await {
+    let seen = observe(&step).await;
+    match images().ensure(&step, &seen, Some(&login(&password())), &|_| ()).await {
         Ok(outcome) => format!("{:?}", outcome.action),
         Err(error) => error.to_string(),
     }

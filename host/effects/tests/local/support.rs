@@ -61,10 +61,10 @@ impl Place {
         listing(&self.home())
     }
 
-    pub(crate) fn plan(&self, setup: &WorkstationPlan) -> Vec<WorkstationChange> {
+    pub(crate) fn diff(&self, setup: &WorkstationPlan) -> Vec<WorkstationChange> {
         let home = self.open();
         let release = home.release("devpi").unwrap_or_else(|error| panic!("{error}"));
-        release.plan(setup, &granted()).unwrap_or_else(|error| panic!("{error}"))
+        release.diff(setup, &granted()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(crate) async fn apply(
@@ -83,7 +83,7 @@ impl Place {
     ) -> Result<WorkstationReport, Error> {
         let home = self.open();
         let mut release = home.release("devpi")?;
-        let shown = release.plan(setup, &granted())?;
+        let shown = release.diff(setup, &granted())?;
         release.apply(setup, &held(), &shown, &owned(overwrite), events).await
     }
 

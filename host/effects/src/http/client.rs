@@ -58,7 +58,7 @@ struct Shared {
     client: reqwest::Client,
     granted: BTreeSet<String>,
     limits: Limits,
-    tokens: crate::token::Tokens,
+    tokens: crate::http::auth::Tokens,
 }
 
 impl fmt::Debug for Http {
@@ -114,7 +114,7 @@ impl Http {
         Ok(Self(Arc::new(Shared { client, granted, limits, tokens: Default::default() })))
     }
 
-    pub(crate) fn tokens(&self) -> &crate::token::Tokens {
+    pub(crate) fn tokens(&self) -> &crate::http::auth::Tokens {
         &self.0.tokens
     }
 

@@ -163,10 +163,10 @@ async fn a_client_that_cannot_be_installed_leaves_the_files_that_lead_to_the_ser
 async fn installs() {
     let place = Place::new();
     index(&place);
-    assert_eq!(*action(&place.plan(&packages(&["Tiny==1.0"])), ENVIRONMENT), WorkstationAction::Create);
+    assert_eq!(*action(&place.diff(&packages(&["Tiny==1.0"])), ENVIRONMENT), WorkstationAction::Create);
     let said = Mutex::new(Vec::new());
     let events = |event| {
-        if let WorkstationEvent::Says(line) = event {
+        if let WorkstationEvent::Output(line) = event {
             said.lock().expect("nobody panics").push(line);
         }
     };
@@ -176,23 +176,23 @@ async fn installs() {
     assert!(said.into_inner().expect("nobody panics").iter().any(|line| line.contains("tiny")));
 
     // Written another way it is the same.
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
+    assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
     assert!(!place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing to do").changed);
 
     // There is no such version.
     let lines = vec![DiffLine::Removed("tiny==1.0".into()), DiffLine::Added("tiny==2.0".into())];
-    let plan = place.plan(&packages(&["tiny==2.0"]));
+    let plan = place.diff(&packages(&["tiny==2.0"]));
     assert_eq!(*action(&plan, ENVIRONMENT), WorkstationAction::Update { lines, mode: None });
     let error = place.apply(&packages(&["tiny==2.0"]), &[]).await.expect_err("there is none");
     assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
     assert!(imports(&place), "the one before is back");
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
+    assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
 
     // A host that died while it made a new one has left the one before aside.
     let (path, old) = (place.home().join(ENVIRONMENT), place.home().join(format!("{ENVIRONMENT}.old")));
     fs::rename(&path, &old).expect("ours");
     fs::create_dir(&path).expect("ours");
-    assert_eq!(*action(&place.plan(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
+    assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
     assert!(imports(&place) && !old.exists());
 
     assert_eq!(place.remove(&[]), []);
@@ -206,11 +206,11 @@ async fn installs() {
 async fn an_environment_that_the_release_did_not_make_is_in_the_way() {
     let place = Place::new();
     place.write(&format!("{ENVIRONMENT}/mine"), "mine");
-    let plan = place.plan(&packages(&["tiny==1.0"]));
-    assert!(matches!(action(&plan, ENVIRONMENT), WorkstationAction::InTheWay { .. }));
+    let plan = place.diff(&packages(&["tiny==1.0"]));
+    assert!(matches!(action(&plan, ENVIRONMENT), WorkstationAction::Blocked { .. }));
     let applied = place.apply(&packages(&["tiny==1.0"]), &[]).await.expect("nothing is done");
     assert!(!applied.changed);
-    assert_eq!(applied.left.len(), 1);
+    assert_eq!(applied.skipped.len(), 1);
     assert_eq!(place.remove(&[]), []);
     assert_eq!(place.read(&format!("{ENVIRONMENT}/mine")), "mine");
 }
@@ -219,7 +219,10 @@ async fn an_environment_that_the_release_did_not_make_is_in_the_way() {
 async fn a_package_that_is_not_granted_or_not_pinned_is_refused() {
     let place = Place::new();
     for wrong in ["requests==2.0", "tiny", "tiny>=1.0", "tiny==1.0 --index-url=https://evil.example/"] {
-        assert!(matches!(place.apply(&packages(&[wrong]), &[]).await, Err(Error::HomeRefused(_))), "{wrong}");
+        assert!(
+            matches!(place.apply(&packages(&[wrong]), &[]).await, Err(Error::WorkstationRefused(_))),
+            "{wrong}"
+        );
     }
     assert_eq!(place.all(), []);
 }

@@ -1,6 +1,9 @@
-use crate::fake::{ADMIN, Answer, Keycloak, SECRET, Server};
-use crate::http::Limits;
-use crate::{Action, Error, Http, HttpOptions, Outcome, Removed, Seen, State};
+use crate::http::client::Limits;
+use crate::testing::mock_server::{ADMIN, Answer, Keycloak, SECRET, Server};
+use crate::{
+    Error, ExternalAction, ExternalOutcome, ExternalRemoval, ExternalResource, ExternalState, Http,
+    HttpOptions, ObservedExternal,
+};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use thinkube_plan::{ExternalStep, FieldChange, FieldEdit, Output, OutputRef, SecretText, Values};
@@ -85,17 +88,17 @@ impl World {
         Self { http: http(&[&server]), keycloak, server, values: values() }
     }
 
-    async fn look(&self, step: &ExternalStep) -> Result<Seen, Error> {
-        self.http.look(step, &self.values).await
+    async fn observe(&self, step: &ExternalStep) -> Result<ObservedExternal, Error> {
+        ExternalResource::new(&self.http, step, &self.values).observe().await
     }
 
-    async fn bring_about(&self, step: &ExternalStep) -> Result<Outcome, Error> {
-        let seen = self.look(step).await?;
-        self.http.bring_about(step, seen, &self.values).await
+    async fn ensure(&self, step: &ExternalStep) -> Result<ExternalOutcome, Error> {
+        let seen = self.observe(step).await?;
+        ExternalResource::new(&self.http, step, &self.values).ensure(seen).await
     }
 
-    async fn remove(&self, step: &ExternalStep) -> Result<Removed, Error> {
-        self.http.remove(step, &self.values).await
+    async fn remove(&self, step: &ExternalStep) -> Result<ExternalRemoval, Error> {
+        ExternalResource::new(&self.http, step, &self.values).remove().await
     }
 
     fn mood(&self, method: &'static str, end: &'static str, answer: Answer) {
@@ -105,7 +108,7 @@ impl World {
     /// What the server says of every error that a mood makes, and that none repeats a secret.
     async fn fails(&self, method: &'static str, end: &'static str, answer: Answer) -> Error {
         self.mood(method, end, answer);
-        let error = self.bring_about(&client(&self.server)).await.unwrap_err();
+        let error = self.ensure(&client(&self.server)).await.unwrap_err();
         for text in [error.to_string(), format!("{error:?}")] {
             for secret in [PASSWORD, "token-1", SECRET] {
                 assert!(!text.contains(secret), "{text}");
@@ -126,30 +129,32 @@ fn output(outputs: &thinkube_plan::Outputs, step: &str, output: &str) -> String 
 async fn a_client_is_created_found_the_same_updated_and_removed() {
     let world = World::new().await;
     let step = client(&world.server);
-    assert_eq!(world.look(&step).await.unwrap().state, State::Absent);
+    assert_eq!(world.observe(&step).await.unwrap().state, ExternalState::Absent);
 
-    let outcome = world.bring_about(&step).await.unwrap();
-    assert_eq!(outcome.action, Action::Created);
+    let outcome = world.ensure(&step).await.unwrap();
+    assert_eq!(outcome.action, ExternalAction::Created);
     assert_eq!(output(&outcome.outputs, "client", "id"), "0000-1");
     assert_eq!(output(&outcome.outputs, "client", "secret"), format!("secret {SECRET}"));
 
     world.server.forget();
-    let again = world.bring_about(&step).await.unwrap();
-    assert_eq!(again.action, Action::Unchanged);
+    let again = world.ensure(&step).await.unwrap();
+    assert_eq!(again.action, ExternalAction::Unchanged);
     assert!(world.server.asked().iter().all(|line| line.starts_with("GET ")), "{:?}", world.server.asked());
 
     world.keycloak.lock().unwrap().clients[0]["redirectUris"] = json!(["https://old/callback"]);
-    let State::Differs(changes) = world.look(&step).await.unwrap().state else { panic!("it was changed") };
+    let ExternalState::Differs(changes) = world.observe(&step).await.unwrap().state else {
+        panic!("it was changed")
+    };
     let change = FieldEdit::Replace {
         before: json!("https://old/callback"),
         after: json!("https://devpi.example.org/oauth2/callback"),
     };
     assert_eq!(changes[0], FieldChange { path: "redirectUris[0]".into(), change });
-    assert_eq!(world.bring_about(&step).await.unwrap().action, Action::Updated);
-    assert_eq!(world.look(&step).await.unwrap().state, State::Same);
+    assert_eq!(world.ensure(&step).await.unwrap().action, ExternalAction::Updated);
+    assert_eq!(world.observe(&step).await.unwrap().state, ExternalState::InSync);
 
-    assert_eq!(world.remove(&step).await.unwrap(), Removed::Gone);
-    assert_eq!(world.remove(&step).await.unwrap(), Removed::WasAbsent);
+    assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::Deleted);
+    assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::NotFound);
     // One token for everything.
     assert_eq!(world.server.tokens(), 0);
     assert_eq!(world.keycloak.lock().unwrap().token, 1);
@@ -159,30 +164,30 @@ async fn a_client_is_created_found_the_same_updated_and_removed() {
 async fn a_second_step_is_found_below_the_first_by_its_output() {
     let mut world = World::new().await;
     let (client, mapper) = (client(&world.server), mapper(&world.server));
-    let error = world.look(&mapper).await.unwrap_err();
+    let error = world.observe(&mapper).await.unwrap_err();
     assert!(
         matches!(&error, Error::NoOutput { step, output, .. } if step == "client" && output == "id"),
         "{error}"
     );
-    world.values.outputs.extend(world.bring_about(&client).await.unwrap().outputs);
-    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Created);
+    world.values.outputs.extend(world.ensure(&client).await.unwrap().outputs);
+    assert_eq!(world.ensure(&mapper).await.unwrap().action, ExternalAction::Created);
     world.keycloak.lock().unwrap().clients[0]["protocolMappers"][0]["config"]["id.token.claim"] =
         json!("false");
-    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Updated);
-    assert_eq!(world.bring_about(&mapper).await.unwrap().action, Action::Unchanged);
-    assert_eq!(world.remove(&mapper).await.unwrap(), Removed::Gone);
-    assert_eq!(world.remove(&client).await.unwrap(), Removed::Gone);
+    assert_eq!(world.ensure(&mapper).await.unwrap().action, ExternalAction::Updated);
+    assert_eq!(world.ensure(&mapper).await.unwrap().action, ExternalAction::Unchanged);
+    assert_eq!(world.remove(&mapper).await.unwrap(), ExternalRemoval::Deleted);
+    assert_eq!(world.remove(&client).await.unwrap(), ExternalRemoval::Deleted);
     // Below what is gone there is nothing either.
-    assert_eq!(world.remove(&mapper).await.unwrap(), Removed::WasAbsent);
+    assert_eq!(world.remove(&mapper).await.unwrap(), ExternalRemoval::NotFound);
 }
 
 #[tokio::test]
 async fn a_look_asks_for_no_secret_and_changes_nothing() {
     let world = World::new().await;
     let step = client(&world.server);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     world.server.forget();
-    let seen = world.look(&step).await.unwrap();
+    let seen = world.observe(&step).await.unwrap();
     assert_eq!(output(&seen.outputs, "client", "id"), "0000-1");
     assert_eq!(world.server.asked(), [format!("GET {ADMIN}/clients?clientId=oauth2-proxy-devpi")]);
     assert!(!format!("{seen:?}").contains(SECRET));
@@ -193,35 +198,35 @@ async fn somebody_who_is_faster_is_looked_at_again() {
     let world = World::new().await;
     let step = client(&world.server);
     // Twice seen absent, and there when it should be made.
-    let seen = world.look(&step).await.unwrap();
-    let stale = world.look(&step).await.unwrap();
-    let theirs = world.http.bring_about(&step, seen, &world.values).await.unwrap();
-    assert_eq!(theirs.action, Action::Created);
-    let ours = world.http.bring_about(&step, stale, &world.values).await.unwrap();
-    assert_eq!(ours.action, Action::Unchanged);
+    let seen = world.observe(&step).await.unwrap();
+    let stale = world.observe(&step).await.unwrap();
+    let theirs = ExternalResource::new(&world.http, &step, &world.values).ensure(seen).await.unwrap();
+    assert_eq!(theirs.action, ExternalAction::Created);
+    let ours = ExternalResource::new(&world.http, &step, &world.values).ensure(stale).await.unwrap();
+    assert_eq!(ours.action, ExternalAction::Unchanged);
 
-    let mut stale = world.look(&step).await.unwrap();
-    stale.state = State::Absent;
+    let mut stale = world.observe(&step).await.unwrap();
+    stale.state = ExternalState::Absent;
     world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
-    let ours = world.http.bring_about(&step, stale, &world.values).await.unwrap();
-    assert_eq!(ours.action, Action::Updated);
+    let ours = ExternalResource::new(&world.http, &step, &world.values).ensure(stale).await.unwrap();
+    assert_eq!(ours.action, ExternalAction::Updated);
 
     let hidden = changed(&step, json!({"select": "null"}));
-    assert!(matches!(world.bring_about(&hidden).await.unwrap_err(), Error::NotFound { .. }));
+    assert!(matches!(world.ensure(&hidden).await.unwrap_err(), Error::NotFound { .. }));
 }
 
 #[tokio::test]
 async fn a_difference_that_cannot_be_mended_is_an_error_that_names_the_field() {
     let world = World::new().await;
     let step = client(&world.server);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
     let fixed = changed(&step, json!({"update": null}));
-    let error = world.bring_about(&fixed).await.unwrap_err();
+    let error = world.ensure(&fixed).await.unwrap_err();
     assert!(matches!(&error, Error::NoUpdate { fields, .. } if fields == &["enabled"]), "{error}");
     // A server that says yes and does nothing.
     world.mood("PUT", "0000-1", Answer::status(204));
-    let error = world.bring_about(&step).await.unwrap_err();
+    let error = world.ensure(&step).await.unwrap_err();
     assert!(matches!(&error, Error::NotKept { fields, .. } if fields == &["enabled"]), "{error}");
     world.mood("DELETE", "0000-1", Answer::status(204));
     assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
@@ -232,7 +237,7 @@ async fn what_should_stay_is_not_even_asked_for() {
     let world = World::new().await;
     let step = client(&world.server);
     for kept in [json!({"onUninstall": "retain"}), json!({"delete": null})] {
-        assert_eq!(world.remove(&changed(&step, kept)).await.unwrap(), Removed::Kept);
+        assert_eq!(world.remove(&changed(&step, kept)).await.unwrap(), ExternalRemoval::Retained);
     }
     assert!(world.server.asked().is_empty());
 }
@@ -241,27 +246,27 @@ async fn what_should_stay_is_not_even_asked_for() {
 async fn what_somebody_else_deletes_meanwhile_is_gone_as_well() {
     let world = World::new().await;
     let step = client(&world.server);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     let keycloak = world.keycloak.clone();
     // The request to delete comes when it is gone already.
     world.mood("DELETE", "0000-1", Answer::status(404));
     world.mood("GET", "never", Answer::status(500));
     assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
     keycloak.lock().unwrap().clients.clear();
-    assert_eq!(world.remove(&step).await.unwrap(), Removed::WasAbsent);
+    assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::NotFound);
 }
 
 #[tokio::test]
 async fn a_wrong_password_names_the_input_and_is_tried_once() {
     let mut world = World::new().await;
     world.values.inputs.insert("admin-password", SecretText::new("wrong-5a".into()));
-    let error = world.look(&client(&world.server)).await.unwrap_err();
+    let error = world.observe(&client(&world.server)).await.unwrap_err();
     let Error::WrongPassword { username, input, origin, .. } = &error else { panic!("{error}") };
     assert_eq!((username.as_str(), input.as_str(), origin), ("admin", "admin-password", &world.server.url));
     assert!(!error.to_string().contains("wrong-5a"));
     assert_eq!((world.server.tokens(), world.server.asked().len()), (1, 0));
     world.values = Values::default();
-    assert!(matches!(world.look(&client(&world.server)).await.unwrap_err(), Error::NoInput { .. }));
+    assert!(matches!(world.observe(&client(&world.server)).await.unwrap_err(), Error::NoInput { .. }));
 }
 
 #[tokio::test]
@@ -335,16 +340,16 @@ async fn each_refusal_of_the_api_is_told_with_the_request_and_without_its_secret
 async fn a_token_that_became_void_is_renewed_once() {
     let world = World::new().await;
     let step = client(&world.server);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     // As after a restart of the server.
     world.keycloak.lock().unwrap().token = 7;
-    assert_eq!(world.look(&step).await.unwrap().state, State::Same);
+    assert_eq!(world.observe(&step).await.unwrap().state, ExternalState::InSync);
     assert_eq!(world.server.tokens(), 2);
     // One that is about to run out is not used any more.
     world.keycloak.lock().unwrap().life = 4;
     world.keycloak.lock().unwrap().token = 9;
-    world.look(&step).await.unwrap();
-    world.look(&step).await.unwrap();
+    world.observe(&step).await.unwrap();
+    world.observe(&step).await.unwrap();
     assert_eq!(world.server.tokens(), 4);
 }
 
@@ -362,14 +367,20 @@ async fn basic_authentication_sends_the_password_and_says_when_it_is_wrong() {
     let auth = json!({"basic": {"username": "admin", "passwordInput": "admin-password"}});
     let step = changed(&client(&server), json!({"auth": auth, "desired": {"clientId": "a"}}));
     let http = http(&[&server]);
-    assert_eq!(http.look(&step, &values()).await.unwrap().state, State::Same);
+    assert_eq!(
+        ExternalResource::new(&http, &step, &values()).observe().await.unwrap().state,
+        ExternalState::InSync
+    );
     let mut wrong = values();
     wrong.inputs.insert("admin-password", SecretText::new("wrong".into()));
-    let error = http.look(&step, &wrong).await.unwrap_err();
+    let error = ExternalResource::new(&http, &step, &wrong).observe().await.unwrap_err();
     assert!(matches!(error, Error::WrongPassword { .. }), "{error}");
     assert!(!error.to_string().contains("YWRt"), "{error}");
     let anonymous = changed(&step, json!({"auth": "anonymous"}));
-    assert!(matches!(http.look(&anonymous, &values()).await.unwrap_err(), Error::Unauthorized { .. }));
+    assert!(matches!(
+        ExternalResource::new(&http, &anonymous, &values()).observe().await.unwrap_err(),
+        Error::Unauthorized { .. }
+    ));
 }
 
 #[tokio::test]
@@ -380,13 +391,13 @@ async fn nothing_goes_to_an_origin_that_was_not_granted() {
     let mut auth = serde_json::to_value(&step).unwrap()["auth"].clone();
     auth["passwordGrant"]["tokenUrl"] = format!("{}/token", other.url).into();
     for step in [changed(&step, json!({"baseUrl": other.url})), changed(&step, json!({"auth": auth}))] {
-        let error = world.look(&step).await.unwrap_err();
+        let error = world.observe(&step).await.unwrap_err();
         assert!(matches!(&error, Error::NotGranted { origin, .. } if *origin == other.url), "{error}");
-        assert!(matches!(world.http.supported(&step), Err(Error::NotGranted { .. })));
+        assert!(matches!(ExternalResource::validate(&world.http, &step), Err(Error::NotGranted { .. })));
     }
     // A redirect is not followed even to the same origin, and least of all to another.
     world.mood("GET", "devpi", Answer::to(307, &other.url));
-    let error = world.look(&step).await.unwrap_err();
+    let error = world.observe(&step).await.unwrap_err();
     assert!(matches!(&error, Error::Redirected { status: 307, to, .. } if *to == other.url), "{error}");
     assert_eq!((other.asked().len(), other.tokens()), (0, 0));
 }
@@ -403,27 +414,27 @@ async fn what_is_filled_into_a_path_stays_within_its_segment() {
         [("a b&c=d?#é", "a%20b%26c%3Dd%3F%23%C3%A9"), ("a..b", "a..b"), ("a;b:c@d", "a%3Bb%3Ac%40d")]
     {
         put(&mut world.values, text);
-        drop(world.look(&in_path).await);
+        drop(world.observe(&in_path).await);
         assert_eq!(world.server.last().path, format!("{ADMIN}/x/{sent}/y"));
-        drop(world.look(&in_query).await);
+        drop(world.observe(&in_query).await);
         assert_eq!(world.server.last().path, format!("{ADMIN}/x?y={sent}"));
     }
     world.server.forget();
     for text in ["", ".", "..", "../../x", "a/b", "a\\b", "%2e%2e", "a%2fb", "a\r\nb"] {
         put(&mut world.values, text);
-        let error = world.look(&in_path).await.unwrap_err();
+        let error = world.observe(&in_path).await.unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{text}: {error}");
         assert!(text.len() < 3 || !error.to_string().contains(text), "{error}");
     }
     let split = step("/x/${steps.a.b}${steps.a.b}/y");
     put(&mut world.values, ".");
-    assert!(matches!(world.look(&split).await.unwrap_err(), Error::Invalid { .. }));
+    assert!(matches!(world.observe(&split).await.unwrap_err(), Error::Invalid { .. }));
     world.values.outputs.insert("a", "b", Output::Secret(SecretText::new("x".into())));
-    assert!(matches!(world.look(&in_path).await.unwrap_err(), Error::Invalid { .. }));
+    assert!(matches!(world.observe(&in_path).await.unwrap_err(), Error::Invalid { .. }));
     assert!(world.server.asked().is_empty());
     // In a query anything goes, and stays a value.
     put(&mut world.values, "../../%2f&x");
-    drop(world.look(&in_query).await);
+    drop(world.observe(&in_query).await);
     assert_eq!(world.server.last().path, format!("{ADMIN}/x?y=..%2F..%2F%252f%26x"));
 }
 
@@ -431,13 +442,13 @@ async fn what_is_filled_into_a_path_stays_within_its_segment() {
 async fn what_is_filled_into_a_body_stays_within_its_string() {
     let world = World::new().await;
     let mut step = client(&world.server);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     let body = json!({"whole": "${id}", "part": "<${id}> $$", "on": "${enabled}", "clientId": "oauth2-proxy-devpi",
         "deep": [{"x": "${name}"}], "enabled": true});
     step.update.as_mut().unwrap().body = Some(body.to_string());
     world.keycloak.lock().unwrap().clients[0]["name"] = json!("\", \"admin\": \"true\\");
     world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
-    world.bring_about(&step).await.unwrap();
+    world.ensure(&step).await.unwrap();
     let sent = world.keycloak.lock().unwrap().clients[0].clone();
     assert_eq!(
         (&sent["whole"], &sent["part"], &sent["on"]),
@@ -449,7 +460,7 @@ async fn what_is_filled_into_a_body_stays_within_its_string() {
     for undefined in ["${nothing}", "${attributes}"] {
         step.update.as_mut().unwrap().path = format!("/clients/{undefined}");
         world.keycloak.lock().unwrap().clients[0]["enabled"] = json!(false);
-        let error = world.bring_about(&step).await.unwrap_err();
+        let error = world.ensure(&step).await.unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }) && error.to_string().contains(undefined), "{error}");
     }
 }
@@ -461,11 +472,11 @@ async fn a_404_means_none_only_where_one_thing_was_asked_for() {
         let find = json!({"method": "GET", "path": path});
         changed(&client(&world.server), json!({"find": find, "select": select}))
     };
-    assert_eq!(world.look(&find("/clients/none", "json")).await.unwrap().state, State::Absent);
+    assert_eq!(world.observe(&find("/clients/none", "json")).await.unwrap().state, ExternalState::Absent);
     let searched = "/clients/none?x=y";
-    assert!(matches!(world.look(&find(searched, "json")).await.unwrap_err(), Error::Missing { .. }));
+    assert!(matches!(world.observe(&find(searched, "json")).await.unwrap_err(), Error::Missing { .. }));
     let judged = find(searched, "status == 404 ? null : json");
-    assert_eq!(world.look(&judged).await.unwrap().state, State::Absent);
+    assert_eq!(world.observe(&judged).await.unwrap().state, ExternalState::Absent);
 }
 
 #[tokio::test]
@@ -476,10 +487,10 @@ async fn an_output_that_is_no_text_is_an_error_that_does_not_show_it() {
         changed(&client(&world.server), json!({"outputs": outputs}))
     };
     for select in ["json", "json.nothing", "json.secret + 1"] {
-        let error = world.bring_about(&output(select)).await.unwrap_err();
+        let error = world.ensure(&output(select)).await.unwrap_err();
         assert!(matches!(error, Error::Select { .. }), "{error}");
         assert!(!error.to_string().contains(SECRET), "{error}");
     }
-    let number = world.bring_about(&output("json.redirectUris.size()")).await.unwrap();
+    let number = world.ensure(&output("json.redirectUris.size()")).await.unwrap();
     assert_eq!(self::output(&number.outputs, "client", "x"), "secret 2");
 }

@@ -1,6 +1,7 @@
-use crate::fake::{Answer, Server};
-use crate::http::Limits;
-use crate::{Error, Http, HttpOptions};
+use crate::Error;
+use crate::http::client::Limits;
+use crate::http::client::{Http, HttpOptions};
+use crate::testing::mock_server::{Answer, Server};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,15 +10,15 @@ use tokio::net::TcpListener;
 
 /// A server with TLS, and the file of its authority.
 async fn secure(name: &str, folder: &Path) -> (Server, PathBuf) {
-    crate::fake::secure(name, folder, |_| Answer::json(200, json!({"a": 1}))).await
+    crate::testing::mock_server::secure(name, folder, |_| Answer::json(200, json!({"a": 1}))).await
 }
 
 /// The error of one GET.
 async fn ask(options: HttpOptions, url: &str) -> Result<u64, Error> {
     let http = Http::with_limits(&options, Limits::SHORT)?;
-    let url = crate::http::parse("test", url)?;
+    let url = crate::http::client::parse("test", url)?;
     let headers = reqwest::header::HeaderMap::new();
-    let ask = crate::http::Ask { what: "test", method: HttpMethod::Get, url, headers, body: None };
+    let ask = crate::http::client::Ask { what: "test", method: HttpMethod::Get, url, headers, body: None };
     http.exchange(ask).await.map(|reply| u64::from(reply.status))
 }
 
@@ -76,7 +77,7 @@ const CHILD: &str = "THINKUBE_EFFECTS_TEST_URL";
 /// Another process, because a test must not change its own environment.
 async fn in_child(url: &str, variables: &[(&str, &str)]) -> String {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "http_tests::asks_as_a_child", "--ignored", "--nocapture"]);
+    child.args(["--exact", "http::tests::asks_as_a_child", "--ignored", "--nocapture"]);
     child.env(CHILD, url).envs(variables.iter().copied());
     let done = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
     String::from_utf8_lossy(&done.stdout).into_owned()
@@ -162,14 +163,14 @@ async fn a_probe_sees_status_headers_body_and_json() {
     let http = prober(&[&server]);
     let mut asked = probe(&server.url, false);
     asked.headers.push(("accept".into(), "application/json".into()));
-    let seen = http.observe(&asked).await.unwrap();
+    let seen = crate::probe(&http, &asked).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (true, "200 OK"));
     assert_eq!(seen.variables["json"], json!({"a": [1]}));
     assert_eq!(seen.variables["headers"]["content-type"], "application/json");
     assert_eq!(server.last().headers["accept"], "application/json");
-    let seen = http.observe(&probe(&format!("{}/x", server.url), false)).await.unwrap();
+    let seen = crate::probe(&http, &probe(&format!("{}/x", server.url), false)).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (false, "404 Not Found: no such thing"));
-    let seen = http.observe(&probe(&format!("{}/page", server.url), false)).await.unwrap();
+    let seen = crate::probe(&http, &probe(&format!("{}/page", server.url), false)).await.unwrap();
     assert_eq!(seen.summary, "503 Service Unavailable");
 }
 
@@ -178,14 +179,14 @@ async fn who_does_not_answer_is_an_observation_that_does_not_hold() {
     let silent = Server::start(|_| Answer::Silence).await;
     let endless = Server::start(|_| Answer::Endless).await;
     for server in [&silent, &endless] {
-        let seen = prober(&[server]).observe(&probe(&server.url, false)).await.unwrap();
+        let seen = crate::probe(&prober(&[server]), &probe(&server.url, false)).await.unwrap();
         assert!(
             !seen.holds && seen.variables["status"] == 0 && seen.summary.contains(&server.url),
             "{seen:?}"
         );
     }
     let nowhere = "https://nobody.invalid";
-    let seen = Http::new(&to(nowhere)).unwrap().observe(&probe(nowhere, false)).await.unwrap();
+    let seen = crate::probe(&Http::new(&to(nowhere)).unwrap(), &probe(nowhere, false)).await.unwrap();
     assert!(!seen.holds && seen.summary.contains("leads nowhere"), "{seen:?}");
 }
 
@@ -205,25 +206,25 @@ async fn a_redirect_is_followed_when_asked_and_only_within_granted_origins() {
     let http = prober(&[&server, &target]);
     let at = |path: &str| format!("{}{path}", server.url);
 
-    let seen = http.observe(&probe(&at("/outside"), false)).await.unwrap();
+    let seen = crate::probe(&http, &probe(&at("/outside"), false)).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (false, "302 Found"));
     assert_eq!(seen.variables["headers"]["location"], json!(outside.url));
 
     let mut followed = probe(&at("/near"), true);
     followed.headers = vec![("authorization".into(), "Basic eA==".into()), ("x-a".into(), "b".into())];
     (followed.method, followed.body) = (HttpMethod::Post, Some("{}".into()));
-    let seen = http.observe(&followed).await.unwrap();
+    let seen = crate::probe(&http, &followed).await.unwrap();
     assert_eq!((seen.holds, &seen.variables["json"]), (true, &json!("there")));
     assert_eq!(server.asked()[1..], ["POST /near", "GET /away"]);
     let last = target.last();
     assert_eq!((last.headers.get("authorization"), last.headers["x-a"].as_str()), (None, "b"));
 
     for refused in ["/outside", "/creep"] {
-        let error = http.observe(&probe(&at(refused), true)).await.unwrap_err();
+        let error = crate::probe(&http, &probe(&at(refused), true)).await.unwrap_err();
         assert!(matches!(error, Error::NotGranted { .. } | Error::Invalid { .. }), "{error}");
     }
     assert!(outside.asked().is_empty());
-    let seen = http.observe(&probe(&at("/loop"), true)).await.unwrap();
+    let seen = crate::probe(&http, &probe(&at("/loop"), true)).await.unwrap();
     assert!(!seen.holds && seen.summary.contains("more than 5 redirects"), "{seen:?}");
 }
 
@@ -231,7 +232,7 @@ async fn a_redirect_is_followed_when_asked_and_only_within_granted_origins() {
 async fn what_cannot_be_observed_is_known_without_a_request() {
     let server = Server::start(|_| Answer::status(200)).await;
     let http = prober(&[&server]);
-    assert!(http.observable(&probe(&server.url, true)).is_ok());
+    assert!(crate::validate_probe(&http, &probe(&server.url, true)).is_ok());
     let with_header = |name: &str, value: &str| {
         let mut probe = probe(&server.url, false);
         probe.headers.push((name.into(), value.into()));
@@ -244,11 +245,14 @@ async fn what_cannot_be_observed_is_known_without_a_request() {
         with_header("a", "secret-5a\n"),
         with_header("Host", "elsewhere"),
     ] {
-        let error = http.observable(&wrong).unwrap_err();
+        let error = crate::validate_probe(&http, &wrong).unwrap_err();
         assert!(matches!(error, Error::Invalid { .. }), "{error}");
         assert!(!error.to_string().contains("secret-5a"), "{error}");
-        assert!(http.observe(&wrong).await.is_err());
+        assert!(crate::probe(&http, &wrong).await.is_err());
     }
-    assert!(matches!(http.observable(&probe("https://a.io", false)), Err(Error::NotGranted { .. })));
+    assert!(matches!(
+        crate::validate_probe(&http, &probe("https://a.io", false)),
+        Err(Error::NotGranted { .. })
+    ));
     assert!(server.asked().is_empty());
 }

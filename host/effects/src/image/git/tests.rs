@@ -1,8 +1,9 @@
 //! Repositories behind HTTPS, by a real git on both sides.
 
-use super::source::{fetch, resolve};
-use super::workshop::Workshop;
-use crate::{Error, HttpOptions};
+use super::{fetch, resolve};
+use crate::Error;
+use crate::http::client::HttpOptions;
+use crate::image::build_dir::BuildDir;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -126,8 +127,8 @@ impl Drop for Web {
     }
 }
 
-async fn workshop(options: &HttpOptions) -> Workshop {
-    Workshop::open(options).await.unwrap_or_else(|error| panic!("{error}"))
+async fn build_dir(options: &HttpOptions) -> BuildDir {
+    BuildDir::open(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn is_refused<T>(result: Result<T, Error>) {
@@ -142,18 +143,18 @@ fn is_refused<T>(result: Result<T, Error>) {
 async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_now() {
     let web = Web::start();
     let [first, second] = web.repository("devpi.git");
-    let workshop = workshop(&web.options()).await;
+    let build_dir = build_dir(&web.options()).await;
     let step = web.step("devpi.git", "main");
-    let commit = resolve(&step, &workshop).await.unwrap_or_else(|error| panic!("{error}"));
+    let commit = resolve(&step, &build_dir).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(commit.id(), second);
-    let old = resolve(&web.step("devpi.git", &first), &workshop).await.expect("it is one");
-    let checkout = fetch(&step, &old, &workshop, &|_| ()).await;
+    let old = resolve(&web.step("devpi.git", &first), &build_dir).await.expect("it is one");
+    let checkout = fetch(&step, &old, &build_dir, &|_| ()).await;
     let checkout = checkout.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(fs::read_to_string(checkout.dockerfile).expect("it is there"), "first");
     let files: Vec<_> = fs::read_dir(checkout.context).expect("it is there").flatten().collect();
     assert_eq!(files.len(), 1, "nothing of git's own is in the context");
     let mut commits = Command::new("git");
-    commits.arg("--git-dir").arg(workshop.path("git")).args(["rev-list", "--count", "HEAD"]);
+    commits.arg("--git-dir").arg(build_dir.path("git")).args(["rev-list", "--count", "HEAD"]);
     assert_eq!(commits.output().expect("git runs").stdout, b"1\n");
 }
 
@@ -161,14 +162,14 @@ async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_
 async fn a_server_that_nobody_vouches_for_that_sends_elsewhere_or_wants_a_password_is_not_fetched_from() {
     let web = Web::start();
     let [first, _] = web.repository("devpi.git");
-    let distrusting = workshop(&HttpOptions::default()).await;
+    let distrusting = build_dir(&HttpOptions::default()).await;
     is_refused(resolve(&web.step("devpi.git", "main"), &distrusting).await);
 
     for elsewhere in ["moved/devpi.git", "private/devpi.git", "gone.git"] {
-        let (step, workshop) = (web.step(elsewhere, "main"), workshop(&web.options()).await);
-        is_refused(resolve(&step, &workshop).await);
-        let commit = resolve(&web.step(elsewhere, &first), &workshop).await.expect("it is one");
-        is_refused(fetch(&step, &commit, &workshop, &|_| ()).await);
+        let (step, build_dir) = (web.step(elsewhere, "main"), build_dir(&web.options()).await);
+        is_refused(resolve(&step, &build_dir).await);
+        let commit = resolve(&web.step(elsewhere, &first), &build_dir).await.expect("it is one");
+        is_refused(fetch(&step, &commit, &build_dir, &|_| ()).await);
     }
 }
 
@@ -176,9 +177,9 @@ async fn a_server_that_nobody_vouches_for_that_sends_elsewhere_or_wants_a_passwo
 async fn whatever_the_operator_has_told_git_does_not_count() {
     let web = Web::start();
     let [_, second] = web.repository("devpi.git");
-    let workshop = workshop(&web.options()).await;
+    let build_dir = build_dir(&web.options()).await;
     // As if it were the operator's: everything that this git may read is here.
-    let home = workshop.folder("home").expect("writable");
+    let home = build_dir.folder("home").expect("writable");
     let hooks = home.join("hooks");
     fs::create_dir(&hooks).expect("writable");
     for hook in ["post-checkout", "reference-transaction"] {
@@ -192,9 +193,9 @@ async fn whatever_the_operator_has_told_git_does_not_count() {
     );
     fs::write(home.join(".gitconfig"), settings).expect("writable");
     let step = web.step("devpi.git", &second);
-    let commit = resolve(&step, &workshop).await.expect("it is one");
-    fetch(&step, &commit, &workshop, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
-    is_refused(resolve(&web.step("private/devpi.git", "main"), &workshop).await);
+    let commit = resolve(&step, &build_dir).await.expect("it is one");
+    fetch(&step, &commit, &build_dir, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
+    is_refused(resolve(&web.step("private/devpi.git", "main"), &build_dir).await);
     assert!(!home.join("ran").exists());
 }
 
@@ -210,14 +211,14 @@ async fn a_name_that_only_the_operator_knows_is_found_by_git_too() {
     };
     let address = std::net::IpAddr::from([127, 0, 0, 1]);
     let names = ["git.thinkube.test", "other.thinkube.test"].map(|name| (name.to_owned(), address));
-    let workshop = workshop(&HttpOptions { resolve: names.into(), ..web.options() }).await;
+    let build_dir = build_dir(&HttpOptions { resolve: names.into(), ..web.options() }).await;
     let step = named("git.thinkube.test");
-    let commit = resolve(&step, &workshop).await.unwrap_or_else(|error| panic!("{error}"));
+    let commit = resolve(&step, &build_dir).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(commit.id(), second);
-    fetch(&step, &commit, &workshop, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
+    fetch(&step, &commit, &build_dir, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
     // The certificate must be for the name, wherever it leads; and nobody knows this one.
-    is_refused(resolve(&named("other.thinkube.test"), &workshop).await);
-    is_refused(resolve(&named("nowhere.thinkube.test"), &workshop).await);
+    is_refused(resolve(&named("other.thinkube.test"), &build_dir).await);
+    is_refused(resolve(&named("nowhere.thinkube.test"), &build_dir).await);
 }
 
 fn script(path: &Path, says: &Path) {

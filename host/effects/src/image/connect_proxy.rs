@@ -24,14 +24,14 @@ const UNSET: [&str; 4] = ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"];
 
 /// A proxy on loopback that knows the names, closed when it is dropped. It only tunnels: TLS is between the program and
 /// the server, so nothing passes here that can be read, and no certificate goes unverified.
-pub(super) struct Way {
+pub(super) struct ConnectProxy {
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
 
-impl Way {
+impl ConnectProxy {
     pub(super) async fn open(names: BTreeMap<String, IpAddr>) -> Result<Self, Error> {
-        let failed = |source| Error::Workshop { source };
+        let failed = |source| Error::BuildDir { source };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { address, serving: tokio::spawn(serve(listener, Arc::new(names))) })
@@ -48,7 +48,7 @@ impl Way {
     }
 }
 
-impl Drop for Way {
+impl Drop for ConnectProxy {
     fn drop(&mut self) {
         self.serving.abort();
     }

@@ -26,14 +26,14 @@ pub(crate) struct Folder(OwnedFd);
 /// What a file is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Mark {
+pub(crate) struct FileFingerprint {
     /// Of its content.
     pub(crate) digest: thinkube_plan::Digest,
     /// Its permission bits.
     pub(crate) mode: u32,
 }
 
-impl Mark {
+impl FileFingerprint {
     pub(crate) fn of(content: &[u8], mode: u32) -> Self {
         Self { digest: thinkube_plan::Digest::of(content), mode }
     }
@@ -43,7 +43,7 @@ impl Mark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Seen {
     Absent,
-    File(Mark, Option<String>),
+    File(FileFingerprint, Option<String>),
     Directory { mode: u32 },
     Other(Obstacle),
 }
@@ -93,7 +93,7 @@ pub(crate) enum Done {
     /// As it was to go.
     Well,
     /// What was there is kept under this name.
-    KeptAs(String),
+    BackedUpAs(String),
     /// What was there was not what had been seen. It is there still, untouched.
     Moved,
 }
@@ -197,7 +197,7 @@ impl Folder {
             return Ok(Seen::Other(Obstacle::Special));
         }
         let Some(content) = read(File::from(file))? else { return Ok(Seen::Other(Obstacle::Large)) };
-        let mark = Mark { digest: content.digest, mode: mode_of(&found) };
+        let mark = FileFingerprint { digest: content.digest, mode: mode_of(&found) };
         Ok(Seen::File(mark, content.text))
     }
 
@@ -245,7 +245,7 @@ impl Folder {
             file.sync_all()
         })();
         let done = written.and_then(|()| self.exchange(&new, name, seen, keep));
-        if !matches!(done, Ok(Done::Well | Done::KeptAs(_))) {
+        if !matches!(done, Ok(Done::Well | Done::BackedUpAs(_))) {
             let _ = unlinkat(&self.0, &*new, AtFlags::empty());
         }
         fsync(&self.0)?;
@@ -275,7 +275,7 @@ impl Folder {
                     return Ok(Done::Moved);
                 }
                 if keep {
-                    return self.keep(new, name).map(Done::KeptAs);
+                    return self.keep(new, name).map(Done::BackedUpAs);
                 }
                 unlinkat(&self.0, new, AtFlags::empty())?;
                 Ok(Done::Well)
@@ -288,7 +288,7 @@ impl Folder {
                 }
                 let kept = if keep { Some(self.keep(name, name)?) } else { None };
                 renameat(&self.0, new, &self.0, name)?;
-                Ok(kept.map_or(Done::Well, Done::KeptAs))
+                Ok(kept.map_or(Done::Well, Done::BackedUpAs))
             }
             Err(error) => Err(error.into()),
         }
@@ -305,7 +305,7 @@ impl Folder {
             self.rename_free(&old, name)?;
             Done::Moved
         } else if keep {
-            Done::KeptAs(self.keep(&old, name)?)
+            Done::BackedUpAs(self.keep(&old, name)?)
         } else {
             unlinkat(&self.0, &*old, AtFlags::empty())?;
             Done::Well
@@ -319,8 +319,8 @@ impl Folder {
     pub(crate) fn recover(
         &self,
         name: &str,
-        intended: Option<&Mark>,
-        ours: impl Fn(&Mark) -> bool,
+        intended: Option<&FileFingerprint>,
+        ours: impl Fn(&FileFingerprint) -> bool,
     ) -> io::Result<Option<String>> {
         let is_ours = |seen: &Seen| matches!(seen, Seen::File(mark, _) if ours(mark));
         let taken = old(name);
@@ -515,15 +515,15 @@ mod tests {
         }
         let seen = folder.look("a").expect("it is seen");
         let done = folder.put("a", b"new", 0o644, &seen, true).expect("it is put");
-        assert_eq!(done, Done::KeptAs("a.orig-2".into()));
+        assert_eq!(done, Done::BackedUpAs("a.orig-2".into()));
         is(&temporary, &[("a", "new"), ("a.orig-1", "older"), ("a.orig-2", "mine")]);
     }
 
     #[test]
     fn what_a_host_that_died_has_left_is_removed_if_it_is_its_own_and_kept_if_it_may_be_a_persons() {
-        let new = Mark::of(b"new", 0o644);
-        let old = Mark::of(b"old", 0o644);
-        let ours = |mark: &Mark| [&new, &old].iter().any(|own| own.digest == mark.digest);
+        let new = FileFingerprint::of(b"new", 0o644);
+        let old = FileFingerprint::of(b"old", 0o644);
+        let ours = |mark: &FileFingerprint| [&new, &old].iter().any(|own| own.digest == mark.digest);
         // Before, kept as, after. The names: a, .a.thinkube-new, .a.thinkube-old.
         type Case<'a> = ([Option<&'a str>; 3], Option<&'a str>, &'a [(&'a str, &'a str)]);
         let cases: [Case<'_>; 8] = [

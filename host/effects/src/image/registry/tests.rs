@@ -1,8 +1,9 @@
 //! Registries that want to be shown different things.
 
-use super::registry::{Login, Registry};
-use crate::fake::{Answer, Request, secure};
-use crate::{Error, HttpOptions};
+use super::client::{Login, Registry};
+use crate::Error;
+use crate::http::client::HttpOptions;
+use crate::testing::mock_server::{Answer, Request, secure};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -83,7 +84,7 @@ struct Place {
     harbor: Arc<Mutex<Harbor>>,
     options: HttpOptions,
     name: ImageName,
-    server: crate::fake::Server,
+    server: crate::testing::mock_server::Server,
 }
 
 async fn harbor() -> Place {
@@ -167,7 +168,8 @@ async fn an_image_is_deleted_with_its_tags_where_the_registry_deletes_any() {
 #[tokio::test]
 async fn no_password_goes_to_a_realm_without_tls() {
     let place = harbor().await;
-    let thief = crate::fake::Server::start(|_| Answer::json(200, json!({"token": "x"}))).await;
+    let thief =
+        crate::testing::mock_server::Server::start(|_| Answer::json(200, json!({"token": "x"}))).await;
     place.harbor.lock().expect("nobody panics").realm = format!("{}/service/token", thief.url);
     let ann = login(&place, PASSWORD);
     let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");

@@ -1,9 +1,9 @@
 //! The program that builds and pushes: buildah, or podman, which takes the same arguments.
 
-use super::source::Checkout;
-use super::workshop::Workshop;
+use super::git::Checkout;
 use crate::Error;
-use crate::process::{Run, Says, command, find};
+use crate::image::build_dir::BuildDir;
+use crate::process::{OutputSink, Run, command, find};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,45 +46,45 @@ pub(super) fn program() -> Result<(PathBuf, &'static str), Error> {
 pub(super) struct Tool<'a> {
     program: PathBuf,
     build: &'static str,
-    workshop: &'a Workshop,
+    build_dir: &'a BuildDir,
     auth_file: PathBuf,
-    says: Says<'a>,
+    says: OutputSink<'a>,
     secrets: &'a [SecretText],
 }
 
 impl<'a> Tool<'a> {
     pub(super) fn find(
-        workshop: &'a Workshop,
+        build_dir: &'a BuildDir,
         auth_file: PathBuf,
-        says: Says<'a>,
+        says: OutputSink<'a>,
         secrets: &'a [SecretText],
     ) -> Result<Self, Error> {
         let (program, build) = program()?;
-        Ok(Self { program, build, workshop, auth_file, says, secrets })
+        Ok(Self { program, build, build_dir, auth_file, says, secrets })
     }
 
     fn command(&self, subcommand: &str) -> Result<Command, Error> {
         let mut command = command(&self.program, PASSED);
-        self.workshop.guide(&mut command);
+        self.build_dir.guide(&mut command);
         command
             .arg("--root")
-            .arg(self.workshop.path("storage"))
+            .arg(self.build_dir.path("storage"))
             .arg("--runroot")
-            .arg(self.workshop.path("run"))
+            .arg(self.build_dir.path("run"))
             .arg(subcommand)
             .arg("--tls-verify=true")
             .arg("--authfile")
             .arg(&self.auth_file)
-            .current_dir(self.workshop.folder("home")?)
-            .env("TMPDIR", self.workshop.folder("tmp")?)
+            .current_dir(self.build_dir.folder("home")?)
+            .env("TMPDIR", self.build_dir.folder("tmp")?)
             // Where a tool without root keeps what it knows of registries.
-            .env("XDG_DATA_HOME", self.workshop.folder("data")?);
+            .env("XDG_DATA_HOME", self.build_dir.folder("data")?);
         Ok(command)
     }
 
     pub(super) async fn build(&self, checkout: &Checkout, limit: Duration, what: &str) -> Result<(), Error> {
         let mut command = self.command(self.build)?;
-        if self.workshop.has_way() {
+        if self.build_dir.has_way() {
             // Loopback is another one in a container.
             command.arg("--http-proxy=false");
         }
@@ -100,14 +100,14 @@ impl<'a> Tool<'a> {
     }
 
     pub(super) async fn push(&self, to: &ImageName) -> Result<Digest, Error> {
-        let digest = self.workshop.path("digest");
+        let digest = self.build_dir.path("digest");
         let mut command = self.command("push")?;
         command.arg("--digestfile").arg(&digest).arg(LOCAL).arg(format!("docker://{to}"));
         let run = Run { what: "the push of the image", limit: PUSH, says: self.says, secrets: self.secrets };
         if let Err(lines) = run.shown(command).await?.success() {
             return Err(Error::Push { destination: to.to_string(), lines });
         }
-        let text = fs::read_to_string(digest).map_err(|source| Error::Workshop { source })?;
+        let text = fs::read_to_string(digest).map_err(|source| Error::BuildDir { source })?;
         text.trim().parse().map_err(|error: thinkube_plan::Error| Error::Push {
             destination: to.to_string(),
             lines: vec![error.to_string()],

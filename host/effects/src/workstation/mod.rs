@@ -6,12 +6,11 @@
 //!
 //! No file written here holds a secret: contents come from the plugin, which knows none.
 
-mod python;
 mod record;
+mod venv;
 
-use crate::folder::{Done, Folder, Mark, NEW, OLD, Obstacle, Place, Seen};
+use crate::fs::beneath::{Done, FileFingerprint, Folder, NEW, OLD, Obstacle, Place, Seen};
 use crate::{Error, process};
-use python::Environment;
 use record::{FileRecord, Record, RecordFile};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
@@ -24,6 +23,7 @@ use std::time::Duration;
 use thinkube_plan::{
     CarriedGrants, Permission, PythonPackage, RelativePath, WorkstationFault, WorkstationPlan, is_dns_label,
 };
+use venv::Environment;
 
 /// Where records are, below the folder of the user's state.
 const RECORDS: &str = "thinkube-host/workstation";
@@ -45,8 +45,8 @@ const DIFF_TIME: Duration = Duration::from_millis(200);
 pub enum WorkstationEvent {
     /// Something was done.
     Done(WorkstationChange),
-    /// A program says something.
-    Says(String),
+    /// A line of a program's output.
+    Output(String),
 }
 
 /// Where events go.
@@ -59,7 +59,8 @@ pub struct WorkstationChange {
     /// Relative to the home, as the plugin wrote it.
     pub path: String,
     /// What it is.
-    pub what: WorkstationEntry,
+    #[serde(rename = "what")]
+    pub entry: WorkstationEntry,
     /// What is done to it.
     pub action: WorkstationAction,
 }
@@ -101,13 +102,16 @@ pub enum WorkstationAction {
         wanted: bool,
     },
     /// There is one that the release did not write. Done only if it is named to be overwritten.
-    NotTheReleases,
+    #[serde(rename = "notTheReleases")]
+    Unmanaged,
     /// Something is there that is never overwritten.
-    InTheWay {
+    #[serde(rename = "inTheWay")]
+    Blocked {
         /// Where: the path itself, or a part of it.
         at: String,
         /// What.
-        what: Obstacle,
+        #[serde(rename = "what")]
+        obstacle: Obstacle,
     },
     /// It must not be done, and with it nothing of the setup is.
     Refused(WorkstationFault),
@@ -134,7 +138,8 @@ pub struct WorkstationStatus {
     /// Relative to the home.
     pub path: String,
     /// What it is.
-    pub what: WorkstationEntry,
+    #[serde(rename = "what")]
+    pub entry: WorkstationEntry,
     /// How it is now.
     pub state: WorkstationState,
 }
@@ -149,13 +154,16 @@ pub enum WorkstationState {
     /// A person has changed it since; an environment is not whole.
     ChangedByHand,
     /// It is not there any more.
-    Gone,
+    #[serde(rename = "gone")]
+    Missing,
     /// Something else is there.
-    InTheWay {
+    #[serde(rename = "inTheWay")]
+    Blocked {
         /// Where: the path itself, or a part of it.
         at: String,
         /// What.
-        what: Obstacle,
+        #[serde(rename = "what")]
+        obstacle: Obstacle,
     },
 }
 
@@ -166,7 +174,8 @@ pub struct Skipped {
     /// Relative to the home.
     pub path: String,
     /// Why.
-    pub why: SkipReason,
+    #[serde(rename = "why")]
+    pub reason: SkipReason,
 }
 
 /// Why something stays.
@@ -177,35 +186,42 @@ pub enum SkipReason {
     /// A person has changed it since the release wrote it.
     ChangedByHand,
     /// The release did not write it.
-    NotTheReleases,
+    #[serde(rename = "notTheReleases")]
+    Unmanaged,
     /// Something else is there.
-    InTheWay {
+    #[serde(rename = "inTheWay")]
+    Blocked {
         /// Where: the path itself, or a part of it.
         at: String,
         /// What.
-        what: Obstacle,
+        #[serde(rename = "what")]
+        obstacle: Obstacle,
     },
     /// Others have put something into it.
     NotEmpty,
     /// It changed while the host was at work.
-    ChangedMeanwhile,
+    #[serde(rename = "changedMeanwhile")]
+    ChangedDuringRun,
     /// The new one is in its place, and this is the name of the old one beside it.
-    KeptAs(String),
+    #[serde(rename = "keptAs")]
+    BackedUpAs(String),
 }
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "~/{}", self.path)?;
-        match &self.why {
+        match &self.reason {
             SkipReason::ChangedByHand => f.write_str(" was changed by hand and stays as it is"),
-            SkipReason::NotTheReleases => f.write_str(" is not of this release and stays as it is"),
-            SkipReason::InTheWay { at, what } if *at == self.path => {
-                write!(f, " is {what}; nothing was done to it")
+            SkipReason::Unmanaged => f.write_str(" is not of this release and stays as it is"),
+            SkipReason::Blocked { at, obstacle } if *at == self.path => {
+                write!(f, " is {obstacle}; nothing was done to it")
             }
-            SkipReason::InTheWay { at, what } => write!(f, ": ~/{at} is {what}; nothing was done to it"),
+            SkipReason::Blocked { at, obstacle } => {
+                write!(f, ": ~/{at} is {obstacle}; nothing was done to it")
+            }
             SkipReason::NotEmpty => f.write_str(" holds what this release did not make, and stays"),
-            SkipReason::ChangedMeanwhile => f.write_str(" changed meanwhile; nothing was done to it"),
-            SkipReason::KeptAs(name) => write!(f, ": what was there is kept beside it as {name}"),
+            SkipReason::ChangedDuringRun => f.write_str(" changed meanwhile; nothing was done to it"),
+            SkipReason::BackedUpAs(name) => write!(f, ": what was there is kept beside it as {name}"),
         }
     }
 }
@@ -217,7 +233,8 @@ pub struct WorkstationReport {
     /// Something was written, made or removed.
     pub changed: bool,
     /// What was not done, and what stays behind.
-    pub left: Vec<Skipped>,
+    #[serde(rename = "left")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// A home.
@@ -285,7 +302,7 @@ impl Workstation {
     /// One release's part of it, locked against other hosts. What one that was cut off has left is put right.
     ///
     /// # Errors
-    /// [`Error::HomeBusy`], and those of reading the record.
+    /// [`Error::WorkstationBusy`], and those of reading the record.
     pub fn release(&self, name: &str) -> Result<WorkstationRelease<'_>, Error> {
         if !is_dns_label(name) {
             return Err(Error::Invalid {
@@ -329,13 +346,13 @@ impl Workstation {
 
 enum Looked {
     Absent(Option<Folder>),
-    File(Folder, Mark, Option<String>),
+    File(Folder, FileFingerprint, Option<String>),
     Directory(Folder, u32),
     Blocked(RelativePath, Obstacle),
 }
 
 fn in_the_way(at: &RelativePath, what: Obstacle) -> WorkstationAction {
-    WorkstationAction::InTheWay { at: at.to_string(), what }
+    WorkstationAction::Blocked { at: at.to_string(), obstacle: what }
 }
 
 /// One release's part of a home.
@@ -362,8 +379,8 @@ struct Item {
 }
 
 impl Item {
-    fn new(path: &RelativePath, what: WorkstationEntry, action: WorkstationAction) -> Self {
-        Self { path: path.clone(), change: WorkstationChange { path: path.to_string(), what, action } }
+    fn new(path: &RelativePath, entry: WorkstationEntry, action: WorkstationAction) -> Self {
+        Self { path: path.clone(), change: WorkstationChange { path: path.to_string(), entry, action } }
     }
 }
 
@@ -374,7 +391,7 @@ impl WorkstationRelease<'_> {
     }
 
     /// What the last setup of the release was allowed here; none if it has nothing here.
-    pub fn held(&self) -> Option<CarriedGrants> {
+    pub fn carried_grants(&self) -> Option<CarriedGrants> {
         let Record { settings, granted, agreed, .. } = self.record.clone();
         self.is_installed().then_some(CarriedGrants { settings, granted, agreed })
     }
@@ -386,7 +403,7 @@ impl WorkstationRelease<'_> {
     pub fn status(&self) -> Result<Vec<WorkstationStatus>, Error> {
         let mut found = Vec::new();
         let mut add = |path: &RelativePath, what, state| {
-            found.push(WorkstationStatus { path: path.to_string(), what, state });
+            found.push(WorkstationStatus { path: path.to_string(), entry: what, state });
         };
         for path in self.record.directories.keys() {
             add(
@@ -432,7 +449,7 @@ impl WorkstationRelease<'_> {
     ///
     /// # Errors
     /// [`Error::Workstation`] if the home cannot be looked at.
-    pub fn plan(
+    pub fn diff(
         &self,
         setup: &WorkstationPlan,
         granted: &[Permission],
@@ -441,7 +458,7 @@ impl WorkstationRelease<'_> {
         if !faults.is_empty() {
             let refused = faults.into_iter().map(|fault| WorkstationChange {
                 path: fault.what.clone(),
-                what: WorkstationEntry::File,
+                entry: WorkstationEntry::File,
                 action: WorkstationAction::Refused(fault),
             });
             return Ok(refused.collect());
@@ -450,11 +467,11 @@ impl WorkstationRelease<'_> {
         Ok(items.into_iter().map(|item| item.change).collect())
     }
 
-    /// Does what [`plan`](Self::plan) has shown. What a person has changed, or had there before, is done only if
+    /// Does what [`diff`](Self::diff) has shown. What a person has changed, or had there before, is done only if
     /// `overwrite` names it, and then a copy of it is kept; what is in the way never is.
     ///
     /// # Errors
-    /// [`Error::HomeRefused`]; [`Error::HomeMoved`] if the home is no longer what was shown; [`Error::NothingToOverwrite`]
+    /// [`Error::WorkstationRefused`]; [`Error::WorkstationMoved`] if the home is no longer what was shown; [`Error::NothingToOverwrite`]
     /// if `overwrite` names what is not to be overwritten; those of Python; and [`Error::Workstation`], after which the next apply
     /// or removal goes on.
     pub async fn apply(
@@ -467,7 +484,7 @@ impl WorkstationRelease<'_> {
     ) -> Result<WorkstationReport, Error> {
         let faults = self.faults(setup, &held.granted);
         if !faults.is_empty() {
-            return Err(Error::HomeRefused(faults));
+            return Err(Error::WorkstationRefused(faults));
         }
         let wanted = self.wanted(setup)?;
         let items = self.items(&wanted)?;
@@ -479,7 +496,7 @@ impl WorkstationRelease<'_> {
             .map(|change| format!("~/{}", change.path))
             .collect();
         if !moved.is_empty() {
-            return Err(Error::HomeMoved(moved));
+            return Err(Error::WorkstationMoved(moved));
         }
         named(overwrite, items.iter().filter(|item| item.is_persons()).map(|item| &item.path))?;
         let here = |permission: &&Permission| {
@@ -492,14 +509,14 @@ impl WorkstationRelease<'_> {
 
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };
         for item in &items {
-            match item.change.what {
+            match item.change.entry {
                 WorkstationEntry::Directory => self.directory(item, &mut work)?,
                 WorkstationEntry::File => self.file(item, wanted.files.get(&item.path), &mut work)?,
                 WorkstationEntry::Python => self.python(item, &wanted.packages, &mut work).await?,
             }
         }
         self.file.write(&self.record)?;
-        Ok(WorkstationReport { changed: work.changed, left: work.left })
+        Ok(WorkstationReport { changed: work.changed, skipped: work.left })
     }
 
     /// Takes back what the release has put here. What a person has changed stays, and on record, unless `overwrite`
@@ -518,7 +535,7 @@ impl WorkstationRelease<'_> {
         named(overwrite, items.iter().filter(|item| item.is_persons()).map(|item| &item.path))?;
         let mut work = Work { left: std::mem::take(&mut self.recovered), overwrite, events, changed: false };
         for item in &items {
-            match item.change.what {
+            match item.change.entry {
                 WorkstationEntry::Directory => self.directory(item, &mut work)?,
                 WorkstationEntry::File => self.file(item, None, &mut work)?,
                 WorkstationEntry::Python => self.remove_python(item, &mut work)?,
@@ -599,7 +616,7 @@ impl WorkstationRelease<'_> {
                 .map(|action| Item::new(&self.environment, WorkstationEntry::Python, action)),
         );
         for (path, (mode, content)) in &wanted.files {
-            let action = self.file_action(path, &Mark::of(content.as_bytes(), *mode), content)?;
+            let action = self.file_action(path, &FileFingerprint::of(content.as_bytes(), *mode), content)?;
             items.push(Item::new(path, WorkstationEntry::File, action));
         }
         for (path, record) in self.record.files.iter().filter(|(path, _)| !wanted.files.contains_key(path)) {
@@ -624,14 +641,14 @@ impl WorkstationRelease<'_> {
     fn file_action(
         &self,
         path: &RelativePath,
-        wanted: &Mark,
+        wanted: &FileFingerprint,
         content: &str,
     ) -> Result<WorkstationAction, Error> {
         Ok(match self.home.look(path)? {
             Looked::Absent(_) => WorkstationAction::Create,
             Looked::File(_, mark, _) if mark == *wanted => WorkstationAction::Unchanged,
             Looked::File(_, mark, text) => match self.record.files.get(path) {
-                None => WorkstationAction::NotTheReleases,
+                None => WorkstationAction::Unmanaged,
                 Some(record) if record.wrote(&mark) => WorkstationAction::Update {
                     lines: text.map(|text| lines(&text, content)).unwrap_or_default(),
                     mode: (mark.mode != wanted.mode).then_some((mark.mode, wanted.mode)),
@@ -673,17 +690,17 @@ impl WorkstationRelease<'_> {
     /// Puts everything on record that is about to be.
     fn intend(&mut self, items: &[Item], wanted: &Wanted, overwrite: &[String]) -> Result<(), Error> {
         for Item { path, change } in items {
-            match (change.what, &change.action) {
+            match (change.entry, &change.action) {
                 (WorkstationEntry::Directory, WorkstationAction::Create) => {
                     let mode = wanted.directories.get(path).copied().flatten().unwrap_or(IMPLIED_MODE);
                     self.record.directories.insert(path.clone(), mode);
                 }
                 (WorkstationEntry::File, action) => {
                     let Some((mode, content)) = wanted.files.get(path) else { continue };
-                    let mark = Mark::of(content.as_bytes(), *mode);
+                    let mark = FileFingerprint::of(content.as_bytes(), *mode);
                     let writes = match action {
                         WorkstationAction::Create | WorkstationAction::Update { .. } => true,
-                        WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases => {
+                        WorkstationAction::ChangedByHand { .. } | WorkstationAction::Unmanaged => {
                             overwrite.contains(&change.path)
                         }
                         _ => false,
@@ -718,7 +735,7 @@ impl WorkstationRelease<'_> {
                 }
                 Looked::Directory(..) => {}
                 // Its parent is not there: that was said before.
-                Looked::Absent(None) => work.leave(path, SkipReason::ChangedMeanwhile),
+                Looked::Absent(None) => work.leave(path, SkipReason::ChangedDuringRun),
                 Looked::File(..) => work.leave(path, way(path, Obstacle::File)),
                 Looked::Blocked(at, what) => work.leave(path, way(&at, what)),
             },
@@ -728,7 +745,7 @@ impl WorkstationRelease<'_> {
                     self.record.directories.insert(path.clone(), *to);
                     work.done(change);
                 }
-                _ => work.leave(path, SkipReason::ChangedMeanwhile),
+                _ => work.leave(path, SkipReason::ChangedDuringRun),
             },
             WorkstationAction::Remove => {
                 // It is needed by what stays.
@@ -764,7 +781,7 @@ impl WorkstationRelease<'_> {
         let keep = work.overwrite.contains(&change.path);
         let does = match &change.action {
             WorkstationAction::Create | WorkstationAction::Update { .. } | WorkstationAction::Remove => true,
-            WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases => keep,
+            WorkstationAction::ChangedByHand { .. } | WorkstationAction::Unmanaged => keep,
             _ => false,
         };
         if !does {
@@ -796,7 +813,7 @@ impl WorkstationRelease<'_> {
             _ => false,
         };
         if !judged {
-            work.leave(path, SkipReason::ChangedMeanwhile);
+            work.leave(path, SkipReason::ChangedDuringRun);
             return Ok(());
         }
         let done = match (wanted, folder) {
@@ -812,10 +829,10 @@ impl WorkstationRelease<'_> {
         };
         match done {
             Done::Moved => {
-                work.leave(path, SkipReason::ChangedMeanwhile);
+                work.leave(path, SkipReason::ChangedDuringRun);
                 return Ok(());
             }
-            Done::KeptAs(name) => work.leave(path, SkipReason::KeptAs(name)),
+            Done::BackedUpAs(name) => work.leave(path, SkipReason::BackedUpAs(name)),
             Done::Well => {}
         }
         if seen != Seen::Absent || wanted.is_some() {
@@ -826,7 +843,7 @@ impl WorkstationRelease<'_> {
                 self.record.files.remove(path);
             }
             Some((mode, content)) => {
-                let written = Some(Mark::of(content.as_bytes(), *mode));
+                let written = Some(FileFingerprint::of(content.as_bytes(), *mode));
                 self.record.files.insert(path.clone(), FileRecord { written, intended: None });
             }
         }
@@ -846,7 +863,7 @@ impl WorkstationRelease<'_> {
                 match self.home.look(&self.environment)? {
                     Looked::Absent(Some(_)) | Looked::Directory(..) => {}
                     Looked::Absent(None) => {
-                        work.leave(&item.path, SkipReason::ChangedMeanwhile);
+                        work.leave(&item.path, SkipReason::ChangedDuringRun);
                         return Ok(());
                     }
                     Looked::File(..) => {
@@ -858,8 +875,8 @@ impl WorkstationRelease<'_> {
                         return Ok(());
                     }
                 }
-                let says = |line: &str| events(WorkstationEvent::Says(line.to_owned()));
-                let says: process::Says<'_> = &says;
+                let says = |line: &str| events(WorkstationEvent::Output(line.to_owned()));
+                let says: process::OutputSink<'_> = &says;
                 self.python_environment().make(packages, says).await?;
                 work.done(&item.change);
                 Ok(())
@@ -890,12 +907,13 @@ impl WorkstationRelease<'_> {
     fn recover(&mut self) -> Result<(), Error> {
         for (path, record) in &self.record.files {
             let Place::There(folder) = self.home.place(path)? else { continue };
-            let ours = |mark: &Mark| record.wrote_content(mark);
+            let ours = |mark: &FileFingerprint| record.wrote_content(mark);
             let kept = folder
                 .recover(path.name(), record.intended.as_ref(), ours)
                 .map_err(Workstation::failed(path))?;
-            self.recovered
-                .extend(kept.map(|name| Skipped { path: path.to_string(), why: SkipReason::KeptAs(name) }));
+            self.recovered.extend(
+                kept.map(|name| Skipped { path: path.to_string(), reason: SkipReason::BackedUpAs(name) }),
+            );
         }
         if self.record.python.is_some()
             && let Place::There(_) = self.home.place(&self.environment)?
@@ -909,21 +927,18 @@ impl WorkstationRelease<'_> {
 /// What it means that something else is where the release has put something.
 fn otherwise(path: &RelativePath, looked: Looked) -> WorkstationState {
     let (at, what) = match looked {
-        Looked::Absent(_) => return WorkstationState::Gone,
+        Looked::Absent(_) => return WorkstationState::Missing,
         Looked::File(..) => (path.clone(), Obstacle::File),
         Looked::Directory(..) => (path.clone(), Obstacle::Directory),
         Looked::Blocked(at, what) => (at, what),
     };
-    WorkstationState::InTheWay { at: at.to_string(), what }
+    WorkstationState::Blocked { at: at.to_string(), obstacle: what }
 }
 
 impl Item {
     /// It is somebody's work, and overwritten only on demand.
     fn is_persons(&self) -> bool {
-        matches!(
-            self.change.action,
-            WorkstationAction::ChangedByHand { .. } | WorkstationAction::NotTheReleases
-        )
+        matches!(self.change.action, WorkstationAction::ChangedByHand { .. } | WorkstationAction::Unmanaged)
     }
 }
 
@@ -942,15 +957,15 @@ impl Work<'_> {
     }
 
     fn leave(&mut self, path: &RelativePath, why: SkipReason) {
-        self.left.push(Skipped { path: path.to_string(), why });
+        self.left.push(Skipped { path: path.to_string(), reason: why });
     }
 
     fn not_done(&mut self, path: &RelativePath, action: &WorkstationAction) {
         match action {
             WorkstationAction::ChangedByHand { .. } => self.leave(path, SkipReason::ChangedByHand),
-            WorkstationAction::NotTheReleases => self.leave(path, SkipReason::NotTheReleases),
-            WorkstationAction::InTheWay { at, what } => {
-                self.leave(path, SkipReason::InTheWay { at: at.clone(), what: *what });
+            WorkstationAction::Unmanaged => self.leave(path, SkipReason::Unmanaged),
+            WorkstationAction::Blocked { at, obstacle } => {
+                self.leave(path, SkipReason::Blocked { at: at.clone(), obstacle: *obstacle });
             }
             _ => {}
         }
@@ -958,7 +973,7 @@ impl Work<'_> {
 }
 
 fn way(at: &RelativePath, what: Obstacle) -> SkipReason {
-    SkipReason::InTheWay { at: at.to_string(), what }
+    SkipReason::Blocked { at: at.to_string(), obstacle: what }
 }
 
 /// Whoever names what is not there to be overwritten means something else.

@@ -4,27 +4,23 @@
 //! that has this tag has the image, so it is not built again. The tag that the plan wants leads to the same digest. Whether
 //! the registry takes it is asked before the build.
 
+mod build_dir;
+mod builder;
+mod connect_proxy;
+pub(crate) mod git;
 mod registry;
-#[cfg(test)]
-mod registry_tests;
-mod source;
-#[cfg(test)]
-mod source_tests;
-mod tool;
-mod way;
-mod workshop;
 
-pub use source::Commit;
-
-use crate::{Error, HttpOptions};
-use registry::{Login, Manifest, Registry};
+use crate::Error;
+use crate::http::client::HttpOptions;
+use build_dir::BuildDir;
+use builder::Tool;
+use git::Commit;
+use registry::client::{Login, Manifest, Registry};
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_plan::{
     Digest, ImageName, ImageStep, Output, Outputs, Permission, SecretText, lacking_for_image,
 };
-use tool::Tool;
-use workshop::Workshop;
 
 /// Longer builds hang.
 const BUILD: Duration = Duration::from_secs(3600);
@@ -55,9 +51,9 @@ pub enum ImageEvent {
         to: String,
     },
     /// A program says something.
-    Says(String),
+    Output(String),
     /// A temporary folder could not be removed.
-    Left(PathBuf),
+    NotRemoved(PathBuf),
 }
 
 /// Where events go.
@@ -107,7 +103,7 @@ impl Image {
 
 /// What a look at an image step showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSeen {
+pub struct ObservedImage {
     /// What the source is now.
     pub commit: Commit,
     /// What the registry has of it.
@@ -122,7 +118,7 @@ pub enum ImageState {
     /// The image, and the tag of the plan leads elsewhere or nowhere.
     Untagged(Image),
     /// The image, and the tag of the plan leads to it.
-    Same(Image),
+    Current(Image),
 }
 
 /// What became of an image.
@@ -149,8 +145,8 @@ pub enum ImageAction {
 ///
 /// # Errors
 /// [`Error::NoProgram`].
-pub fn image_builder() -> Result<(), Error> {
-    tool::program().map(drop)
+pub fn require_image_builder() -> Result<(), Error> {
+    builder::program().map(drop)
 }
 
 /// What is known of a step before anything is run.
@@ -193,8 +189,8 @@ impl Images {
     /// [`Error::NoRevision`], [`Error::Git`], [`Error::Source`] and those of running programs.
     pub async fn resolve(&self, step: &ImageStep) -> Result<Commit, Error> {
         self.checked(step, None)?;
-        let workshop = Workshop::open(&self.options.http).await?;
-        source::resolve(step, &workshop).await
+        let build_dir = BuildDir::open(&self.options.http).await?;
+        git::resolve(step, &build_dir).await
     }
 
     /// Looks what the source is, and whether the registry has an image of it. Nothing is changed. `login` is the text of a
@@ -203,12 +199,16 @@ impl Images {
     /// # Errors
     /// As those of [`Images::resolve`]; [`Error::NoLogin`]; [`Error::RegistryRefused`]; those of HTTP, of which
     /// [`Error::NotTrusted`] says that the registry's certificate is not.
-    pub async fn look(&self, step: &ImageStep, login: Option<&SecretText>) -> Result<ImageSeen, Error> {
+    pub async fn observe(
+        &self,
+        step: &ImageStep,
+        login: Option<&SecretText>,
+    ) -> Result<ObservedImage, Error> {
         let checked = self.checked(step, login)?;
         let commit = self.resolve(step).await?;
         let tag = &checked.destination.tag;
         // Else whoever builds that other commit would be given this image.
-        if source::is_tag_of_commit(tag) && tag != commit.tag() {
+        if git::is_tag_of_commit(tag) && tag != commit.tag() {
             let message =
                 format!("the tag {tag} is by which the image of another commit is found; choose another one");
             return Err(Error::Invalid { what: checked.what, message });
@@ -220,31 +220,31 @@ impl Images {
                 let image = checked.image(&manifest);
                 let tagged = registry.manifest(tag).await?;
                 if tagged.is_some_and(|tagged| tagged.digest == manifest.digest) {
-                    ImageState::Same(image)
+                    ImageState::Current(image)
                 } else {
                     ImageState::Untagged(image)
                 }
             }
         };
-        Ok(ImageSeen { commit, state })
+        Ok(ObservedImage { commit, state })
     }
 
-    /// Builds and pushes what the registry lacks. `seen` is what [`Images::look`] showed; it is built from that commit,
+    /// Builds and pushes what the registry lacks. `seen` is what [`Images::observe`] showed; it is built from that commit,
     /// wherever its branch leads by now.
     ///
     /// Dropping the future ends every program that was started, and removes the private folder.
     ///
     /// # Errors
-    /// As those of [`Images::look`]; [`Error::RegistryRefused`] and [`Error::NoRepository`] before anything is built;
+    /// As those of [`Images::observe`]; [`Error::RegistryRefused`] and [`Error::NoRepository`] before anything is built;
     /// [`Error::Build`], [`Error::Push`], [`Error::SourceMoved`], and [`Error::TooSlow`].
-    pub async fn bring_about(
+    pub async fn ensure(
         &self,
         step: &ImageStep,
-        seen: &ImageSeen,
+        seen: &ObservedImage,
         login: Option<&SecretText>,
         events: ImageEvents<'_>,
     ) -> Result<ImageOutcome, Error> {
-        if let ImageState::Same(image) = &seen.state {
+        if let ImageState::Current(image) = &seen.state {
             return Ok(ImageOutcome { image: image.clone(), action: ImageAction::Unchanged });
         }
         let checked = self.checked(step, login)?;
@@ -273,7 +273,7 @@ impl Images {
     /// Deletes an image of a step from its registry, with every tag that leads to it. False: it was not there.
     ///
     /// # Errors
-    /// As those of [`Images::look`]; [`Error::NoDeletion`].
+    /// As those of [`Images::observe`]; [`Error::NoDeletion`].
     pub async fn remove(
         &self,
         step: &ImageStep,
@@ -292,23 +292,23 @@ impl Images {
         events: ImageEvents<'_>,
     ) -> Result<Digest, Error> {
         let Checked { step, destination, login, what } = checked;
-        for left in workshop::sweep() {
-            events(ImageEvent::Left(left));
+        for left in build_dir::sweep() {
+            events(ImageEvent::NotRemoved(left));
         }
-        let mut workshop = Workshop::open(&self.options.http).await?;
+        let mut build_dir = BuildDir::open(&self.options.http).await?;
         // Also where nobody is logged in: else the tools would look for logins of the operator's.
         let nobody = SecretText::new(r#"{"auths":{}}"#.to_owned());
         let auth = login.as_ref().map_or(nobody, |login| login.auth_file(&destination.registry));
-        let auth_file = workshop.write_secret("auth.json", &auth)?;
+        let auth_file = build_dir.write_secret("auth.json", &auth)?;
         let secrets = login.as_ref().map(Login::secrets).unwrap_or_default();
-        let says = |line: &str| events(ImageEvent::Says(line.to_owned()));
+        let says = |line: &str| events(ImageEvent::Output(line.to_owned()));
         let name = || step.name.clone();
 
         let built = async {
-            let tool = Tool::find(&workshop, auth_file, &says, &secrets)?;
+            let tool = Tool::find(&build_dir, auth_file, &says, &secrets)?;
             let source = step.source.location().to_owned();
             events(ImageEvent::Fetching { name: name(), source, commit: commit.id().to_owned() });
-            let checkout = source::fetch(step, commit, &workshop, &says).await?;
+            let checkout = git::fetch(step, commit, &build_dir, &says).await?;
             events(ImageEvent::Building { name: name() });
             tool.build(&checkout, self.options.limit.unwrap_or(BUILD), what).await?;
             let to = destination.with_tag(commit.tag());
@@ -316,8 +316,8 @@ impl Images {
             tool.push(&to).await
         };
         let built = built.await;
-        if let Some(left) = workshop.remove() {
-            events(ImageEvent::Left(left));
+        if let Some(left) = build_dir.remove() {
+            events(ImageEvent::NotRemoved(left));
         }
         built
     }

@@ -1,7 +1,7 @@
 //! How this host shows an HTTP API who it is.
 
 use crate::Error;
-use crate::http::{Ask, Http, origin_of, parse};
+use crate::http::client::{Ask, Http, origin_of, parse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -155,7 +155,12 @@ fn header(scheme: &str, credential: &str) -> Option<HeaderValue> {
 }
 
 /// What an answer that is no success means, wherever it came from. `said` is what may be repeated of it.
-pub(crate) fn refusal(what: &str, reply: &crate::http::Reply, username: &str, said: Option<String>) -> Error {
+pub(crate) fn refusal(
+    what: &str,
+    reply: &crate::http::client::Reply,
+    username: &str,
+    said: Option<String>,
+) -> Error {
     let what = what.to_owned();
     match reply.status {
         300..=399 => {

@@ -2,7 +2,7 @@
 //! write and shrinks after the last removal.
 
 use crate::Error;
-use crate::folder::{Folder, Mark, Seen};
+use crate::fs::beneath::{FileFingerprint, Folder, Seen};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -49,19 +49,19 @@ pub(super) struct Record {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FileRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) written: Option<Mark>,
+    pub(super) written: Option<FileFingerprint>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) intended: Option<Mark>,
+    pub(super) intended: Option<FileFingerprint>,
 }
 
 impl FileRecord {
     /// It is as the release wrote it.
-    pub(super) fn wrote(&self, mark: &Mark) -> bool {
+    pub(super) fn wrote(&self, mark: &FileFingerprint) -> bool {
         self.written.as_ref() == Some(mark) || self.intended.as_ref() == Some(mark)
     }
 
     /// Its content is the release's; its mode may be another one.
-    pub(super) fn wrote_content(&self, mark: &Mark) -> bool {
+    pub(super) fn wrote_content(&self, mark: &FileFingerprint) -> bool {
         [&self.written, &self.intended].into_iter().flatten().any(|own| own.digest == mark.digest)
     }
 }
@@ -130,7 +130,7 @@ impl RecordFile {
                     tries -= 1;
                     thread::sleep(PAUSE);
                 }
-                Errno::WOULDBLOCK => return Err(Error::HomeBusy { state: state.to_owned() }),
+                Errno::WOULDBLOCK => return Err(Error::WorkstationBusy { state: state.to_owned() }),
                 error => return Err(failed(error.into())),
             }
         }

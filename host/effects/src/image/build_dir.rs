@@ -1,8 +1,8 @@
 //! A private folder for one build, and whom its programs trust.
 
-use super::way::Way;
+use super::connect_proxy::ConnectProxy;
 use crate::Error;
-use crate::http::HttpOptions;
+use crate::http::client::HttpOptions;
 use crate::process::{command, find};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -26,10 +26,10 @@ const LONGEST: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Removed with everything in it when it is dropped, whatever happened; by [`sweep`] where its host was killed.
-pub(super) struct Workshop {
+pub(super) struct BuildDir {
     folder: Option<TempDir>,
     path: PathBuf,
-    way: Option<Way>,
+    way: Option<ConnectProxy>,
     /// Ends with the process, however that ends.
     _lock: File,
 }
@@ -38,13 +38,13 @@ const PREFIX: &str = "thinkube-";
 const LOCK: &str = "in-use.lock";
 const AUTHORITIES: &str = "authorities.pem";
 
-impl Workshop {
+impl BuildDir {
     /// For programs that find and trust whom the host does.
     pub(super) async fn open(options: &HttpOptions) -> Result<Self, Error> {
         let mut this = Self::new()?;
         this.authorities(options)?;
         if !options.resolve.is_empty() {
-            this.way = Some(Way::open(options.resolve.clone()).await?);
+            this.way = Some(ConnectProxy::open(options.resolve.clone()).await?);
         }
         Ok(this)
     }
@@ -69,11 +69,11 @@ impl Workshop {
         let mut failure = io::Error::from(io::ErrorKind::NotFound);
         for base in bases() {
             match Self::below(&base) {
-                Ok(workshop) => return Ok(workshop),
+                Ok(build_dir) => return Ok(build_dir),
                 Err(error) => failure = error,
             }
         }
-        Err(Error::Workshop { source: failure })
+        Err(Error::BuildDir { source: failure })
     }
 
     fn below(base: &Path) -> io::Result<Self> {
@@ -96,7 +96,7 @@ impl Workshop {
 
     pub(super) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path(name);
-        fs::create_dir_all(&path).map_err(|source| Error::Workshop { source })?;
+        fs::create_dir_all(&path).map_err(|source| Error::BuildDir { source })?;
         Ok(path)
     }
 
@@ -109,7 +109,7 @@ impl Workshop {
             .mode(0o600)
             .open(&path)
             .and_then(|mut file| file.write_all(content));
-        written.map_err(|source| Error::Workshop { source })?;
+        written.map_err(|source| Error::BuildDir { source })?;
         Ok(path)
     }
 
@@ -146,7 +146,7 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
+impl Drop for BuildDir {
     fn drop(&mut self) {
         self.remove();
     }
@@ -211,7 +211,7 @@ fn remove(path: PathBuf) -> Option<PathBuf> {
 /// Without root, what lies in an image belongs to users that only the tool's own user namespace knows.
 fn remove_as_container_user(path: &Path) {
     let Some(tool) = ["buildah", "podman"].into_iter().find_map(find) else { return };
-    let mut removal = command(&tool, super::tool::PASSED).into_std();
+    let mut removal = command(&tool, super::builder::PASSED).into_std();
     removal.args(["unshare", "rm", "-rf", "--"]).arg(path);
     let _ = removal.stdin(std::process::Stdio::null()).output();
 }
@@ -230,14 +230,14 @@ mod tests {
 
     #[test]
     fn nobody_else_can_look_into_it_and_nothing_of_it_is_left() {
-        let mut workshop = Workshop::new().expect("it is made");
-        let file = workshop.write_secret("auth.json", &SecretText::new("x".into())).expect("it is written");
+        let mut build_dir = BuildDir::new().expect("it is made");
+        let file = build_dir.write_secret("auth.json", &SecretText::new("x".into())).expect("it is written");
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
-        assert_eq!((mode(&workshop.path), mode(&file)), (0o700, 0o600));
-        let path = workshop.path.clone();
-        assert_eq!(workshop.remove(), None);
+        assert_eq!((mode(&build_dir.path), mode(&file)), (0o700, 0o600));
+        let path = build_dir.path.clone();
+        assert_eq!(build_dir.remove(), None);
         assert!(!path.exists());
-        let path = Workshop::new().expect("it is made").path.clone();
+        let path = BuildDir::new().expect("it is made").path.clone();
         assert!(!path.exists());
     }
 
@@ -250,8 +250,8 @@ mod tests {
         if std::env::var_os(KILLED).is_none() {
             return;
         }
-        let workshop = Workshop::new().expect("it is made");
-        workshop.write_secret("auth.json", &SecretText::new("x".into())).expect("it is written");
+        let build_dir = BuildDir::new().expect("it is made");
+        build_dir.write_secret("auth.json", &SecretText::new("x".into())).expect("it is written");
         thread::sleep(Duration::from_secs(60));
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let build = || {
             let before = names();
             let mut host = std::process::Command::new(std::env::current_exe().expect("a program"));
-            host.args(["--exact", "image::workshop::tests::a_host_is_killed_while_it_builds", "--ignored"]);
+            host.args(["--exact", "image::build_dir::tests::a_host_is_killed_while_it_builds", "--ignored"]);
             host.env(KILLED, "1").env("TMPDIR", base.path()).stdout(std::process::Stdio::null());
             let host = Host(host.spawn().expect("it runs"));
             let end = Instant::now() + Duration::from_secs(20);
@@ -308,11 +308,11 @@ mod tests {
 
     #[test]
     fn the_programs_trust_what_the_host_trusts() {
-        let workshop = Workshop::new().expect("it is made");
+        let build_dir = BuildDir::new().expect("it is made");
         let own = rcgen::generate_simple_self_signed(["own.example.org".to_owned()]).expect("a certificate");
-        let file = workshop.write("own.pem", own.cert.pem().as_bytes()).expect("it is written");
+        let file = build_dir.write("own.pem", own.cert.pem().as_bytes()).expect("it is written");
         let options = HttpOptions { ca_file: Some(file), ..HttpOptions::default() };
-        let bundle = workshop.authorities(&options).expect("it is written");
+        let bundle = build_dir.authorities(&options).expect("it is written");
         let read: Vec<CertificateDer<'_>> =
             CertificateDer::pem_file_iter(bundle).and_then(Iterator::collect).expect("it is a bundle");
         assert!(read.contains(own.cert.der()));

@@ -2,7 +2,7 @@
 //! that all versions share, and say why it failed in words only.
 
 use crate::Error;
-use crate::http::{Ask, Http, HttpOptions, Reply, origin_of, parse};
+use crate::http::client::{Ask, Http, HttpOptions, Reply, origin_of, parse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
@@ -22,7 +22,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
 
 /// Who pushes.
 #[derive(Clone)]
-pub(super) struct Login {
+pub(in crate::image) struct Login {
     username: String,
     password: SecretText,
 }
@@ -45,7 +45,11 @@ struct SecretString(String);
 
 impl Login {
     /// The login for an image's registry in a `.dockerconfigjson`: the most specific one, as container tools read it.
-    pub(super) fn of(config: &SecretText, destination: &ImageName, what: &str) -> Result<Self, Error> {
+    pub(in crate::image) fn of(
+        config: &SecretText,
+        destination: &ImageName,
+        what: &str,
+    ) -> Result<Self, Error> {
         let none = || Error::NoLogin { what: what.to_owned(), registry: destination.registry.clone() };
         // What the parser says may quote a password.
         let config: DockerConfig = serde_json::from_str(config.expose()).map_err(|_| none())?;
@@ -71,12 +75,12 @@ impl Login {
     }
 
     /// What a tool may say of it and nobody should read.
-    pub(super) fn secrets(&self) -> Vec<SecretText> {
+    pub(in crate::image) fn secrets(&self) -> Vec<SecretText> {
         vec![self.password.clone(), SecretText::new(self.encoded())]
     }
 
     /// The file that container tools read it from. It has this registry's login alone, whatever else the Secret holds.
-    pub(super) fn auth_file(&self, registry: &str) -> SecretText {
+    pub(in crate::image) fn auth_file(&self, registry: &str) -> SecretText {
         let auth = serde_json::json!({"auths": {registry: {"auth": self.encoded()}}});
         SecretText::new(auth.to_string())
     }
@@ -90,14 +94,14 @@ fn plain(place: &str) -> &str {
 }
 
 /// An image's manifest as the registry keeps it.
-pub(super) struct Manifest {
-    pub(super) digest: Digest,
+pub(in crate::image) struct Manifest {
+    pub(in crate::image) digest: Digest,
     kind: HeaderValue,
     bytes: Vec<u8>,
 }
 
 /// A repository in a registry.
-pub(super) struct Registry<'a> {
+pub(in crate::image) struct Registry<'a> {
     options: &'a HttpOptions,
     http: Http,
     name: &'a ImageName,
@@ -108,7 +112,7 @@ pub(super) struct Registry<'a> {
 }
 
 impl<'a> Registry<'a> {
-    pub(super) fn new(
+    pub(in crate::image) fn new(
         options: &'a HttpOptions,
         name: &'a ImageName,
         login: Option<&'a Login>,
@@ -125,7 +129,7 @@ impl<'a> Registry<'a> {
     }
 
     /// The manifest that a tag leads to.
-    pub(super) async fn manifest(&self, tag: &str) -> Result<Option<Manifest>, Error> {
+    pub(in crate::image) async fn manifest(&self, tag: &str) -> Result<Option<Manifest>, Error> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(MANIFESTS));
         let reply = self.ask(HttpMethod::Get, self.url(&format!("manifests/{tag}"))?, headers, None).await?;
@@ -144,7 +148,7 @@ impl<'a> Registry<'a> {
     }
 
     /// Lets a tag lead to a manifest that the registry has.
-    pub(super) async fn tag(&self, tag: &str, manifest: &Manifest) -> Result<(), Error> {
+    pub(in crate::image) async fn tag(&self, tag: &str, manifest: &Manifest) -> Result<(), Error> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, manifest.kind.clone());
         let url = self.url(&format!("manifests/{tag}"))?;
@@ -156,7 +160,7 @@ impl<'a> Registry<'a> {
     }
 
     /// Forgets an image with all of its tags; false where there is none.
-    pub(super) async fn forget(&self, digest: &Digest) -> Result<bool, Error> {
+    pub(in crate::image) async fn forget(&self, digest: &Digest) -> Result<bool, Error> {
         let url = self.url(&format!("manifests/{digest}"))?;
         let reply = self.ask(HttpMethod::Delete, url, HeaderMap::new(), None).await?;
         match reply.status {
@@ -167,7 +171,7 @@ impl<'a> Registry<'a> {
     }
 
     /// Begins an upload and gives it up: who may do that may push. Known before an hour is spent on a build.
-    pub(super) async fn may_push(&self) -> Result<(), Error> {
+    pub(in crate::image) async fn may_push(&self) -> Result<(), Error> {
         let url = self.url("blobs/uploads/")?;
         let reply = self.ask(HttpMethod::Post, url.clone(), HeaderMap::new(), None).await?;
         if reply.status != 202 {

@@ -1,9 +1,12 @@
 //! Where an image is built from: a commit of a git repository, or a folder of this machine.
 
-use super::workshop::Workshop;
+#[cfg(test)]
+mod tests;
+
 use crate::Error;
-use crate::folder::{Folder, Place, Seen, hashed};
-use crate::process::{Run, Says, command, find};
+use crate::fs::beneath::{Folder, Place, Seen, hashed};
+use crate::image::build_dir::BuildDir;
+use crate::process::{OutputSink, Run, command, find};
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -82,7 +85,7 @@ fn is_commit(revision: &str) -> bool {
 }
 
 /// What the source of a step is now.
-pub(super) async fn resolve(step: &ImageStep, workshop: &Workshop) -> Result<Commit, Error> {
+pub(super) async fn resolve(step: &ImageStep, build_dir: &BuildDir) -> Result<Commit, Error> {
     let git = match &step.source {
         ImageSource::Folder(folder) => return Ok(Commit::of_folder(content(step, Path::new(folder), None)?)),
         ImageSource::Git(git) => git,
@@ -98,7 +101,7 @@ pub(super) async fn resolve(step: &ImageStep, workshop: &Workshop) -> Result<Com
         let tag = format!("refs/tags/{revision}");
         vec![format!("{tag}^{{}}"), tag, format!("refs/heads/{revision}")]
     };
-    let mut command = git_command(git, workshop)?;
+    let mut command = git_command(git, build_dir)?;
     command.args(["ls-remote", "--quiet", "--", &git.url]).args(&names);
     let run = Run { what: "git ls-remote", limit: ASK, says: &|_| (), secrets: &[] };
     let output = run.kept(command).await?.success().map_err(|lines| failed(git, "git ls-remote", lines))?;
@@ -115,10 +118,10 @@ pub(super) async fn resolve(step: &ImageStep, workshop: &Workshop) -> Result<Com
 pub(super) async fn fetch(
     step: &ImageStep,
     commit: &Commit,
-    workshop: &Workshop,
-    says: Says<'_>,
+    build_dir: &BuildDir,
+    says: OutputSink<'_>,
 ) -> Result<Checkout, Error> {
-    let root = workshop.folder("source")?;
+    let root = build_dir.folder("source")?;
     match &step.source {
         ImageSource::Folder(folder) => {
             if content(step, Path::new(folder), Some(&root))? != commit.id {
@@ -131,8 +134,8 @@ pub(super) async fn fetch(
                 run.shown(command).await?.success().map_err(|lines| failed(git, what, lines))
             };
             let command = |arguments: &[&str]| {
-                let mut command = git_command(git, workshop)?;
-                command.args(arguments).env("GIT_DIR", workshop.path("git")).env("GIT_WORK_TREE", &root);
+                let mut command = git_command(git, build_dir)?;
+                command.args(arguments).env("GIT_DIR", build_dir.path("git")).env("GIT_WORK_TREE", &root);
                 Ok::<_, Error>(command)
             };
             let format =
@@ -159,18 +162,18 @@ pub(super) async fn fetch(
 
 /// git with nothing of the user's own: no configuration, no credentials, no hooks, no questions, and no other protocol than
 /// the URL's. The administrator's configuration counts. Redirects are not followed: what was granted is the URL.
-fn git_command(source: &GitSource, workshop: &Workshop) -> Result<Command, Error> {
+fn git_command(source: &GitSource, build_dir: &BuildDir) -> Result<Command, Error> {
     let git = find("git")
         .ok_or(Error::NoProgram { program: "git", cure: "install it (on Debian: apt-get install git)" })?;
-    let home = workshop.folder("home")?;
+    let home = build_dir.folder("home")?;
     let protocol = if source.url.starts_with("file://") { "file" } else { "https" };
     let mut command = command(&git, &[]);
-    workshop.guide(&mut command);
+    build_dir.guide(&mut command);
     command
         .current_dir(&home)
         .env("HOME", &home)
         .env("GIT_TERMINAL_PROMPT", "0")
-        // Says nothing, so that no other program is asked for a password.
+        // OutputSink nothing, so that no other program is asked for a password.
         .env("GIT_ASKPASS", "true")
         .env("GIT_ALLOW_PROTOCOL", protocol)
         .env("GIT_LFS_SKIP_SMUDGE", "1");

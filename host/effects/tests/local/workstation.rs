@@ -45,7 +45,7 @@ async fn files_and_folders_get_the_modes_that_the_setup_says_whatever_the_umask_
         let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
         let applied = place.apply(&devpi(), &[]).await.expect("it is done");
         rustix::process::umask(before);
-        assert!(applied.changed && applied.left.is_empty(), "{applied:?}");
+        assert!(applied.changed && applied.skipped.is_empty(), "{applied:?}");
         for (path, mode) in [
             (FISH, 0o644),
             (PIP, 0o600),
@@ -69,7 +69,7 @@ async fn files_and_folders_get_the_modes_that_the_setup_says_whatever_the_umask_
 #[tokio::test]
 async fn a_second_apply_writes_nothing() {
     let place = Place::new();
-    assert!(place.plan(&devpi()).iter().all(|change| change.action == WorkstationAction::Create));
+    assert!(place.diff(&devpi()).iter().all(|change| change.action == WorkstationAction::Create));
     place.apply(&devpi(), &[]).await.expect("it is done");
     let identity = |path| {
         let found = fs::metadata(path).expect("it is there");
@@ -77,10 +77,10 @@ async fn a_second_apply_writes_nothing() {
     };
     let all = || [place.home().join(FISH), place.home().join(PIP), place.record()].map(identity);
     let before = all();
-    let plan = place.plan(&devpi());
+    let plan = place.diff(&devpi());
     assert!(plan.iter().all(|change| change.action == WorkstationAction::Unchanged), "{plan:?}");
     let applied = place.apply(&devpi(), &[]).await.expect("it is done");
-    assert!(!applied.changed && applied.left.is_empty());
+    assert!(!applied.changed && applied.skipped.is_empty());
     assert_eq!(all(), before);
 }
 
@@ -92,7 +92,7 @@ async fn a_new_setup_changes_what_it_has_and_takes_away_what_it_no_longer_has() 
         files: vec![file(PIP, 0o644, "[global]\nindex-url = https://other.example.org/\n")],
         ..WorkstationPlan::default()
     };
-    let plan = place.plan(&new);
+    let plan = place.diff(&new);
     let expected = WorkstationAction::Update {
         lines: vec![
             DiffLine::Same("[global]".into()),
@@ -117,21 +117,21 @@ async fn what_a_person_has_changed_stays_until_it_is_named_and_then_a_copy_stays
     place.write(PIP, "mine\n");
     let mut new = devpi();
     new.files[1].content = "[global]\n".into();
-    let plan = place.plan(&new);
+    let plan = place.diff(&new);
     assert_eq!(*action(&plan, PIP), WorkstationAction::ChangedByHand { wanted: true });
     assert!(!format!("{plan:?}").contains("mine"), "what a person has written is not shown");
 
     let applied = place.apply(&new, &[]).await.expect("it is done");
-    assert_eq!(applied.left.len(), 1);
-    assert_eq!(applied.left[0].to_string(), "~/.pip/pip.conf was changed by hand and stays as it is");
+    assert_eq!(applied.skipped.len(), 1);
+    assert_eq!(applied.skipped[0].to_string(), "~/.pip/pip.conf was changed by hand and stays as it is");
     assert_eq!(place.read(PIP), "mine\n");
-    assert_eq!(*action(&place.plan(&new), PIP), WorkstationAction::ChangedByHand { wanted: true });
+    assert_eq!(*action(&place.diff(&new), PIP), WorkstationAction::ChangedByHand { wanted: true });
 
     let applied = place.apply(&new, &[PIP]).await.expect("it is done");
-    assert_eq!(applied.left[0].why, SkipReason::KeptAs("pip.conf.orig-1".into()));
+    assert_eq!(applied.skipped[0].reason, SkipReason::BackedUpAs("pip.conf.orig-1".into()));
     assert_eq!(place.read(PIP), "[global]\n");
     assert_eq!(place.read(".pip/pip.conf.orig-1"), "mine\n");
-    assert_eq!(*action(&place.plan(&new), PIP), WorkstationAction::Unchanged);
+    assert_eq!(*action(&place.diff(&new), PIP), WorkstationAction::Unchanged);
 
     place.write(PIP, "mine again\n");
     place.apply(&new, &[PIP]).await.expect("it is done");
@@ -154,10 +154,10 @@ async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now()
     fs::remove_file(place.home().join(FISH)).expect("ours");
     fs::remove_dir_all(place.home().join("devpi-scripts")).expect("ours");
     symlink(place.outside(), place.home().join("devpi-scripts")).expect("a link");
-    let in_the_way = WorkstationState::InTheWay { at: "devpi-scripts".into(), what: Obstacle::Link };
+    let in_the_way = WorkstationState::Blocked { at: "devpi-scripts".into(), obstacle: Obstacle::Link };
     for (path, state) in [
         (PIP, WorkstationState::ChangedByHand),
-        (FISH, WorkstationState::Gone),
+        (FISH, WorkstationState::Missing),
         (SCRIPT, in_the_way),
         (".pip", WorkstationState::InPlace),
     ] {
@@ -169,7 +169,7 @@ async fn the_status_says_of_everything_that_the_release_has_made_how_it_is_now()
 #[tokio::test]
 async fn what_was_granted_is_on_record_as_long_as_there_is_something() {
     let place = Place::new();
-    let on_record = || place.open().release("devpi").expect("a release").held();
+    let on_record = || place.open().release("devpi").expect("a release").carried_grants();
     assert_eq!(on_record(), None);
     place.apply(&devpi(), &[]).await.expect("it is done");
     assert_eq!(on_record(), Some(held()));
@@ -187,7 +187,7 @@ async fn a_mode_that_a_person_has_chosen_stays() {
     };
     set(FISH, 0o600);
     set("devpi-scripts", 0o700);
-    let plan = place.plan(&devpi());
+    let plan = place.diff(&devpi());
     assert_eq!(*action(&plan, FISH), WorkstationAction::ChangedByHand { wanted: true });
     assert_eq!(*action(&plan, "devpi-scripts"), WorkstationAction::Unchanged);
     place.apply(&devpi(), &[]).await.expect("it is done");
@@ -200,12 +200,12 @@ async fn what_was_there_before_is_neither_overwritten_nor_shown_nor_removed() {
     place.write(PIP, "index-url = https://me:secret@example.org/\n");
     // The very same as the setup's: it is a person's all the same.
     place.write(FISH, &devpi().files[0].content);
-    let plan = place.plan(&devpi());
-    assert_eq!(*action(&plan, PIP), WorkstationAction::NotTheReleases);
+    let plan = place.diff(&devpi());
+    assert_eq!(*action(&plan, PIP), WorkstationAction::Unmanaged);
     assert_eq!(*action(&plan, FISH), WorkstationAction::Unchanged);
     assert!(!format!("{plan:?}").contains("secret"));
     let applied = place.apply(&devpi(), &[]).await.expect("it is done");
-    assert_eq!(applied.left[0].why, SkipReason::NotTheReleases);
+    assert_eq!(applied.skipped[0].reason, SkipReason::Unmanaged);
     assert_eq!(place.remove(&[]), []);
     assert!(place.read(PIP).contains("secret"));
     assert!(place.read(FISH).contains("DEVPI_URL"));
@@ -238,17 +238,17 @@ async fn whatever_is_not_granted_or_hostile_is_refused_and_nothing_of_the_setup_
     ] {
         let mut setup = devpi();
         setup.files.push(file(wrong, 0o644, "x"));
-        let plan = place.plan(&setup);
+        let plan = place.diff(&setup);
         assert!(
             plan.iter().all(|change| matches!(change.action, WorkstationAction::Refused(_))),
             "{wrong:?}"
         );
         let error = place.apply(&setup, &[]).await.expect_err(wrong);
-        assert!(matches!(error, Error::HomeRefused(_)), "{error}");
+        assert!(matches!(error, Error::WorkstationRefused(_)), "{error}");
     }
     let mut wide = devpi();
     wide.files[0].mode = 0o4755;
-    assert!(matches!(place.apply(&wide, &[]).await, Err(Error::HomeRefused(_))));
+    assert!(matches!(place.apply(&wide, &[]).await, Err(Error::WorkstationRefused(_))));
     assert_eq!(place.all(), []);
     assert_eq!(listing(&place.outside()), []);
 }
@@ -263,7 +263,7 @@ async fn the_hosts_own_records_are_out_of_reach_even_where_their_folder_is_grant
     for path in
         [".local/state/thinkube-host/workstation/other.json", ".local/share/thinkube/venvs/other/bin/python"]
     {
-        let plan = release.plan(&files(&[(path, "x")]), &granted).expect("a plan");
+        let plan = release.diff(&files(&[(path, "x")]), &granted).expect("a plan");
         assert!(matches!(plan[0].action, WorkstationAction::Refused(_)), "{path}");
     }
 }
@@ -281,16 +281,16 @@ async fn a_link_is_in_the_way_wherever_it_leads() {
     fs::create_dir(place.home().join("devpi-scripts")).expect("a folder");
     symlink("/nowhere", place.home().join(SCRIPT)).expect("a link");
     let before = place.all();
-    let plan = place.plan(&devpi());
+    let plan = place.diff(&devpi());
     for (path, at) in [(PIP, ".pip"), (FISH, ".config/fish"), (SCRIPT, SCRIPT)] {
-        let expected = WorkstationAction::InTheWay { at: at.into(), what: Obstacle::Link };
+        let expected = WorkstationAction::Blocked { at: at.into(), obstacle: Obstacle::Link };
         assert_eq!(*action(&plan, path), expected);
     }
     let applied = place.apply(&devpi(), &[]).await.expect("the rest is done");
     assert!(!applied.changed);
     assert!(
         applied
-            .left
+            .skipped
             .iter()
             .any(|left| left.to_string()
                 == "~/.pip/pip.conf: ~/.pip is a symbolic link; nothing was done to it")
@@ -309,17 +309,17 @@ async fn whatever_else_is_in_the_way_is_said_and_nothing_waits_for_a_pipe() {
     fs::create_dir(place.home().join("devpi-scripts")).expect("a folder");
     let made = Command::new("mkfifo").arg(place.home().join(SCRIPT)).status().expect("mkfifo runs");
     assert!(made.success());
-    let plan = place.plan(&devpi());
+    let plan = place.diff(&devpi());
     for (path, at, what) in [
         (FISH, ".config", Obstacle::File),
         (PIP, PIP, Obstacle::Directory),
         (SCRIPT, SCRIPT, Obstacle::Special),
     ] {
-        assert_eq!(*action(&plan, path), WorkstationAction::InTheWay { at: at.into(), what });
+        assert_eq!(*action(&plan, path), WorkstationAction::Blocked { at: at.into(), obstacle: what });
     }
     let applied = place.apply(&devpi(), &[]).await.expect("nothing can be done");
     assert!(!applied.changed);
-    assert!(applied.left.len() >= 3, "{applied:?}");
+    assert!(applied.skipped.len() >= 3, "{applied:?}");
 }
 
 struct Ends<'a>(&'a AtomicBool);
@@ -362,7 +362,7 @@ fn links_that_are_swapped_in_meanwhile_lead_nothing_out_of_the_home() {
                 // Most of these see something in the way, or that the home has changed.
                 match runtime.block_on(place.apply(&setup, &[])) {
                     Ok(applied) => written += usize::from(applied.changed),
-                    Err(Error::HomeMoved(_) | Error::Workstation { .. }) => {}
+                    Err(Error::WorkstationMoved(_) | Error::Workstation { .. }) => {}
                     Err(error) => panic!("{error}"),
                 }
             }
@@ -437,7 +437,7 @@ async fn a_removal_leaves_what_a_person_has_changed_or_put_there_and_says_so() {
     // It is on record still, so that it can be said again what is to become of it.
     assert_eq!(place.remove(&[]).len(), 1);
     let left = place.remove(&[PIP]);
-    assert_eq!(left[0].why, SkipReason::KeptAs("pip.conf.orig-1".into()));
+    assert_eq!(left[0].reason, SkipReason::BackedUpAs("pip.conf.orig-1".into()));
     assert_eq!(place.read(".pip/pip.conf.orig-1"), "mine\n");
     assert!(!place.record().exists());
 }
@@ -447,12 +447,12 @@ async fn nothing_is_done_when_the_home_is_no_longer_what_was_shown() {
     let place = Place::new();
     let home = place.open();
     let mut release = home.release("devpi").expect("a release");
-    let shown = release.plan(&devpi(), &granted()).expect("a plan");
+    let shown = release.diff(&devpi(), &granted()).expect("a plan");
     place.write(PIP, "mine\n");
     let before = place.all();
     let error = release.apply(&devpi(), &held(), &shown, &[], &|_| ()).await.expect_err("it has changed");
     assert!(
-        matches!(&error, Error::HomeMoved(paths) if paths.contains(&"~/.pip/pip.conf".to_owned())),
+        matches!(&error, Error::WorkstationMoved(paths) if paths.contains(&"~/.pip/pip.conf".to_owned())),
         "{error}"
     );
     assert_eq!(place.all(), before);
@@ -464,7 +464,7 @@ fn one_host_at_a_time_works_on_a_home() {
     let home = place.open();
     let first = home.release("devpi").expect("a release");
     let second = place.open();
-    assert!(matches!(second.release("other"), Err(Error::HomeBusy { .. })));
+    assert!(matches!(second.release("other"), Err(Error::WorkstationBusy { .. })));
     drop(first);
     assert!(second.release("other").is_ok());
 }

@@ -1,7 +1,7 @@
 //! A virtual environment of a release's own, with exactly the packages that its setup names and what these need.
 
 use crate::Error;
-use crate::process::{Run, Says, command, find, variables};
+use crate::process::{OutputSink, Run, command, find, variables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::env::var_os;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Says in the environment what is in it. Written last: an environment without it is half of one.
+/// OutputSink in the environment what is in it. Written last: an environment without it is half of one.
 const MARKER: &str = "thinkube.json";
 
 /// An empty file in the environment, which pip reads in place of a configuration that does not count.
@@ -78,7 +78,7 @@ impl Environment<'_> {
     }
 
     /// Makes it anew.
-    pub(super) async fn make(&self, packages: &BTreeSet<String>, says: Says<'_>) -> Result<(), Error> {
+    pub(super) async fn make(&self, packages: &BTreeSet<String>, says: OutputSink<'_>) -> Result<(), Error> {
         let python = find("python3").ok_or(Error::NoProgram {
             program: "python3",
             cure: "install Python 3 with its modules venv and pip (on Debian: python3-venv)",
@@ -137,7 +137,7 @@ impl Environment<'_> {
         what: &'static str,
         limit: Duration,
         command: Command,
-        says: Says<'_>,
+        says: OutputSink<'_>,
     ) -> Result<(), Error> {
         let run = Run { what, limit, says, secrets: &[] };
         match run.shown(command).await?.success() {

@@ -1,7 +1,7 @@
 //! Checks that ask a URL: one exchange, no change but what the plan's probe itself sends.
 
 use crate::Error;
-use crate::http::{Ask, Http, Reply, origin_of, parse};
+use crate::http::client::{Ask, Http, Reply, origin_of, parse};
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Observation};
@@ -9,66 +9,57 @@ use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Observation};
 /// Redirects that are followed at most. A sign-on has three.
 const MOST_REDIRECTS: usize = 5;
 
-impl Http {
-    /// Whether [`Http::observe`] could ask this at all: to be known before anything is changed for whose sake it would be
-    /// asked.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] or [`Error::NotGranted`].
-    pub fn observable(&self, probe: &HttpProbe) -> Result<(), Error> {
-        let (what, url) = target(probe)?;
-        headers(&what, probe)?;
-        self.granted(&what, &url)
-    }
+/// Whether [`probe`] could ask this at all: to be known before anything is changed for whose sake it would be
+/// asked.
+///
+/// # Errors
+/// [`Error::Invalid`] or [`Error::NotGranted`].
+pub fn validate_probe(http: &Http, probe: &HttpProbe) -> Result<(), Error> {
+    let (what, url) = target(probe)?;
+    headers(&what, probe)?;
+    http.granted(&what, &url)
+}
 
-    /// Asks once. Who does not answer is an observation that does not hold; a redirect that is not followed is one, with
-    /// its `location` among the headers. No cookies are kept between redirects.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotGranted`], also for an origin that a redirect leads to.
-    pub async fn observe(&self, probe: &HttpProbe) -> Result<Observation, Error> {
-        let (what, url) = target(probe)?;
-        let mut headers = headers(&what, probe)?;
-        let (mut method, mut body) = (probe.method, probe.body.clone().map(String::into_bytes));
-        let mut url = url;
-        let exchanges = async {
-            for _ in 0..=MOST_REDIRECTS {
-                let ask = Ask {
-                    what: &what,
-                    method,
-                    url: url.clone(),
-                    headers: headers.clone(),
-                    body: body.clone(),
-                };
-                let reply = match self.exchange(ask).await {
-                    Ok(reply) => reply,
-                    Err(error @ (Error::NotGranted { .. } | Error::Invalid { .. })) => return Err(error),
-                    Err(error) => return Ok(Observation::of_no_answer(error.to_string())),
-                };
-                let Some(next) = next(probe, &url, &reply) else { return Ok(observation(&reply)) };
-                let next = parse(&what, next.as_str())?;
-                // As browsers do: 303 asks anew, and so do 301 and 302 after a POST.
-                let anew = reply.status == 303 && method != HttpMethod::Head
-                    || matches!(reply.status, 301 | 302) && method == HttpMethod::Post;
-                if anew {
-                    (method, body) = (HttpMethod::Get, None);
-                    headers.remove(CONTENT_TYPE);
-                }
-                if origin_of(&next) != origin_of(&url) {
-                    headers.remove(AUTHORIZATION);
-                    headers.remove(COOKIE);
-                }
-                url = next;
+/// Asks once. Who does not answer is an observation that does not hold; a redirect that is not followed is one, with
+/// its `location` among the headers. No cookies are kept between redirects.
+///
+/// # Errors
+/// [`Error::Invalid`]; [`Error::NotGranted`], also for an origin that a redirect leads to.
+pub async fn probe(http: &Http, probe: &HttpProbe) -> Result<Observation, Error> {
+    let (what, url) = target(probe)?;
+    let mut headers = headers(&what, probe)?;
+    let (mut method, mut body) = (probe.method, probe.body.clone().map(String::into_bytes));
+    let mut url = url;
+    let exchanges = async {
+        for _ in 0..=MOST_REDIRECTS {
+            let ask =
+                Ask { what: &what, method, url: url.clone(), headers: headers.clone(), body: body.clone() };
+            let reply = match http.exchange(ask).await {
+                Ok(reply) => reply,
+                Err(error @ (Error::NotGranted { .. } | Error::Invalid { .. })) => return Err(error),
+                Err(error) => return Ok(Observation::of_no_answer(error.to_string())),
+            };
+            let Some(next) = next(probe, &url, &reply) else { return Ok(observation(&reply)) };
+            let next = parse(&what, next.as_str())?;
+            // As browsers do: 303 asks anew, and so do 301 and 302 after a POST.
+            let anew = reply.status == 303 && method != HttpMethod::Head
+                || matches!(reply.status, 301 | 302) && method == HttpMethod::Post;
+            if anew {
+                (method, body) = (HttpMethod::Get, None);
+                headers.remove(CONTENT_TYPE);
             }
-            Ok(Observation::of_no_answer(format!("{what}: more than {MOST_REDIRECTS} redirects")))
-        };
-        let after = self.deadline();
-        match tokio::time::timeout(after, exchanges).await {
-            Ok(observed) => observed,
-            Err(_) => {
-                Ok(Observation::of_no_answer(Error::TimedOut { what: what.clone(), after }.to_string()))
+            if origin_of(&next) != origin_of(&url) {
+                headers.remove(AUTHORIZATION);
+                headers.remove(COOKIE);
             }
+            url = next;
         }
+        Ok(Observation::of_no_answer(format!("{what}: more than {MOST_REDIRECTS} redirects")))
+    };
+    let after = http.deadline();
+    match tokio::time::timeout(after, exchanges).await {
+        Ok(observed) => observed,
+        Err(_) => Ok(Observation::of_no_answer(Error::TimedOut { what: what.clone(), after }.to_string())),
     }
 }
 

@@ -1,9 +1,13 @@
 //! Resources behind HTTP APIs, kept like objects: found, compared, created, updated, deleted.
 
+pub(crate) mod diff;
+#[cfg(test)]
+mod tests;
+
 use crate::Error;
-use crate::compare::differences;
-use crate::http::{Ask, Http, Reply, origin_of, parse};
-use crate::token::{Credential, RESERVED, refusal};
+use crate::http::auth::{Credential, RESERVED, refusal};
+use crate::http::client::{Ask, Http, Reply, origin_of, parse};
+use diff::differences;
 use percent_encoding::utf8_percent_encode;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -19,9 +23,9 @@ use thinkube_validate::Selector;
 const REPEATED: usize = 200;
 
 /// What a look at an external resource showed.
-pub struct Seen {
+pub struct ObservedExternal {
     /// How it is.
-    pub state: State,
+    pub state: ExternalState,
     /// The outputs that are no secrets. None of a resource that is absent.
     pub outputs: Outputs,
     found: Option<Value>,
@@ -29,26 +33,26 @@ pub struct Seen {
 
 /// How an external resource is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum State {
+pub enum ExternalState {
     /// It is not there.
     Absent,
     /// It has every field as desired.
-    Same,
+    InSync,
     /// It has not.
     Differs(Vec<FieldChange>),
 }
 
 /// What became of an external resource.
-pub struct Outcome {
+pub struct ExternalOutcome {
     /// What was done.
-    pub action: Action,
+    pub action: ExternalAction,
     /// Everything that the step yields.
     pub outputs: Outputs,
 }
 
 /// What was done to an external resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub enum ExternalAction {
     /// It was not there.
     Created,
     /// It was there and differed.
@@ -59,107 +63,38 @@ pub enum Action {
 
 /// What became of an external resource that should go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Removed {
+pub enum ExternalRemoval {
     /// It was there and is no more.
-    Gone,
+    Deleted,
     /// It was not there.
-    WasAbsent,
+    NotFound,
     /// The plan says that it stays.
-    Kept,
+    Retained,
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for ObservedExternal {
     /// Without what was found: an API answers with more than anybody asked for.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("ObservedExternal").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Outcome {
+impl fmt::Debug for ExternalOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outcome").field("action", &self.action).finish_non_exhaustive()
+        f.debug_struct("ExternalOutcome").field("action", &self.action).finish_non_exhaustive()
     }
 }
 
-impl Http {
-    /// Whether [`Http::look`] and the others could carry out `step` at all: to be asked before anything is changed.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] or [`Error::NotGranted`].
-    pub fn supported(&self, step: &ExternalStep) -> Result<(), Error> {
-        let what = title(step);
-        if let Some(message) = step.faults().into_iter().next() {
-            return Err(Error::Invalid { what, message });
-        }
-        self.granted(&what, &parse(&what, &step.base_url)?)?;
-        if let Auth::PasswordGrant { token_url, .. } = &step.auth {
-            self.granted(&what, &parse(&what, token_url)?)?;
-        }
-        Ok(())
-    }
-
-    /// Looks at the resource and changes nothing. Secret outputs are not asked for.
-    ///
-    /// # Errors
-    /// Why it could not be seen; [`Error::NoOutput`] if it is found by an output of a step that has yielded none, perhaps
-    /// because what that step makes is not there yet.
-    pub async fn look(&self, step: &ExternalStep, values: &Values) -> Result<Seen, Error> {
-        self.supported(step)?;
-        Run { http: self, step, values, title: title(step) }.look().await
-    }
-
-    /// Creates or updates the resource, and looks whether it then is as desired. `seen` is what [`Http::look`] showed.
-    ///
-    /// # Errors
-    /// Why it could not be brought about. Most were found before anything was changed; [`Error::NotKept`],
-    /// [`Error::NotFound`] and [`Error::TimedOut`] may follow a change.
-    pub async fn bring_about(
-        &self,
-        step: &ExternalStep,
-        seen: Seen,
-        values: &Values,
-    ) -> Result<Outcome, Error> {
-        self.supported(step)?;
-        let run = Run { http: self, step, values, title: title(step) };
-        let (action, found) = run.bring_about(seen).await?;
-        let outputs = run.outputs(&found, |_| true).await?;
-        Ok(Outcome { action, outputs })
-    }
-
-    /// Takes the resource away, unless the plan says that it stays, and looks whether it is gone.
-    ///
-    /// # Errors
-    /// Why it could not be taken away; [`Error::NoOutput`] as for [`Http::look`].
-    pub async fn remove(&self, step: &ExternalStep, values: &Values) -> Result<Removed, Error> {
-        let Some(delete) = step.delete.as_ref().filter(|_| step.on_uninstall == OnUninstall::Delete) else {
-            return Ok(Removed::Kept);
-        };
-        self.supported(step)?;
-        let run = Run { http: self, step, values, title: title(step) };
-        let Some(found) = run.find().await? else { return Ok(Removed::WasAbsent) };
-        let answer = run.send(delete, Some(&found), None).await?;
-        let was_absent = answer.reply.status == 404;
-        if !was_absent {
-            run.accepted(&answer)?;
-        }
-        match run.find().await? {
-            Some(_) => Err(Error::NotGone { what: run.title }),
-            None if was_absent => Ok(Removed::WasAbsent),
-            None => Ok(Removed::Gone),
-        }
-    }
-}
-
-fn title(step: &ExternalStep) -> String {
-    format!("external resource {}", step.name)
-}
-
-/// One step that is being carried out.
-struct Run<'a> {
+/// A resource of a plan, with what its requests may hold.
+pub struct ExternalResource<'a> {
     http: &'a Http,
     step: &'a ExternalStep,
     values: &'a Values,
     title: String,
+}
+
+fn title(step: &ExternalStep) -> String {
+    format!("external resource {}", step.name)
 }
 
 /// An answer, with what it takes to speak of it.
@@ -169,26 +104,94 @@ struct Answer {
     credential: Credential,
 }
 
-impl Run<'_> {
-    async fn look(&self) -> Result<Seen, Error> {
+impl<'a> ExternalResource<'a> {
+    /// A resource of `step`. Its requests hold `values`: the secret inputs, and what earlier steps have yielded.
+    pub fn new(http: &'a Http, step: &'a ExternalStep, values: &'a Values) -> Self {
+        Self { http, step, values, title: title(step) }
+    }
+
+    /// Whether `step` can be carried out at all: to be called before the first change.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::NotGranted`].
+    pub fn validate(http: &Http, step: &ExternalStep) -> Result<(), Error> {
+        let what = title(step);
+        if let Some(message) = step.faults().into_iter().next() {
+            return Err(Error::Invalid { what, message });
+        }
+        http.granted(&what, &parse(&what, &step.base_url)?)?;
+        if let Auth::PasswordGrant { token_url, .. } = &step.auth {
+            http.granted(&what, &parse(&what, token_url)?)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the resource and changes nothing. Secret outputs are not requested.
+    ///
+    /// # Errors
+    /// Why the resource cannot be read. [`Error::NoOutput`] if the request needs an output that an earlier step has not
+    /// yielded, perhaps because that step's resource does not exist yet.
+    pub async fn observe(&self) -> Result<ObservedExternal, Error> {
+        Self::validate(self.http, self.step)?;
         let Some(found) = self.find().await? else {
-            return Ok(Seen { state: State::Absent, outputs: Outputs::default(), found: None });
+            return Ok(ObservedExternal {
+                state: ExternalState::Absent,
+                outputs: Outputs::default(),
+                found: None,
+            });
         };
         let changes = differences(&self.step.desired, &found);
-        let state = if changes.is_empty() { State::Same } else { State::Differs(changes) };
+        let state = if changes.is_empty() { ExternalState::InSync } else { ExternalState::Differs(changes) };
         let outputs = self.outputs(&found, |output| !output.secret).await?;
-        Ok(Seen { state, outputs, found: Some(found) })
+        Ok(ObservedExternal { state, outputs, found: Some(found) })
+    }
+
+    /// Creates or updates the resource, and reads it again to see that it is as desired. `observed` is the result of
+    /// [`observe`](Self::observe).
+    ///
+    /// # Errors
+    /// Why the resource is not as desired. Most are found before the first change; [`Error::NotKept`],
+    /// [`Error::NotFound`] and [`Error::TimedOut`] may follow a change.
+    pub async fn ensure(&self, observed: ObservedExternal) -> Result<ExternalOutcome, Error> {
+        Self::validate(self.http, self.step)?;
+        let (action, found) = self.converge(observed).await?;
+        let outputs = self.outputs(&found, |_| true).await?;
+        Ok(ExternalOutcome { action, outputs })
+    }
+
+    /// Deletes the resource unless the plan retains it, and reads it again to see that it is deleted.
+    ///
+    /// # Errors
+    /// Why the resource is not deleted; [`Error::NoOutput`] as for [`observe`](Self::observe).
+    pub async fn remove(&self) -> Result<ExternalRemoval, Error> {
+        let Some(delete) =
+            self.step.delete.as_ref().filter(|_| self.step.on_uninstall == OnUninstall::Delete)
+        else {
+            return Ok(ExternalRemoval::Retained);
+        };
+        Self::validate(self.http, self.step)?;
+        let Some(found) = self.find().await? else { return Ok(ExternalRemoval::NotFound) };
+        let answer = self.send(delete, Some(&found), None).await?;
+        let not_found = answer.reply.status == 404;
+        if !not_found {
+            self.accepted(&answer)?;
+        }
+        match self.find().await? {
+            Some(_) => Err(Error::NotGone { what: self.title.clone() }),
+            None if not_found => Ok(ExternalRemoval::NotFound),
+            None => Ok(ExternalRemoval::Deleted),
+        }
     }
 
     /// What was done, and the resource as it then is. At most one create and one update: a server that shows neither
     /// would be written to for ever.
-    async fn bring_about(&self, mut seen: Seen) -> Result<(Action, Value), Error> {
-        let mut done = Action::Unchanged;
+    async fn converge(&self, mut seen: ObservedExternal) -> Result<(ExternalAction, Value), Error> {
+        let mut done = ExternalAction::Unchanged;
         let (mut may_create, mut may_update) = (true, true);
         loop {
             let changes = match (seen.state, seen.found) {
-                (State::Same, Some(found)) => return Ok((done, found)),
-                (State::Differs(changes), Some(found)) => Some((changes, found)),
+                (ExternalState::InSync, Some(found)) => return Ok((done, found)),
+                (ExternalState::Differs(changes), Some(found)) => Some((changes, found)),
                 _ => None,
             };
             match changes {
@@ -199,7 +202,7 @@ impl Run<'_> {
                     // 409: somebody was faster. What is there now is judged like anything that is there.
                     if answer.reply.status != 409 {
                         self.accepted(&answer)?;
-                        done = Action::Created;
+                        done = ExternalAction::Created;
                     }
                 }
                 Some((changes, found)) => {
@@ -207,14 +210,16 @@ impl Run<'_> {
                     let what = self.title.clone();
                     let update = match &self.step.update {
                         Some(update) if may_update => update,
-                        None if done == Action::Unchanged => return Err(Error::NoUpdate { what, fields }),
+                        None if done == ExternalAction::Unchanged => {
+                            return Err(Error::NoUpdate { what, fields });
+                        }
                         _ => return Err(Error::NotKept { what, fields }),
                     };
                     may_update = false;
                     let answer = self.send(update, Some(&found), Some(&self.step.desired)).await?;
                     self.accepted(&answer)?;
-                    if done == Action::Unchanged {
-                        done = Action::Updated;
+                    if done == ExternalAction::Unchanged {
+                        done = ExternalAction::Updated;
                     }
                 }
             }
@@ -222,16 +227,16 @@ impl Run<'_> {
         }
     }
 
-    async fn look_again(&self) -> Result<Seen, Error> {
+    async fn look_again(&self) -> Result<ObservedExternal, Error> {
         let found = self.find().await?;
         let state = match &found {
-            None => State::Absent,
+            None => ExternalState::Absent,
             Some(found) => match differences(&self.step.desired, found) {
-                changes if changes.is_empty() => State::Same,
-                changes => State::Differs(changes),
+                changes if changes.is_empty() => ExternalState::InSync,
+                changes => ExternalState::Differs(changes),
             },
         };
-        Ok(Seen { state, outputs: Outputs::default(), found })
+        Ok(ObservedExternal { state, outputs: Outputs::default(), found })
     }
 
     async fn find(&self) -> Result<Option<Value>, Error> {

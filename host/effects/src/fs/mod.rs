@@ -1,0 +1,3 @@
+//! Files and directories below one directory.
+
+pub(crate) mod beneath;

@@ -1,0 +1,5 @@
+//! Registries of images, by the OCI distribution API.
+
+pub(super) mod client;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Stand-ins for the tests.
+
+pub(crate) mod mock_server;
