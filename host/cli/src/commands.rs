@@ -169,7 +169,7 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
             .await?;
     let part = at_home(style, &inputs, &made, home.as_ref(), cluster.version().to_owned()).await?;
     show_plan(style, &made, Some(&preview), part.as_ref());
-    let changes = preview.changes() || part.is_some_and(|part| part.changes());
+    let changes = preview.writes() || part.is_some_and(|part| part.changes());
     Ok(if changes && exit_code { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
 }
 
@@ -226,10 +226,10 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
                 out::to_stderr(&format!("\n{}", part.plan(&made.loaded)));
                 place = format!("{place} and to {}", part.path().display());
             }
-            if preview.changes() || part.as_ref().is_some_and(|part| part.asks(&overwrite)) {
+            if preview.writes() || part.as_ref().is_some_and(|part| part.asks(&overwrite)) {
                 confirm(&format!("Apply this to {place}?")).await?;
             }
-            shown = preview.images;
+            shown = preview.changes;
         }
         Ok::<_, Failure>((made, cluster, secrets, part, shown))
     })

@@ -72,7 +72,7 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
                     confirm(&format!("Do this on {}?", cluster.server())).await?;
                 }
             }
-            shown = preview.images;
+            shown = preview.changes;
         }
         Ok::<_, Failure>((loaded, cluster, release, planned, secrets, shown))
     });

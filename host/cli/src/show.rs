@@ -16,8 +16,8 @@ use thinkube_engine::model::{
     SecretSource, SecretStep, Severity, Status, Step, widened,
 };
 use thinkube_engine::{
-    Action, Applied, Capability, CheckOutcome, ClusterEvent, Event, ExternalChange, Level, LoadedOperation,
-    LoadedPlugin, LogLine, ObjectStatus, Phase, Planned, PodFileChange, Preview, Release, Taken,
+    Action, Applied, Capability, Change, ChangesByKind, CheckOutcome, ClusterEvent, Event, Level,
+    LoadedOperation, LoadedPlugin, LogLine, ObjectStatus, Phase, Planned, Preview, Release, Taken,
     UninstallReport, UninstallRequest,
 };
 
@@ -382,10 +382,11 @@ pub(crate) fn plan_json(planned: &Planned, preview: Option<&Preview>) -> Value {
         "unusedSettings": planned.unused,
     });
     if let Some(preview) = preview {
-        value["changes"] = json!(preview.objects);
-        value["external"] = json!(preview.external);
-        value["images"] = json!(preview.images);
-        value["podFiles"] = json!(preview.pod_files);
+        let ChangesByKind { objects, external, images, pod_files } = ChangesByKind::of(&preview.changes);
+        value["changes"] = json!(objects);
+        value["external"] = json!(external);
+        value["images"] = json!(images);
+        value["podFiles"] = json!(pod_files);
     }
     value
 }
@@ -442,56 +443,31 @@ pub(crate) fn changes(preview: &Preview, release: Option<&Release>) -> String {
     let now = release.map_or("not installed".to_owned(), |release| format!("revision {}", release.revision));
     line!(text, "\nagainst the cluster ({now})");
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut change = |what: String, action: Action, fields: &[FieldChange], note: Option<&String>| {
-        let (style, sign) = mark(action);
-        *counts.entry(words(action).1).or_default() += 1;
-        if action == Action::Unchanged {
-            return;
+    let no_pod = |change: &&Change| change.pod_file().is_some_and(|file| file.pod.is_none());
+    for Change { subject, action, fields, note, .. } in
+        preview.changes.iter().filter(|change| !no_pod(change))
+    {
+        let (style, sign) = mark(*action);
+        *counts.entry(words(*action).1).or_default() += 1;
+        if *action == Action::Unchanged {
+            continue;
         }
-        let note = note.map(|note| styled(FAINT, foreign(format!("  {note}")))).unwrap_or_default();
-        line!(text, "  {}{note}", styled(style, foreign(format!("{sign} {what}"))));
+        let note = note.as_ref().map(|note| styled(FAINT, foreign(format!("  {note}")))).unwrap_or_default();
+        line!(text, "  {}{note}", styled(style, foreign(format!("{sign} {subject}"))));
         if matches!(action, Action::Update | Action::Recreate) {
             for field in fields {
                 line!(text, "      {}", field_change(field));
             }
         }
-    };
-    for image in &preview.images {
-        change(image::title(image), image.action, &[], image.note.as_ref());
     }
-    for object in &preview.objects {
-        change(object.object.to_string(), object.action, &object.fields, object.note.as_ref());
-    }
-    for external in &preview.external {
-        change(external_title(external), external.action, &external.fields, external.note.as_ref());
-    }
-    let (nowhere, files): (Vec<_>, Vec<_>) = preview.pod_files.iter().partition(|file| file.pod.is_none());
-    for file in files {
-        change(pod_file_title(file), file.action, &[], file.note.as_ref());
-    }
-    for file in nowhere {
-        let note = file.note.as_deref().unwrap_or_default();
-        line!(text, "  {}", styled(FAINT, foreign(format!("= pod files {}: {note}", file.step))));
+    for change in preview.changes.iter().filter(no_pod) {
+        let step = change.pod_file().map(|file| file.step.as_str()).unwrap_or_default();
+        let note = change.note.as_deref().unwrap_or_default();
+        line!(text, "  {}", styled(FAINT, foreign(format!("= pod files {step}: {note}"))));
     }
     let counted: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     line!(text, "  {}", if counted.is_empty() { "nothing".to_owned() } else { counted.join(", ") });
     text
-}
-
-fn external_title(external: &ExternalChange) -> String {
-    format!("external resource {} at {}", external.name, external.base_url)
-}
-
-fn pod_file_title(file: &PodFileChange) -> String {
-    let place = match (&file.pod, &file.path, &file.line) {
-        (Some(pod), Some(path), None) => format!("{path} in pod {}/{pod}", file.namespace),
-        (Some(pod), Some(path), Some(line)) => {
-            format!("line {} in {path} in pod {}/{pod}", short(&json!(line)), file.namespace)
-        }
-        (Some(pod), None, _) => format!("pod {}/{pod}", file.namespace),
-        (None, ..) => format!("namespace {}", file.namespace),
-    };
-    format!("pod files {}: {place}", file.step)
 }
 
 fn field_change(field: &FieldChange) -> String {
@@ -542,12 +518,7 @@ impl Progress {
             Event::Checked(outcome) => Some(check_line(outcome)),
             Event::Cluster(event) => self.cluster_event(event),
             Event::Building(event) => image::progress(event),
-            Event::Image(image) => Some(image::done(image)),
-            Event::External(change) => {
-                let (style, sign) = mark(change.action);
-                let title = foreign(format!("{sign} {} {}", external_title(change), words(change.action).0));
-                Some(format!("  {}", styled(style, title)))
-            }
+            Event::Changed(change) => Some(changed(change)),
         };
         if let Some(text) = text {
             self.say(&text);
@@ -586,7 +557,7 @@ impl Progress {
             ClusterEvent::PodFile(file) => {
                 let (style, sign) = mark(file.action);
                 let note = file.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-                let title = foreign(format!("{sign} {}", pod_file_title(file)));
+                let title = foreign(format!("{sign} {}", file.subject));
                 format!("  {} {}{}", styled(style, title), words(file.action).0, foreign(note))
             }
             ClusterEvent::Waiting { objects } => return self.still_waiting(objects),
@@ -622,6 +593,16 @@ impl Progress {
         *said = objects.to_vec();
         if news.is_empty() { None } else { Some(news.join("\n       ")) }
     }
+}
+
+/// What was done to an external resource or an image.
+fn changed(change: &Change) -> String {
+    if let Some(image) = change.image() {
+        return image::done(image, change.action);
+    }
+    let (style, sign) = mark(change.action);
+    let title = foreign(format!("{sign} {} {}", change.subject, words(change.action).0));
+    format!("  {}", styled(style, title))
 }
 
 fn check_line(outcome: &CheckOutcome) -> String {
@@ -869,15 +850,15 @@ pub(crate) fn uninstalled(
     for external in &taken.external {
         match external.action {
             Action::Keep => {
-                let title = foreign(external_title(external));
+                let title = foreign(&external.subject);
                 let why = external.note.as_deref().unwrap_or("the plan says so");
                 line!(text, "  {} stays: {}", styled(CARE, title), foreign(why));
             }
-            _ => line!(text, "  {} is gone", foreign(external_title(external))),
+            _ => line!(text, "  {} is gone", foreign(&external.subject)),
         }
     }
     for file in &taken.objects.pod_files {
-        let title = foreign(pod_file_title(file));
+        let title = foreign(&file.subject);
         match &file.note {
             Some(note) => line!(text, "  {} stays: {}", styled(CARE, title), foreign(note)),
             None => line!(text, "  {title} is gone"),

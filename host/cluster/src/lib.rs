@@ -26,8 +26,5 @@ pub use diff::compare::ReleaseDiff;
 pub use error::{Error, FieldConflict};
 pub use probe::observe::supported;
 pub use progress::{Event, Events};
-pub use release::record::{
-    Action, BuiltImage, Entry, EntryPhase, Fingerprint, ObjectChange, Phase, PodFileChange, PodFilesEntry,
-    Release,
-};
+pub use release::record::{BuiltImage, Entry, EntryPhase, Fingerprint, Phase, PodFilesEntry, Release};
 pub use secrets::drift::{Copied, CopyState};

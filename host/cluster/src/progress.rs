@@ -1,6 +1,5 @@
-use crate::release::record::{Action, PodFileChange};
 use std::time::Duration;
-use thinkube_plan::ObjectRef;
+use thinkube_plan::{Action, Change, ObjectRef};
 
 /// What a person who watches is told.
 #[derive(Debug, Clone)]
@@ -73,7 +72,7 @@ pub enum Event {
         why: String,
     },
     /// Something was done to a file in a pod, or was found needless; or there is no pod.
-    PodFile(PodFileChange),
+    PodFile(Change),
     /// The server was asked and is asked again.
     Retrying {
         /// What was asked.

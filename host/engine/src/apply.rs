@@ -1,15 +1,12 @@
 use crate::check::{CheckOutcome, ProbeTarget, RetryPolicy, failed, run_checks};
-use crate::external::{self, ExternalChange, ExternalResources};
-use crate::images::{ImageBuilds, ImageChange};
+use crate::external::{self, ExternalResources};
+use crate::images::ImageBuilds;
 use crate::load::LoadedPlugin;
 use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
 use std::time::Duration;
-use thinkube_cluster::{
-    Action, Adopt, Apply, ApplyOptions, BuiltImage, Cluster, ObjectChange, PodFileChange, Release,
-    ReleaseDiff,
-};
+use thinkube_cluster::{Adopt, Apply, ApplyOptions, BuiltImage, Cluster, Release, ReleaseDiff};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{Check, ExternalStep, Plan, PluginPlan, SecretInputs, Severity, Values};
+use thinkube_plan::{Change, Check, ExternalStep, Plan, PluginPlan, SecretInputs, Severity, Values};
 use thinkube_sandbox::Plugin;
 
 /// Every preflight check.
@@ -28,7 +25,7 @@ pub struct ApplyRequest {
     /// Whether to wait for readiness, gates and health. Without, objects are applied and nothing is waited for.
     pub wait: bool,
     /// The images of the preview that was agreed to; empty where nobody was asked. Of other commits they are not built.
-    pub shown: Vec<ImageChange>,
+    pub shown: Vec<Change>,
 }
 
 /// How an apply ended.
@@ -45,25 +42,14 @@ pub struct Applied {
 /// What an apply would do.
 #[derive(Debug)]
 pub struct Preview {
-    /// In the cluster.
-    pub objects: Vec<ObjectChange>,
-    /// Outside it.
-    pub external: Vec<ExternalChange>,
-    /// In registries.
-    pub images: Vec<ImageChange>,
-    /// In running pods.
-    pub pod_files: Vec<PodFileChange>,
+    /// In the order in which an apply makes them.
+    pub changes: Vec<Change>,
 }
 
 impl Preview {
     /// Whether anything would change.
-    pub fn changes(&self) -> bool {
-        let external = self.external.iter().map(|change| change.action);
-        let images = self.images.iter().map(|change| change.action);
-        let files = self.pod_files.iter().map(|change| change.action);
-        let mut actions =
-            self.objects.iter().map(|change| change.action).chain(external).chain(images).chain(files);
-        actions.any(|action| !matches!(action, Action::Unchanged | Action::Keep))
+    pub fn writes(&self) -> bool {
+        self.changes.iter().any(|change| change.action.writes())
     }
 }
 
@@ -80,7 +66,7 @@ pub async fn preview(
 ) -> Result<Preview, Error> {
     let built = release.map(|release| release.images.as_slice()).unwrap_or_default();
     let mut preview = preview_outside_pods(cluster, plan, secrets, release, built, http).await?;
-    preview.pod_files = cluster.pod_files(plan).await?;
+    preview.changes.extend(cluster.pod_files(plan).await?);
     Ok(preview)
 }
 
@@ -99,12 +85,8 @@ pub(crate) async fn preview_outside_pods(
     let external = ExternalResources::look(&http, plan, values, false).await?;
     let objects = cluster.dry_run(plan, &external.values).await?;
     let on_record = release.map(|release| release.external.as_slice()).unwrap_or_default();
-    Ok(Preview {
-        objects,
-        external: external.changes(on_record),
-        images: builds.changes(),
-        pod_files: Vec::new(),
-    })
+    let changes = builds.changes().into_iter().chain(objects).chain(external.changes(on_record));
+    Ok(Preview { changes: changes.collect() })
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing

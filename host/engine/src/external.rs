@@ -1,40 +1,27 @@
 //! What a plan wants outside the cluster, from the first look to the last removal.
 
 use crate::{Error, Event, Events};
-use serde::Serialize;
 use std::collections::BTreeMap;
-use thinkube_cluster::{Action, Adopt};
+use thinkube_cluster::Adopt;
 use thinkube_effects::{
     Error as EffectError, ExternalAction, ExternalRemoval, ExternalResource, ExternalState, Http,
     HttpOptions, ObservedExternal,
 };
 use thinkube_plan::{
-    ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan, SecretInputs, Stage, Step, Values,
-    connecting,
+    Action, Change, ExternalRef, ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan,
+    SecretInputs, Stage, Step, Subject, Values, connecting,
 };
 
-/// What an apply would do, or did, to a resource outside the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExternalChange {
-    /// The step's name.
-    pub name: String,
-    /// Where it is.
-    pub base_url: String,
-    /// What would be done.
-    pub action: Action,
-    /// The fields that would differ.
-    pub fields: Vec<FieldChange>,
-    /// What else a person should know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+fn changed(step: &ExternalStep, action: Action, fields: Vec<FieldChange>, note: Option<String>) -> Change {
+    let subject = ExternalRef { name: step.name.clone(), base_url: step.base_url.clone() };
+    Change { fields, note, ..Change::new(Subject::External(subject), None, action) }
 }
 
 /// What `--adopt` calls a resource outside the cluster, as it calls an object by its kind.
 const EXTERNAL: &str = "External";
 
 /// What could not be looked at has a note that says so.
-fn is_there(change: &ExternalChange) -> bool {
+fn is_there(change: &Change) -> bool {
     matches!(change.action, Action::Unchanged | Action::Update) && change.note.is_none()
 }
 
@@ -57,7 +44,7 @@ pub(crate) struct ExternalResources<'a> {
     plan: &'a Plan,
     /// By the name of the step. None: it could not be looked at yet.
     seen: BTreeMap<&'a str, Option<ObservedExternal>>,
-    changes: Vec<ExternalChange>,
+    changes: Vec<Change>,
     pub(crate) values: Values,
 }
 
@@ -97,8 +84,7 @@ impl<'a> ExternalResources<'a> {
                     Err(error) => return Err(error.into()),
                 };
             this.seen.insert(&step.name, seen);
-            let (name, base_url) = (step.name.clone(), step.base_url.clone());
-            this.changes.push(ExternalChange { name, base_url, action, fields, note });
+            this.changes.push(changed(step, action, fields, note));
         }
         Ok(this)
     }
@@ -130,24 +116,19 @@ impl<'a> ExternalResources<'a> {
     }
 
     /// What would be done, in the plan's order, and what the plan no longer wants.
-    pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<ExternalChange> {
+    pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<Change> {
         let others: Vec<&str> = self.not_owned(on_record, &[]).map(|step| step.name.as_str()).collect();
         let gone = on_record.iter().filter(|old| self.plan.plugin_plan.external().all(|new| !new.is_of(old)));
-        let gone = gone.map(|old| ExternalChange {
-            name: old.name.clone(),
-            base_url: old.base_url.clone(),
-            action: if stays(old) { Action::Keep } else { Action::Delete },
-            fields: Vec::new(),
-            note: None,
+        let gone = gone.map(|old| {
+            changed(old, if stays(old) { Action::Keep } else { Action::Delete }, Vec::new(), None)
         });
-        let wanted = self.changes.iter().cloned().map(|mut change| {
-            if others.contains(&change.name.as_str()) {
-                change.note = Some(format!(
-                    "it is there and this release did not make it; --adopt {EXTERNAL}/{} takes it over",
-                    change.name
-                ));
-            }
-            change
+        let wanted = self.plan.plugin_plan.external().zip(self.changes.iter().cloned());
+        let wanted = wanted.map(|(step, change)| match others.contains(&step.name.as_str()) {
+            true => change.with_note(format!(
+                "it is there and this release did not make it; --adopt {EXTERNAL}/{} takes it over",
+                step.name
+            )),
+            false => change,
         });
         wanted.chain(gone).collect()
     }
@@ -202,7 +183,7 @@ pub(crate) async fn remove(
     left: impl Fn(&ExternalStep) -> Option<String>,
     inputs: &SecretInputs,
     events: Events<'_>,
-) -> Result<Vec<ExternalChange>, (String, EffectError)> {
+) -> Result<Vec<Change>, (String, EffectError)> {
     let mut values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
     let mut behind: BTreeMap<&str, String> = BTreeMap::new();
     let lost =
@@ -239,8 +220,7 @@ pub(crate) async fn remove(
             },
         };
         said(events, step, action);
-        let (name, base_url) = (step.name.clone(), step.base_url.clone());
-        changes.push(ExternalChange { name, base_url, action, fields: Vec::new(), note });
+        changes.push(changed(step, action, Vec::new(), note));
     }
     Ok(changes)
 }
@@ -257,8 +237,7 @@ fn external(step: &Step) -> Option<&ExternalStep> {
 }
 
 fn said(events: Events<'_>, step: &ExternalStep, action: Action) {
-    let (name, base_url) = (step.name.clone(), step.base_url.clone());
-    events(Event::External(ExternalChange { name, base_url, action, fields: Vec::new(), note: None }));
+    events(Event::Changed(changed(step, action, Vec::new(), None)));
 }
 
 #[cfg(test)]

@@ -1,39 +1,15 @@
 //! The images that a plan wants built, from the first look to the references that objects are bound to.
 
 use crate::{Error, Event, Events};
-use serde::Serialize;
 use std::collections::BTreeMap;
-use thinkube_cluster::{Action, Apply, BuiltImage, Cluster, Release};
+use thinkube_cluster::{Apply, BuiltImage, Cluster, Release};
 use thinkube_effects::{
     HttpOptions, Image, ImageAction, ImageOptions, ImageOutcome, ImageState, Images, ObservedImage,
 };
-use thinkube_plan::{Digest, ImageSource, ImageStep, Output, Outputs, Plan, SecretText, Stage, Step};
-
-/// What an apply would do for an image, or what was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageChange {
-    /// The step's name.
-    pub name: String,
-    /// The git URL or the folder.
-    pub source: String,
-    /// The commit, tag or branch that the plan names; None for a folder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
-    /// The commit that this leads to now, or the hash of what the folder holds. None: it could not be looked at yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// REGISTRY/REPOSITORY:TAG.
-    pub destination: String,
-    /// REGISTRY/REPOSITORY@DIGEST, where the registry has the image.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
-    /// Create: it is built and pushed. Update: the registry has it, and the tag is moved to it.
-    pub action: Action,
-    /// What else a person should know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
+use thinkube_plan::{
+    Action, Change, Digest, ImageBuild, ImageSource, ImageStep, Output, Outputs, Plan, SecretText, Stage,
+    Step, Subject,
+};
 
 /// A step's source and registry as they are, and the login that showed it.
 struct Looked {
@@ -76,7 +52,7 @@ impl<'a> ImageBuilds<'a> {
 
     /// Whether this machine has what builds the images that are to be built, and whether they are those that the
     /// operator was shown: to be known before anything is changed.
-    pub(crate) fn ready(&self, shown: &[ImageChange]) -> Result<(), Error> {
+    pub(crate) fn ready(&self, shown: &[Change]) -> Result<(), Error> {
         let changes = self.changes();
         if let Some((step, shown, now)) = moved(shown, &changes) {
             return Err(Error::ImageMoved { step, shown, now });
@@ -84,9 +60,10 @@ impl<'a> ImageBuilds<'a> {
         // A stage that may be skipped says what it lacks when it is not.
         let stages = self.plan.plugin_plan.stages.iter().filter(|stage| stage.skip_if.is_empty());
         let wanted: Vec<&str> = stages.flat_map(images_of).map(|step| step.name.as_str()).collect();
+        let is_wanted = |image: &ImageBuild| wanted.contains(&image.name.as_str());
         let builds = changes
             .iter()
-            .any(|change| change.action == Action::Create && wanted.contains(&change.name.as_str()));
+            .any(|change| change.action == Action::Create && change.image().is_some_and(is_wanted));
         if builds { Ok(thinkube_effects::require_image_builder()?) } else { Ok(()) }
     }
 
@@ -130,7 +107,7 @@ impl<'a> ImageBuilds<'a> {
     }
 
     /// What would be done, in the plan's order.
-    pub(crate) fn changes(&self) -> Vec<ImageChange> {
+    pub(crate) fn changes(&self) -> Vec<Change> {
         let change = |step: &ImageStep| match self.looked.get(step.name.as_str()) {
             Some(Some(Looked { seen, .. })) => {
                 let (action, note) = match &seen.state {
@@ -140,7 +117,7 @@ impl<'a> ImageBuilds<'a> {
                     }
                     ImageState::Current(_) => (Action::Unchanged, None),
                 };
-                changed(step, Some(seen.commit.id()), there(seen), action, note)
+                changed(step, Some(seen.commit.id()), there(seen).map(Image::reference), action, note)
             }
             _ => changed(step, None, None, Action::Create, Some("not compared: this plan makes its login")),
         };
@@ -171,7 +148,13 @@ impl<'a> ImageBuilds<'a> {
             };
             outputs.extend(image.outputs(&step.name));
             run.built(record(step, seen.commit.id(), &image)).await?;
-            events(Event::Image(changed(step, Some(seen.commit.id()), Some(&image), action, None)));
+            events(Event::Changed(changed(
+                step,
+                Some(seen.commit.id()),
+                Some(image.reference()),
+                action,
+                None,
+            )));
         }
         Ok(outputs)
     }
@@ -184,7 +167,7 @@ pub(crate) async fn leave(
     release: &Release,
     http: &HttpOptions,
     delete: bool,
-) -> Result<Vec<ImageChange>, Error> {
+) -> Result<Vec<Change>, Error> {
     let plan = &release.plan;
     let built = plan.plugin_plan.images().filter_map(|step| {
         let image = release.images.iter().find(|image| image.name == step.name)?;
@@ -210,8 +193,8 @@ pub(crate) async fn leave(
             (_, Some(other)) => (Action::Keep, Some(format!("release {} runs it too", other.name))),
             _ => (Action::Keep, None),
         };
-        let change = changed(step, Some(&built.commit), None, action, note.as_deref());
-        changes.push(ImageChange { reference: Some(built.reference.clone()), ..change });
+        let reference = Some(built.reference.clone());
+        changes.push(changed(step, Some(&built.commit), reference, action, note.as_deref()));
     }
     Ok(changes)
 }
@@ -256,9 +239,10 @@ fn images_of(stage: &Stage) -> impl Iterator<Item = &ImageStep> {
 }
 
 /// An image whose source has moved on since it was shown: its name, the commit of then, the commit of now.
-fn moved(shown: &[ImageChange], now: &[ImageChange]) -> Option<(String, String, String)> {
-    shown.iter().find_map(|shown| {
-        let now = now.iter().find(|now| now.name == shown.name)?.commit.clone()?;
+fn moved(shown: &[Change], now: &[Change]) -> Option<(String, String, String)> {
+    let now = |name: &str| now.iter().filter_map(Change::image).find(|now| now.name == name);
+    shown.iter().filter_map(Change::image).find_map(|shown| {
+        let now = now(&shown.name)?.commit.clone()?;
         let commit = shown.commit.clone().filter(|commit| *commit != now)?;
         Some((shown.name.clone(), commit, now))
     })
@@ -283,11 +267,11 @@ fn record(step: &ImageStep, commit: &str, image: &Image) -> BuiltImage {
 fn changed(
     step: &ImageStep,
     commit: Option<&str>,
-    image: Option<&Image>,
+    reference: Option<String>,
     action: Action,
     note: Option<&str>,
-) -> ImageChange {
-    ImageChange {
+) -> Change {
+    let subject = Subject::Image(ImageBuild {
         name: step.name.clone(),
         source: step.source.location().to_owned(),
         revision: match &step.source {
@@ -296,10 +280,9 @@ fn changed(
         },
         commit: commit.map(str::to_owned),
         destination: step.destination.clone(),
-        reference: image.map(Image::reference),
-        action,
-        note: note.map(str::to_owned),
-    }
+        reference,
+    });
+    Change { note: note.map(str::to_owned), ..Change::new(subject, None, action) }
 }
 
 #[cfg(test)]
@@ -308,15 +291,16 @@ mod tests {
 
     #[test]
     fn a_branch_that_moves_between_the_question_and_the_answer_is_noticed() {
-        let change = |name: &str, commit: Option<&str>| ImageChange {
-            name: name.to_owned(),
-            source: "https://git.example.org/web".to_owned(),
-            revision: Some("main".to_owned()),
-            commit: commit.map(str::to_owned),
-            destination: "registry.example.org/web:1".to_owned(),
-            reference: None,
-            action: Action::Create,
-            note: None,
+        let change = |name: &str, commit: Option<&str>| {
+            let image = ImageBuild {
+                name: name.to_owned(),
+                source: "https://git.example.org/web".to_owned(),
+                revision: Some("main".to_owned()),
+                commit: commit.map(str::to_owned),
+                destination: "registry.example.org/web:1".to_owned(),
+                reference: None,
+            };
+            Change::new(Subject::Image(image), None, Action::Create)
         };
         let now = [change("a", Some("1")), change("b", Some("2"))];
         assert_eq!(moved(&[], &now), None);

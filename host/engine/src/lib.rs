@@ -25,8 +25,6 @@ mod workstation;
 pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
 pub use check::{CheckOutcome, RetryPolicy, check, failed};
 pub use error::{Class, Error};
-pub use external::ExternalChange;
-pub use images::ImageChange;
 pub use interrupt::{Interrupted, unless_interrupted};
 pub use load::{LoadedOperation, LoadedPlugin, load};
 pub use operation::{operate, plan_operation, preview_operation};
@@ -39,8 +37,8 @@ pub use workstation::{
 };
 
 pub use thinkube_cluster::{
-    Action, Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, ObjectChange, Orphan, Phase,
-    PodFileChange, Release, UninstallOptions, Uninstalled,
+    Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, Orphan, Phase, Release,
+    UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{
     DiffLine, HttpOptions, ImageEvent, SkipReason, Skipped, Workstation, WorkstationAction,
@@ -48,7 +46,7 @@ pub use thinkube_effects::{
     WorkstationState, WorkstationStatus,
 };
 pub use thinkube_plan as model;
-pub use thinkube_plan::{SecretInputs, SecretText};
+pub use thinkube_plan::{Action, Change, ChangesByKind, SecretInputs, SecretText, Subject};
 pub use thinkube_sandbox::{Allocation, Capability, Config as SandboxConfig, Level, LogLine, Sandbox};
 pub use thinkube_validate::{
     INVENTORY_BYTES, Inventory, InventoryFault, SettingFault, SettingsSchema, Taken, Unused,
@@ -61,12 +59,10 @@ pub enum Event {
     Cluster(ClusterEvent),
     /// A check has ended.
     Checked(CheckOutcome),
-    /// Something was done to a resource outside the cluster, or was found needless.
-    External(ExternalChange),
+    /// A step on an external resource or an image has ended, with what was done.
+    Changed(Change),
     /// An image is being built.
     Building(ImageEvent),
-    /// An image is in the registry.
-    Image(ImageChange),
 }
 
 /// Receives events. Must not block: it is called between requests.

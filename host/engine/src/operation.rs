@@ -9,11 +9,11 @@ use crate::planning::{FactSource, Planned, collect_facts, evaluates, judged};
 use crate::{Error, Event, Events, Interrupted, unless_interrupted};
 use serde_json::Value;
 use std::sync::Arc;
-use thinkube_cluster::{Action, Apply, ApplyOptions, Cluster, OperationPlans, Release};
+use thinkube_cluster::{Apply, ApplyOptions, Cluster, OperationPlans, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{
-    Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values, borrowed,
-    overlay, validate_operation,
+    Action, Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values,
+    borrowed, overlay, validate_operation,
 };
 use thinkube_validate::{SettingFault, nearest};
 
@@ -105,11 +105,14 @@ pub async fn preview_operation(
     let restarted =
         |object: &ObjectRef| steps(plugin_plan).any(|step| matches!(step, Step::Restart(it) if it == object));
     // What the release has beside is not touched.
-    preview.objects.retain(|change| makes(plugin_plan, &change.object) || restarted(&change.object));
-    for change in &mut preview.objects {
-        if makes(&given_back, &change.object) {
+    preview.changes.retain(|change| {
+        change.object().is_none_or(|object| makes(plugin_plan, object) || restarted(object))
+    });
+    for change in &mut preview.changes {
+        let Some(object) = change.object() else { continue };
+        if makes(&given_back, object) {
             change.note = Some("as the release's plan has it when the operation ends".to_owned());
-        } else if !makes(&release.plan.plugin_plan, &change.object) && change.action == Action::Create {
+        } else if !makes(&release.plan.plugin_plan, object) && change.action == Action::Create {
             change.note = Some("for the operation only".to_owned());
         }
     }

@@ -1,9 +1,7 @@
-use crate::external::{self, ExternalChange};
-use crate::images::{self, ImageChange};
-use crate::{Error, Event, Events};
-use thinkube_cluster::{Action, Cluster, Orphan, Release, UninstallOptions, Uninstalled};
+use crate::{Error, Event, Events, external, images};
+use thinkube_cluster::{Cluster, Orphan, Release, UninstallOptions, Uninstalled};
 use thinkube_effects::HttpOptions;
-use thinkube_plan::{ExternalStep, SecretInputs};
+use thinkube_plan::{Action, Change, ExternalStep, SecretInputs};
 
 /// How to uninstall.
 pub struct UninstallRequest {
@@ -22,9 +20,9 @@ pub struct UninstallReport {
     #[serde(flatten)]
     pub objects: Uninstalled,
     /// Outside it.
-    pub external: Vec<ExternalChange>,
+    pub external: Vec<Change>,
     /// In registries.
-    pub images: Vec<ImageChange>,
+    pub images: Vec<Change>,
 }
 
 /// Takes a release away: first what it has outside the cluster, while the record still says what that is, then its
@@ -60,7 +58,7 @@ pub async fn uninstall(
         // Before the Secret with the login is gone.
         images = images::leave(cluster, release, &request.http, request.delete_images).await?;
         let gone = images.iter().filter(|image| matches!(image.action, Action::Delete | Action::Unchanged));
-        Ok::<_, Error>(gone.map(|image| image.name.clone()).collect())
+        Ok::<_, Error>(gone.filter_map(|image| Some(image.image()?.name.clone())).collect())
     };
     let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
     Ok(UninstallReport { objects, external, images })

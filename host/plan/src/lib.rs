@@ -4,6 +4,7 @@
 //! The types mirror the contract in `wit/`; their serde form is the plan file that people and tools read.
 
 mod canonical;
+mod change;
 mod check;
 mod credentials;
 mod descriptor;
@@ -28,6 +29,7 @@ pub mod testing;
 mod workstation;
 
 pub use canonical::{Digest, canonical_bytes};
+pub use change::{Action, Change, ChangesByKind, ExternalRef, ImageBuild, PodFileRef, Subject};
 pub use check::{
     Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Observation, Probe, ServiceTarget,
     Severity, Status, Verdict,

@@ -2,18 +2,8 @@
 
 use super::{foreign, heading, mark, words};
 use crate::out::{BAD, CARE, FAINT, styled, table};
-use thinkube_engine::model::{ImageSource, ImageStep};
-use thinkube_engine::{Action, BuiltImage, ImageChange, ImageEvent};
-
-/// Which image, of which commit, to where.
-pub(super) fn title(image: &ImageChange) -> String {
-    let ImageChange { name, source, revision, commit, destination, .. } = image;
-    let revision = revision.as_ref().map(|revision| format!(" {revision}")).unwrap_or_default();
-    // The revision may be the commit itself.
-    let commit = commit.as_ref().filter(|commit| !revision.ends_with(commit.as_str()));
-    let commit = commit.map(|commit| format!(" = {commit}")).unwrap_or_default();
-    format!("image {name} of {source}{revision}{commit}, to {destination}")
-}
+use thinkube_engine::model::{ImageBuild, ImageSource, ImageStep};
+use thinkube_engine::{Action, BuiltImage, Change, ImageEvent};
 
 /// What a plan says of an image.
 pub(super) fn remark(step: &ImageStep) -> String {
@@ -24,11 +14,11 @@ pub(super) fn remark(step: &ImageStep) -> String {
     format!("built from {}{revision}, pushed to {}", step.source.location(), step.destination)
 }
 
-pub(super) fn done(image: &ImageChange) -> String {
-    let (style, sign) = mark(image.action);
+pub(super) fn done(image: &ImageBuild, action: Action) -> String {
+    let (style, sign) = mark(action);
     let reference = image.reference.as_deref().unwrap_or(&image.destination);
     let title = foreign(format!("{sign} image {} {reference}", image.name));
-    let done = match image.action {
+    let done = match action {
         Action::Create => "built and pushed",
         Action::Update => "was there, and is tagged",
         other => words(other).0,
@@ -77,10 +67,11 @@ pub(super) fn going(image: &BuiltImage, delete: bool) -> String {
 }
 
 /// What an uninstall has done.
-pub(super) fn gone(image: &ImageChange) -> String {
-    let what = foreign(format!("image {}", image.reference.as_deref().unwrap_or(&image.destination)));
-    let why = image.note.as_ref().map(|note| format!(": {}", foreign(note))).unwrap_or_default();
-    match image.action {
+pub(super) fn gone(change: &Change) -> String {
+    let image = change.image().map(|image| image.reference.as_deref().unwrap_or(&image.destination));
+    let what = foreign(format!("image {}", image.unwrap_or_default()));
+    let why = change.note.as_ref().map(|note| format!(": {}", foreign(note))).unwrap_or_default();
+    match change.action {
         Action::Keep => format!("{} stays in its registry{why}", styled(CARE, what)),
         _ => format!("{what} is gone{why}"),
     }

@@ -14,13 +14,13 @@ use crate::pod_files::files::superset as superset_in_pods;
 use crate::progress::{Event, Events};
 use crate::readiness::kstatus::{State, status};
 use crate::release::lease::{LeaseGuard, claim};
-use crate::release::record::{Action, BuiltImage, Entry, EntryPhase, Phase, Release};
+use crate::release::record::{BuiltImage, Entry, EntryPhase, Phase, Release};
 use crate::release::store::{Record, Stored, ensure_state_namespace};
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
-use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnChange, OnUninstall, Outputs, Plan, Values};
+use thinkube_plan::{Action, Digest, ExternalStep, ObjectRef, OnChange, OnUninstall, Outputs, Plan, Values};
 
 /// How long the server may take to serve a kind whose definition it has just accepted, and to let go of an object
 /// that is on its way out.

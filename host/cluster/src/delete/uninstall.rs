@@ -11,13 +11,13 @@ use crate::discovery::{ApiResource, array};
 use crate::pod_files::exec::rights_in_pods;
 use crate::progress::{Event, Events};
 use crate::release::lease::{claim, is_there};
-use crate::release::record::{Entry, EntryPhase, Phase, PodFileChange, Release};
+use crate::release::record::{Entry, EntryPhase, Phase, Release};
 use crate::release::store::{Stored, parent_name};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-use thinkube_plan::{ObjectRef, OnUninstall, TypeMeta};
+use thinkube_plan::{Change, ObjectRef, OnUninstall, TypeMeta};
 use tokio::time::Instant;
 
 /// What the operator says about an uninstall.
@@ -96,7 +96,7 @@ pub struct Uninstalled {
     pub kept: Vec<(ObjectRef, String)>,
     /// What was taken out of running pods, and what stays there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub pod_files: Vec<PodFileChange>,
+    pub pod_files: Vec<Change>,
 }
 
 const CLAIM: Duration = Duration::from_secs(30);

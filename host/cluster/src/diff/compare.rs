@@ -8,14 +8,16 @@ use crate::discovery::{ApiResource, check_name};
 use crate::error::OTHERS;
 use crate::readiness::kstatus::{State, status};
 use crate::release::applyset::PART_OF;
-use crate::release::record::{Action, BuiltImage, Entry, EntryPhase, Phase, PodFileChange};
+use crate::release::record::{BuiltImage, Entry, EntryPhase, Phase};
 use crate::release::store::{Stored, owner_of};
 use crate::secrets::compose::{Bytes, Lack, Sources, compose, copies, mirror, value_of};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnChange, Plan, SecretContent, SecretStep, Values};
+use thinkube_plan::{
+    Action, Change, Digest, ExternalStep, ObjectRef, OnChange, Plan, SecretContent, SecretStep, Values,
+};
 
 /// More of one kind in one namespace than this are looked up by one LIST.
 const FEW: usize = 8;
@@ -34,7 +36,7 @@ pub struct ReleaseDiff {
     pub(crate) gone: Vec<Entry>,
     pub(crate) not_owned: Vec<(ObjectRef, String)>,
     /// What is in running pods, file by file.
-    pub(crate) pod_files: Vec<PodFileChange>,
+    pub(crate) pod_files: Vec<Change>,
     /// Those of them that another release has: no word of the operator to this release takes them from it.
     pub(crate) others: HashSet<ObjectKey>,
 }
@@ -62,8 +64,10 @@ impl ReleaseDiff {
             stored.record.phase == Phase::Deployed && stored.record.digest == self.digest
         });
         let idle = |need: &Need| matches!(need, Need::Keep | Need::Nothing | Need::Skipped | Need::Use);
-        let still = |change: &PodFileChange| matches!(change.action, Action::Keep | Action::Unchanged);
-        settled && self.gone.is_empty() && self.needs.iter().all(idle) && self.pod_files.iter().all(still)
+        settled
+            && self.gone.is_empty()
+            && self.needs.iter().all(idle)
+            && self.pod_files.iter().all(|change| !change.action.writes())
     }
 
     /// Each object of the plan, in order, and those that it no longer has, with what an apply would do.

@@ -8,19 +8,18 @@ use crate::diff::normalize::is_confidential;
 use crate::diff::target::Desired;
 use crate::progress::quiet;
 use crate::readiness::kstatus::State;
-use crate::release::record::{Action, ObjectChange};
 use crate::secrets::compose::Lack;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
-use thinkube_plan::{OnChange, Plan, Values, diff};
+use thinkube_plan::{Action, Change, OnChange, Plan, Subject, Values, diff};
 
 impl Cluster {
     /// What an apply of `plan` would change, as the server itself says (dry run). Nothing is written.
     ///
     /// # Errors
     /// As [`Cluster::compare`], and whatever the server refuses in the plan: all of it at once.
-    pub async fn dry_run(&self, plan: &Plan, values: &Values) -> Result<Vec<ObjectChange>, Error> {
+    pub async fn dry_run(&self, plan: &Plan, values: &Values) -> Result<Vec<Change>, Error> {
         let (comparison, lacking) = self.look(plan, values).await?;
         let mut unknown = BTreeMap::new();
         let mut wrong = Vec::new();
@@ -46,7 +45,7 @@ impl Cluster {
             let unknown = unknown.get(&comparison.targets[index].id());
             self.change(plan, values, &comparison, index, unknown, &made)
         });
-        let results: Vec<Result<ObjectChange, Error>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        let results: Vec<Result<Change, Error>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
         let (mut changes, mut errors) = (Vec::new(), Vec::new());
         for result in results {
             match result {
@@ -59,8 +58,8 @@ impl Cluster {
             let action = gone_action(entry);
             let note =
                 (action == Action::Keep).then(|| "the plan no longer has it, and it is retained".to_owned());
-            let (object, stage) = (entry.object.clone(), entry.stage.clone());
-            changes.push(ObjectChange { object, stage, action, fields: Vec::new(), note });
+            let subject = Subject::Object(entry.object.clone());
+            changes.push(Change { note, ..Change::new(subject, Some(&entry.stage), action) });
         }
         Ok(changes)
     }
@@ -73,11 +72,11 @@ impl Cluster {
         index: usize,
         unknown: Option<&String>,
         made: &HashSet<&str>,
-    ) -> Result<ObjectChange, Error> {
+    ) -> Result<Change, Error> {
         let target = &comparison.targets[index];
-        let change = |action: Action, note: Option<&str>| ObjectChange {
-            object: target.object.clone(),
-            stage: target.stage_name.clone(),
+        let change = |action: Action, note: Option<&str>| Change {
+            subject: Subject::Object(target.object.clone()),
+            stage: Some(target.stage_name.clone()),
             action,
             fields: Vec::new(),
             note: note.map(str::to_owned),

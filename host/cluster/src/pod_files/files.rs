@@ -10,12 +10,12 @@ use crate::delete::uninstall::UninstallOptions;
 use crate::discovery::{ApiResource, array};
 use crate::pod_files::exec::{Container, Seen};
 use crate::progress::{Event, Events};
-use crate::release::record::{Action, PodFileChange, PodFilesEntry};
+use crate::release::record::PodFilesEntry;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
-use thinkube_plan::{Digest, Plan, PodFile, PodFilesStep, PodLine};
+use thinkube_plan::{Action, Change, Digest, Plan, PodFile, PodFileRef, PodFilesStep, PodLine, Subject};
 use tokio::time::Instant;
 
 /// Containers that are looked into at the same time.
@@ -124,7 +124,7 @@ enum Work<'a> {
 
 /// One file or line in one container.
 struct Judged<'a> {
-    change: PodFileChange,
+    change: Change,
     work: Option<Work<'a>>,
 }
 
@@ -138,7 +138,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`Error::Forbidden`], [`Error::Invalid`], or why the cluster could not be read.
-    pub async fn pod_files(&self, plan: &Plan) -> Result<Vec<PodFileChange>, Error> {
+    pub async fn pod_files(&self, plan: &Plan) -> Result<Vec<Change>, Error> {
         let stored = self.stored(&plan.release).await?;
         self.look_into_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files)).await
     }
@@ -147,7 +147,7 @@ impl Cluster {
         &self,
         plan: &Plan,
         old: &[PodFilesEntry],
-    ) -> Result<Vec<PodFileChange>, Error> {
+    ) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         for ((_, step), entry) in plan.plugin_plan.pod_files().zip(wanted(plan, old)) {
             if entry.skipped {
@@ -164,20 +164,20 @@ impl Cluster {
                         Found::Without(error) => Err(error),
                         Found::Not(at, why) => {
                             let note = format!("not looked into: {}", not_running(&at, &why));
-                            Ok(vec![change(entry, Some(&at), None, Action::Update, Some(note))])
+                            Ok(vec![change(entry, Some(&at), (None, None), Action::Update, Some(note))])
                         }
                         Found::Running(at) => match self.judge_pod(entry, step, &at).await {
                             Ok(judged) => Ok(judged.into_iter().map(|judged| judged.change).collect()),
                             Err(error) if error.is_of_container() => {
                                 let note = format!("not looked into: {error}");
-                                Ok(vec![change(entry, Some(&at), None, Action::Update, Some(note))])
+                                Ok(vec![change(entry, Some(&at), (None, None), Action::Update, Some(note))])
                             }
                             Err(error) => Err(error),
                         },
                     }
                 }
             });
-            let looked: Vec<Vec<PodFileChange>> = looks.buffered(AT_ONCE).try_collect().await?;
+            let looked: Vec<Vec<Change>> = looks.buffered(AT_ONCE).try_collect().await?;
             changes.extend(looked.into_iter().flatten());
         }
         let kept = self.places(plan, old).await?;
@@ -248,14 +248,16 @@ impl Cluster {
                 (Action::Create | Action::Update, _) => Some(Work::Put(file)),
                 _ => None,
             };
-            judged.push(Judged { change: change(entry, Some(at), Some(&file.path), action, note), work });
+            judged.push(Judged {
+                change: change(entry, Some(at), (Some(&file.path), None), action, note),
+                work,
+            });
         }
         for line in &step.lines {
             let Some(seen) = self.look_in(at, &line.path, MOST).await? else { return Ok(Vec::new()) };
             let (action, note) = judge_line(line, &seen);
             let work = matches!(action, Action::Create | Action::Update).then_some(Work::Add(line));
-            let mut change = change(entry, Some(at), Some(&line.path), action, note);
-            change.line = Some(line.text.clone());
+            let change = change(entry, Some(at), (Some(&line.path), Some(&line.text)), action, note);
             judged.push(Judged { change, work });
         }
         Ok(judged)
@@ -286,14 +288,14 @@ impl Cluster {
         kept: &Places,
         really: bool,
         events: Events<'_>,
-    ) -> Result<Vec<PodFileChange>, Error> {
+    ) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         for found in self.containers(entry).await? {
             let at = match found {
                 Found::Running(at) => at,
                 Found::Not(at, why) => {
                     let note = format!("it is not running ({why}); what is in it stays");
-                    changes.push(change(entry, Some(&at), None, Action::Keep, Some(note)));
+                    changes.push(change(entry, Some(&at), (None, None), Action::Keep, Some(note)));
                     continue;
                 }
                 // Files were never wanted in this one.
@@ -303,7 +305,13 @@ impl Cluster {
                 Ok(taken) => changes.extend(taken),
                 // What only does not answer now is not forgotten.
                 Err(error) if error.is_for_good() => {
-                    changes.push(change(entry, Some(&at), None, Action::Keep, Some(error.to_string())));
+                    changes.push(change(
+                        entry,
+                        Some(&at),
+                        (None, None),
+                        Action::Keep,
+                        Some(error.to_string()),
+                    ));
                 }
                 Err(error) => return Err(error),
             }
@@ -320,7 +328,7 @@ impl Cluster {
         entry: &PodFilesEntry,
         kept: &Places,
         really: bool,
-    ) -> Result<Vec<PodFileChange>, Error> {
+    ) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         let in_file = |path: &str| kept.iter().any(|(place, kept, _)| place == at && kept == path);
         let is_kept = |path: &str, line: Option<&str>| {
@@ -340,7 +348,7 @@ impl Cluster {
                 break;
             }
             let note = (action == Action::Keep).then(|| "it was changed there since, and stays".to_owned());
-            changes.push(change(entry, Some(at), Some(path), action, note));
+            changes.push(change(entry, Some(at), (Some(path), None), action, note));
         }
         // Another line of the same file is no reason to leave this one.
         let out = entry
@@ -355,9 +363,8 @@ impl Cluster {
             if really && !self.act_in(at, "out", &line.path, &[&line.text], &[]).await? {
                 break;
             }
-            let mut change = change(entry, Some(at), Some(&line.path), Action::Delete, None);
-            change.line = Some(line.text.clone());
-            changes.push(change);
+            let place = (Some(&*line.path), Some(&*line.text));
+            changes.push(change(entry, Some(at), place, Action::Delete, None));
         }
         Ok(changes)
     }
@@ -368,7 +375,7 @@ impl Cluster {
         entries: &[PodFilesEntry],
         options: &UninstallOptions,
         events: Events<'_>,
-    ) -> Result<Vec<PodFileChange>, Error> {
+    ) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         for entry in entries.iter().rev() {
             if options.orphans_pod_files(&entry.step) {
@@ -542,24 +549,22 @@ fn holds(content: &[u8], line: &PodLine) -> bool {
 fn change(
     entry: &PodFilesEntry,
     at: Option<&Container>,
-    path: Option<&str>,
+    (path, line): (Option<&str>, Option<&str>),
     action: Action,
     note: Option<String>,
-) -> PodFileChange {
-    PodFileChange {
+) -> Change {
+    let subject = Subject::PodFile(PodFileRef {
         step: entry.step.clone(),
-        stage: entry.stage.clone(),
         namespace: entry.namespace.clone(),
         pod: at.map(|at| at.pod.clone()),
         path: path.map(str::to_owned),
-        line: None,
-        action,
-        note,
-    }
+        line: line.map(str::to_owned),
+    });
+    Change { note, ..Change::new(subject, Some(&entry.stage), action) }
 }
 
 /// The last that is known of it: with the record goes the list of it.
-fn left(entry: &PodFilesEntry) -> PodFileChange {
+fn left(entry: &PodFilesEntry) -> Change {
     let paths: BTreeSet<&str> =
         entry.files.keys().chain(entry.lines.iter().map(|line| &line.path)).map(String::as_str).collect();
     let paths: Vec<&str> = paths.into_iter().collect();
@@ -568,12 +573,12 @@ fn left(entry: &PodFilesEntry) -> PodFileChange {
         entry.label_selector,
         paths.join(", ")
     );
-    change(entry, None, None, Action::Keep, Some(note))
+    change(entry, None, (None, None), Action::Keep, Some(note))
 }
 
-fn unwritten(entry: &PodFilesEntry, at: &Container, why: &str) -> PodFileChange {
+fn unwritten(entry: &PodFilesEntry, at: &Container, why: &str) -> Change {
     let note = format!("not all was written: {why}; the next apply tries again");
-    change(entry, Some(at), None, Action::Keep, Some(note))
+    change(entry, Some(at), (None, None), Action::Keep, Some(note))
 }
 
 fn not_running(at: &Container, why: &str) -> String {
@@ -581,10 +586,10 @@ fn not_running(at: &Container, why: &str) -> String {
     format!("it is not running ({why}); `kubectl describe pod {pod} -n {namespace}` says more")
 }
 
-fn no_pod(entry: &PodFilesEntry) -> PodFileChange {
+fn no_pod(entry: &PodFilesEntry) -> Change {
     let PodFilesEntry { namespace, label_selector, .. } = entry;
     let note = format!("no pod of namespace {namespace} that is to stay has the labels {label_selector}");
-    change(entry, None, None, Action::Unchanged, Some(note))
+    change(entry, None, (None, None), Action::Unchanged, Some(note))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use thinkube_plan::{Digest, ExternalStep, FieldChange, ObjectRef, OnUninstall, Plan, PodLine};
+use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnUninstall, Plan, PodLine};
 
 /// A release as the cluster records it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -145,30 +145,6 @@ pub struct PodFilesEntry {
     pub skipped: bool,
 }
 
-/// What an apply would do, or did, to a file in a pod or to a line of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PodFileChange {
-    /// The step's name.
-    pub step: String,
-    /// The stage.
-    pub stage: String,
-    /// The pod's namespace.
-    pub namespace: String,
-    /// The pod; none where no pod has the labels.
-    pub pod: Option<String>,
-    /// The file; none where the pod could not be looked into.
-    pub path: Option<String>,
-    /// The line in the file, where it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
-    /// What would be done.
-    pub action: Action,
-    /// What else a person should know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
 /// Two hashes that tell whether an object has to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,41 +153,4 @@ pub struct Fingerprint {
     pub desired: String,
     /// Of the fields that the host holds, as the server answered them.
     pub live: String,
-}
-
-/// What an apply would do, or did, to an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Action {
-    /// It is made.
-    Create,
-    /// It is changed.
-    Update,
-    /// It is deleted and made anew.
-    Recreate,
-    /// It gets new pods.
-    Restart,
-    /// It goes.
-    Delete,
-    /// It is there and is left alone, as the plan says.
-    Keep,
-    /// It is as the plan wants it.
-    Unchanged,
-}
-
-/// What an apply would do to one object.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectChange {
-    /// Which one.
-    pub object: ObjectRef,
-    /// The stage.
-    pub stage: String,
-    /// What would be done.
-    pub action: Action,
-    /// The fields that would differ. A Secret's values are masked.
-    pub fields: Vec<FieldChange>,
-    /// What else a person should know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
 }

@@ -1,10 +1,10 @@
 use crate::support::{Said, bench, on_change, password, plan, random, secrets, step};
 use serde_json::json;
 use std::time::Duration;
-use thinkube_cluster::{Action, Adopt, ApplyOptions, CopyState, Error};
+use thinkube_cluster::{Adopt, ApplyOptions, CopyState, Error};
 use thinkube_plan::{
-    Binding, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query, SecretKey, SecretSource, SecretText,
-    Selection, Step, Values,
+    Action, Binding, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query, SecretKey, SecretSource,
+    SecretText, Selection, Step, Values,
 };
 
 #[tokio::test]
@@ -68,8 +68,10 @@ async fn a_change_is_shown_by_field_and_writes_that_object_alone() {
     let before = bench.audit_end();
     let dry = bench.cluster.dry_run(&second, &secrets()).await.unwrap();
     assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
-    let shown: Vec<(String, Action, usize)> =
-        dry.iter().map(|change| (change.object.name.clone(), change.action, change.fields.len())).collect();
+    let shown: Vec<(String, Action, usize)> = dry
+        .iter()
+        .map(|change| (change.object().expect("an object").name.clone(), change.action, change.fields.len()))
+        .collect();
     assert_eq!(shown[0].1, Action::Unchanged);
     assert_eq!(shown[1], ("b".into(), Action::Update, 1));
     assert_eq!(dry[1].fields[0].path, "data.key");

@@ -3,8 +3,8 @@
 use crate::support::{Bench, Said, bench, bench_with_node, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
-use thinkube_cluster::{Action, ApplyOptions, Error, Phase, PodFileChange, UninstallOptions};
-use thinkube_plan::{Plan, PodFile, PodFilesStep, PodLine, Step};
+use thinkube_cluster::{ApplyOptions, Error, Phase, UninstallOptions};
+use thinkube_plan::{Action, Change, Plan, PodFile, PodFileRef, PodFilesStep, PodLine, Step};
 
 const TEXT: &str = "/tmp/greeting/text";
 const RC: &str = "/tmp/profile";
@@ -61,8 +61,12 @@ fn says(bench: &Bench, pod: &str, program: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-fn actions(changes: &[PodFileChange]) -> Vec<(&str, Action)> {
-    changes.iter().map(|change| (change.path.as_deref().unwrap_or("-"), change.action)).collect()
+fn file(change: &Change) -> &PodFileRef {
+    change.pod_file().expect("the change is about a file in a pod")
+}
+
+fn actions(changes: &[Change]) -> Vec<(&str, Action)> {
+    changes.iter().map(|change| (file(change).path.as_deref().unwrap_or("-"), change.action)).collect()
 }
 
 #[tokio::test]
@@ -142,7 +146,7 @@ async fn no_pod_is_said_and_is_no_error() {
         ("files", vec![Step::PodFiles(files(&bench, "hello\n", &[]))]),
     ]);
     let changes = bench.cluster.pod_files(&plan).await.unwrap();
-    assert_eq!((changes.len(), &changes[0].pod, changes[0].action), (1, &None, Action::Unchanged));
+    assert_eq!((changes.len(), &file(&changes[0]).pod, changes[0].action), (1, &None, Action::Unchanged));
     let said = Said::default();
     bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap().expect("it wrote");
     assert!(said.all().contains("has the labels app=shell"), "{}", said.all());
@@ -185,8 +189,9 @@ async fn a_pod_that_nothing_can_be_written_into_is_said_and_gets_its_files_when_
     let plan = wants(&bench, "hello\n", &[]);
     let open = async || {
         let changes = bench.cluster.pod_files(&plan).await.unwrap();
-        let of =
-            |change: PodFileChange| (change.pod.unwrap(), change.action, change.note.unwrap_or_default());
+        let of = |change: Change| {
+            (file(&change).pod.clone().unwrap(), change.action, change.note.unwrap_or_default())
+        };
         changes.into_iter().map(of).collect::<Vec<_>>()
     };
     let told = |notes: &[(String, Action, String)], pod: &str, word: &str| {
