@@ -1,7 +1,7 @@
 //! `cargo xtask check`: what is judged without running anything.
 
 use crate::command::{cargo, root, run, say, target};
-use crate::{doctor, house};
+use crate::{doctor, graph, house};
 use anyhow::Context as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -16,6 +16,7 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
     run(&mut cargo(["fmt", "--all", "--check"]))?;
     say("the rules of docs/style.md");
     house::check()?;
+    graph::check()?;
     say("clippy, warnings are errors");
     run(&mut cargo(["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))?;
     say("rustdoc, warnings are errors");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, cluster, demo, doctor, e2e, house, sweep, test};
+use crate::{bench, check, cluster, demo, doctor, e2e, graph, house, sweep, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Sweep(sweep::Args),
     /// Judges format, lints, documentation and licences.
     Check,
+    /// Draws the pictures of docs/architecture.md: which rooms there are, and what imports what.
+    Graph(graph::Args),
     /// Lists every place that breaks a rule of docs/style.md, and the counts for xtask/src/house/allowed.txt.
     House,
     /// Measures the host beside bare wasmtime, or the test cluster.
@@ -44,6 +46,7 @@ pub(crate) fn run() -> ExitCode {
         Command::E2e(args) => e2e::e2e(args),
         Command::Sweep(args) => sweep::sweep(args),
         Command::Check => check::check(),
+        Command::Graph(args) => graph::graph(&args),
         Command::House => house::list().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::bench(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -72,26 +72,10 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    use crate::house::shape::tests;
+
     /// The number of rows that the audit of the specification counted.
     const ROWS: usize = 140;
-
-    /// The names of the functions that follow a test attribute in a file of Rust.
-    fn tests_of(source: &str) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut after_attribute = false;
-        for line in source.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
-                after_attribute = true;
-            } else if let Some(rest) = line.strip_prefix("async fn ").or(line.strip_prefix("fn ")) {
-                let name = rest.split('(').next().unwrap_or_default();
-                names.extend(after_attribute.then(|| name.to_owned()));
-                after_attribute = false;
-            } else if !line.starts_with('#') && !line.starts_with("//") {
-                after_attribute = false;
-            }
-        }
-        names
-    }
 
     fn all_tests(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).expect("readable").flatten() {
@@ -99,7 +83,8 @@ mod tests {
             if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
                 all_tests(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.extend(tests_of(&fs::read_to_string(&path).expect("text")));
+                let text = fs::read_to_string(&path).expect("source is text");
+                found.extend(tests(&text).into_iter().map(|(_, name)| name.to_owned()));
             }
         }
     }
@@ -129,12 +114,5 @@ mod tests {
         assert_eq!(unproven.len(), 2);
         assert!(unproven[0].contains("row 1") && unproven[0].contains("a_second_test"), "{unproven:?}");
         assert!(unproven[1].contains("row 3") && unproven[1].contains("no answer"), "{unproven:?}");
-    }
-
-    #[test]
-    fn a_test_is_a_function_after_a_test_attribute() {
-        let source = "#[test]\n#[ignore = \"x\"]\nfn one_is_found() {\n}\nfn helper_is_not() {}\n\
-            #[tokio::test(flavor = \"current_thread\")]\nasync fn two_is_found() {}\n";
-        assert_eq!(tests_of(source), ["one_is_found", "two_is_found"]);
     }
 }

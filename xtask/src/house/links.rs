@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Offence, Source};
 use crate::command::root;
+use crate::source::{Offence, Source};
 
 const START: &str = "README.md";
 

@@ -4,44 +4,20 @@
 //! is in `docs/glossary.md`. `allowed.txt` counts the offences that each area may still have.
 
 mod links;
-mod shape;
-mod sources;
+pub(crate) mod shape;
 mod words;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 
 use crate::command::root;
-pub(crate) use sources::{Source, sources};
+use crate::graph;
+use crate::source::{Offence, sources};
 
 /// How many offences an area may have: `RULE AREA COUNT` a line. The counts may only shrink.
 const ALLOWED: &str = include_str!("allowed.txt");
-
-/// One place where a file breaks a rule.
-#[derive(Debug)]
-pub(crate) struct Offence {
-    pub(crate) rule: &'static str,
-    /// Relative to the root of the workspace.
-    pub(crate) path: String,
-    /// From 1; 0 for the file as a whole.
-    pub(crate) line: usize,
-    pub(crate) what: String,
-}
-
-impl Offence {
-    fn area(&self) -> String {
-        sources::area(&self.path)
-    }
-}
-
-impl fmt::Display for Offence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rule, path, line, what } = self;
-        write!(f, "{path}:{line}: {rule}: {what}")
-    }
-}
 
 /// Fails when an area has more offences of a rule than `allowed.txt` lets it have.
 ///
@@ -83,6 +59,7 @@ fn offences() -> anyhow::Result<Vec<Offence>> {
         shape::judge(source, &mut found);
     }
     links::judge(&sources, &mut found);
+    graph::judge(&sources, &mut found)?;
     found.sort_by(|a, b| (a.rule, &a.path, a.line).cmp(&(b.rule, &b.path, b.line)));
     Ok(found)
 }

@@ -1,6 +1,6 @@
 //! Rules over the form of Rust files. They rely on rustfmt: a body ends at the brace that has the indent of its `fn`.
 
-use super::{Offence, Source};
+use crate::source::{Offence, Source};
 
 const FUNCTION_LINES: usize = 60;
 const FILE_LINES: usize = 400;

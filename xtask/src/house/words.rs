@@ -2,7 +2,7 @@
 //!
 //! Identifiers count as well: `taken_back` and `TakenBack` hold the words `taken back`.
 
-use super::{Offence, Source};
+use crate::source::{Offence, Source};
 
 /// A phrase, and longer phrases within which it is good English.
 const PHRASES: &[(&str, &[&str])] = &[

@@ -1,5 +1,6 @@
-//! The text files of the workspace that the rules read.
+//! The text files of the workspace, and what a rule reports about one.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -42,8 +43,33 @@ impl Source {
     }
 }
 
+/// One place where a file breaks a rule.
+#[derive(Debug)]
+pub(crate) struct Offence {
+    pub(crate) rule: &'static str,
+    /// Relative to the root of the workspace.
+    pub(crate) path: String,
+    /// From 1; 0 for the file as a whole.
+    pub(crate) line: usize,
+    pub(crate) what: String,
+}
+
+impl Offence {
+    /// The area that `allowed.txt` counts it for.
+    pub(crate) fn area(&self) -> String {
+        area(&self.path)
+    }
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, path, line, what } = self;
+        write!(f, "{path}:{line}: {rule}: {what}")
+    }
+}
+
 /// What a count of `allowed.txt` is for: the crate of a file, or its top folder.
-pub(crate) fn area(path: &str) -> String {
+fn area(path: &str) -> String {
     let mut parts = path.split('/');
     let first = parts.next().unwrap_or_default();
     match (first, parts.next()) {
