@@ -5,7 +5,7 @@ use crate::objects::{PASSWORD_VARIABLE, PORT, PULL_SECRET, ROOT_SECRET, ROOT_SEC
 use crate::settings::Settings;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-use thinkube_sdk::recipes::{Discovery, platform, secret_at};
+use thinkube_sdk::recipes::{ServiceDiscovery, platform, secret_ref};
 use thinkube_sdk::{Check, HttpMethod, HttpProbe, Object, ObjectRef, SecretKey, Status, TypeMeta, Verdict};
 
 /// What is either so or not: asking again for longer helps nobody.
@@ -18,7 +18,7 @@ pub(crate) fn dependencies(settings: &Settings) -> Vec<Check> {
     let mut checks = vec![
         platform::node(),
         platform::default_storage_class(),
-        platform::certificate(secret_at(&settings.tls_source_secret), &hosts(settings)),
+        platform::certificate(secret_ref(&settings.tls_source_secret), &hosts(settings)),
         platform::routing(&settings.routing()),
     ];
     if settings.oauth2_proxy_enabled {
@@ -29,7 +29,7 @@ pub(crate) fn dependencies(settings: &Settings) -> Vec<Check> {
         Check::object(
             "registry-credentials",
             "The registry's credentials are there",
-            secret_at(&settings.harbor_pull_secret),
+            secret_ref(&settings.harbor_pull_secret),
         )
         .cel("object.type == 'kubernetes.io/dockerconfigjson'")
         .timeout_seconds(AT_ONCE_SECONDS)
@@ -132,7 +132,7 @@ pub(crate) fn nginx_headers(headers: &Object) -> Check {
         .timeout_seconds(AT_ONCE_SECONDS)
 }
 
-pub(crate) fn discovery(settings: &Settings, config: &Discovery) -> Check {
+pub(crate) fn discovery(settings: &Settings, config: &ServiceDiscovery) -> Check {
     // With a password in it, the host shows no more of it than its keys.
     let (complete, title) = if settings.devpi_password_in_clear {
         let keys = format!(" && object.keys == ['{PASSWORD_VARIABLE}', 'service.yaml']");
@@ -150,7 +150,7 @@ pub(crate) fn discovery(settings: &Settings, config: &Discovery) -> Check {
         let all = parts.map(|text| format!(" && object.data['service.yaml'].contains('{text}')")).concat();
         (all, "with all of its parts and no password")
     };
-    let title = format!("Control finds DevPI by {}, {title}", Discovery::NAME);
+    let title = format!("Control finds DevPI by {}, {title}", ServiceDiscovery::NAME);
     Check::object("discovery", title, config.reference())
         .cel(format!("object.metadata.labels['thinkube.io/managed'] == 'true'{complete}"))
         .timeout_seconds(AT_ONCE_SECONDS)

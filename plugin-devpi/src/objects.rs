@@ -4,7 +4,8 @@ use crate::settings::{By, Sessions, Settings};
 use crate::{ADMIN_PASSWORD, KEYCLOAK_PASSWORD};
 use serde_json::json;
 use thinkube_sdk::recipes::{
-    Bootstrap, Discovery, Endpoint, KeycloakClient, Namespace, OAuth2Proxy, Route, SessionStore, secret_at,
+    Endpoint, KeycloakClient, Namespace, OAuth2Proxy, PythonJob, Route, ServiceDiscovery, SessionStore,
+    secret_ref,
 };
 use thinkube_sdk::{Encoding, Image, Object, ObjectRef, Secret, SecretKey, TypeMeta, template};
 
@@ -43,10 +44,10 @@ const IMAGE: &str = "image";
 pub(crate) fn image(settings: &Settings) -> Option<Image> {
     let destination =
         format!("{}/{}/devpi:{}", settings.harbor_registry, settings.harbor_project, settings.image_tag());
-    let login = secret_at(&settings.harbor_pull_secret);
+    let login = secret_ref(&settings.harbor_pull_secret);
     let image = Image::from_git(IMAGE, &settings.devpi_git_url, &settings.devpi_git_revision, destination)
         .dockerfile(&settings.devpi_dockerfile)
-        .login(login.namespace.unwrap_or_default(), login.name);
+        .push_credentials(login.namespace.unwrap_or_default(), login.name);
     settings.devpi_image.is_none().then_some(image)
 }
 
@@ -230,14 +231,14 @@ pub(crate) fn bootstrap(settings: &Settings) -> Object {
 pub(crate) fn password_reset(settings: &Settings) -> Object {
     let job = job(settings, "devpi-passwd")
         .volume(CLAIM, MOUNT, USER_ID)
-        .beside("devpi")
+        .on_node_of("devpi")
         .variable("SERVERDIR", &format!("{MOUNT}/server"))
         .job(include_str!("passwd.py"));
     with_image(job, settings, &["containers"])
 }
 
-fn job(settings: &Settings, name: &str) -> Bootstrap {
-    Bootstrap::new(&settings.devpi_namespace, name, image_name(settings), USER_ID)
+fn job(settings: &Settings, name: &str) -> PythonJob {
+    PythonJob::new(&settings.devpi_namespace, name, image_name(settings), USER_ID)
         .pull_secret(PULL_SECRET)
         .secret("PASSWORD", ROOT_SECRET, ROOT_SECRET_KEY)
 }
@@ -287,7 +288,7 @@ pub(crate) fn oauth2_proxy(settings: &Settings) -> OAuth2Proxy {
         .redirect(&settings.oauth2_proxy_redirect_url, &settings.domain_name)
         .pull_secret(PULL_SECRET);
     if let Some(store) = session_store(settings) {
-        proxy = proxy.sessions_in(&store.url());
+        proxy = proxy.session_store(&store.url());
     }
     if settings.keycloak_ca_secret.is_some() {
         proxy = proxy.provider_ca(KEYCLOAK_CA);
@@ -305,7 +306,7 @@ pub(crate) fn dashboard_route(settings: &Settings) -> Object {
     let route = if settings.oauth2_proxy_enabled {
         route.guarded_by(&oauth2_proxy(settings))
     } else {
-        route.asks(&always_yes(settings))
+        route.auth_url(&always_yes(settings))
     };
     route.request_header(OUTSIDE_URL, settings.dashboard()).object(&settings.routing())
 }
@@ -327,7 +328,7 @@ pub(crate) fn login_route(settings: &Settings) -> Option<Object> {
 /// For pip and devpi, which cannot sign on in a browser.
 pub(crate) fn api_route(settings: &Settings) -> Object {
     route(settings, "devpi-api", &settings.devpi_api_hostname, ("devpi", PORT))
-        .asks(&always_yes(settings))
+        .auth_url(&always_yes(settings))
         .request_header(OUTSIDE_URL, settings.api())
         .object(&settings.routing())
 }
@@ -362,9 +363,9 @@ fn route(settings: &Settings, name: &str, host: &str, backend: (&str, u16)) -> R
 }
 
 /// The original builds the addresses from the domain and so misses host names that are set otherwise.
-pub(crate) fn discovery(settings: &Settings) -> Discovery {
+pub(crate) fn discovery(settings: &Settings) -> ServiceDiscovery {
     let (dashboard, api) = (settings.dashboard(), settings.api());
-    let discovery = Discovery::new(
+    let discovery = ServiceDiscovery::new(
         &settings.devpi_namespace,
         "devpi",
         "DevPI",

@@ -70,7 +70,7 @@ export_plugin!(Judging, checks);
 mod tests {
     use super::*;
     use thinkube_sdk::Answer;
-    use thinkube_sdk::testing::{Case, Refusal};
+    use thinkube_sdk::testing::{Case, PlanError};
 
     fn case(served: bool) -> Case<Judging> {
         Case::new(json!({"text": "level"})).facts(move |_| Some(Answer::Served(served)))
@@ -78,14 +78,14 @@ mod tests {
 
     #[test]
     fn the_fact_is_asked_for_and_the_line_is_logged() {
-        let planned = case(true).run().expect("it has a plan");
+        let planned = case(true).plan().expect("it has a plan");
         assert_eq!(planned.log, [(log::Level::Info, "keeping 5 bytes".to_owned())]);
     }
 
     #[test]
     fn a_cluster_without_config_maps_is_refused() {
         let unmet = Problem::unmet_requirement("this cluster has no ConfigMaps");
-        assert_eq!(case(false).run(), Err(Refusal::Problem(unmet)));
+        assert_eq!(case(false).plan(), Err(PlanError::Problem(unmet)));
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! What wit-bindgen makes of the contract. Authors use the re-exports of the crate root, so that wit-bindgen can
-//! change without a change to any plugin.
+//! The code that wit-bindgen generates from the contract. Plugins use the re-exports of the crate root instead, so that
+//! wit-bindgen can change without a change to any plugin.
 
-// The generated code lowers and lifts values over the component boundary by raw pointers, and the world below it
-// that does so is not ours to write. Nothing else in this crate may.
+// The generated code passes values over the component boundary by raw pointers. No other module may be unsafe.
 #![allow(unsafe_code, unreachable_pub, missing_docs, clippy::all)]
 
-/// The world every plugin has.
+/// The world of every plugin.
 pub mod plugin {
     wit_bindgen::generate!({
         path: "../wit/0.1.0",
@@ -17,7 +16,7 @@ pub mod plugin {
     });
 }
 
-/// `checks` alone. The linker unites worlds, so a plugin exports it beside the one above and shares its types.
+/// The optional interface `checks`. The linker merges worlds, so a plugin can export it beside the world above.
 pub mod checks {
     wit_bindgen::generate!({
         inline: "package thinkube:sdk; world checks { export thinkube:plugin/checks@0.1.0; }",
@@ -30,7 +29,7 @@ pub mod checks {
     });
 }
 
-/// `operations` alone, with the types of the world above.
+/// The optional interface `operations`, with the types of the world above.
 pub mod operations {
     wit_bindgen::generate!({
         inline: "package thinkube:sdk; world operations { export thinkube:plugin/operations@0.1.0; }",
@@ -47,7 +46,7 @@ pub mod operations {
     });
 }
 
-/// `workstation` alone, with the types of the world above.
+/// The optional interface `workstation`, with the types of the world above.
 pub mod workstation {
     wit_bindgen::generate!({
         inline: "package thinkube:sdk; world workstation { export thinkube:plugin/workstation@0.1.0; }",

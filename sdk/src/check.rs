@@ -1,30 +1,41 @@
+//! Checks, and the HTTP requests that they send.
+
 use crate::{
     Check, Credentials, Expectation, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, SecretKey,
     Selection, ServiceTarget, Severity,
 };
 
-/// Long enough for an image to be pulled and a server to start, short enough to wait for at a terminal.
+/// Long enough to pull an image and start a server, short enough to wait at a terminal.
 const DEFAULT_TIMEOUT_SECONDS: u32 = 120;
 
+/// ```
+/// use thinkube_sdk::{Check, HttpMethod, HttpProbe};
+///
+/// let probe = HttpProbe::service(HttpMethod::Get, "demo", "server", 80, "/health");
+/// let check = Check::http("healthy", "The server is healthy", probe)
+///     .cel("status == 200 && json.state == 'ok'")
+///     .timeout_seconds(30)
+///     .remedy("`kubectl logs deploy/server` shows why.");
+/// ```
 impl Check {
-    /// Holds when the object is ready, by the rules of kstatus.
+    /// Passes when the object is ready, by the rules of kstatus.
     pub fn ready(name: impl Into<String>, title: impl Into<String>, object: impl Into<ObjectRef>) -> Self {
         Self::new(name, title, Probe::Ready(object.into()))
     }
 
-    /// Holds when the object exists. CEL variables: `object`, and `certificate` of a TLS Secret: `dnsNames`, `notAfter` and
-    /// `secondsLeft`.
+    /// Passes when the object exists. CEL variables: `object`, and for a TLS Secret `certificate` with `dnsNames`,
+    /// `notAfter` and `secondsLeft`.
     pub fn object(name: impl Into<String>, title: impl Into<String>, object: impl Into<ObjectRef>) -> Self {
         Self::new(name, title, Probe::Object(object.into()))
     }
 
-    /// Holds when there is such an object. CEL variable: `objects`.
+    /// Passes when at least one object is selected. CEL variable: `objects`.
     pub fn objects(name: impl Into<String>, title: impl Into<String>, selection: Selection) -> Self {
         Self::new(name, title, Probe::Objects(selection))
     }
 
-    /// Holds when the answer's status is 200 to 299. CEL variables: `status`, `headers`, `body` and `json`, which is
-    /// null when the body is none.
+    /// Passes when the status is 200 to 299. CEL variables: `status`, `headers`, `body` and `json`, which is null if the
+    /// body is not JSON.
     pub fn http(name: impl Into<String>, title: impl Into<String>, request: HttpProbe) -> Self {
         Self::new(name, title, Probe::Http(request))
     }
@@ -41,37 +52,37 @@ impl Check {
         }
     }
 
-    /// The same check under another name: a name is unique in a plan.
+    /// The same check with another name. Names are unique in a plan.
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Holds when this CEL expression yields true.
+    /// Passes when this CEL expression yields true.
     pub fn cel(mut self, expression: impl Into<String>) -> Self {
         self.expect = Expectation::Cel(expression.into());
         self
     }
 
-    /// The plugin judges itself what was observed: see [`Evaluate`](crate::Evaluate).
+    /// The plugin decides whether the check passes: see [`Evaluate`](crate::Evaluate).
     pub fn evaluated(mut self) -> Self {
         self.expect = Expectation::Evaluate;
         self
     }
 
-    /// The host asks again until it holds or this time is over. 120 seconds if not said.
+    /// The host repeats the check until it passes or this time ends. The default is 120 seconds.
     pub fn timeout_seconds(mut self, seconds: u32) -> Self {
         self.timeout_seconds = seconds;
         self
     }
 
-    /// Its failure is reported and stops nothing.
+    /// A failure is reported and stops nothing.
     pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
 
-    /// What a person can do when it fails.
+    /// What the operator can do about a failure.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self
@@ -79,7 +90,7 @@ impl Check {
 }
 
 impl HttpProbe {
-    /// Asks a Service through the API server's proxy. `path` begins with `/` and may have a query.
+    /// A request to a Service through the API server's proxy. `path` begins with `/` and may have a query.
     pub fn service(
         method: HttpMethod,
         namespace: impl Into<String>,
@@ -91,7 +102,7 @@ impl HttpProbe {
         Self::new(method, HttpTarget::Service(ServiceTarget { namespace, name, port, path }))
     }
 
-    /// Asks a URL. Needs [`Permission::Connect`](crate::Permission) for its origin.
+    /// A request to a URL. Needs [`Permission::Connect`](crate::Permission) for its origin.
     pub fn url(method: HttpMethod, url: impl Into<String>) -> Self {
         Self::new(method, HttpTarget::Url(url.into()))
     }
@@ -100,15 +111,15 @@ impl HttpProbe {
         Self { target, method, headers: Vec::new(), credentials: None, body: None, follow_redirects: false }
     }
 
-    /// A header to send. No secret, because a plan is shown and recorded: see [`credentials`](Self::credentials).
+    /// Adds a header. It cannot hold a secret, because plans are shown and recorded: see [`credentials`](Self::credentials).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// A header with the Base64 of USERNAME:PASSWORD (RFC 7617). The password is a key of a Secret that this plan composes,
-    /// and goes to a Service that this plan makes. The host reads it when it asks, and shows nothing of the answer but its
-    /// status.
+    /// Adds a header with the Base64 of USERNAME:PASSWORD (RFC 7617). The password is a key of a Secret that this plan
+    /// composes, and the target a Service that this plan creates. The host reads the password before the request, and shows
+    /// only the status of the response.
     pub fn credentials(
         mut self,
         header: impl Into<String>,
@@ -119,13 +130,13 @@ impl HttpProbe {
         self
     }
 
-    /// A JSON body to send.
+    /// Adds a JSON body.
     pub fn json(mut self, body: &serde_json::Value) -> Self {
         self.body = Some(body.to_string());
         self.header("content-type", "application/json")
     }
 
-    /// Redirects are followed instead of being the answer.
+    /// Follows redirects. By default a redirect is the response.
     pub fn follow_redirects(mut self) -> Self {
         self.follow_redirects = true;
         self

@@ -1,29 +1,31 @@
+//! The inputs of a plan: settings, facts and the installed release.
+
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::{
-    Answer, Fact, FieldError, Installed, ObjectRef, Outcome, Problem, Query, Selection, TypeMeta, given,
+    Answer, Fact, FieldError, Installed, ObjectRef, Outcome, Problem, Query, Selection, TypeMeta, deserialize,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Everything that a plan may depend on.
+/// Every input of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context<S> {
-    /// The release's name.
+    /// The name of the release.
     pub release: String,
-    /// The release's own namespace.
+    /// The namespace of the release.
     pub namespace: String,
-    /// What the operator set, checked against the schema and with its defaults filled in.
+    /// The operator's settings. The host has validated them against the schema and has filled in the defaults.
     pub settings: S,
     /// Major and minor, for example `1.34`.
     pub kubernetes_version: String,
-    /// What is there now, on an upgrade.
+    /// The installed revision of the release. None on the first install.
     pub installed: Option<Installed>,
     facts: Vec<Fact>,
 }
 
 impl<S: DeserializeOwned> Context<S> {
     pub(crate) fn parse(context: lifecycle::Context) -> Result<Self, Problem> {
-        let settings = given::read(&context.settings)?;
+        let settings = deserialize::from_json(&context.settings)?;
         Ok(Self {
             release: context.release,
             namespace: context.namespace,
@@ -36,14 +38,14 @@ impl<S: DeserializeOwned> Context<S> {
 }
 
 impl<S> Context<S> {
-    /// Whether the cluster serves `kind`. None: not asked yet, so return [`Outcome::needs`] with this query.
+    /// Whether the cluster serves `kind`. None: the fact is not known yet; return [`Outcome::needs_facts`] with the query.
     pub fn served(&self, kind: &TypeMeta) -> Option<bool> {
         let fact =
             self.facts.iter().find(|fact| matches!(&fact.query, Query::Served(asked) if asked == kind))?;
         Some(matches!(fact.answer, Answer::Served(true)))
     }
 
-    /// The object, or `Some(None)` when there is none. None: not asked yet.
+    /// The object, or `Some(None)` if it does not exist. None: the fact is not known yet.
     pub fn object(&self, reference: &ObjectRef) -> Option<Option<Value>> {
         let asks = |query: &Query| matches!(query, Query::Object(asked) if asked == reference);
         match &self.facts.iter().find(|fact| asks(&fact.query))?.answer {
@@ -52,7 +54,7 @@ impl<S> Context<S> {
         }
     }
 
-    /// The selected objects, ordered by namespace and name. None: not asked yet.
+    /// The selected objects, ordered by namespace and name. None: the fact is not known yet.
     pub fn objects(&self, selection: &Selection) -> Option<Vec<Value>> {
         let asks = |query: &Query| matches!(query, Query::Objects(asked) if asked == selection);
         match &self.facts.iter().find(|fact| asks(&fact.query))?.answer {
@@ -61,7 +63,7 @@ impl<S> Context<S> {
         }
     }
 
-    /// For a plugin that needs several facts: the outcome that asks for those not yet known, or None when all are.
+    /// The outcome that asks for those of the queries that have no answer yet. None: all have one.
     pub fn missing(&self, queries: impl IntoIterator<Item = Query>) -> Option<Outcome> {
         let known = |query: &Query| self.facts.iter().any(|fact| fact.query == *query);
         let missing: Vec<Query> = queries.into_iter().filter(|query| !known(query)).collect();
@@ -70,28 +72,28 @@ impl<S> Context<S> {
 }
 
 fn parse(json: &str) -> Value {
-    serde_json::from_str(json).expect("the host answers with JSON text that it wrote itself")
+    serde_json::from_str(json).expect("the host answers with JSON text")
 }
 
 impl Outcome {
-    /// Asks the host for facts; `plan` is called again with the answers.
+    /// Asks the host for facts. The host then calls the function again with the answers.
     pub fn needs_facts(queries: impl IntoIterator<Item = Query>) -> Self {
         Self::NeedsFacts(queries.into_iter().collect())
     }
 }
 
 impl Problem {
-    /// The settings are wrong together. `path` is a JSON Pointer into them, for example `/api_hostname`.
+    /// The settings contradict each other. `path` is a JSON Pointer into them, for example `/api_hostname`.
     pub fn invalid_settings(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self::InvalidSettings(FieldError { path: path.into(), message: message.into() })
     }
 
-    /// The cluster lacks something; `message` says what to do.
+    /// The cluster lacks something. `message` says what to install or change.
     pub fn unmet_requirement(message: impl Into<String>) -> Self {
         Self::UnmetRequirement(message.into())
     }
 
-    /// Anything else.
+    /// Any other reason.
     pub fn other(message: impl Into<String>) -> Self {
         Self::Other(message.into())
     }

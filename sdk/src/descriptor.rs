@@ -1,8 +1,10 @@
+//! The identity of a plugin and the permissions it requests.
+
 use crate::{Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput, TypeMeta};
 
 impl Descriptor {
-    /// A plugin that depends on nothing and asks for nothing. `name` is a DNS label and the default name of a release;
-    /// `version` is a semantic version, usually `env!("CARGO_PKG_VERSION")`.
+    /// A plugin without dependencies and permissions. `name` is a DNS label and the default name of a release; `version` is
+    /// a semantic version, usually `env!("CARGO_PKG_VERSION")`.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -12,7 +14,7 @@ impl Descriptor {
             summary: String::new(),
             license: String::new(),
             source: String::new(),
-            // The export macro fills it in from the settings type.
+            // The export macro sets it to the schema of the settings type.
             settings_schema: String::new(),
             namespace_setting: None,
             secret_inputs: Vec::new(),
@@ -22,13 +24,13 @@ impl Descriptor {
         }
     }
 
-    /// What people call it.
+    /// The name that people read.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = title.into();
         self
     }
 
-    /// One sentence on what it is for.
+    /// One sentence on the purpose of the service.
     pub fn summary(mut self, summary: impl Into<String>) -> Self {
         self.summary = summary.into();
         self
@@ -40,19 +42,20 @@ impl Descriptor {
         self
     }
 
-    /// Where the source is.
+    /// The URL of the source code.
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = source.into();
         self
     }
 
-    /// The setting that names the release's namespace. Without it the namespace has the release's name.
+    /// The setting that holds the namespace of the release. By default the namespace has the name of the release.
     pub fn namespace_setting(mut self, setting: impl Into<String>) -> Self {
         self.namespace_setting = Some(setting.into());
         self
     }
 
-    /// A secret that the operator supplies in the environment variable `env`. The plugin only ever knows its name.
+    /// A secret that the operator supplies in the environment variable `env`. The plugin refers to it by name and never sees
+    /// the value.
     pub fn secret_input(
         mut self,
         name: impl Into<String>,
@@ -64,8 +67,7 @@ impl Descriptor {
         self
     }
 
-    /// One that has the value of another, stated before, where it is not supplied itself: one password for two uses that
-    /// may become two.
+    /// A secret input that has the value of `other`, an earlier secret input, unless the operator supplies one.
     pub fn secret_input_or(
         self,
         name: impl Into<String>,
@@ -80,33 +82,33 @@ impl Descriptor {
         descriptor
     }
 
-    /// The place in the platform's order of services.
+    /// The position in the platform's deployment order.
     pub fn deployment_order(mut self, order: u32) -> Self {
         self.deployment_order = Some(order);
         self
     }
 
-    /// Another service that must be there first, with its place in the platform's order.
+    /// A service that must be installed first, with its position in the platform's deployment order.
     pub fn depends_on(mut self, service: impl Into<String>, order: u32) -> Self {
         let service = service.into();
         self.dependencies.push(Dependency { service, deployment_order: Some(order), optional: false });
         self
     }
 
-    /// Asks to have objects of this kind applied, and to check them.
+    /// Requests the permission to apply, and to check, objects of this kind.
     pub fn emits(mut self, kind: TypeMeta, scope: Scope) -> Self {
         self.permissions.push(Permission::Emit(KindPermission::new(kind, scope)));
         self
     }
 
-    /// Asks to be told about objects of this kind.
+    /// Requests the permission to receive facts about objects of this kind.
     pub fn reads(mut self, kind: TypeMeta, scope: Scope) -> Self {
         self.permissions.push(Permission::Read(KindPermission::new(kind, scope)));
         self
     }
 
-    /// Asks for a permission that has no function of its own here. Its text may name settings: `${NAME}`, `${NAME:dashed}`;
-    /// with `${NAME:if}` or `${NAME:unless}` in it, it is asked for only while the setting is true or set, or is not.
+    /// Requests any other permission. Its text may hold the placeholders that [`Permission`] describes, for example
+    /// `${NAME}` and `${NAME:if}`.
     pub fn permission(mut self, permission: Permission) -> Self {
         self.permissions.push(permission);
         self

@@ -1,4 +1,4 @@
-//! From the contract's functions to the author's. Only the export macro names this.
+//! Connects the exports of the contract to the traits that an author implements. Only the export macro uses it.
 
 use crate::bindings::checks::exports::thinkube::plugin::checks;
 use crate::bindings::operations::exports::thinkube::plugin::operations;
@@ -10,7 +10,7 @@ use crate::{
 };
 use std::marker::PhantomData;
 
-/// Stands between the generated exports and a plugin.
+/// Implements the generated traits for a plugin.
 #[derive(Debug)]
 pub struct Adapter<P>(PhantomData<P>);
 
@@ -52,9 +52,9 @@ impl<P: Workstation> workstation::Guest for Adapter<P> {
     }
 }
 
-/// Makes a component of a type that implements [`Plugin`](crate::Plugin). What else it offers is named after it, in any
-/// order: `checks` for its [`Evaluate`](crate::Evaluate), `operations` for its [`Operations`](crate::Operations),
-/// `workstation` for its [`Workstation`](crate::Workstation). On a target other than WebAssembly it exports nothing.
+/// Exports a type that implements [`Plugin`](crate::Plugin) as a component. Optional interfaces follow, in any order:
+/// `checks` for [`Evaluate`](crate::Evaluate), `operations` for [`Operations`](crate::Operations), `workstation` for
+/// [`Workstation`](crate::Workstation). On a native target it exports nothing.
 #[macro_export]
 macro_rules! export_plugin {
     (@ checks $plugin:ty) => {
@@ -86,9 +86,9 @@ macro_rules! export_plugin {
             );
         };
     };
-    ($plugin:ty $(, $offer:ident)* $(,)?) => {
-        // Natively the linker would not take the names of the exports. The type is used all the same, so that a
-        // private one is not reported as dead code.
+    ($plugin:ty $(, $interface:ident)* $(,)?) => {
+        // A native linker rejects the names of the exports. The constant uses the type, so that the compiler does not
+        // report a private one as dead code.
         #[cfg(not(target_family = "wasm"))]
         const _: fn() -> $crate::Descriptor = <$plugin as $crate::Plugin>::describe;
         #[cfg(target_family = "wasm")]
@@ -96,6 +96,6 @@ macro_rules! export_plugin {
             type Exported = $crate::Adapter<$plugin>;
             $crate::bindings::plugin::export_lifecycle!(Exported with_types_in $crate::bindings::plugin);
         };
-        $($crate::export_plugin!(@ $offer $plugin);)*
+        $($crate::export_plugin!(@ $interface $plugin);)*
     };
 }

@@ -1,16 +1,32 @@
+//! Images that the host builds from source.
+
 use crate::bindings::plugin::thinkube::plugin::plan::{GitSource, ImageSource, ImageStep};
 use crate::{Step, TypeMeta};
 
-/// An image that the host builds and pushes, unless the registry has it of the same commit already. Needs
-/// [`Permission::BuildFrom`](crate::Permission) for its source and `PushImage` for its destination.
+/// An image that the host builds and pushes. The host skips the build if the registry already has an image of the same
+/// commit. Needs [`Permission::BuildFrom`](crate::Permission) for the source and `PushImage` for the destination.
 ///
-/// It yields `reference`, REPOSITORY@DIGEST, for [`Object::bind`](crate::Object::bind) to put into a manifest, and `digest`.
+/// The outputs are `reference`, which is REPOSITORY@DIGEST, and `digest`.
+///
+/// ```
+/// use thinkube_sdk::serde_json::json;
+/// use thinkube_sdk::{Image, Object, Stage};
+///
+/// let image = Image::from_git("server", "https://git.example.com/server", "v1", "registry.example.com/server:1");
+/// let pod = Object::of(&json!({
+///     "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "server", "namespace": "demo"},
+///     "spec": {"containers": [{"name": "server", "image": ""}]},
+/// }))
+/// .bind("/spec/containers/0/image", "server", "reference");
+/// let stage = Stage::new("server").image(image).object(pod);
+/// assert_eq!(stage.steps.len(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image(ImageStep);
 
 impl Image {
-    /// From a commit, tag or branch of a git repository, to REGISTRY/REPOSITORY:TAG. The context is the repository, its
-    /// Dockerfile is `Dockerfile`.
+    /// Builds from a commit, tag or branch of a git repository, and pushes to REGISTRY/REPOSITORY:TAG. By default the build
+    /// context is the whole repository, and the Dockerfile is `Dockerfile`.
     pub fn from_git(
         name: impl Into<String>,
         url: impl Into<String>,
@@ -21,7 +37,7 @@ impl Image {
         Self::from_source(name, ImageSource::Git(source), destination)
     }
 
-    /// From a folder of the operator's machine, which a setting names.
+    /// Builds from a folder of the operator's machine: an absolute path, which a setting holds.
     pub fn from_folder(
         name: impl Into<String>,
         folder: impl Into<String>,
@@ -41,21 +57,21 @@ impl Image {
         })
     }
 
-    /// Another Dockerfile, by its path in the source.
+    /// The path of another Dockerfile in the source.
     pub fn dockerfile(mut self, path: impl Into<String>) -> Self {
         self.0.dockerfile = path.into();
         self
     }
 
-    /// A part of the source as context.
+    /// The path of the build context in the source.
     pub fn context(mut self, path: impl Into<String>) -> Self {
         self.0.context = path.into();
         self
     }
 
-    /// Pushed with the login that this Secret, of type kubernetes.io/dockerconfigjson, holds. Needs
+    /// The Secret, of type kubernetes.io/dockerconfigjson, with the credentials to push with. Needs
     /// [`Permission::CopySecret`](crate::Permission).
-    pub fn login(mut self, namespace: impl Into<String>, secret: impl Into<String>) -> Self {
+    pub fn push_credentials(mut self, namespace: impl Into<String>, secret: impl Into<String>) -> Self {
         self.0.push_credentials = Some(TypeMeta::new("v1", "Secret").namespaced(namespace, secret));
         self
     }
@@ -71,23 +87,27 @@ impl From<Image> for Step {
 mod tests {
     use super::*;
 
+    fn step(image: Image) -> ImageStep {
+        let Step::Image(step) = image.into() else { panic!("an Image becomes an image step") };
+        step
+    }
+
     #[test]
-    fn what_is_not_said_is_the_usual_place() {
-        let Step::Image(step) =
-            Image::from_git("devpi", "https://git.example.org/devpi", "main", "registry.example.org/devpi:1")
-                .login("default", "login")
-                .into()
-        else {
-            panic!("it is an image");
-        };
+    fn the_context_and_the_dockerfile_have_defaults() {
+        let url = "https://git.example.org/devpi";
+        let image = Image::from_git("devpi", url, "main", "registry.example.org/devpi:1");
+        let step = step(image.push_credentials("default", "login"));
         assert_eq!((step.dockerfile.as_str(), step.context.as_str()), ("Dockerfile", "."));
-        let login = step.push_credentials.expect("a Secret");
-        assert_eq!((login.kind.as_str(), login.namespace.as_deref()), ("Secret", Some("default")));
-        let Step::Image(step) =
-            Image::from_folder("a", "/srv/a", "b/c:1").dockerfile("x/Dockerfile").context("x").into()
-        else {
-            panic!("it is an image");
-        };
+        let credentials = step.push_credentials.expect("the step has push credentials");
+        assert_eq!(
+            (credentials.kind.as_str(), credentials.namespace.as_deref()),
+            ("Secret", Some("default"))
+        );
+    }
+
+    #[test]
+    fn a_folder_can_be_the_source() {
+        let step = step(Image::from_folder("a", "/srv/a", "b/c:1").dockerfile("x/Dockerfile").context("x"));
         assert_eq!(step.source, ImageSource::Folder("/srv/a".into()));
         assert_eq!((step.dockerfile.as_str(), step.context.as_str()), ("x/Dockerfile", "x"));
     }

@@ -1,9 +1,8 @@
-//! For authors of thinkube plugins.
+//! The SDK for authors of thinkube plugins.
 //!
-//! A plugin is a pure function: settings and facts about the cluster go in, a plan of Kubernetes objects and checks
-//! comes out. It implements [`Plugin`], names the type in [`export_plugin!`], and is a component when it is built for
-//! `wasm32-wasip2`. Built for the machine at hand it is an ordinary library, so `plan` runs in a unit test: see
-//! [`testing`], which is only there on such a target.
+//! A plugin is a pure function from settings and facts about the cluster to a plan of Kubernetes objects and checks. A type
+//! implements [`Plugin`], and [`export_plugin!`] exports it. Built for `wasm32-wasip2` the crate is a component. Built
+//! natively it is an ordinary library, so that unit tests can call it: see [`testing`], which exists only on native targets.
 //!
 //! ```
 //! use thinkube_sdk::k8s_openapi::api::core::v1::ConfigMap;
@@ -15,7 +14,7 @@
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings {
-//!     /// The text to keep.
+//!     /// The text of the note.
 //!     text: String,
 //! }
 //!
@@ -34,8 +33,8 @@
 //!             "metadata": {"name": "note", "namespace": context.namespace},
 //!             "data": {"text": context.settings.text},
 //!         }));
-//!         let kept = Check::object("note", "The note is there", &note);
-//!         Ok(Plan::new().stage(Stage::new("note").object(note)).health(kept).into())
+//!         let exists = Check::object("note", "The note exists", &note);
+//!         Ok(Plan::new().stage(Stage::new("note").object(note)).health(exists).into())
 //!     }
 //! }
 //!
@@ -47,15 +46,15 @@
 //! # }
 //! ```
 //!
-//! What the contract's types mean is written in the contract; its words are the documentation of [`Plan`],
-//! [`Check`] and the others.
+//! The documentation of [`Plan`], [`Check`] and the other types of the contract is that of the contract.
 
 mod check;
 mod context;
 mod descriptor;
+mod deserialize;
+
 mod export;
 mod external;
-mod given;
 mod image;
 pub mod log;
 mod object;
@@ -100,65 +99,55 @@ pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
 pub use template::template;
+pub use workstation::Workstation;
+#[doc(hidden)]
+pub use workstation::WorkstationPlanOf;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 
-/// What an author writes. Both functions are pure: the same input gives the same output.
+/// A plugin. Both required functions are pure: the same input gives the same output.
 pub trait Plugin {
-    /// What the operator can set. Every field needs a comment, which the operator reads; a field that may be left out
-    /// needs `#[serde(default = "…")]`. Say `#[serde(deny_unknown_fields)]`, or a misspelt setting is ignored.
+    /// The settings. Every field needs a comment, which the operator reads. An optional field needs
+    /// `#[serde(default = "…")]`. Add `#[serde(deny_unknown_fields)]`, or the host accepts misspelt settings.
     type Settings: DeserializeOwned + JsonSchema;
 
-    /// Says what the plugin is, what it depends on and what it asks to be allowed.
+    /// Returns the identity of the plugin, its dependencies and the permissions it requests.
     fn describe() -> Descriptor;
 
-    /// Answers what is wanted in the cluster, or which facts are needed to say it.
+    /// Returns the plan, or the queries whose answers it needs.
     ///
     /// # Errors
-    /// A [`Problem`] when there is no plan for these settings or this cluster.
+    /// A [`Problem`] if these settings or this cluster allow no plan.
     fn plan(context: &Context<Self::Settings>) -> Result<Outcome, Problem>;
 
-    /// The JSON Schema of the settings, made from their type. A plugin that must be small can return a schema that it
-    /// made beforehand: the code that makes one is about 60 KB.
+    /// The JSON Schema of the settings, generated from their type. A plugin that must be small can return a schema that was
+    /// generated before: the generator makes a component about 60 KB larger.
     fn settings_schema() -> String {
         schema_of::<Self::Settings>()
     }
 }
 
-/// The optional part of the contract for checks that CEL cannot say: `export_plugin!(X, checks)`.
+/// Optional interface `checks`, for checks that CEL cannot express: `export_plugin!(X, checks)`.
 pub trait Evaluate {
-    /// Judges what the host observed for a check that expects [`Expectation::Evaluate`].
+    /// Decides whether a check that expects [`Expectation::Evaluate`] passes. The function is pure.
     fn evaluate(observation: Observation) -> Verdict;
 }
 
-/// The optional part of the contract for the home of an operator or a developer: `export_plugin!(X, workstation)`.
-pub trait Workstation: Plugin {
-    /// Answers what is wanted in a home. It is pure as [`Plugin::plan`] is, and knows no facts: there may be no cluster.
-    /// No secret can be in it, for none is known here.
-    ///
-    /// # Errors
-    /// A [`Problem`] when there is no setup for these settings.
-    fn plan_workstation(context: &Context<Self::Settings>) -> Result<WorkstationPlan, Problem>;
-}
-
-#[doc(hidden)]
-pub type WorkstationPlanOf<P> = fn(&Context<<P as Plugin>::Settings>) -> Result<WorkstationPlan, Problem>;
-
-/// Marks a setting that may be left out, because the host then works it out of others:
-/// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is a setting's
-/// value, `${NAME:dashed}` with a dash for each dot, `$$` a dollar sign. The conditions of permissions, `${NAME:if}` and
-/// `${NAME:unless}`, are refused here.
+/// The default of a setting that the host derives from other settings:
+/// `#[serde(default)] #[schemars(transform = default_from("devpi.${domain_name}"))] host: String`. `${NAME}` is the value of
+/// a setting, `${NAME:dashed}` the value with a dash for each dot, `$$` a dollar sign. The host rejects `${NAME:if}` and
+/// `${NAME:unless}`, which are only for permissions.
 pub fn default_from(text: &'static str) -> impl FnMut(&mut schemars::Schema) {
     move |schema| {
-        // What serde would fill in is not what the operator gets.
+        // schemars states serde's default, which the host must not fill in.
         schema.remove("default");
         schema.insert("x-thinkube-default".to_owned(), text.into());
     }
 }
 
-/// The JSON Schema 2020-12 of a settings type, without references, so that every setting is said in one place.
+/// The JSON Schema 2020-12 of a settings type. It has no references, so that each setting is described in one place.
 pub fn schema_of<S: JsonSchema>() -> String {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = settings.into_generator().into_root_schema_for::<S>();

@@ -1,20 +1,20 @@
-//! Lines for the person who runs the host. They are no part of the plan, and the host bounds them.
+//! Log lines for the operator. They are not part of the plan, and the host limits their number and length.
 //!
-//! Natively they are collected for [`testing::Planned`](crate::testing::Planned).
+//! In a native test, [`testing::Planned`](crate::testing::Planned) collects them.
 
 pub use crate::bindings::plugin::thinkube::plugin::log::Level;
 
-/// What only the plugin's author wants to know.
+/// A line for the plugin's author.
 pub fn debug(message: impl AsRef<str>) {
     write(Level::Debug, message.as_ref());
 }
 
-/// What was decided and why.
+/// A decision and its reason.
 pub fn info(message: impl AsRef<str>) {
     write(Level::Info, message.as_ref());
 }
 
-/// What the operator should look at.
+/// Something that the operator should check.
 pub fn warn(message: impl AsRef<str>) {
     write(Level::Warn, message.as_ref());
 }
@@ -33,7 +33,7 @@ pub(crate) mod native {
     use std::cell::RefCell;
 
     thread_local! {
-        // A thread's own, because tests run side by side and each wants its lines only.
+        // Per thread, because tests run in parallel and each expects only its own lines.
         static LINES: RefCell<Vec<(Level, String)>> = const { RefCell::new(Vec::new()) };
     }
 

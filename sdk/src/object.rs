@@ -1,10 +1,26 @@
+//! Kubernetes objects as steps of a plan, and the names by which checks and queries refer to them.
+
 use crate::bindings::plugin::thinkube::plugin::plan::{Binding, ObjectStep, OutputRef};
 use crate::{ObjectRef, OnChange, OnUninstall, Selection, Step, TypeMeta};
 use k8s_openapi::Resource;
 use serde::Serialize;
 use serde_json::Value;
 
-/// A Kubernetes object that is wanted.
+/// A desired Kubernetes object.
+///
+/// ```
+/// use thinkube_sdk::serde_json::json;
+/// use thinkube_sdk::{Object, Stage};
+///
+/// let data = Object::of(&json!({
+///     "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+///     "metadata": {"name": "data", "namespace": "demo"},
+///     "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+/// }))
+/// .retain();
+/// assert_eq!(data.reference().name, "data");
+/// let stage = Stage::new("storage").object(data);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     reference: ObjectRef,
@@ -12,12 +28,12 @@ pub struct Object {
 }
 
 impl Object {
-    /// Takes a k8s-openapi type, the result of `json!`, or anything else that serialises to a whole manifest.
-    /// When it changes it is updated by server-side apply, and it is deleted on uninstall.
+    /// Takes a k8s-openapi type, the result of `json!`, or any other value that serialises to a whole manifest. By default
+    /// the host updates the object by server-side apply and deletes it at uninstall.
     ///
     /// # Panics
-    /// If it is no manifest: without apiVersion, kind or metadata.name. That is a mistake of the plugin's author which
-    /// its first test finds, and no operator's input can cause it.
+    /// If the manifest lacks `apiVersion`, `kind` or `metadata.name`. Only the plugin's author can cause this, and the
+    /// first test finds it.
     pub fn of(object: &impl Serialize) -> Self {
         let manifest = serde_json::to_value(object).expect("a manifest serialises to JSON");
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -37,26 +53,26 @@ impl Object {
         Self { reference, step }
     }
 
-    /// Outlives an uninstall, because it holds data.
+    /// The object outlives an uninstall, because it holds data.
     pub fn retain(mut self) -> Self {
         self.step.on_uninstall = OnUninstall::Retain;
         self
     }
 
-    /// Is created when it is not there, and never touched again.
-    pub fn keep(mut self) -> Self {
+    /// The host creates the object if it is absent, and never changes it.
+    pub fn create_only(mut self) -> Self {
         self.step.on_change = OnChange::CreateOnly;
         self
     }
 
-    /// Is deleted and created anew when it changes, because a field of it cannot be changed in place.
+    /// The host deletes and creates the object to change it, because one of its fields is immutable.
     pub fn recreate(mut self) -> Self {
         self.step.on_change = OnChange::Recreate;
         self
     }
 
-    /// A place of the manifest that the host fills in when another step has yielded the text. `pointer` is a JSON Pointer
-    /// (RFC 6901) to a value that is there, and that only holds the place.
+    /// Replaces a value of the manifest with an output of another step. `pointer` is a JSON Pointer (RFC 6901) to an
+    /// existing value.
     pub fn bind(
         mut self,
         pointer: impl Into<String>,
@@ -68,7 +84,7 @@ impl Object {
         self
     }
 
-    /// What checks and queries name it by.
+    /// The name by which checks and queries refer to the object.
     pub fn reference(&self) -> ObjectRef {
         self.reference.clone()
     }
@@ -97,7 +113,7 @@ impl TypeMeta {
         Self { api_version: api_version.into(), kind: kind.into() }
     }
 
-    /// The object of this kind with this name in `namespace`.
+    /// Names an object of this kind in `namespace`.
     pub fn namespaced(self, namespace: impl Into<String>, name: impl Into<String>) -> ObjectRef {
         ObjectRef {
             api_version: self.api_version,
@@ -107,12 +123,12 @@ impl TypeMeta {
         }
     }
 
-    /// The object of this cluster-scoped kind with this name.
-    pub fn cluster_wide(self, name: impl Into<String>) -> ObjectRef {
+    /// Names an object of this cluster-scoped kind.
+    pub fn cluster_scoped(self, name: impl Into<String>) -> ObjectRef {
         ObjectRef { api_version: self.api_version, kind: self.kind, namespace: None, name: name.into() }
     }
 
-    /// All objects of this kind, in all namespaces.
+    /// Selects all objects of this kind, in all namespaces.
     pub fn all(self) -> Selection {
         Selection {
             api_version: self.api_version,

@@ -1,18 +1,20 @@
+//! Operations: named day-2 plans.
+
 use crate::bindings::operations::exports::thinkube::plugin::operations::Operation;
-use crate::{Context, Outcome, Plugin, Problem, given, schema_of};
+use crate::{Context, Outcome, Plugin, Problem, deserialize, schema_of};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-/// The optional part of the contract for day 2: `export_plugin!(X, operations)`. Both functions are pure.
+/// Optional interface `operations`: `export_plugin!(X, operations)`. Both functions are pure.
 pub trait Operations: Plugin {
-    /// Says what there is.
+    /// Lists the operations.
     fn operations() -> Vec<Operation>;
 
-    /// Answers what the operation of this name wants, or which facts are needed to say it. What a plan may do here is
-    /// written at the contract's `operations`. The host asks only for operations of the list.
+    /// Returns the plan of the named operation, or the queries whose answers it needs. The host calls it only with names
+    /// that [`operations`](Self::operations) lists. The contract says what such a plan may hold.
     ///
     /// # Errors
-    /// A [`Problem`] when there is no plan for these arguments or this cluster.
+    /// A [`Problem`] if these arguments or this cluster allow no plan.
     fn plan_operation(
         name: &str,
         arguments: Arguments,
@@ -20,7 +22,7 @@ pub trait Operations: Plugin {
     ) -> Result<Outcome, Problem>;
 }
 
-/// What the operator gave to an operation, checked against its schema and with the defaults filled in.
+/// The arguments of an operation. The host has validated them against their schema and has filled in the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments(String);
 
@@ -29,18 +31,31 @@ impl Arguments {
         Self(json)
     }
 
-    /// The arguments as the type that [`Operation::arguments`] was told.
+    /// Reads the arguments as the type that was given to [`Operation::arguments`].
     ///
     /// # Errors
-    /// A [`Problem`] if they are of another type.
+    /// A [`Problem`] if they have another type.
     pub fn read<A: DeserializeOwned>(&self) -> Result<A, Problem> {
-        given::read(&self.0)
+        deserialize::from_json(&self.0)
     }
 }
 
+/// ```
+/// use thinkube_sdk::Operation;
+///
+/// /// Comments are shown to the operator.
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// struct Backup {
+///     /// The folder to write to.
+///     folder: String,
+/// }
+///
+/// let operation = Operation::new("backup", "Copy the database").arguments::<Backup>().secret_input("password");
+/// assert!(operation.arguments_schema.contains("The folder to write to."));
+/// ```
 impl Operation {
-    /// An operation without arguments and secret inputs. `name` is a DNS label; `title` says what it does, as a short
-    /// sentence.
+    /// An operation without arguments and secret inputs. `name` is a DNS label; `title` is a short sentence that says what
+    /// the operation does.
     pub fn new(name: impl Into<String>, title: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -50,13 +65,13 @@ impl Operation {
         }
     }
 
-    /// The type of its arguments, as [`Plugin::Settings`] is that of the settings.
+    /// The type of the arguments. The same rules apply as to [`Plugin::Settings`].
     pub fn arguments<A: JsonSchema>(mut self) -> Self {
         self.arguments_schema = schema_of::<A>();
         self
     }
 
-    /// A secret input of the descriptor that it uses.
+    /// A secret input of the descriptor that the operation uses.
     pub fn secret_input(mut self, name: impl Into<String>) -> Self {
         self.secret_inputs.push(name.into());
         self

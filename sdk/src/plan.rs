@@ -1,36 +1,49 @@
+//! Plans and stages.
+
 use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, PodFiles, Secret, Stage, Step};
 
+/// ```
+/// use thinkube_sdk::{Check, HttpMethod, HttpProbe, Object, Plan, Stage, serde_json::json};
+///
+/// let namespace = Object::of(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}}));
+/// let probe = HttpProbe::service(HttpMethod::Get, "demo", "server", 80, "/health");
+/// let plan = Plan::new()
+///     .stage(Stage::new("namespace").object(namespace))
+///     .health(Check::http("answers", "The server answers", probe))
+///     .notes("Open https://demo.example.com");
+/// assert_eq!(plan.stages.len(), 1);
+/// ```
 impl Plan {
-    /// A plan that wants nothing.
+    /// An empty plan.
     pub fn new() -> Self {
         Self { preflight: Vec::new(), stages: Vec::new(), health: Vec::new(), tests: Vec::new(), notes: None }
     }
 
-    /// The next stage.
+    /// Appends a stage.
     pub fn stage(mut self, stage: Stage) -> Self {
         self.stages.push(stage);
         self
     }
 
-    /// A check that must hold before anything is changed.
+    /// A check that must pass before the first write.
     pub fn preflight(mut self, check: Check) -> Self {
         self.preflight.push(check);
         self
     }
 
-    /// A check that says whether the service works, now and at any later time.
+    /// A check that shows whether the service works, after an apply and at any later time.
     pub fn health(mut self, check: Check) -> Self {
         self.health.push(check);
         self
     }
 
-    /// A check that runs when the operator asks for tests.
+    /// A check that runs only when the operator asks for tests.
     pub fn test(mut self, check: Check) -> Self {
         self.tests.push(check);
         self
     }
 
-    /// Text for the person who installed it.
+    /// Text for the operator after an install: addresses, next steps.
     pub fn notes(mut self, notes: impl Into<String>) -> Self {
         self.notes = Some(notes.into());
         self
@@ -50,18 +63,18 @@ impl From<Plan> for Outcome {
 }
 
 impl Stage {
-    /// A stage without steps. `name` is a DNS label and unique in the plan.
+    /// A stage without steps. `name` is a DNS label, unique in the plan.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), steps: Vec::new(), gates: Vec::new(), skip_if: Vec::new() }
     }
 
-    /// What a recipe makes.
+    /// Any step, for example of a recipe.
     pub fn step(mut self, step: impl Into<Step>) -> Self {
         self.steps.push(step.into());
         self
     }
 
-    /// An object that is wanted.
+    /// A desired object.
     pub fn object(self, object: Object) -> Self {
         self.step(object)
     }
@@ -81,7 +94,7 @@ impl Stage {
         self.step(files)
     }
 
-    /// Only in an operation: new pods for a Deployment, StatefulSet or DaemonSet of the release.
+    /// Restarts a Deployment, StatefulSet or DaemonSet of the release. Valid only in an operation.
     pub fn restart(self, workload: ObjectRef) -> Self {
         self.step(Step::Restart(workload))
     }
@@ -91,13 +104,13 @@ impl Stage {
         self.step(image)
     }
 
-    /// A check that must hold before the next stage starts. That every object is ready is waited for anyway.
+    /// A check that must pass before the next stage starts. The host waits for every object to be ready without a gate.
     pub fn gate(mut self, check: Check) -> Self {
         self.gates.push(check);
         self
     }
 
-    /// A check that says that this stage is done already and can be skipped. All of them must hold.
+    /// The host skips the stage if all such checks pass.
     pub fn skip_if(mut self, check: Check) -> Self {
         self.skip_if.push(check);
         self

@@ -1,9 +1,21 @@
+//! Secrets that the host composes. The plugin states where each value comes from and never sees one.
+
 use crate::bindings::plugin::thinkube::plugin::plan::{
     OutputRef, SecretContent, SecretEntry, SecretSource, SecretStep,
 };
 use crate::{Encoding, ObjectRef, OnUninstall, RandomText, SecretKey, Step, TypeMeta};
 
-/// A Secret that the host composes. The plugin says where each value comes from and sees none.
+/// A Secret that the host composes.
+///
+/// ```
+/// use thinkube_sdk::{Encoding, Secret, Stage};
+///
+/// let database = Secret::new("demo", "database")
+///     .plain("username", "app")
+///     .random("password", 24, Encoding::Base64url)
+///     .template("url", "postgres://${username}:${password}@db/app");
+/// let stage = Stage::new("database").secret(database);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     target: ObjectRef,
@@ -14,7 +26,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// A Secret of type Opaque without entries. It is deleted on uninstall.
+    /// A Secret of type Opaque without entries. The host deletes it at uninstall.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self {
             target: TypeMeta::new("v1", "Secret").namespaced(namespace, name),
@@ -25,76 +37,76 @@ impl Secret {
         }
     }
 
-    /// Every key of another Secret, followed when it changes. Say its type with [`of_type`](Self::of_type): it must be of
-    /// that type. An entry that is added makes this no mirror any more. Needs
+    /// A copy of every key of another Secret. Every apply copies again. The types must be equal: see
+    /// [`of_type`](Self::of_type). An added entry replaces the mirror. Needs
     /// [`Permission::CopySecret`](crate::Permission).
     pub fn mirror(namespace: impl Into<String>, name: impl Into<String>, of: ObjectRef) -> Self {
         Self { content: SecretContent::Mirror(of), ..Self::new(namespace, name) }
     }
 
-    /// A ConfigMap that holds secrets in clear, for consumers that read no Secret. Whoever may read ConfigMaps there then
-    /// knows them, so let a setting ask for it. Needs [`Permission::Disclose`](crate::Permission).
+    /// A ConfigMap that holds secrets in clear text, for a consumer that cannot read a Secret. Every account that may read
+    /// the ConfigMap can then read them, so let a setting decide. Needs [`Permission::Disclose`](crate::Permission).
     pub fn disclosed(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         let target = TypeMeta::new("v1", "ConfigMap").namespaced(namespace, name);
         Self { target, secret_type: String::new(), ..Self::new("", "") }
     }
 
-    /// A label.
+    /// Adds a label.
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.push((key.into(), value.into()));
         self
     }
 
-    /// Another type, for example `kubernetes.io/basic-auth`.
+    /// Sets the type, for example `kubernetes.io/basic-auth`.
     pub fn of_type(mut self, secret_type: impl Into<String>) -> Self {
         self.secret_type = secret_type.into();
         self
     }
 
-    /// A secret input that the descriptor states.
+    /// The value of a secret input of the descriptor.
     pub fn input(self, key: impl Into<String>, input: impl Into<String>) -> Self {
         self.entry(key, SecretSource::Input(input.into()))
     }
 
-    /// So many bytes of randomness, made once and kept for ever.
+    /// `bytes` of randomness, generated once and kept.
     pub fn random(self, key: impl Into<String>, bytes: u32, encoding: Encoding) -> Self {
         self.entry(key, SecretSource::Random(RandomText { bytes, encoding }))
     }
 
-    /// Only in an operation: so many bytes of randomness, made anew in place of those that are there. The keys of the
-    /// release's Secret that the operation does not name stay.
+    /// `bytes` of new randomness that replace the present value. Valid only in an operation. Keys of the release's Secret
+    /// that the operation does not list stay.
     pub fn rotated(self, key: impl Into<String>, bytes: u32, encoding: Encoding) -> Self {
         self.entry(key, SecretSource::Rotated(RandomText { bytes, encoding }))
     }
 
-    /// A key of another Secret, followed when it changes. Needs [`Permission::CopySecret`](crate::Permission).
+    /// A key of another Secret. Every apply copies again. Needs [`Permission::CopySecret`](crate::Permission).
     pub fn copy(self, key: impl Into<String>, from: SecretKey) -> Self {
         self.entry(key, SecretSource::Copy(from))
     }
 
-    /// What another step of the plan yields.
+    /// An output of another step of the plan.
     pub fn output(self, key: impl Into<String>, step: impl Into<String>, output: impl Into<String>) -> Self {
         self.entry(key, SecretSource::Output(OutputRef { step: step.into(), output: output.into() }))
     }
 
-    /// Text with `${key}` for the values of other entries of this Secret, `${key:json}` for them as JSON strings, which are
-    /// YAML too; `$$` is a dollar sign.
+    /// Text with placeholders for other entries of this Secret: `${key}` is the value, `${key:json}` the value as a JSON
+    /// string, which is also YAML. `$$` is a dollar sign.
     pub fn template(self, key: impl Into<String>, text: impl Into<String>) -> Self {
         self.entry(key, SecretSource::Template(text.into()))
     }
 
-    /// Text that is no secret and belongs next to one, such as a user name.
+    /// Text that is not secret, such as a user name.
     pub fn plain(self, key: impl Into<String>, text: impl Into<String>) -> Self {
         self.entry(key, SecretSource::Plain(text.into()))
     }
 
-    /// Outlives an uninstall, because data that outlives it is locked with it.
+    /// The Secret outlives an uninstall, because retained data cannot be read without it.
     pub fn retain(mut self) -> Self {
         self.on_uninstall = OnUninstall::Retain;
         self
     }
 
-    /// What checks name it by.
+    /// The name by which checks refer to the Secret.
     pub fn reference(&self) -> ObjectRef {
         self.target.clone()
     }

@@ -1,17 +1,28 @@
+//! JSON templates for manifests.
+
 use serde_json::Value;
 
-/// JSON from text with places in it, each `${name}` a field of `values`: a string that is a place and nothing else becomes the
-/// value, whatever it is; within a longer string it must be text or a number. Values are put in after the text was parsed,
-/// so none can be read as anything else.
+/// Parses JSON text and replaces its placeholders with fields of `values`. A string that is only `${name}` becomes the
+/// value, of any type; within a longer string the value must be text or a number. Values are inserted after parsing, so
+/// that none can be read as JSON or as a placeholder.
 ///
-/// With `stringify!` around it the text is written as JSON is, with Rust's comments, and gets to the component without both
-/// them and its spaces. What comes out is what `json!` makes, in a tenth of the code: a Deployment by `json!` is 10 KB of a
-/// component.
+/// With `stringify!` the text is written as JSON with Rust comments; neither comments nor spaces reach the component. The
+/// result equals that of `json!`, which takes ten times the code: 10 KB of a component for a Deployment.
+///
+/// ```
+/// use thinkube_sdk::serde_json::json;
+/// use thinkube_sdk::template;
+///
+/// let port = template(stringify!({"name": "${name}-http", "port": "${port}"}), &json!({"name": "web", "port": 80}));
+/// assert_eq!(port, json!({"name": "web-http", "port": 80}));
+/// ```
 ///
 /// # Panics
-/// If the text is no JSON, or names a field that there is not: a mistake of the plugin's author which its first test finds.
+/// If the text is not JSON, or names a field that `values` lacks. Only the plugin's author can cause this, and the first
+/// test finds it.
 pub fn template(text: &str, values: &Value) -> Value {
-    let mut json = serde_json::from_str(text).unwrap_or_else(|error| panic!("a template: {error}"));
+    let mut json =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("a template is not JSON: {error}"));
     fill(&mut json, values);
     json
 }
@@ -34,9 +45,9 @@ fn filled(text: &str, values: &Value) -> Option<Value> {
     let mut filled = String::new();
     loop {
         let (name, after) =
-            rest.split_once('}').unwrap_or_else(|| panic!("a place in a template has no end: {text}"));
+            rest.split_once('}').unwrap_or_else(|| panic!("a placeholder has no closing brace: {text}"));
         let value =
-            values.get(name).unwrap_or_else(|| panic!("a template names `{name}`, which is not given"));
+            values.get(name).unwrap_or_else(|| panic!("a template names `{name}`, which has no value"));
         if name.len() + 3 == text.len() {
             return Some(value.clone());
         }
@@ -44,7 +55,7 @@ fn filled(text: &str, values: &Value) -> Option<Value> {
         match value {
             Value::String(value) => filled.push_str(value),
             Value::Number(value) => filled.push_str(&value.to_string()),
-            _ => panic!("`{name}` stands within text, and is neither text nor a number"),
+            _ => panic!("`{name}` is within text, but is neither text nor a number"),
         }
         match after.split_once("${") {
             Some(split) => (before, rest) = split,
@@ -62,7 +73,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn places_are_filled_with_values_of_any_kind() {
+    fn placeholders_become_values_of_any_type() {
         let text = stringify!(
             // A comment.
             {"name": "${name}", "url": "http://${name}:${port}/", "port": "${port}", "list": ["${list}"], "as": "$it {is}"}
@@ -74,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_never_read_as_json_or_as_a_place() {
+    fn a_value_is_never_read_as_json_or_as_a_placeholder() {
         let hostile = "\", \"x\": \"${b}";
         assert_eq!(
             template(r#"{"a": "${a}", "c": "-${a}"}"#, &json!({"a": hostile, "b": "secret"})),
@@ -84,7 +95,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "names `b`")]
-    fn a_place_that_nothing_fills_is_found_by_the_first_test() {
+    fn a_placeholder_without_a_value_panics() {
         template(r#"{"a": "${b}"}"#, &json!({}));
     }
 }

@@ -1,5 +1,25 @@
-//! Runs a plugin natively, as the host would: it checks the settings against the schema, fills in defaults, and
-//! answers facts until there is a plan. No WebAssembly, no cluster.
+//! Runs a plugin natively like the host does, without WebAssembly and without a cluster: validates the settings against the
+//! schema, fills in the defaults, and answers queries until the plugin returns a plan.
+//!
+//! ```
+//! # use thinkube_sdk::{Context, Descriptor, Outcome, Plan, Plugin, Problem};
+//! # #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! # struct Settings { text: String }
+//! # struct Note;
+//! # impl Plugin for Note {
+//! #     type Settings = Settings;
+//! #     fn describe() -> Descriptor { Descriptor::new("note", "1.0.0") }
+//! #     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
+//! #         Ok(Plan::new().notes(&context.settings.text).into())
+//! #     }
+//! # }
+//! use thinkube_sdk::serde_json::json;
+//! use thinkube_sdk::testing::{Case, PlanError, plan};
+//!
+//! assert_eq!(plan::<Note>(json!({"text": "hello"})).plan.notes.as_deref(), Some("hello"));
+//! let error = Case::<Note>::new(json!({"text": 1})).plan().unwrap_err();
+//! assert!(matches!(error, PlanError::InvalidInput(_)));
+//! ```
 
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
@@ -13,35 +33,35 @@ use std::fmt;
 use std::marker::PhantomData;
 use thinkube_validate::SettingsSchema;
 
-/// The host bounds the rounds too. A plugin that needs more does not ask for what it can know it will need.
+/// The host limits the rounds too. A plugin that needs more does not ask for everything that it can know it needs.
 const MAX_ROUNDS: usize = 8;
 
 /// Plans with these settings and no facts.
 ///
 /// # Panics
-/// If there is no plan; the message says why. Use [`Case`] to look at the reason.
+/// If there is no plan. [`Case::plan`] returns the reason instead.
 pub fn plan<P: Plugin>(settings: Value) -> Planned {
-    Case::<P>::new(settings).run().unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+    Case::<P>::new(settings).plan().unwrap_or_else(|error| panic!("no plan: {error}"))
 }
 
-/// Plans the operation of this name on a release with these settings, with these arguments and no facts.
+/// Plans the named operation of a release with these settings, with these arguments and no facts.
 ///
 /// # Panics
-/// If there is no plan; the message says why. Use [`Case::operate`] to look at the reason.
-pub fn operate<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
-    let planned = Case::<P>::new(settings).operate(name, arguments);
-    planned.unwrap_or_else(|refusal| panic!("no plan: {refusal}"))
+/// If there is no plan. [`Case::plan_operation`] returns the reason instead.
+pub fn plan_operation<P: Operations>(name: &str, settings: Value, arguments: Value) -> Planned {
+    let planned = Case::<P>::new(settings).plan_operation(name, arguments);
+    planned.unwrap_or_else(|error| panic!("no plan: {error}"))
 }
 
-/// What the plugin wants in a home with these settings.
+/// Plans a workstation with these settings.
 ///
 /// # Panics
-/// If there is no setup; the message says why.
+/// If there is no plan. [`Case::plan_workstation`] returns the reason instead.
 pub fn plan_workstation<P: Workstation>(settings: Value) -> WorkstationPlan {
-    Case::<P>::new(settings).plan_workstation().unwrap_or_else(|refusal| panic!("no setup: {refusal}"))
+    Case::<P>::new(settings).plan_workstation().unwrap_or_else(|error| panic!("no plan: {error}"))
 }
 
-/// What the plugin says of itself, with its schema.
+/// The descriptor, with the settings schema.
 pub fn describe<P: Plugin>() -> Descriptor {
     <crate::Adapter<P> as lifecycle::Guest>::describe()
 }
@@ -49,42 +69,44 @@ pub fn describe<P: Plugin>() -> Descriptor {
 /// The settings schema, parsed.
 ///
 /// # Panics
-/// If it is no JSON.
+/// If it is not JSON.
 pub fn schema<P: Plugin>() -> Value {
     serde_json::from_str(&P::settings_schema()).expect("the settings schema is JSON")
 }
 
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The settings, or the arguments of an operation, do not fit the schema: the host would not call the plugin. Each is
-    /// `PATH: MESSAGE`.
-    Schema(Vec<String>),
+pub enum PlanError {
+    /// The settings, or the arguments of an operation, do not match the schema, so that the host would not call the plugin.
+    /// Each is `PATH: MESSAGE`.
+    InvalidInput(Vec<String>),
     /// The plugin has no operation of this name.
-    NoOperation(String),
-    /// The plugin's own answer.
+    UnknownOperation(String),
+    /// The plugin returned a problem.
     Problem(Problem),
-    /// The plugin asked for a fact that this case does not answer.
-    Unanswered(Query),
-    /// The plugin asked again and again.
-    Rounds,
+    /// The plugin asked for a fact that [`Case::facts`] does not answer.
+    UnansweredQuery(Query),
+    /// The plugin asked for facts in every round.
+    TooManyRounds,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(faults) => {
-                write!(f, "what was given does not fit the schema: {}", faults.join("; "))
+            Self::InvalidInput(faults) => {
+                write!(f, "the input does not match the schema: {}", faults.join("; "))
             }
-            Self::NoOperation(name) => write!(f, "the plugin has no operation `{name}`"),
+            Self::UnknownOperation(name) => write!(f, "the plugin has no operation `{name}`"),
             Self::Problem(problem) => write!(f, "{problem:?}"),
-            Self::Unanswered(query) => write!(f, "the plugin asks for {query:?}; answer it with Case::facts"),
-            Self::Rounds => write!(f, "the plugin still asks for facts after {MAX_ROUNDS} rounds"),
+            Self::UnansweredQuery(query) => {
+                write!(f, "the plugin asks {query:?}, which Case::facts does not answer")
+            }
+            Self::TooManyRounds => write!(f, "the plugin still asks for facts after {MAX_ROUNDS} rounds"),
         }
     }
 }
 
-type Answering = dyn Fn(&Query) -> Option<Answer>;
+type AnswerQuery = dyn Fn(&Query) -> Option<Answer>;
 
 /// One run of a plugin.
 pub struct Case<P> {
@@ -92,12 +114,12 @@ pub struct Case<P> {
     release: Option<String>,
     kubernetes_version: String,
     installed: Option<Installed>,
-    answer: Box<Answering>,
+    answer: Box<AnswerQuery>,
     plugin: PhantomData<P>,
 }
 
 impl<P: Plugin> Case<P> {
-    /// The first install with these settings, on a cluster that nothing is known of.
+    /// The first install with these settings, without facts.
     pub fn new(settings: Value) -> Self {
         Self {
             settings,
@@ -109,91 +131,91 @@ impl<P: Plugin> Case<P> {
         }
     }
 
-    /// How the cluster answers. None is no answer at all, which ends the run; an object that does not exist is
+    /// Answers queries. None is no answer, which ends the run; the answer for an object that does not exist is
     /// [`Answer::Absent`].
     pub fn facts(mut self, answer: impl Fn(&Query) -> Option<Answer> + 'static) -> Self {
         self.answer = Box::new(answer);
         self
     }
 
-    /// Another release name than the plugin's.
+    /// Sets the release name. The default is the name of the plugin.
     pub fn release(mut self, release: impl Into<String>) -> Self {
         self.release = Some(release.into());
         self
     }
 
-    /// Another version than 1.34.
+    /// Sets the version of Kubernetes. The default is 1.34.
     pub fn kubernetes_version(mut self, version: impl Into<String>) -> Self {
         self.kubernetes_version = version.into();
         self
     }
 
-    /// An upgrade from this.
+    /// Makes the run an upgrade from this revision.
     pub fn installed(mut self, installed: Installed) -> Self {
         self.installed = Some(installed);
         self
     }
 
-    /// Runs it.
+    /// Plans an install or upgrade.
     ///
     /// # Errors
-    /// A [`Refusal`] when there is no plan.
-    pub fn run(self) -> Result<Planned, Refusal> {
+    /// A [`PlanError`] if there is no plan.
+    pub fn plan(self) -> Result<Planned, PlanError> {
         self.ask(|context| P::plan(context))
     }
 
-    /// Runs the operation of this name on the release, instead of installing it.
+    /// Plans the named operation.
     ///
     /// # Errors
-    /// A [`Refusal`] when there is no plan.
-    pub fn operate(self, name: &str, arguments: Value) -> Result<Planned, Refusal>
+    /// A [`PlanError`] if there is no plan.
+    pub fn plan_operation(self, name: &str, arguments: Value) -> Result<Planned, PlanError>
     where
         P: Operations,
     {
         let operation = P::operations().into_iter().find(|operation| operation.name == name);
-        let operation = operation.ok_or_else(|| Refusal::NoOperation(name.to_owned()))?;
+        let operation = operation.ok_or_else(|| PlanError::UnknownOperation(name.to_owned()))?;
         let schema = serde_json::from_str(&operation.arguments_schema)
-            .map_err(|error| Refusal::Schema(vec![format!("the schema itself: {error}")]))?;
-        let arguments = settled(schema, arguments)?.to_string();
+            .map_err(|error| PlanError::InvalidInput(vec![format!("the schema is invalid: {error}")]))?;
+        let arguments = resolve_settings(schema, arguments)?.to_string();
         self.ask(|context| P::plan_operation(name, Arguments::new(arguments.clone()), context))
     }
 
-    /// Asks for the setup of a home.
+    /// Plans a workstation.
     ///
     /// # Errors
-    /// A [`Refusal`] when there is none.
-    pub fn plan_workstation(self) -> Result<WorkstationPlan, Refusal>
+    /// A [`PlanError`] if there is no plan.
+    pub fn plan_workstation(self) -> Result<WorkstationPlan, PlanError>
     where
         P: Workstation,
     {
         let (context, _) = self.context()?;
-        P::plan_workstation(&Context::parse(context).map_err(Refusal::Problem)?).map_err(Refusal::Problem)
+        P::plan_workstation(&Context::parse(context).map_err(PlanError::Problem)?).map_err(PlanError::Problem)
     }
 
     fn ask(
         self,
         plan: impl Fn(&Context<P::Settings>) -> Result<Outcome, Problem>,
-    ) -> Result<Planned, Refusal> {
+    ) -> Result<Planned, PlanError> {
         let (mut context, answer) = self.context()?;
         for _ in 0..MAX_ROUNDS {
-            let parsed = Context::parse(context.clone()).map_err(Refusal::Problem)?;
-            match plan(&parsed).map_err(Refusal::Problem)? {
+            let parsed = Context::parse(context.clone()).map_err(PlanError::Problem)?;
+            match plan(&parsed).map_err(PlanError::Problem)? {
                 Outcome::Plan(plan) => return Ok(Planned { plan, log: crate::log::native::take() }),
                 Outcome::NeedsFacts(queries) => {
                     for query in queries {
-                        let answer = answer(&query).ok_or(Refusal::Unanswered(query.clone()))?;
+                        let answer = answer(&query).ok_or(PlanError::UnansweredQuery(query.clone()))?;
                         context.facts.push(Fact { query, answer });
                     }
                 }
             }
         }
-        Err(Refusal::Rounds)
+        Err(PlanError::TooManyRounds)
     }
 
-    /// What the host would tell the plugin before it asks for facts, and who answers those.
-    fn context(self) -> Result<(lifecycle::Context, Box<Answering>), Refusal> {
+    /// The context of the first round, and the function that answers queries.
+    fn context(self) -> Result<(lifecycle::Context, Box<AnswerQuery>), PlanError> {
         crate::log::native::take();
-        let settings = settled(schema::<P>(), self.settings)?;
+        let settings = resolve_settings(schema::<P>(), self.settings)?;
         let descriptor = P::describe();
         let release = self.release.unwrap_or(descriptor.name);
         let setting = descriptor.namespace_setting.and_then(|name| settings.get(&name));
@@ -210,12 +232,12 @@ impl<P: Plugin> Case<P> {
     }
 }
 
-/// A plan and how it came about.
+/// A plan, and the log of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planned {
-    /// What the plugin returned.
+    /// The plan.
     pub plan: Plan,
-    /// What it logged.
+    /// The log lines.
     pub log: Vec<(Level, String)>,
 }
 
@@ -223,7 +245,7 @@ impl Planned {
     /// Every manifest, in the order of the stages.
     ///
     /// # Panics
-    /// If a manifest is no JSON.
+    /// If a manifest is not JSON.
     pub fn objects(&self) -> Vec<Value> {
         let parse = |step: &Step| match step {
             Step::Object(object) => Some(serde_json::from_str(&object.manifest).expect("a manifest is JSON")),
@@ -232,10 +254,10 @@ impl Planned {
         self.steps().filter_map(parse).collect()
     }
 
-    /// The one manifest of this kind and name.
+    /// The manifest of this kind and name.
     ///
     /// # Panics
-    /// If there is none; the message lists those there are.
+    /// If the plan has none; the message lists those it has.
     pub fn object(&self, kind: &str, name: &str) -> Value {
         let objects = self.objects();
         let found =
@@ -250,7 +272,7 @@ impl Planned {
     /// The composed Secret of this name.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the plan has none.
     pub fn secret(&self, name: &str) -> SecretStep {
         let found = self.steps().find_map(|step| match step {
             Step::Secret(secret) if secret.target.name == name => Some(secret.clone()),
@@ -262,7 +284,7 @@ impl Planned {
     /// The check of this name: preflight, gate, health or test.
     ///
     /// # Panics
-    /// If there is none.
+    /// If the plan has none.
     pub fn check(&self, name: &str) -> Check {
         let found = self.checks().find(|check| check.name == name).cloned();
         found.unwrap_or_else(|| panic!("the plan has no check {name}"))
@@ -281,8 +303,11 @@ impl Planned {
     }
 }
 
-/// What was given with the defaults, judged by the code that the host uses: what it refuses must fail here too.
-fn settled(schema: Value, given: Value) -> Result<Value, Refusal> {
-    let schema = SettingsSchema::new(schema).map_err(|error| Refusal::Schema(vec![error.to_string()]))?;
-    schema.settle(given).map_err(|faults| Refusal::Schema(faults.iter().map(ToString::to_string).collect()))
+/// Validates input and fills in the defaults with the code of the host, so that a test fails where the host would.
+fn resolve_settings(schema: Value, given: Value) -> Result<Value, PlanError> {
+    let schema =
+        SettingsSchema::new(schema).map_err(|error| PlanError::InvalidInput(vec![error.to_string()]))?;
+    schema
+        .settle(given)
+        .map_err(|faults| PlanError::InvalidInput(faults.iter().map(ToString::to_string).collect()))
 }

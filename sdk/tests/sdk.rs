@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use thinkube_sdk::k8s_openapi::api::apps::v1::Deployment;
 use thinkube_sdk::k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use thinkube_sdk::k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use thinkube_sdk::testing::{Case, Refusal, describe, plan, schema};
+use thinkube_sdk::testing::{Case, PlanError, describe, plan, schema};
 use thinkube_sdk::{
     Answer, Check, Context, Descriptor, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Installed,
     Object, ObjectRef, OnChange, OnUninstall, Outcome, Plan, Plugin, Probe, Problem, Query, Scope, Secret,
@@ -84,7 +84,7 @@ impl Plugin for Probing {
 }
 
 fn seen(case: Case<Probing>) -> Value {
-    case.run().expect("it has a plan").object("ConfigMap", "seen")
+    case.plan().expect("it has a plan").object("ConfigMap", "seen")
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_object_can_be_a_kubernetes_type_or_json() {
     let typed = Namespace { metadata: ObjectMeta { name, ..ObjectMeta::default() }, ..Namespace::default() };
     let text = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}});
     assert_eq!(Object::of(&typed), Object::of(&text));
-    assert_eq!(Object::of(&typed).reference(), TypeMeta::of::<Namespace>().cluster_wide("demo"));
+    assert_eq!(Object::of(&typed).reference(), TypeMeta::of::<Namespace>().cluster_scoped("demo"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn what_happens_on_change_and_on_uninstall_is_said_at_the_object() {
     };
     assert_eq!(said(object()), (OnChange::Update, OnUninstall::Delete));
     assert_eq!(said(object().retain()), (OnChange::Update, OnUninstall::Retain));
-    assert_eq!(said(object().keep()), (OnChange::CreateOnly, OnUninstall::Delete));
+    assert_eq!(said(object().create_only()), (OnChange::CreateOnly, OnUninstall::Delete));
     assert_eq!(said(object().recreate()), (OnChange::Recreate, OnUninstall::Delete));
 }
 
@@ -212,8 +212,8 @@ fn the_test_kit_refuses_what_the_host_refuses() {
         json!({"part": {"of": true}}),
         json!([]),
     ] {
-        let refusal = Case::<Probing>::new(settings.clone()).run();
-        assert!(matches!(refusal, Err(Refusal::Schema(_))), "{settings}: {refusal:?}");
+        let refusal = Case::<Probing>::new(settings.clone()).plan();
+        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{settings}: {refusal:?}");
     }
 }
 
@@ -249,10 +249,10 @@ fn facts_are_asked_for_until_there_is_a_plan() {
 
 #[test]
 fn a_fact_without_an_answer_and_endless_asking_end_the_run() {
-    let unanswered = Case::<Probing>::new(json!({"rounds": 1})).run();
-    assert_eq!(unanswered, Err(Refusal::Unanswered(Query::Object(numbered(0)))));
-    let endless = Case::<Probing>::new(json!({"rounds": 99})).facts(|_| Some(Answer::Absent)).run();
-    assert_eq!(endless, Err(Refusal::Rounds));
+    let unanswered = Case::<Probing>::new(json!({"rounds": 1})).plan();
+    assert_eq!(unanswered, Err(PlanError::UnansweredQuery(Query::Object(numbered(0)))));
+    let endless = Case::<Probing>::new(json!({"rounds": 99})).facts(|_| Some(Answer::Absent)).plan();
+    assert_eq!(endless, Err(PlanError::TooManyRounds));
 }
 
 #[test]
@@ -277,8 +277,8 @@ fn several_facts_can_be_asked_for_at_once() {
         Query::Objects(_) => Some(Answer::Objects(vec!["{}".into(), "{}".into()])),
         _ => Some(Answer::Served(true)),
     };
-    let outcome = Case::<Both>::new(json!({})).facts(answer).run();
-    assert_eq!(outcome, Err(Refusal::Problem(Problem::other("Some(2) Some(true)"))));
+    let outcome = Case::<Both>::new(json!({})).facts(answer).plan();
+    assert_eq!(outcome, Err(PlanError::Problem(Problem::other("Some(2) Some(true)"))));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod checks;
 mod descriptor;
+mod manifests;
 mod objects;
 mod settings;
 mod workstation;
@@ -31,6 +32,18 @@ fn plan_with(name: &str, value: impl Into<Value>) -> Planned {
 fn with(name: &str, value: impl Into<Value>) -> Value {
     let mut settings = minimal();
     settings[name] = value.into();
+    settings
+}
+
+/// The smallest settings with these; null removes one.
+fn with_settings(values: Value) -> Value {
+    let mut settings = minimal();
+    for (name, value) in values.as_object().expect("settings are an object") {
+        settings[name] = value.clone();
+        if value.is_null() {
+            settings.as_object_mut().expect("settings are an object").remove(name);
+        }
+    }
     settings
 }
 

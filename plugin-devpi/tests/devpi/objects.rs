@@ -7,7 +7,7 @@ use plugin_devpi::DevPi;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use thinkube_sdk::testing::{Case, Planned, Refusal, plan as plan_of};
+use thinkube_sdk::testing::{Case, PlanError, Planned, plan as plan_of};
 use thinkube_sdk::{OnUninstall, Step};
 
 #[test]
@@ -615,8 +615,8 @@ fn the_same_settings_give_the_same_plan() {
     assert_eq!(plan_of::<DevPi>(minimal()).plan, plan_of::<DevPi>(minimal()).plan);
 }
 
-fn operation(name: &str, settings: Value) -> Result<Planned, Refusal> {
-    Case::<DevPi>::new(settings).operate(name, json!({}))
+fn operation(name: &str, settings: Value) -> Result<Planned, PlanError> {
+    Case::<DevPi>::new(settings).plan_operation(name, json!({}))
 }
 
 #[test]
@@ -643,7 +643,7 @@ fn a_rotation_renews_the_cookie_secret_alone_and_starts_the_proxy_anew() {
     );
     let mut without = minimal();
     without["oauth2_proxy_enabled"] = json!(false);
-    assert!(matches!(operation("rotate-cookie-secret", without), Err(Refusal::Problem(_))));
+    assert!(matches!(operation("rotate-cookie-secret", without), Err(PlanError::Problem(_))));
 }
 
 #[test]
@@ -652,5 +652,5 @@ fn a_refresh_builds_what_the_plan_builds_and_runs_it() {
     let plan = operation("refresh-image", settings.clone()).expect("a plan");
     assert_eq!(plan.object("Deployment", "devpi"), plan_of::<DevPi>(settings).object("Deployment", "devpi"));
     assert!(plan.steps().any(|step| matches!(step, Step::Image(_))));
-    assert!(matches!(operation("refresh-image", minimal()), Err(Refusal::Problem(_))));
+    assert!(matches!(operation("refresh-image", minimal()), Err(PlanError::Problem(_))));
 }

@@ -1,7 +1,7 @@
-use crate::{minimal, plan, plan_with, properties, with};
+use crate::{minimal, plan, plan_with, properties, with, with_settings};
 use plugin_devpi::DevPi;
 use serde_json::{Value, json};
-use thinkube_sdk::testing::{self, Case, Refusal};
+use thinkube_sdk::testing::{self, Case, PlanError};
 use thinkube_sdk::{Problem, Step};
 
 const UNUSED: &str = "x-thinkube-unused";
@@ -48,17 +48,6 @@ fn other_values(name: &str) -> Value {
     }
 }
 
-fn with_all(values: &Value) -> Value {
-    let mut settings = minimal();
-    for (name, value) in values.as_object().expect("a mapping") {
-        settings[name] = value.clone();
-        if value.is_null() {
-            settings.as_object_mut().expect("a mapping").remove(name);
-        }
-    }
-    settings
-}
-
 /// W14: the original has settings and objects that nothing reads.
 #[test]
 fn every_setting_changes_the_plan_or_says_why_not() {
@@ -66,11 +55,11 @@ fn every_setting_changes_the_plan_or_says_why_not() {
         match property.get(UNUSED) {
             None => {
                 let mut values = other_values(&name);
-                let changed = testing::plan::<DevPi>(with_all(&values));
+                let changed = testing::plan::<DevPi>(with_settings(values.clone()));
                 values.as_object_mut().expect("a mapping").remove(&name);
-                let without = if name == "domain_name" { minimal() } else { with_all(&values) };
+                let without = if name == "domain_name" { minimal() } else { with_settings(values.clone()) };
                 let setup = |settings| testing::plan_workstation::<DevPi>(settings);
-                let elsewhere = setup(with_all(&other_values(&name))) != setup(without.clone());
+                let elsewhere = setup(with_settings(other_values(&name))) != setup(without.clone());
                 assert!(
                     elsewhere || changed.plan != testing::plan::<DevPi>(without).plan,
                     "{name} has no effect"
@@ -181,8 +170,8 @@ fn an_image_that_is_set_wins_over_registry_and_project() {
 
 #[test]
 fn one_name_for_both_hosts_is_refused_with_its_place() {
-    let refusal = Case::<DevPi>::new(with("devpi_api_hostname", "devpi.example.com")).run();
-    let Err(Refusal::Problem(Problem::InvalidSettings(located))) = refusal else { panic!("{refusal:?}") };
+    let refusal = Case::<DevPi>::new(with("devpi_api_hostname", "devpi.example.com")).plan();
+    let Err(PlanError::Problem(Problem::InvalidSettings(located))) = refusal else { panic!("{refusal:?}") };
     assert_eq!(located.path, "/devpi_api_hostname");
 }
 
@@ -228,8 +217,8 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
         with("pip_trusted_host", "devpi-api.example.com"),
     ];
     for settings in cases {
-        let refusal = Case::<DevPi>::new(settings.clone()).run();
-        assert!(matches!(refusal, Err(Refusal::Schema(_))), "{settings}: {refusal:?}");
+        let refusal = Case::<DevPi>::new(settings.clone()).plan();
+        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{settings}: {refusal:?}");
     }
 }
 
@@ -237,7 +226,7 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
 #[test]
 fn names_end_where_dns_and_kubernetes_end_them() {
     let label = |length: usize| "a".repeat(length);
-    let accepted = |name: &str, value: String| Case::<DevPi>::new(with(name, value)).run().is_ok();
+    let accepted = |name: &str, value: String| Case::<DevPi>::new(with(name, value)).plan().is_ok();
     let host = |length: usize| format!("{}.example.com", label(length));
     for name in ["devpi_dashboard_hostname", "devpi_api_hostname", "domain_name", "harbor_registry"] {
         assert!(accepted(name, host(63)), "{name}");
@@ -295,8 +284,8 @@ fn the_tag_of_a_built_image_is_the_version_of_the_default_revision_and_of_nothin
     assert_eq!(tag(&[("devpi_git_revision", "main"), ("devpi_image_tag", "6.21.0")]), "6.21.0");
     assert_eq!(tag(&[("devpi_git_revision", &"v".repeat(200))]).len(), 128);
     for wrong in ["", "-a", "a b", "a/b", &"a".repeat(129)] {
-        let refusal = Case::<DevPi>::new(with("devpi_image_tag", wrong)).run();
-        assert!(matches!(refusal, Err(Refusal::Schema(_))), "{wrong}: {refusal:?}");
+        let refusal = Case::<DevPi>::new(with("devpi_image_tag", wrong)).plan();
+        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{wrong}: {refusal:?}");
     }
 }
 
@@ -389,6 +378,6 @@ fn the_documentation_lists_every_setting() {
 
 #[test]
 fn the_namespace_is_that_of_the_release_even_without_its_setting() {
-    let plan = Case::<DevPi>::new(minimal()).release("second").run().expect("it has a plan");
+    let plan = Case::<DevPi>::new(minimal()).release("second").plan().expect("it has a plan");
     assert_eq!(plan.object("Namespace", "devpi")["metadata"]["name"], "devpi");
 }

@@ -1,21 +1,21 @@
 //! What many services need, ready to put into a plan.
 
-mod bootstrap;
-mod discovery;
 mod keycloak;
 mod namespace;
 mod oauth2_proxy;
 pub mod platform;
+mod python_job;
 mod route;
+mod service_discovery;
 mod session_store;
 mod yaml;
 
-pub use bootstrap::Bootstrap;
-pub use discovery::{Discovery, Endpoint};
 pub use keycloak::KeycloakClient;
 pub use namespace::Namespace;
 pub use oauth2_proxy::OAuth2Proxy;
+pub use python_job::PythonJob;
 pub use route::{Route, Routing};
+pub use service_discovery::{Endpoint, ServiceDiscovery};
 pub use session_store::SessionStore;
 
 use crate::{Object, ObjectRef, TypeMeta, template};
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 ///
 /// # Panics
 /// If there is no slash; the schema of such a setting has a pattern that wants one.
-pub fn secret_at(text: &str) -> ObjectRef {
+pub fn secret_ref(text: &str) -> ObjectRef {
     let (namespace, name) = text.split_once('/').expect("a Secret is named as NAMESPACE/NAME");
     TypeMeta::new("v1", "Secret").namespaced(namespace, name)
 }

@@ -1,4 +1,4 @@
-use super::secret_at;
+use super::secret_ref;
 use crate::{Object, ObjectRef, Secret, Stage};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ impl Namespace {
 
     /// Any other Secret.
     pub fn mirror(mut self, name: impl Into<String>, source: &str, secret_type: &str) -> Self {
-        let mirror = Secret::mirror(&self.name, name, secret_at(source)).of_type(secret_type);
+        let mirror = Secret::mirror(&self.name, name, secret_ref(source)).of_type(secret_type);
         self.mirrors.push(mirror);
         self
     }

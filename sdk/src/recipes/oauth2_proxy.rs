@@ -65,7 +65,7 @@ impl OAuth2Proxy {
     }
 
     /// Sessions are kept there and not in the cookie.
-    pub fn sessions_in(self, redis_url: &str) -> Self {
+    pub fn session_store(self, redis_url: &str) -> Self {
         self.argument("session-store-type", "redis").argument("redis-connection-url", redis_url)
     }
 

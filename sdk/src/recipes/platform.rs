@@ -44,7 +44,7 @@ pub fn routing(routing: &Routing) -> Check {
         Routing::Ingress { class } => at_once(Check::object(
             "ingress",
             format!("The IngressClass {class} is there"),
-            TypeMeta::new("networking.k8s.io/v1", "IngressClass").cluster_wide(class),
+            TypeMeta::new("networking.k8s.io/v1", "IngressClass").cluster_scoped(class),
         ))
         .remedy("Install the platform's ingress first."),
         Routing::Gateway { namespace, name } => at_once(Check::object(

@@ -93,12 +93,12 @@ impl Route {
 
     /// An Ingress asks this URL about each request, and passes on those for which the answer is 200 to 299; it asks once in
     /// five minutes where the controller keeps answers. A Gateway asks nobody.
-    pub fn asks(self, url: &str) -> Self {
+    pub fn auth_url(self, url: &str) -> Self {
         self.annotation("auth-url", url).annotation("auth-cache-key", "all")
     }
 
     /// A header that the backend gets from here and never from the client. A Gateway sets it to this value. ingress-nginx
-    /// takes it from the answer to what the Ingress asks ([`guarded_by`](Self::guarded_by), [`asks`](Self::asks)), so
+    /// takes it from the answer to what the Ingress asks ([`guarded_by`](Self::guarded_by), [`asks`](Self::auth_url)), so
     /// that without one there the backend gets none.
     pub fn request_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

@@ -161,7 +161,7 @@ export_plugin!(Files, workstation, operations, checks);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thinkube_sdk::testing::{Case, Refusal, plan_workstation};
+    use thinkube_sdk::testing::{Case, PlanError, plan_workstation};
 
     #[test]
     fn a_setup_is_made_natively_with_the_defaults_of_the_schema() {
@@ -176,9 +176,9 @@ mod tests {
         let refusal = Case::<Files>::new(json!({ "greeting": "" })).plan_workstation().unwrap_err();
         assert_eq!(
             refusal,
-            Refusal::Problem(Problem::invalid_settings("/greeting", "there is nothing to say"))
+            PlanError::Problem(Problem::invalid_settings("/greeting", "there is nothing to say"))
         );
         let refusal = Case::<Files>::new(json!({ "greetings": "" })).plan_workstation().unwrap_err();
-        assert!(matches!(refusal, Refusal::Schema(_)), "{refusal}");
+        assert!(matches!(refusal, PlanError::InvalidInput(_)), "{refusal}");
     }
 }

@@ -93,7 +93,7 @@ impl Plugin for Built {
         let web = web.bind("/spec/template/spec/containers/0/image", "web", "reference");
         Ok(Plan::new()
             .stage(Stage::new("namespace").object(namespace).secret(login))
-            .stage(Stage::new("web").image(image.login(login_namespace, login_name)).object(web))
+            .stage(Stage::new("web").image(image.push_credentials(login_namespace, login_name)).object(web))
             .into())
     }
 }

@@ -220,7 +220,7 @@ export_plugin!(Keeper, checks, operations);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thinkube_sdk::testing::{Case, Refusal, operate};
+    use thinkube_sdk::testing::{Case, PlanError, plan_operation};
 
     fn case() -> Case<Keeper> {
         Case::new(json!({"image": "shell"}))
@@ -228,20 +228,26 @@ mod tests {
 
     #[test]
     fn arguments_have_their_defaults_and_reach_the_plan() {
-        let planned = operate::<Keeper>("say", json!({"image": "shell"}), json!({"text": "a"}));
+        let planned = plan_operation::<Keeper>("say", json!({"image": "shell"}), json!({"text": "a"}));
         assert_eq!(planned.object("ConfigMap", "words")["data"]["text"], "a");
-        let twice = case().operate("say", json!({"text": "a", "times": 2})).expect("it has a plan");
+        let twice = case().plan_operation("say", json!({"text": "a", "times": 2})).expect("it has a plan");
         assert_eq!(twice.object("ConfigMap", "words")["data"]["text"], "aa");
     }
 
     #[test]
     fn arguments_that_the_host_refuses_are_refused_and_so_is_an_operation_that_there_is_not() {
         for wrong in [json!({}), json!({"text": 1}), json!({"text": "a", "other": 1})] {
-            assert!(matches!(case().operate("say", wrong), Err(Refusal::Schema(_))));
+            assert!(matches!(case().plan_operation("say", wrong), Err(PlanError::InvalidInput(_))));
         }
-        assert!(matches!(case().operate("fail", json!({"text": "a"})), Err(Refusal::Schema(_))));
-        assert_eq!(case().operate("shout", json!({})), Err(Refusal::NoOperation("shout".to_owned())));
+        assert!(matches!(
+            case().plan_operation("fail", json!({"text": "a"})),
+            Err(PlanError::InvalidInput(_))
+        ));
+        assert_eq!(
+            case().plan_operation("shout", json!({})),
+            Err(PlanError::UnknownOperation("shout".to_owned()))
+        );
         let problem = Problem::invalid_settings("/text", "there is nothing to say");
-        assert_eq!(case().operate("say", json!({"text": ""})), Err(Refusal::Problem(problem)));
+        assert_eq!(case().plan_operation("say", json!({"text": ""})), Err(PlanError::Problem(problem)));
     }
 }

@@ -1,5 +1,7 @@
-//! JSON that the host has judged already, read into a type of the plugin. With serde_json's own errors a component carries
-//! what it takes to write a float, for a message about a mistake that cannot happen there: some 20 KB.
+//! Reads JSON that the host has validated into a type of the plugin.
+//!
+//! A deserializer of our own, because serde_json's error type makes a component 20 KB larger: it formats floats, for
+//! messages about mistakes that the schema has excluded.
 
 use crate::Problem;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
@@ -8,14 +10,14 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// JSON text as an `S`. The keys of its maps are text.
+/// Reads JSON text as an `S`. Maps must have text keys.
 ///
 /// # Errors
-/// If the type does not fit what the schema lets through, which is a mistake of the plugin's author.
-pub(crate) fn read<S: DeserializeOwned>(json: &str) -> Result<S, Problem> {
+/// If the schema accepts a value that the type does not, which is a mistake of the plugin's author.
+pub(crate) fn from_json<S: DeserializeOwned>(json: &str) -> Result<S, Problem> {
     let value: Value =
         serde_json::from_str(json).map_err(|error| Problem::invalid_settings("", error.to_string()))?;
-    S::deserialize(Given(&value)).map_err(|mismatch| Problem::invalid_settings("", mismatch.0))
+    S::deserialize(Reader(&value)).map_err(|mismatch| Problem::invalid_settings("", mismatch.0))
 }
 
 #[derive(Debug)]
@@ -43,9 +45,9 @@ impl Error for Mismatch {
     }
 }
 
-struct Given<'de>(&'de Value);
+struct Reader<'de>(&'de Value);
 
-impl<'de> IntoDeserializer<'de, Mismatch> for Given<'de> {
+impl<'de> IntoDeserializer<'de, Mismatch> for Reader<'de> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -55,11 +57,11 @@ impl<'de> IntoDeserializer<'de, Mismatch> for Given<'de> {
 
 fn entries(
     map: &Map<String, Value>,
-) -> MapDeserializer<'_, impl Iterator<Item = (&str, Given<'_>)>, Mismatch> {
-    MapDeserializer::new(map.iter().map(|(name, value)| (name.as_str(), Given(value))))
+) -> MapDeserializer<'_, impl Iterator<Item = (&str, Reader<'_>)>, Mismatch> {
+    MapDeserializer::new(map.iter().map(|(name, value)| (name.as_str(), Reader(value))))
 }
 
-impl<'de> Deserializer<'de> for Given<'de> {
+impl<'de> Deserializer<'de> for Reader<'de> {
     type Error = Mismatch;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mismatch> {
@@ -72,7 +74,7 @@ impl<'de> Deserializer<'de> for Given<'de> {
                 (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_str(text),
-            Value::Array(items) => SeqDeserializer::new(items.iter().map(Given)).deserialize_any(visitor),
+            Value::Array(items) => SeqDeserializer::new(items.iter().map(Reader)).deserialize_any(visitor),
             Value::Object(map) => visitor.visit_map(entries(map)),
         }
     }
@@ -98,7 +100,7 @@ impl<'de> Deserializer<'de> for Given<'de> {
         match self.0 {
             Value::Object(map) => visitor.visit_enum(MapAccessDeserializer::new(entries(map))),
             Value::String(name) => visitor.visit_enum(name.as_str().into_deserializer()),
-            _ => Err(Mismatch("one of the names is expected".to_owned())),
+            _ => Err(Mismatch("a variant name is expected".to_owned())),
         }
     }
 
@@ -145,27 +147,28 @@ mod tests {
         "list": ["x", "y"], "map": {"a": 1}, "tuple": ["t", 2], "plain": "plain", "holding": {"holding": {"port": 1}}}"#;
 
     #[test]
-    fn what_serde_json_reads_is_read_alike() {
-        let given: Settings = read(JSON).expect("it fits");
-        assert_eq!(given, serde_json::from_str(JSON).expect("it fits"));
-        let maybe: Settings = read(&JSON.replace("null", "\"b\"")).expect("it fits");
+    fn values_are_read_as_serde_json_reads_them() {
+        let given: Settings = from_json(JSON).expect("the JSON matches the type");
+        assert_eq!(given, serde_json::from_str(JSON).expect("the JSON matches the type"));
+        let maybe: Settings = from_json(&JSON.replace("null", "\"b\"")).expect("the JSON matches the type");
         assert_eq!(maybe.maybe.as_deref(), Some("b"));
     }
 
     #[test]
-    fn what_does_not_fit_is_said_in_words() {
+    fn a_mismatch_is_explained() {
         for (given, wrong, expected) in [
             ("\"text\": \"a\"", "\"text\": 1", "a string is expected"),
             ("65535", "65536", "u16 is expected"),
             ("0.5", "\"x\"", "f32 is expected"),
             ("\"plain\", \"holding\"", "\"other\", \"holding\"", "unknown variant `other`"),
-            ("\"plain\", \"holding\"", "[], \"holding\"", "one of the names is expected"),
+            ("\"plain\", \"holding\"", "[], \"holding\"", "a variant name is expected"),
             ("\"yes\"", "\"no\"", "unknown field `no`"),
             ("\"yes\": true,", "", "missing field `yes`"),
             ("[\"t\", 2]", "[\"t\", 2, 3]", "invalid length 3"),
         ] {
-            let Err(Problem::InvalidSettings(located)) = read::<Settings>(&JSON.replace(given, wrong)) else {
-                panic!("{wrong} fits")
+            let Err(Problem::InvalidSettings(located)) = from_json::<Settings>(&JSON.replace(given, wrong))
+            else {
+                panic!("{wrong} was accepted")
             };
             assert!(located.message.contains(expected), "{expected}: {}", located.message);
         }

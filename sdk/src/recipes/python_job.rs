@@ -8,7 +8,7 @@ const FINAL: u8 = 2;
 /// A Job that sets a service up by its own API, from inside the cluster, in Python. It is gone five minutes after it ended, so
 /// its stage needs a check of what it is to bring about: [`Stage::skip_if`](crate::Stage::done_when).
 #[derive(Debug, Clone)]
-pub struct Bootstrap {
+pub struct PythonJob {
     namespace: String,
     name: String,
     image: String,
@@ -20,7 +20,7 @@ pub struct Bootstrap {
     affinity: Value,
 }
 
-impl Bootstrap {
+impl PythonJob {
     /// `image` has `python3`; `user` is the number that it runs as.
     pub fn new(
         namespace: impl Into<String>,
@@ -65,7 +65,7 @@ impl Bootstrap {
     }
 
     /// On the node of the pods with this label `app`: only there can a ReadWriteOnce volume be had that they have.
-    pub fn beside(mut self, app: &str) -> Self {
+    pub fn on_node_of(mut self, app: &str) -> Self {
         self.affinity = template(
             stringify!(
                 {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{

@@ -4,7 +4,7 @@ use serde_json::json;
 
 /// What the platform's control reads to show a service, and what development environments get to know of it.
 #[derive(Debug)]
-pub struct Discovery {
+pub struct ServiceDiscovery {
     namespace: String,
     name: String,
     version: String,
@@ -31,7 +31,7 @@ pub struct Endpoint<'a> {
     pub primary: bool,
 }
 
-impl Discovery {
+impl ServiceDiscovery {
     /// The ConfigMap by which control takes a service as installed.
     pub const NAME: &'static str = "thinkube-service-config";
 
@@ -122,9 +122,9 @@ impl Discovery {
 }
 
 /// The ConfigMap. Put it into the last stage: it is what makes control show the service as installed.
-impl From<Discovery> for Step {
-    fn from(discovery: Discovery) -> Self {
-        let Discovery { namespace, name, version, mut head, endpoints, scaling, variables, disclosed } =
+impl From<ServiceDiscovery> for Step {
+    fn from(discovery: ServiceDiscovery) -> Self {
+        let ServiceDiscovery { namespace, name, version, mut head, endpoints, scaling, variables, disclosed } =
             discovery;
         head.extend([
             ("endpoints", Yaml::List(endpoints)),
@@ -150,15 +150,15 @@ impl From<Discovery> for Step {
                       "data": {"service.yaml": "${text}"}
                     }
                 ),
-                &json!({"config": Discovery::NAME, "namespace": namespace, "text": document.document()}),
+                &json!({"config": ServiceDiscovery::NAME, "namespace": namespace, "text": document.document()}),
             );
             for (key, value) in labels {
                 config["metadata"]["labels"][key] = value.into();
             }
             return Object::of(&config).into();
         }
-        let config =
-            Secret::disclosed(namespace, Discovery::NAME).template("service.yaml", document.template());
+        let config = Secret::disclosed(namespace, ServiceDiscovery::NAME)
+            .template("service.yaml", document.template());
         let config = labels.into_iter().fold(config, |config, (key, value)| config.label(key, value));
         disclosed.into_iter().fold(config, |config, (name, input)| config.input(name, input)).into()
     }
