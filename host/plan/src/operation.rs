@@ -1,4 +1,4 @@
-//! What an operation may want of a release, and what it leaves of it. Pure: `docs/decisions/0005-operations.md`.
+//! What an operation may want of a release, and what it leaves of it. Pure: `docs/decisions/0005-operations-are-temporary.md`.
 
 use crate::{
     Fault, ObjectRef, OnChange, PluginPlan, SecretContent, SecretEntry, SecretSource, SecretStep, Stage, Step,

@@ -1,4 +1,4 @@
-//! An operation: another plan for the objects of a release, which passes. See `docs/decisions/0005-operations.md`.
+//! An operation: another plan for the objects of a release, which passes. See `docs/decisions/0005-operations-are-temporary.md`.
 //!
 //! The record of the release keeps its plan and its revision; while an operation runs its inventory holds the objects
 //! of the operation too. So whatever host comes after one that has died, and whatever it does, an `apply` of the
