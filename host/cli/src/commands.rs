@@ -15,11 +15,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use thinkube_engine::model::{Permission, widened};
 use thinkube_engine::{
-    Applied, ApplyRequest, Cluster, Connect, Error, FactSource, Interrupted, LogLine, Preview, Release,
-    RetryPolicy, SecretInputs, Taken, UninstallOptions, UninstallRequest, Unused, unless_interrupted,
+    Applied, ApplyRequest, CancellationToken, Cluster, Connect, Error, FactSource, LogLine, Preview, Release,
+    RetryPolicy, SecretInputs, Taken, UninstallOptions, UninstallRequest, Unused, unless_cancelled,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 /// How results and progress are shown.
 #[derive(Clone, Copy)]
@@ -80,40 +79,42 @@ impl Style {
 pub(crate) async fn run(name: &'static str, arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { command, output, quiet, color: _ } = arguments;
     let style = Style { output, quiet };
-    let interrupted = listen()?;
+    let cancel = listen()?;
     match command {
         // Ends by itself, so that the record says how far it came.
-        Command::Apply(args) => apply(style, args, &interrupted).await,
-        Command::Run(args) => operation::run(style, args, &interrupted).await,
-        Command::Inspect(args) => unless_interrupted(&interrupted, inspect(style, args)).await,
-        Command::Render(args) => unless_interrupted(&interrupted, render(style, args)).await,
-        Command::Plan(args) => unless_interrupted(&interrupted, plan(style, args)).await,
-        Command::Uninstall(args) => unless_interrupted(&interrupted, uninstall(style, args)).await,
-        Command::Check(args) => unless_interrupted(&interrupted, check(style, args)).await,
-        Command::Status(args) => unless_interrupted(&interrupted, status(style, args)).await,
-        Command::Workstation(command) => workstation::run(style, command, &interrupted).await,
-        Command::Build(args) => unless_interrupted(&interrupted, build::run(args)).await,
+        Command::Apply(args) => apply(style, args, &cancel).await,
+        Command::Run(args) => operation::run(style, args, &cancel).await,
+        Command::Inspect(args) => unless_cancelled(&cancel, inspect(style, args)).await,
+        Command::Render(args) => unless_cancelled(&cancel, render(style, args)).await,
+        Command::Plan(args) => unless_cancelled(&cancel, plan(style, args)).await,
+        Command::Uninstall(args) => unless_cancelled(&cancel, uninstall(style, args)).await,
+        Command::Check(args) => unless_cancelled(&cancel, check(style, args)).await,
+        Command::Status(args) => unless_cancelled(&cancel, status(style, args)).await,
+        Command::Workstation(command) => workstation::run(style, command, &cancel).await,
+        Command::Build(args) => unless_cancelled(&cancel, build::run(args)).await,
         Command::Completion(args) => Ok(completion(name, &args)),
     }
 }
 
 /// True after the first Ctrl-C or SIGTERM. A second one ends the process at once.
-fn listen() -> Result<Interrupted, Failure> {
+fn listen() -> Result<CancellationToken, Failure> {
     let mut pressed = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let (interrupt, interrupted) = watch::channel(false);
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
     tokio::spawn(async move {
         for _ in 0..2 {
             tokio::select! {
                 _ = pressed.recv() => {}
                 _ = terminated.recv() => {}
             }
-            if interrupt.send_replace(true) {
+            if token.is_cancelled() {
                 std::process::exit(130);
             }
+            token.cancel();
         }
     });
-    Ok(interrupted)
+    Ok(cancel)
 }
 
 async fn inspect(style: Style, args: Inspect) -> Result<ExitCode, Failure> {
@@ -190,7 +191,7 @@ fn show_plan(style: Style, made: &Made, preview: Option<&Preview>, part: Option<
     }
 }
 
-async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
+async fn apply(style: Style, args: ApplyArgs, cancel: &CancellationToken) -> Result<ExitCode, Failure> {
     let ApplyArgs {
         inputs,
         connection,
@@ -208,7 +209,7 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
     let home = home.open()?;
     let http = http.options();
     let progress = style.progress();
-    let (made, cluster, secrets, part, shown) = unless_interrupted(interrupted, async {
+    let (made, cluster, secrets, part, shown) = unless_cancelled(cancel, async {
         let cluster = connect(&connection).await?;
         let made = plan_on(style, &inputs, &cluster).await?;
         let release = made.release.as_ref();
@@ -238,13 +239,13 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
     let events = |event| progress.show(&event);
     let Made { loaded, planned, .. } = &made;
     let applied =
-        thinkube_engine::apply(loaded, &cluster, planned, &secrets, &request, interrupted, &events).await;
+        thinkube_engine::apply(loaded, &cluster, planned, &secrets, &request, cancel, &events).await;
     let applied = applied.map_err(|error| match &part {
         Some(part) => Failure::from(error).and(&part.not_begun()),
         None => error.into(),
     })?;
     let done = match part {
-        Some(part) => Some(part.apply(style, overwrite, interrupted).await.map_err(|failure| {
+        Some(part) => Some(part.apply(style, overwrite, cancel).await.map_err(|failure| {
             failure.and(&format!(
                 "Release {} is applied, its files in the home are not. Run the same command again: it continues from \
                  here. `thinkube-host workstation apply` with the same settings does too.",

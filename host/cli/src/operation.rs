@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use thinkube_engine::{ApplyRequest, Interrupted, LoadedPlugin, unless_interrupted};
+use thinkube_engine::{ApplyRequest, CancellationToken, LoadedPlugin, unless_cancelled};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -42,13 +42,17 @@ pub(crate) struct RunArgs {
     pub timeout: Duration,
 }
 
-pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(
+    style: Style,
+    args: RunArgs,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
     let RunArgs { operation, release, plugin, arguments, secrets, connection, http, dry_run, yes, timeout } =
         args;
     let sources = secrets.sources()?;
     let http = http.options();
     let progress = style.progress();
-    let prepared = unless_interrupted(interrupted, async {
+    let prepared = unless_cancelled(cancel, async {
         let cluster = connect(&connection).await?;
         let loaded = inputs::load(&PluginArgs { plugin, no_cache: false }).await?;
         let name = release.as_deref().unwrap_or(&loaded.descriptor.name);
@@ -84,15 +88,7 @@ pub(crate) async fn run(style: Style, args: RunArgs, interrupted: &Interrupted) 
         ApplyRequest { timeout, adopt: Vec::new(), ignore_preflight: Vec::new(), http, wait: true, shown };
     let events = |event| progress.show(&event);
     let done = thinkube_engine::operate(
-        &loaded,
-        &cluster,
-        &release,
-        &operation,
-        &planned,
-        &secrets,
-        &request,
-        interrupted,
-        &events,
+        &loaded, &cluster, &release, &operation, &planned, &secrets, &request, cancel, &events,
     )
     .await?;
     match style.output {

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use thinkube_engine::model::Permission;
 use thinkube_engine::{
-    Error, Interrupted, LoadedPlugin, PlannedWorkstation, Release, SkipReason, Skipped, Workstation,
+    CancellationToken, Error, LoadedPlugin, PlannedWorkstation, Release, SkipReason, Skipped, Workstation,
     WorkstationAction, WorkstationChange, WorkstationRelease, WorkstationReport, WorkstationRequest,
-    unless_interrupted,
+    unless_cancelled,
 };
 
 #[derive(Debug, Subcommand)]
@@ -98,14 +98,14 @@ pub(crate) struct RemoveArgs {
 pub(crate) async fn run(
     style: Style,
     command: Command,
-    interrupted: &Interrupted,
+    cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     match command {
-        Command::Plan(args) => unless_interrupted(interrupted, plan(style, args)).await,
+        Command::Plan(args) => unless_cancelled(cancel, plan(style, args)).await,
         // Ends by itself, so that it can say that the record tells how far it came.
-        Command::Apply(args) => apply(style, args, interrupted).await,
-        Command::Status(args) => unless_interrupted(interrupted, async { status(style, args) }).await,
-        Command::Remove(args) => unless_interrupted(interrupted, remove(style, args)).await,
+        Command::Apply(args) => apply(style, args, cancel).await,
+        Command::Status(args) => unless_cancelled(cancel, async { status(style, args) }).await,
+        Command::Remove(args) => unless_cancelled(cancel, remove(style, args)).await,
     }
 }
 
@@ -121,11 +121,11 @@ async fn plan(style: Style, args: PlanArgs) -> Result<ExitCode, Failure> {
     Ok(if exit_code && part.changes() { ExitCode::from(exit::CHANGES) } else { ExitCode::SUCCESS })
 }
 
-async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Result<ExitCode, Failure> {
+async fn apply(style: Style, args: ApplyArgs, cancel: &CancellationToken) -> Result<ExitCode, Failure> {
     let ApplyArgs { setup, yes, overwrite } = args;
     let home = thinkube_engine::home(setup.home.home.as_deref())?;
-    let loaded = unless_interrupted(interrupted, inputs::load(&setup.inputs.plugin)).await?;
-    let (given, part) = unless_interrupted(interrupted, async {
+    let loaded = unless_cancelled(cancel, inputs::load(&setup.inputs.plugin)).await?;
+    let (given, part) = unless_cancelled(cancel, async {
         let (given, part) = alone(style, setup, &loaded, &home).await?;
         if !yes {
             out::to_stderr(&part.plan(&loaded));
@@ -136,7 +136,7 @@ async fn apply(style: Style, args: ApplyArgs, interrupted: &Interrupted) -> Resu
         Ok::<_, Failure>((given, part))
     })
     .await?;
-    let done = part.apply(style, overwrite, interrupted).await?;
+    let done = part.apply(style, overwrite, cancel).await?;
     match style.output {
         Output::Text => out::to_stdout(&done.text()),
         Output::Json => out::json(&given.with_inventory(done.json())),
@@ -243,21 +243,15 @@ impl<'a> Part<'a> {
         self,
         style: Style,
         overwrite: Vec<String>,
-        interrupted: &Interrupted,
+        cancel: &CancellationToken,
     ) -> Result<Done, Failure> {
         let Self { home, mut release, planned, changes } = self;
         let progress = style.progress();
         let events = |event| progress.say(&show::event(&event));
         let overwrite = below(overwrite);
-        let applied = thinkube_engine::apply_workstation(
-            &mut release,
-            &planned,
-            &changes,
-            &overwrite,
-            interrupted,
-            &events,
-        )
-        .await?;
+        let applied =
+            thinkube_engine::apply_workstation(&mut release, &planned, &changes, &overwrite, cancel, &events)
+                .await?;
         Ok(Done { home: home.path().to_owned(), release: planned.release, changes, applied })
     }
 }

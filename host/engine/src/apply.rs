@@ -2,7 +2,7 @@ use crate::check::{CheckOutcome, ProbeTarget, RetryPolicy, failed, run_checks};
 use crate::external::{self, ExternalResources};
 use crate::images::ImageBuilds;
 use crate::load::LoadedPlugin;
-use crate::{Error, Event, Events, Interrupted, Planned, unless_interrupted};
+use crate::{CancellationToken, Error, Event, Events, Planned, unless_cancelled};
 use std::time::Duration;
 use thinkube_cluster::{Adopt, Apply, ApplyOptions, BuiltImage, Cluster, Release, ReleaseDiff};
 use thinkube_effects::HttpOptions;
@@ -90,7 +90,7 @@ pub(crate) async fn preview_outside_pods(
 }
 
 /// Applies a plan: preflight, then stage by stage, then what the plan no longer has, then health. When nothing
-/// differs nothing is written. Ends early, with the record saying how far it came, when `interrupted` says so.
+/// differs nothing is written. Ends early, with the record saying how far it came, when `cancel` is cancelled.
 ///
 /// # Errors
 /// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. The same call finishes what was begun.
@@ -100,14 +100,14 @@ pub async fn apply(
     planned: &Planned,
     secrets: &SecretInputs,
     request: &ApplyRequest,
-    interrupted: &Interrupted,
+    cancel: &CancellationToken,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let plan = &planned.plan;
     let http = external::http(&plan.granted, &request.http)?;
     let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
     asking.supported(&plan.plugin_plan)?;
-    let (mut builds, mut external, comparison, unchanged) = unless_interrupted(interrupted, async {
+    let (mut builds, mut external, comparison, unchanged) = unless_cancelled(cancel, async {
         asking.require("preflight", &demanded(plan, &request.ignore_preflight)?, RetryPolicy::Once).await?;
         let builds = ImageBuilds::look(cluster, plan, &request.http).await?;
         builds.ready(&request.shown)?;
@@ -129,7 +129,7 @@ pub async fn apply(
             let options = ApplyOptions { adopt: request.adopt.clone(), ..ApplyOptions::default() };
             let pass_on = |event| events(Event::Cluster(event));
             let mut run = cluster.begin(plan, &external.values, comparison, &options, &pass_on).await?;
-            let outcome = unless_interrupted(interrupted, async {
+            let outcome = unless_cancelled(cancel, async {
                 stages(&mut run, plan, request, &asking, &mut builds, &mut external).await?;
                 run.prune().await?;
                 let gone = run.gone_external();
@@ -156,7 +156,7 @@ pub async fn apply(
         }
     };
     let health = if request.wait {
-        unless_interrupted(interrupted, asking.all_is_well(plan, changed)).await?
+        unless_cancelled(cancel, asking.all_is_well(plan, changed)).await?
     } else {
         Vec::new()
     };

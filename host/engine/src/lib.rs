@@ -9,11 +9,12 @@
 //! functions and have no logic of their own.
 
 mod apply;
+mod cancel;
 mod check;
 mod error;
 mod external;
 mod images;
-mod interrupt;
+
 mod load;
 mod operation;
 mod planning;
@@ -23,9 +24,9 @@ mod uninstall;
 mod workstation;
 
 pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
+pub use cancel::unless_cancelled;
 pub use check::{CheckOutcome, RetryPolicy, check, failed};
 pub use error::{Class, Error};
-pub use interrupt::{Interrupted, unless_interrupted};
 pub use load::{LoadedOperation, LoadedPlugin, load};
 pub use operation::{operate, plan_operation, preview_operation};
 pub use planning::{FactSource, PlanRequest, Planned, plan};
@@ -51,6 +52,7 @@ pub use thinkube_sandbox::{Allocation, Capability, Config as SandboxConfig, Leve
 pub use thinkube_validate::{
     INVENTORY_BYTES, Inventory, InventoryFault, SettingFault, SettingsSchema, Taken, Unused,
 };
+pub use tokio_util::sync::CancellationToken;
 
 /// What happens while something runs, for whoever shows it.
 #[derive(Debug, Clone)]

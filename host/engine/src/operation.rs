@@ -6,16 +6,16 @@ use crate::external::{self, ExternalResources};
 use crate::images::ImageBuilds;
 use crate::load::{LoadedOperation, LoadedPlugin, with_deadline};
 use crate::planning::{FactSource, Planned, collect_facts, evaluates, judged};
-use crate::{Error, Event, Events, Interrupted, unless_interrupted};
+use crate::{CancellationToken, Error, Event, Events, unless_cancelled};
 use serde_json::Value;
 use std::sync::Arc;
 use thinkube_cluster::{Apply, ApplyOptions, Cluster, OperationPlans, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{
     Action, Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values,
-    borrowed, overlay, validate_operation,
+    borrowed, nearest, overlay, validate_operation,
 };
-use thinkube_validate::{SettingFault, nearest};
+use thinkube_validate::SettingFault;
 
 /// Makes the plan of an operation on a release: settles the arguments, answers the plugin's questions, and judges what
 /// it returns by what the release was granted.
@@ -142,7 +142,7 @@ pub async fn operate(
     planned: &Planned,
     secrets: &SecretInputs,
     request: &ApplyRequest,
-    interrupted: &Interrupted,
+    cancel: &CancellationToken,
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let (plan, recorded) = (&planned.plan, &release.plan);
@@ -152,7 +152,7 @@ pub async fn operate(
     let http = external::http(&plan.granted, &request.http)?;
     let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
     asking.supported(&plan.plugin_plan)?;
-    let (mut builds, mut external, comparison) = unless_interrupted(interrupted, async {
+    let (mut builds, mut external, comparison) = unless_cancelled(cancel, async {
         asking.require("preflight", &plan.plugin_plan.preflight, RetryPolicy::Once).await?;
         let builds = ImageBuilds::look(cluster, plan, &request.http).await?;
         builds.ready(&request.shown)?;
@@ -167,10 +167,10 @@ pub async fn operate(
     let mut run =
         cluster.begin_operation(&operation, &external.values, comparison, &options, &pass_on).await?;
     let stages = stages(&mut run, plan, request, &asking, &mut builds, &mut external);
-    let done = unless_interrupted(interrupted, stages).await;
+    let done = unless_cancelled(cancel, stages).await;
     let ended = match done {
         Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),
-        _ => unless_interrupted(interrupted, given_back(&mut run, &operation, request)).await,
+        _ => unless_cancelled(cancel, given_back(&mut run, &operation, request)).await,
     };
     if let Err(error) = ended {
         run.unfinished(name).await;
@@ -193,7 +193,7 @@ pub async fn operate(
         [("health of the operation", &plan.plugin_plan.health), ("health", &recorded.plugin_plan.health)]
     {
         let asked = asking.require(phase, checks, RetryPolicy::UntilTimeout);
-        health.extend(unless_interrupted(interrupted, asked).await?);
+        health.extend(unless_cancelled(cancel, asked).await?);
     }
     Ok(Applied { release, changed: true, health })
 }

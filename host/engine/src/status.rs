@@ -2,7 +2,7 @@ use crate::Error;
 use futures::StreamExt;
 use serde::Serialize;
 use thinkube_cluster::{Cluster, Entry, EntryPhase, Release};
-use thinkube_plan::{Probe, Step};
+use thinkube_plan::{Probe, Step, nearest_first};
 
 /// Objects that are asked about at the same time.
 const AT_ONCE: usize = 16;
@@ -28,7 +28,8 @@ pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
     match cluster.release(name).await? {
         Some(release) => Ok(release),
         None => {
-            let near = cluster.releases().await?.into_iter().map(|release| release.name).collect();
+            let names = cluster.releases().await?.into_iter().map(|release| release.name).collect();
+            let near = nearest_first(name, names);
             Err(thinkube_cluster::Error::NoRelease {
                 release: name.to_owned(),
                 state_namespace: cluster.state_namespace().to_owned(),

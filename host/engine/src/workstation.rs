@@ -2,7 +2,7 @@
 
 use crate::load::LoadedPlugin;
 use crate::planning::{Settled, settle};
-use crate::{Error, Interrupted, unless_interrupted};
+use crate::{CancellationToken, Error, unless_cancelled};
 use serde_json::Value;
 use std::path::Path;
 use thinkube_effects::{
@@ -92,7 +92,7 @@ pub fn preview_workstation(
     if faults.is_empty() { Ok(changes) } else { Err(EffectError::WorkstationRefused(faults).into()) }
 }
 
-/// Does in a home what was shown. Ends early when `interrupted` says so; the same call finishes what was begun.
+/// Does in a home what was shown. Ends early when `cancel` is cancelled; the same call finishes what was begun.
 ///
 /// # Errors
 /// [`Error::Effect`], [`Error::Interrupted`].
@@ -101,10 +101,10 @@ pub async fn apply_workstation(
     planned: &PlannedWorkstation,
     shown: &[WorkstationChange],
     overwrite: &[String],
-    interrupted: &Interrupted,
+    cancel: &CancellationToken,
     events: WorkstationEvents<'_>,
 ) -> Result<WorkstationReport, Error> {
-    let applied = unless_interrupted(interrupted, async {
+    let applied = unless_cancelled(cancel, async {
         Ok::<_, Error>(release.apply(&planned.setup, &planned.held, shown, overwrite, events).await?)
     });
     match applied.await {

@@ -8,13 +8,13 @@ mod yaml;
 
 pub use limits::FILE_BYTES as INVENTORY_BYTES;
 
-use crate::settings::nearest;
 use crate::{SettingFault, SettingsSchema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use template::{Piece, Unfit};
+use thinkube_plan::nearest;
 use yaml::{Entry, Node};
 
 /// The variables of some inventory files.

@@ -9,7 +9,7 @@ mod settings;
 pub use expectation::{check_expressions, judge};
 pub use inventory::{INVENTORY_BYTES, Inventory, InventoryFault, Place, Taken};
 pub use selector::Selector;
-pub use settings::{SettingFault, SettingsSchema, Unused, nearest};
+pub use settings::{SettingFault, SettingsSchema, Unused};
 
 /// Why something could not be judged at all. A judgement that something is wrong is no error.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use jsonschema::{Draft, Validator};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
-use thinkube_plan::{settings_in, with_settings};
+use thinkube_plan::{nearest, settings_in, with_settings};
 
 /// The annotation by which a plugin says that it accepts a setting and does nothing with it; its text is the reason.
 const UNUSED_KEYWORD: &str = "x-thinkube-unused";
@@ -333,16 +333,6 @@ fn fill_defaults(schema: &Value, value: &mut Value) {
             fill_defaults(property, inner);
         }
     }
-}
-
-/// The one of `names` that `wrong` was most likely meant to be, if any is near enough (Jaro-Winkler of at least 0.8,
-/// what cargo and clap use for the same purpose).
-pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .map(|name| (strsim::jaro_winkler(&wrong.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(score, _)| *score >= 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

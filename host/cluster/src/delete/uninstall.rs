@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-use thinkube_plan::{Change, ObjectRef, OnUninstall, TypeMeta};
+use thinkube_plan::{Change, ObjectRef, OnUninstall, TypeMeta, nearest_first};
 use tokio::time::Instant;
 
 /// What the operator says about an uninstall.
@@ -99,6 +99,8 @@ pub struct Uninstalled {
     pub pod_files: Vec<Change>,
 }
 
+/// Names of other releases that an error lists.
+const MAX_SUGGESTIONS: usize = 5;
 const CLAIM: Duration = Duration::from_secs(30);
 
 impl Cluster {
@@ -205,10 +207,9 @@ impl Cluster {
     }
 
     async fn no_release(&self, name: &str) -> Result<Error, Error> {
-        let mut near: Vec<String> =
-            self.all_stored().await?.into_iter().map(|stored| stored.record.name).collect();
-        near.sort_by_key(|other| (distance(name, other), other.clone()));
-        near.truncate(5);
+        let names = self.all_stored().await?.into_iter().map(|stored| stored.record.name).collect();
+        let mut near = nearest_first(name, names);
+        near.truncate(MAX_SUGGESTIONS);
         Ok(Error::NoRelease {
             release: name.to_owned(),
             state_namespace: self.state_namespace().to_owned(),
@@ -542,22 +543,6 @@ impl Apply<'_> {
     }
 }
 
-/// Levenshtein's.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, left) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in other.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = if left == *right { diagonal } else { 1 + diagonal.min(above).min(row[j]) };
-            diagonal = above;
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -610,12 +595,5 @@ mod tests {
         for wrong in ["", "a", "External", "External/", "Secret/n/a", "All"] {
             assert!(wrong.parse::<Orphan>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_nearest_name_comes_first() {
-        let mut names = ["gitlab", "devpi", "devpi-2"];
-        names.sort_by_key(|name| distance("devpy", name));
-        assert_eq!(names, ["devpi", "devpi-2", "gitlab"]);
     }
 }
