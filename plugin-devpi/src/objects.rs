@@ -240,7 +240,7 @@ pub(crate) fn password_reset(settings: &Settings) -> Object {
 fn job(settings: &Settings, name: &str) -> PythonJob {
     PythonJob::new(&settings.devpi_namespace, name, image_name(settings), USER_ID)
         .pull_secret(PULL_SECRET)
-        .secret("PASSWORD", ROOT_SECRET, ROOT_SECRET_KEY)
+        .secret_variable("PASSWORD", ROOT_SECRET, ROOT_SECRET_KEY)
 }
 
 /// Another cookie secret for the proxy. Who is logged in logs in again.
@@ -265,7 +265,7 @@ pub(crate) fn keycloak_client(settings: &Settings) -> KeycloakClient {
         (&settings.admin_username, KEYCLOAK_PASSWORD),
         &[&settings.oauth2_proxy_redirect_url],
     )
-    .with("baseUrl", settings.dashboard().into())
+    .field("baseUrl", settings.dashboard().into())
 }
 
 /// None where sessions are in the cookie.

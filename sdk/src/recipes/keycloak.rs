@@ -1,8 +1,10 @@
+//! A Keycloak client as two external resources.
+
 use crate::{External, Permission, template};
 use serde_json::{Value, json};
 
-/// A confidential OpenID Connect client of a Keycloak realm, made by the admin REST API of Keycloak 26, and the mapper that
-/// puts it into the audience of its tokens, without which oauth2-proxy refuses them.
+/// A confidential OpenID Connect client of a Keycloak realm, by the admin REST API of Keycloak 26. Its audience mapper adds
+/// the client to the audience of its tokens; oauth2-proxy rejects tokens without it.
 #[derive(Debug, Clone)]
 pub struct KeycloakClient {
     url: String,
@@ -13,8 +15,8 @@ pub struct KeycloakClient {
 }
 
 impl KeycloakClient {
-    /// A client that sends people back to these URLs. `url` is Keycloak's, without a slash at its end; `admin_input` is the
-    /// secret input with the password of `admin`, a user of the realm `master`.
+    /// `url` is Keycloak's, without a trailing slash. `admin_input` is the secret input with the password of `admin`, a user
+    /// of the realm `master`. `redirects` are the allowed redirect URIs.
     pub fn new(
         url: impl Into<String>,
         realm: impl Into<String>,
@@ -47,19 +49,19 @@ impl KeycloakClient {
         }
     }
 
-    /// Another field of Keycloak's ClientRepresentation.
-    pub fn with(mut self, field: &str, value: Value) -> Self {
+    /// Sets a field of Keycloak's ClientRepresentation.
+    pub fn field(mut self, field: &str, value: Value) -> Self {
         self.representation[field] = value;
         self
     }
 
-    /// What the plan must be allowed.
+    /// The permission that the descriptor must request.
     pub fn permission(&self) -> Permission {
         let origin = self.url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
         Permission::Connect(origin)
     }
 
-    /// The step that keeps the client. It yields `id` and the secret `client-secret`, which Keycloak makes.
+    /// The client. Outputs: `id`, and the secret `client-secret`, which Keycloak generates.
     pub fn client(&self) -> External {
         let step = External::new(
             self.client.clone(),
@@ -69,14 +71,14 @@ impl KeycloakClient {
             "/clients",
             &self.representation,
         );
-        self.logged_in(step)
+        self.authenticated(step)
             .update("/clients/${id}")
             .delete("/clients/${id}")
             .output("id", "json.id")
             .secret_output("client-secret", "/clients/${id}/client-secret", "json.value")
     }
 
-    /// The step that keeps the mapper; it goes with the client.
+    /// The audience mapper. Keycloak deletes it with the client.
     pub fn audience(&self) -> External {
         let mappers = format!("/clients/${{steps.{}.id}}/protocol-mappers/models", self.client);
         let desired = template(
@@ -100,14 +102,14 @@ impl KeycloakClient {
             mappers.clone(),
             &desired,
         );
-        self.logged_in(step).update(format!("{mappers}/${{id}}")).retain()
+        self.authenticated(step).update(format!("{mappers}/${{id}}")).retain()
     }
 
     fn base(&self) -> String {
         format!("{}/admin/realms/{}", self.url, self.realm)
     }
 
-    fn logged_in(&self, step: External) -> External {
+    fn authenticated(&self, step: External) -> External {
         let (user, input) = self.admin.clone();
         step.password_grant(
             format!("{}/realms/master/protocol/openid-connect/token", self.url),

@@ -1,8 +1,10 @@
+//! The namespace of a release, with copies of the platform's Secrets.
+
 use super::secret_ref;
 use crate::{Object, ObjectRef, Secret, Stage};
 use serde_json::json;
 
-/// A release's own namespace, with mirrors in it of Secrets that the platform keeps elsewhere. Each mirror needs
+/// The namespace of a release, with mirrors of Secrets from the platform's namespaces. Each mirror needs
 /// [`Permission::CopySecret`](crate::Permission) for its source.
 #[derive(Debug, Clone)]
 pub struct Namespace {
@@ -11,34 +13,34 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// A namespace without Secrets.
+    /// A namespace without mirrors.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), mirrors: Vec::new() }
     }
 
-    /// The certificate in the TLS Secret `source`, NAMESPACE/NAME, as a Secret of this name. It follows a renewal.
+    /// Mirrors the TLS Secret `source`, NAMESPACE/NAME. Every apply copies a renewed certificate.
     pub fn certificate(self, name: impl Into<String>, source: &str) -> Self {
         self.mirror(name, source, "kubernetes.io/tls")
     }
 
-    /// The credentials for a registry in the Secret `source`, NAMESPACE/NAME, as a Secret of this name.
+    /// Mirrors the registry credentials in the Secret `source`, NAMESPACE/NAME.
     pub fn pull_secret(self, name: impl Into<String>, source: &str) -> Self {
         self.mirror(name, source, "kubernetes.io/dockerconfigjson")
     }
 
-    /// Any other Secret.
+    /// Mirrors the Secret `source`, NAMESPACE/NAME, of any type.
     pub fn mirror(mut self, name: impl Into<String>, source: &str, secret_type: &str) -> Self {
         let mirror = Secret::mirror(&self.name, name, secret_ref(source)).of_type(secret_type);
         self.mirrors.push(mirror);
         self
     }
 
-    /// What checks name it by.
+    /// The name by which checks refer to the namespace.
     pub fn reference(&self) -> ObjectRef {
         self.object().reference()
     }
 
-    /// The stage that makes it, called `namespace`.
+    /// The stage `namespace`, with the Namespace and the mirrors.
     pub fn stage(self) -> Stage {
         let stage = Stage::new("namespace").object(self.object());
         self.mirrors.into_iter().fold(stage, Stage::secret)

@@ -1,16 +1,19 @@
-use super::{pod_security, pull_secrets, restricted, service};
+//! An oauth2-proxy in front of a service.
+
+use super::workload::{deployment, service};
 use crate::{Encoding, Object, Secret, template};
 use serde_json::json;
 
-/// The name of all its objects, as its Helm chart calls them.
+/// The name of all objects of the proxy; its Helm chart uses the same.
 const NAME: &str = "oauth2-proxy";
 const PORT: u16 = 4180;
-/// The user of the image, and of the chart.
+/// The numeric user of the image.
 const USER: u32 = 2000;
 const CA_FOLDER: &str = "/etc/provider-ca";
 
-/// An oauth2-proxy 7 that lets in whom an OpenID Connect provider knows. A route asks it
-/// ([`Route::guarded_by`](super::Route::guarded_by)), or it stands before the service itself ([`upstream`](Self::upstream)).
+/// An oauth2-proxy 7 that requires a login at an OpenID Connect provider. An Ingress asks the proxy about each request
+/// ([`Route::guarded_by`](super::Route::guarded_by)), or the proxy forwards requests itself
+/// ([`upstream`](Self::upstream)).
 #[derive(Debug, Clone)]
 pub struct OAuth2Proxy {
     namespace: String,
@@ -23,8 +26,8 @@ pub struct OAuth2Proxy {
 }
 
 impl OAuth2Proxy {
-    /// `image` is the proxy's; `client_id` is the client that the provider knows it by, and `client_step` the step of the
-    /// plan that yields its `client-secret`: see [`KeycloakClient`](super::KeycloakClient).
+    /// `image` is the proxy's image. `client_id` is its client at the provider. `client_step` is the step of the plan with the
+    /// output `client-secret`: see [`KeycloakClient`](super::KeycloakClient).
     pub fn new(
         namespace: impl Into<String>,
         image: impl Into<String>,
@@ -54,51 +57,51 @@ impl OAuth2Proxy {
         }
     }
 
-    /// Who knows people: the kind of provider, for example `keycloak-oidc`, and its issuer.
+    /// The kind of provider, for example `keycloak-oidc`, and the URL of its issuer.
     pub fn provider(self, kind: &str, issuer: &str) -> Self {
         self.argument("provider", kind).argument("oidc-issuer-url", issuer)
     }
 
-    /// Where people come back to, and the domain of the cookie that they then have.
+    /// The redirect URL after a login, and the domain of the session cookie.
     pub fn redirect(self, url: &str, cookie_domain: &str) -> Self {
         self.argument("redirect-url", url).argument("cookie-domain", cookie_domain)
     }
 
-    /// Sessions are kept there and not in the cookie.
+    /// Keeps sessions in a Redis-compatible store. By default the cookie holds them.
     pub fn session_store(self, redis_url: &str) -> Self {
         self.argument("session-store-type", "redis").argument("redis-connection-url", redis_url)
     }
 
-    /// Whoever has logged in is passed on to this URL. Without, it only answers whether somebody has.
+    /// Forwards authenticated requests to this URL. By default the proxy only answers whether a request is authenticated.
     pub fn upstream(self, url: &str) -> Self {
         self.argument("upstream", url)
     }
 
-    /// The Secret of its namespace with the registry's credentials.
+    /// The Secret of the namespace with the registry credentials.
     pub fn pull_secret(mut self, name: impl Into<String>) -> Self {
         self.pull_secret = Some(name.into());
         self
     }
 
-    /// A Secret of its namespace whose key `ca.crt` is trusted for the provider too.
+    /// A Secret of the namespace. The proxy trusts the authority in its key `ca.crt` for the provider.
     pub fn provider_ca(mut self, secret: impl Into<String>) -> Self {
         self.provider_ca = Some(secret.into());
         self.argument("provider-ca-file", &format!("{CA_FOLDER}/ca.crt"))
             .argument("use-system-trust-store", "true")
     }
 
-    /// Another of its flags, without the dashes. No secret: see [`secret`](Self::secret).
+    /// Adds a flag, named without dashes. The value cannot be secret, because many accounts may read a pod's arguments.
     pub fn argument(mut self, flag: &str, value: &str) -> Self {
         self.arguments.push(format!("--{flag}={value}"));
         self
     }
 
-    /// Its Service in the cluster.
+    /// The URL of the Service in the cluster.
     pub fn url(&self) -> String {
         format!("http://{NAME}.{}.svc.cluster.local", self.namespace)
     }
 
-    /// The Secret with the client and 32 random bytes that encrypt its cookies, made once.
+    /// The Secret with the client's credentials and 32 random bytes that encrypt the cookies.
     pub fn secret(&self) -> Secret {
         Secret::new(&self.namespace, NAME)
             .plain("client-id", &self.client_id)
@@ -124,69 +127,50 @@ impl OAuth2Proxy {
         };
         let mut arguments = self.arguments.clone();
         if !arguments.iter().any(|argument| argument.starts_with("--upstream=")) {
-            // It wants one; with this it answers 202 itself.
+            // The flag is required; with this value the proxy answers 202 itself.
             arguments.push("--upstream=static://202".to_owned());
         }
-        Object::of(&template(
+        let pod = template(
             stringify!(
                 {
-                  "apiVersion": "apps/v1",
-                  "kind": "Deployment",
-                  "metadata": {"name": "${name}", "namespace": "${namespace}", "labels": {"app": "${name}"}},
-                  "spec": {
-                    "replicas": 1,
-                    "selector": {"matchLabels": {"app": "${name}"}},
-                    "template": {
-                      "metadata": {"labels": {"app": "${name}"}},
-                      "spec": {
-                        "imagePullSecrets": "${pull_secrets}",
-                        "securityContext": "${pod_security}",
-                        "automountServiceAccountToken": false,
-                        "containers": [{
-                          "name": "${name}",
-                          "image": "${image}",
-                          "args": "${arguments}",
-                          // Arguments are in the pod's specification, which many may read; these are not.
-                          "env": [
-                            {"name": "OAUTH2_PROXY_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-id"}}},
-                            {
-                              "name": "OAUTH2_PROXY_CLIENT_SECRET",
-                              "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-secret"}}
-                            },
-                            {
-                              "name": "OAUTH2_PROXY_COOKIE_SECRET",
-                              "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "cookie-secret"}}
-                            }
-                          ],
-                          "ports": [{"name": "http", "containerPort": "${port}"}],
-                          "livenessProbe": {"httpGet": {"path": "/ping", "port": "http"}},
-                          "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "timeoutSeconds": 5},
-                          "resources": {
-                            "requests": {"cpu": "20m", "memory": "32Mi"},
-                            "limits": {"cpu": "200m", "memory": "128Mi"}
-                          },
-                          "securityContext": "${restricted}",
-                          "volumeMounts": "${mounts}"
-                        }],
-                        "volumes": "${volumes}"
+                  "containers": [{
+                    "name": "${name}",
+                    "image": "${image}",
+                    "args": "${arguments}",
+                    // From the Secret, because many accounts may read a pod's arguments.
+                    "env": [
+                      {"name": "OAUTH2_PROXY_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-id"}}},
+                      {
+                        "name": "OAUTH2_PROXY_CLIENT_SECRET",
+                        "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-secret"}}
+                      },
+                      {
+                        "name": "OAUTH2_PROXY_COOKIE_SECRET",
+                        "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "cookie-secret"}}
                       }
-                    }
-                  }
+                    ],
+                    "ports": [{"name": "http", "containerPort": "${port}"}],
+                    "livenessProbe": {"httpGet": {"path": "/ping", "port": "http"}},
+                    "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "timeoutSeconds": 5},
+                    "resources": {
+                      "requests": {"cpu": "20m", "memory": "32Mi"},
+                      "limits": {"cpu": "200m", "memory": "128Mi"}
+                    },
+                    "volumeMounts": "${mounts}"
+                  }],
+                  "volumes": "${volumes}"
                 }
             ),
             &json!({
-                "namespace": self.namespace,
                 "name": NAME,
                 "image": self.image,
                 "port": PORT,
                 "arguments": arguments,
-                "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
-                "pod_security": pod_security(USER),
-                "restricted": restricted(),
                 "mounts": ca["mounts"],
                 "volumes": ca["volumes"],
             }),
-        ))
+        );
+        deployment(&self.namespace, NAME, json!({"app": NAME}), self.pull_secret.as_ref(), USER, pod)
     }
 
     /// The Service, on port 80.

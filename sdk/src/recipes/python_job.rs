@@ -1,12 +1,14 @@
-use super::{pod_security, pull_secrets, restricted};
+//! A Job that configures a service through its API.
+
+use super::workload::{container_security, pod_security, pull_secrets};
 use crate::{Object, template};
 use serde_json::{Value, json};
 
-/// The exit code by which a script says that trying again is of no use.
-const FINAL: u8 = 2;
+/// The exit code of a script whose failure a retry cannot fix.
+const NO_RETRY: u8 = 2;
 
-/// A Job that sets a service up by its own API, from inside the cluster, in Python. It is gone five minutes after it ended, so
-/// its stage needs a check of what it is to bring about: [`Stage::skip_if`](crate::Stage::done_when).
+/// A Job that runs a Python script in the cluster, for example to configure a service through its API. Kubernetes deletes it
+/// five minutes after it ends, so its stage needs a check of the result: [`Stage::skip_if`](crate::Stage::skip_if).
 #[derive(Debug, Clone)]
 pub struct PythonJob {
     namespace: String,
@@ -21,7 +23,7 @@ pub struct PythonJob {
 }
 
 impl PythonJob {
-    /// `image` has `python3`; `user` is the number that it runs as.
+    /// `image` must contain `python3`. `user` is the numeric user and group of the pod.
     pub fn new(
         namespace: impl Into<String>,
         name: impl Into<String>,
@@ -41,22 +43,22 @@ impl PythonJob {
         }
     }
 
-    /// The Secret of its namespace with the registry's credentials.
+    /// The Secret of the namespace with the registry credentials.
     pub fn pull_secret(mut self, name: impl Into<String>) -> Self {
         self.pull_secret = Some(name.into());
         self
     }
 
-    /// A volume of its namespace, at this place, that files of `group` are on.
-    pub fn volume(mut self, claim: &str, mount: &str, group: u32) -> Self {
+    /// Mounts a PersistentVolumeClaim of the namespace, whose files belong to `group`, at the path `mount`.
+    pub fn volume(mut self, pvc: &str, mount: &str, group: u32) -> Self {
         let data = template(
             stringify!(
                 {
-                  "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "${claim}"}}],
+                  "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "${pvc}"}}],
                   "mounts": [{"name": "data", "mountPath": "${mount}"}]
                 }
             ),
-            &json!({"claim": claim, "mount": mount}),
+            &json!({"pvc": pvc, "mount": mount}),
         );
         (self.volumes, self.mounts) = (data["volumes"].clone(), data["mounts"].clone());
         self.security["fsGroup"] = group.into();
@@ -64,7 +66,8 @@ impl PythonJob {
         self
     }
 
-    /// On the node of the pods with this label `app`: only there can a ReadWriteOnce volume be had that they have.
+    /// Schedules the pod on the node of the pods with this label `app`, because a ReadWriteOnce volume can be mounted on one
+    /// node only.
     pub fn on_node_of(mut self, app: &str) -> Self {
         self.affinity = template(
             stringify!(
@@ -77,21 +80,21 @@ impl PythonJob {
         self
     }
 
-    /// An environment variable of the script.
+    /// Sets an environment variable of the script.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.push(json!({"name": name, "value": value}));
         self
     }
 
-    /// One that comes from a key of a Secret of its namespace.
-    pub fn secret(mut self, name: &str, secret: &str, key: &str) -> Self {
+    /// Sets an environment variable from a key of a Secret of the namespace.
+    pub fn secret_variable(mut self, name: &str, secret: &str, key: &str) -> Self {
         self.environment
             .push(json!({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}));
         self
     }
 
-    /// The Job that runs this script. It ends with 2 where trying again is of no use; anything else but 0 is tried three
-    /// times more. What it prints last is shown when it fails.
+    /// The Job that runs this script. Kubernetes retries a failure three times, unless the exit code is 2. The host shows the
+    /// last lines of output of a failed script.
     pub fn job(self, script: &str) -> Object {
         Object::of(&template(
             stringify!(
@@ -104,7 +107,7 @@ impl PythonJob {
                     "activeDeadlineSeconds": 300,
                     "backoffLimit": 3,
                     "podFailurePolicy": {
-                      "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": ["${final}"]}}]
+                      "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": ["${no_retry}"]}}]
                     },
                     "template": {
                       "metadata": {"labels": {"app": "${name}"}},
@@ -123,7 +126,7 @@ impl PythonJob {
                             "requests": {"cpu": "50m", "memory": "64Mi"},
                             "limits": {"cpu": "500m", "memory": "256Mi"}
                           },
-                          "securityContext": "${restricted}",
+                          "securityContext": "${container_security}",
                           "volumeMounts": "${mounts}"
                         }],
                         "volumes": "${volumes}"
@@ -137,11 +140,11 @@ impl PythonJob {
                 "name": self.name,
                 "image": self.image,
                 "script": script,
-                "final": FINAL,
+                "no_retry": NO_RETRY,
                 "environment": self.environment,
                 "pull_secrets": pull_secrets(self.pull_secret.as_ref()),
                 "pod_security": self.security,
-                "restricted": restricted(),
+                "container_security": container_security(),
                 "affinity": self.affinity,
                 "mounts": self.mounts,
                 "volumes": self.volumes,

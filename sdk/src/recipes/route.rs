@@ -1,9 +1,11 @@
+//! Routes into the cluster: an Ingress or an HTTPRoute.
+
 use super::OAuth2Proxy;
 use crate::{Object, template};
 use serde_json::{Map, Value, json};
 
-/// The headers in which an OAuth2 proxy names the person. A client that sends them itself could pass for somebody else.
-const IDENTITY: [&str; 8] = [
+/// The headers in which an OAuth2 proxy names the user. A client that sends them itself could impersonate another user.
+const IDENTITY_HEADERS: [&str; 8] = [
     "X-Auth-Request-User",
     "X-Auth-Request-Email",
     "X-Auth-Request-Groups",
@@ -14,24 +16,24 @@ const IDENTITY: [&str; 8] = [
     "X-Forwarded-Preferred-Username",
 ];
 
-/// How requests from outside come into the cluster.
+/// How requests enter the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Routing {
-    /// By Ingresses of this class. What is more than the Ingress API is said as ingress-nginx reads it.
+    /// By Ingresses. Features beyond the Ingress API use the annotations of ingress-nginx.
     Ingress {
-        /// The class.
+        /// The IngressClass.
         class: String,
     },
-    /// By HTTPRoutes below a Gateway, at its listener `https`.
+    /// By HTTPRoutes at the listener `https` of a Gateway.
     Gateway {
-        /// The Gateway's namespace.
+        /// The namespace of the Gateway.
         namespace: String,
-        /// The Gateway.
+        /// The name of the Gateway.
         name: String,
     },
 }
 
-/// A way from a host name to a Service.
+/// A route from a host name to a Service.
 #[derive(Debug, Clone)]
 pub struct Route {
     namespace: String,
@@ -46,7 +48,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// `name` gets `-ingress` or `-httproute` at its end; `backend` is a Service of the namespace and its port.
+    /// The object is called `name` with the suffix `-ingress` or `-httproute`. `backend` is a Service of the namespace and a port.
     pub fn new(
         namespace: impl Into<String>,
         name: impl Into<String>,
@@ -66,40 +68,39 @@ impl Route {
         }
     }
 
-    /// Only what is below this path.
+    /// Routes only paths below this one.
     pub fn path(mut self, path: &'static str) -> Self {
         self.path = path;
         self
     }
 
-    /// The TLS Secret for an Ingress, which also sends plain HTTP to HTTPS. A Gateway has a certificate of its own.
+    /// The TLS Secret of an Ingress, which then redirects HTTP to HTTPS. A Gateway has its own certificate.
     pub fn tls(mut self, secret: impl Into<String>) -> Self {
         self.tls_secret = Some(secret.into());
         self.annotation("force-ssl-redirect", "true")
     }
 
-    /// The largest request of an Ingress, for example `50m`. A Gateway has no such limit.
+    /// The largest request body through an Ingress, for example `50m`. A Gateway has no such limit.
     pub fn body_size(self, size: &str) -> Self {
         self.annotation("proxy-body-size", size)
     }
 
-    /// Whoever has not logged in is sent to do so: an Ingress asks the proxy about each request. Behind a Gateway, which
-    /// cannot ask, the proxy must be the backend itself. Headers of a client that name a person do not reach the backend.
+    /// Requires a login. An Ingress asks the proxy about each request. A Gateway cannot ask, so the proxy must be the backend
+    /// itself. The backend never receives a client's own headers that name a user.
     pub fn guarded_by(mut self, proxy: &OAuth2Proxy) -> Self {
         let start = format!("https://{}/oauth2/start?rd=$escaped_request_uri", self.host);
-        self.removed_headers = &IDENTITY;
+        self.removed_headers = &IDENTITY_HEADERS;
         self.annotation("auth-url", &format!("{}/oauth2/auth", proxy.url())).annotation("auth-signin", &start)
     }
 
-    /// An Ingress asks this URL about each request, and passes on those for which the answer is 200 to 299; it asks once in
-    /// five minutes where the controller keeps answers. A Gateway asks nobody.
+    /// An Ingress asks this URL about each request, and forwards the request if the status is 200 to 299. A controller that
+    /// caches answers asks every five minutes. A Gateway ignores it.
     pub fn auth_url(self, url: &str) -> Self {
         self.annotation("auth-url", url).annotation("auth-cache-key", "all")
     }
 
-    /// A header that the backend gets from here and never from the client. A Gateway sets it to this value. ingress-nginx
-    /// takes it from the answer to what the Ingress asks ([`guarded_by`](Self::guarded_by), [`asks`](Self::auth_url)), so
-    /// that without one there the backend gets none.
+    /// A header that the backend never receives from the client. A Gateway sets it to this value. ingress-nginx copies it from
+    /// the answer to [`guarded_by`](Self::guarded_by) or [`auth_url`](Self::auth_url), and drops it if the answer has none.
     pub fn request_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -124,7 +125,7 @@ impl Route {
             .iter()
             .map(|(name, value)| (format!("nginx.ingress.kubernetes.io/{name}"), value.as_str().into()))
             .collect();
-        // The controller sets each to what was answered to it, and leaves out what was not.
+        // The controller copies each from the answer, and drops those that the answer lacks.
         let set = self.headers.iter().map(|(name, _)| *name);
         let names: Vec<&str> = self.removed_headers.iter().copied().chain(set).collect();
         if !names.is_empty() {
@@ -178,7 +179,7 @@ impl Route {
               }
             }
         );
-        // The host leaves out what is null.
+        // The host drops null fields.
         let some = |list: Vec<Value>| if list.is_empty() { Value::Null } else { Value::Array(list) };
         let set = self.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let remove = self.removed_headers.iter().map(|name| Value::from(*name)).collect();

@@ -1,8 +1,10 @@
+//! The ConfigMap by which Thinkube's control panel, thinkube-control, finds a service.
+
 use super::yaml::Yaml;
 use crate::{Object, ObjectRef, Secret, SecretKey, Step, TypeMeta, template};
 use serde_json::json;
 
-/// What the platform's control reads to show a service, and what development environments get to know of it.
+/// The description of a service: what thinkube-control shows, and the variables that development environments get.
 #[derive(Debug)]
 pub struct ServiceDiscovery {
     namespace: String,
@@ -12,7 +14,7 @@ pub struct ServiceDiscovery {
     endpoints: Vec<Yaml>,
     scaling: Yaml,
     variables: Vec<Yaml>,
-    /// Variables with secrets in clear, and the secret inputs that they have.
+    /// Variables with secrets in clear text, and their secret inputs.
     disclosed: Vec<(String, String)>,
 }
 
@@ -21,21 +23,22 @@ pub struct ServiceDiscovery {
 pub struct Endpoint<'a> {
     /// For example `web`.
     pub name: &'a str,
-    /// Where it is.
+    /// The URL.
     pub url: &'a str,
-    /// For people.
+    /// A description for people.
     pub description: &'a str,
-    /// What control asks whether it is well.
+    /// The URL that thinkube-control requests to see whether the service is healthy.
     pub health_url: Option<&'a str>,
-    /// Whether it is the one that people open.
+    /// Whether thinkube-control links to this endpoint.
     pub primary: bool,
 }
 
 impl ServiceDiscovery {
-    /// The ConfigMap by which control takes a service as installed.
+    /// The name of the ConfigMap.
     pub const NAME: &'static str = "thinkube-service-config";
 
-    /// A core service without endpoints. `category` and `icon` are control's; `deployment` is what it scales, at least one.
+    /// A core service without endpoints. thinkube-control defines the values of `category` and `icon`, and scales `deployment`
+    /// to one replica or more.
     pub fn new(
         namespace: impl Into<String>,
         name: &str,
@@ -74,7 +77,7 @@ impl ServiceDiscovery {
         }
     }
 
-    /// An address.
+    /// Adds an endpoint.
     pub fn endpoint(mut self, endpoint: Endpoint<'_>) -> Self {
         let mut fields =
             vec![("name", endpoint.name.into()), ("type", "http".into()), ("url", endpoint.url.into())];
@@ -87,13 +90,13 @@ impl ServiceDiscovery {
         self
     }
 
-    /// An environment variable for development environments. No secret: every service account may read ConfigMaps somewhere.
+    /// Adds an environment variable of development environments. The value cannot be secret: many accounts may read ConfigMaps.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push(Yaml::Map(vec![("name", name.into()), ("value", value.into())]));
         self
     }
 
-    /// One whose value is a key of a Secret: who may read that may know it.
+    /// Adds an environment variable whose value is a key of a Secret, by reference.
     pub fn secret_variable(mut self, name: &str, key: SecretKey) -> Self {
         let SecretKey { namespace, name: secret, key } = key;
         let reference = Yaml::Map(vec![
@@ -106,8 +109,9 @@ impl ServiceDiscovery {
         self
     }
 
-    /// One with a secret input in clear, for consumers that follow no reference. Everybody who may read the ConfigMap then
-    /// knows it, so let a setting ask for it. Needs [`Permission::Disclose`](crate::Permission).
+    /// Adds an environment variable with the value of a secret input in clear text, for a consumer that cannot read a Secret.
+    /// Every account that may read the ConfigMap can then read it, so let a setting decide. Needs
+    /// [`Permission::Disclose`](crate::Permission).
     pub fn disclosed_variable(mut self, name: &str, input: &str) -> Self {
         let value = Yaml::Entry(name.to_owned());
         self.variables.push(Yaml::Map(vec![("name", name.into()), ("value", value)]));
@@ -115,20 +119,20 @@ impl ServiceDiscovery {
         self
     }
 
-    /// What checks name the ConfigMap by.
+    /// The name by which checks refer to the ConfigMap.
     pub fn reference(&self) -> ObjectRef {
         TypeMeta::new("v1", "ConfigMap").namespaced(&self.namespace, Self::NAME)
     }
 }
 
-/// The ConfigMap. Put it into the last stage: it is what makes control show the service as installed.
+/// The ConfigMap. It belongs into the last stage, because thinkube-control takes the service as installed when it exists.
 impl From<ServiceDiscovery> for Step {
     fn from(discovery: ServiceDiscovery) -> Self {
         let ServiceDiscovery { namespace, name, version, mut head, endpoints, scaling, variables, disclosed } =
             discovery;
         head.extend([
             ("endpoints", Yaml::List(endpoints)),
-            // The names that control would resolve here are not a plugin's to guess; its descriptor states the real ones.
+            // Empty as in the Ansible component. The descriptor states the dependencies.
             ("dependencies", Yaml::List(vec![])),
             ("scaling", scaling),
             ("environment_variables", Yaml::List(variables)),

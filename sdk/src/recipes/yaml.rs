@@ -1,12 +1,15 @@
-//! YAML text that people read in a ConfigMap. Mappings keep the order they are written in; every text is quoted, so
-//! that no value (`no`, `1.0`, `a: b`) is read as something else.
+//! Writes `service.yaml`, which thinkube-control parses and people read.
+//!
+//! A writer of our own. JSON is YAML, but serde_json sorts the keys, so that people would find the name of a service in the
+//! middle of its description. A YAML crate would not fit into the 400,000 bytes of the DevPI component. Mappings keep their
+//! order, and every text is quoted, so that no value (`no`, `1.0`, `a: b`) is read as another type.
 
 #[derive(Debug)]
 pub(super) enum Yaml {
     Text(String),
     Number(u32),
     Bool(bool),
-    /// The value of an entry of the composed Secret that the text becomes part of.
+    /// The value of an entry of the composed ConfigMap that holds the document.
     Entry(String),
     List(Vec<Yaml>),
     Map(Vec<(&'static str, Yaml)>),
@@ -24,23 +27,23 @@ impl From<String> for Yaml {
     }
 }
 
-/// Begins a placeholder until every dollar sign is escaped. No text has it: a quoted one writes it as `\u0000`.
-const PLACE: char = '\0';
+/// Marks a placeholder until every dollar sign is escaped. A quoted text cannot contain it: it is written as `\u0000`.
+const PLACEHOLDER: char = '\0';
 
 impl Yaml {
-    /// The document as a template of a composed Secret.
+    /// The document as a template of a composed ConfigMap.
     pub(super) fn template(&self) -> String {
-        self.document().replace('$', "$$").replace(PLACE, "$")
+        self.document().replace('$', "$$").replace(PLACEHOLDER, "$")
     }
 
-    /// The document, ending in a newline.
+    /// The document, with a newline at its end.
     pub(super) fn document(&self) -> String {
         let mut out = String::new();
         self.block(0, &mut out);
         out
     }
 
-    /// Writes the value as lines of its own, each indented by `depth`.
+    /// Writes the value on separate lines, each indented by `depth`.
     fn block(&self, depth: usize, out: &mut String) {
         match self {
             Self::Map(entries) if !entries.is_empty() => {
@@ -55,7 +58,7 @@ impl Yaml {
                 for item in items {
                     let start = out.len();
                     item.block(depth + 1, out);
-                    // An item's first line is two columns deep already; the dash takes the first of them.
+                    // The first line of an item has two columns of indent; the dash replaces the first of them.
                     out.replace_range(start + depth * 2..start + depth * 2 + 1, "-");
                 }
             }
@@ -90,7 +93,7 @@ impl Yaml {
             Self::Number(number) => out.push_str(&number.to_string()),
             Self::Bool(bool) => out.push_str(if *bool { "true" } else { "false" }),
             Self::Entry(key) => {
-                out.push(PLACE);
+                out.push(PLACEHOLDER);
                 out.push_str(&["{", key, ":json}"].concat());
             }
             Self::List(_) => out.push_str("[]"),
@@ -110,11 +113,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn parsed(yaml: &Yaml) -> Value {
-        serde_norway::from_str(&yaml.document()).expect("it is YAML")
+        serde_norway::from_str(&yaml.document()).expect("the document is YAML")
     }
 
     #[test]
-    fn texts_that_look_like_something_else_stay_texts() {
+    fn texts_that_look_like_other_types_stay_texts() {
         for text in
             ["no", "1.0", "a: b # c", "", " x ", "\"'\\", "line\nline", "- a", "ä\u{7}", "{{ x }}", "null"]
         {
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_the_one_that_was_written() {
+    fn mappings_keep_their_order() {
         let yaml = Yaml::Map(vec![("z", Yaml::Number(1)), ("a", Yaml::Number(2))]);
         assert_eq!(yaml.document(), "z: 1\na: 2\n");
     }
