@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use thinkube_test_cluster::{Cluster, Node, Options, Part, down, status};
+use thinkube_test_cluster::{Addon, Cluster, Node, Options, down, status};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
@@ -32,8 +32,8 @@ fn cluster() -> anyhow::Result<ExitCode> {
     let kinds = [
         ("control plane alone", Node::Never, vec![]),
         ("with a node", Node::Required, vec![]),
-        ("with registry and ingress", Node::Required, vec![Part::Registry, Part::Ingress]),
-        ("with everything", Node::Required, Part::ALL.to_vec()),
+        ("with registry and ingress", Node::Required, vec![Addon::Registry, Addon::Ingress]),
+        ("with everything", Node::Required, Addon::ALL.to_vec()),
     ];
     let mut table = String::from("| cluster | up | reset | down | memory |\n|---|---|---|---|---|\n");
     for (what, node, parts) in kinds {

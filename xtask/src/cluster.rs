@@ -9,7 +9,7 @@ use crate::progress;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, Progress, Status, down, log, pause, restart,
+    Addon, Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Progress, Status, down, log, pause, restart,
     resume, status,
 };
 
@@ -30,7 +30,7 @@ enum Command {
     Up {
         /// Parts to start beside the node: ingress, registry, keycloak.
         #[arg(long, value_delimiter = ',', value_name = "PART", conflicts_with = "no_node")]
-        with: Vec<Part>,
+        with: Vec<Addon>,
         /// Start the control plane alone, on loopback.
         #[arg(long)]
         no_node: bool,

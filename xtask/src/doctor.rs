@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use std::io::Write as _;
 use std::process::ExitCode;
 use thinkube_test_cluster::doctor::{self, Requirement};
-use thinkube_test_cluster::{Purpose, Way};
+use thinkube_test_cluster::{FixedBy, Purpose};
 
 /// Arguments of `cargo xtask doctor`.
 #[derive(Debug, clap::Args)]
@@ -82,10 +82,11 @@ fn text(requirements: &[Requirement]) -> String {
     for Requirement { name, purpose, found, missing } in requirements {
         match (found, missing) {
             (_, Some(need)) => {
-                let by_us = if need.way == Way::Hand { "" } else { " (or: cargo xtask doctor --install)" };
+                let by_us =
+                    if need.fixed_by == FixedBy::Hand { "" } else { " (or: cargo xtask doctor --install)" };
                 text += &format!(
                     "missing  {name:<20}{}\n         {:<20}for: {purpose}\n         {:<20}cure: {}{by_us}\n",
-                    need.what, "", "", need.cure
+                    need.what, "", "", need.fix
                 );
             }
             (found, None) => {

@@ -1,7 +1,7 @@
 //! The demo on a cluster that a person has; the harness's own stands for it.
 
 use std::process::{Command, Output};
-use thinkube_test_cluster::{Cluster, skip};
+use thinkube_test_cluster::{Cluster, shared_cluster, skip};
 
 struct Demo {
     cluster: Cluster,
@@ -44,7 +44,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
-    let Some(cluster) = Cluster::shared() else { return };
+    let Some(cluster) = shared_cluster() else { return };
     let Some(image) = cluster.devpi_image().map(str::to_owned) else {
         return skip("the cluster has no node with an image of DevPI");
     };

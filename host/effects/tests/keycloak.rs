@@ -9,7 +9,7 @@ use thinkube_effects::{
 use thinkube_plan::{
     ExternalStep, HttpMethod, HttpProbe, HttpTarget, Output, OutputRef, Outputs, SecretText, Values,
 };
-use thinkube_test_cluster::{Cluster, Corner, Keycloak, Part};
+use thinkube_test_cluster::{Addon, Keycloak, TestNamespace};
 
 struct World {
     keycloak: Keycloak,
@@ -17,12 +17,12 @@ struct World {
     http: Http,
     values: Values,
     client_id: String,
-    _corner: Corner,
+    _corner: TestNamespace,
 }
 
 fn world() -> Option<World> {
-    let corner = Cluster::with([Part::Keycloak])?;
-    let cluster = corner.cluster();
+    let namespace = TestNamespace::with([Addon::Keycloak])?;
+    let cluster = namespace.cluster();
     let keycloak = cluster.keycloak().unwrap().unwrap();
     let address: IpAddr = cluster.address().unwrap();
     let authority: PathBuf = cluster.authority().unwrap();
@@ -42,7 +42,7 @@ fn world() -> Option<World> {
         keycloak,
         options,
         values,
-        _corner: corner,
+        _corner: namespace,
     })
 }
 

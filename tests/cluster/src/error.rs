@@ -1,77 +1,77 @@
-//! What can go wrong, each with the sentence that cures it. An error's text does not repeat its source's: print the chain.
+//! Why the harness fails. The text of an error does not repeat its source: print the chain.
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::needs::Need;
-use crate::part::Part;
+use crate::addon::Addon;
+use crate::requirement::UnmetRequirement;
 
-/// Why the harness could not do what it was asked.
+/// Why the harness failed. A developer reads it, so the text names the command that helps.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The machine lacks something; every lack is listed with its cure.
+    /// The machine lacks something; every lack is listed with its fix.
     #[error("this machine lacks:\n{}", list(.0))]
-    NeedsFacts(Vec<Need>),
-    /// A name that can't be the name of a folder, a network namespace and a cgroup.
-    #[error("`{0}` is no name for a cluster: use 1 to 20 characters of a-z, 0-9 and `-`, a letter first")]
+    Unmet(Vec<UnmetRequirement>),
+    /// A name that cannot name a folder, a network namespace and a cgroup.
+    #[error("`{0}` is not a valid cluster name: use 1 to 20 characters of a-z, 0-9 and `-`, a letter first")]
     Name(String),
-    /// There is no such cluster, or it is not healthy.
+    /// No such cluster runs, or it is not healthy.
     #[error("cluster `{0}` does not run; start it with `cargo xtask cluster up --name {0}`")]
     NotRunning(String),
-    /// A cluster without a node runs and one with a node is asked for.
+    /// A node is required, and the running cluster has none.
     #[error(
         "cluster `{0}` runs without a node and a node is required; take it down first with \
          `cargo xtask cluster down --name {0}`"
     )]
     NoNode(String),
-    /// A part is needed that the cluster does not have.
+    /// The cluster lacks an addon.
     #[error("the cluster has no {0}; add it with `cargo xtask cluster up --with {0}`")]
-    NoPart(Part),
-    /// The cluster was not started by the harness, so the harness holds neither its keys nor its logs.
-    #[error("{what} is not to be had from the cluster of {path}, which the harness did not start; unset THINKUBE_TEST_KUBECONFIG to use the harness's own", path = .kubeconfig.display())]
+    NoAddon(Addon),
+    /// The harness did not start the cluster, so it has neither its keys nor its logs.
+    #[error("the cluster of {path} was not started by the harness and cannot provide {what}; unset THINKUBE_TEST_KUBECONFIG to use the harness's own", path = .kubeconfig.display())]
     External {
         /// What was asked for.
         what: &'static str,
         /// The kubeconfig in use.
         kubeconfig: PathBuf,
     },
-    /// The kubeconfig that the environment names can't be used.
-    #[error("THINKUBE_TEST_KUBECONFIG names {path}, which can't be read; correct or unset it", path = .path.display())]
+    /// The kubeconfig that the environment names cannot be read.
+    #[error("THINKUBE_TEST_KUBECONFIG names {path}, which cannot be read; correct or unset it", path = .path.display())]
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file or folder could not be used.
+    /// A file, folder or address could not be used.
     #[error("{path} could not be used", path = .path.display())]
     Io {
-        /// The file or folder.
+        /// The file, folder or address.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A program could not be started at all.
+    /// A program could not be started.
     #[error("{program} could not be started")]
     Spawn {
         /// The program.
         program: String,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A program ended with a failure.
+    /// A program failed.
     #[error("`{command}` ended with {status}:\n{stderr}")]
     Command {
         /// The command line.
         command: String,
         /// How it ended.
         status: ExitStatus,
-        /// The end of what it wrote to standard error.
+        /// The last lines that it wrote to standard error.
         stderr: String,
     },
-    /// A server of the cluster ended while it should run.
+    /// A server ended while the cluster started.
     #[error("{program} ended while the cluster started; the end of {log}:\n{tail}", log = .log.display())]
     Died {
         /// The server.
@@ -81,42 +81,42 @@ pub enum Error {
         /// The last lines of the log.
         tail: String,
     },
-    /// Something did not come about in time.
-    #[error("{what} did not come about within {} s; see the logs in {logs}; last answer: {last}", .after.as_secs(), logs = .logs.display())]
+    /// A wait ended without its result.
+    #[error("{what} was not there after {} s; see the logs in {logs}; last answer: {last}", .after.as_secs(), logs = .logs.display())]
     Timeout {
         /// What was waited for.
         what: String,
-        /// For how long.
+        /// The limit.
         after: Duration,
         /// The folder with the logs of the cluster.
         logs: PathBuf,
-        /// The last answer seen.
+        /// The last answer.
         last: String,
     },
     /// `down` could not remove everything.
     #[error(
-        "cluster `{name}` could not be removed completely; still there: {left}; run `cargo xtask cluster down --name {name}` again"
+        "cluster `{name}` could not be removed completely; left are: {left}; run `cargo xtask cluster down --name {name}` again"
     )]
     Left {
         /// The cluster.
         name: String,
-        /// What is still there.
+        /// What is left.
         left: String,
     },
-    /// A server that this cluster does not have.
-    #[error("cluster `{cluster}` has no server `{name}`; it has {there}")]
-    Server {
+    /// The cluster has no such server.
+    #[error("cluster `{cluster}` has no server `{name}`; expected one of: {known}")]
+    UnknownServer {
         /// The cluster.
         cluster: String,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
-        there: String,
+        /// The names of its servers.
+        known: String,
     },
-    /// A server that does not run, so that it can't be paused.
-    #[error("{0} does not run; `cargo xtask cluster restart {0}` starts it again")]
-    Gone(&'static str),
-    /// A file that is no archive of images.
+    /// A server does not run, so it cannot be paused.
+    #[error("{0} does not run; start it with `cargo xtask cluster restart {0}`")]
+    ServerNotRunning(&'static str),
+    /// A file is not a usable image archive.
     #[error("{archive}: {why}; make it with `docker save`, or with `buildah push IMAGE docker-archive:FILE:NAME`", archive = .archive.display())]
     Archive {
         /// The file.
@@ -130,7 +130,7 @@ pub enum Error {
     /// A key or a certificate could not be made.
     #[error("a certificate could not be made")]
     Pki(#[from] rcgen::Error),
-    /// A client certificate for more groups than fit.
+    /// A client certificate with more groups than fit.
     #[error(
         "a client certificate names at most {max} groups and {given} are given; bind the role to the user instead"
     )]
@@ -140,12 +140,12 @@ pub enum Error {
         /// How many fit.
         max: usize,
     },
-    /// A file of ours or an answer of the server is not the JSON it should be.
-    #[error("{what} is not the JSON that it should be")]
+    /// A file of the harness or an answer of a server is not valid JSON of its kind.
+    #[error("{what} is not valid")]
     Json {
         /// The file or answer.
         what: String,
-        /// Why not.
+        /// The cause.
         source: serde_json::Error,
     },
 }
@@ -164,6 +164,6 @@ impl<T> At<T> for std::io::Result<T> {
     }
 }
 
-fn list(needs: &[Need]) -> String {
-    needs.iter().map(|need| format!("  {need}")).collect::<Vec<_>>().join("\n")
+fn list(unmet: &[UnmetRequirement]) -> String {
+    unmet.iter().map(|one| format!("  {one}")).collect::<Vec<_>>().join("\n")
 }

@@ -1,24 +1,24 @@
-//! As much of HTTP as it takes to ask a server of the harness whether it is ready.
+//! A GET without TLS, for the readiness of the harness's own servers.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::process::Answer;
+use crate::readiness::Readiness;
 
-/// A server that runs answers within this; one that does not is asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A running server answers within this; a wait repeats the request.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Status and body of a GET, without TLS.
 pub(crate) fn get(address: IpAddr, port: u16, path: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    // 1.0: the body ends with the connection, in one piece.
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::new(address, port), TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    // HTTP 1.0, so that the end of the connection ends the body.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an answer of HTTP"))
+    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a valid HTTP answer"))
 }
 
 pub(crate) fn parse(answer: &str) -> Option<(u16, String)> {
@@ -28,19 +28,19 @@ pub(crate) fn parse(answer: &str) -> Option<(u16, String)> {
 }
 
 /// Whether a GET is answered with 200.
-pub(crate) fn answers(address: IpAddr, port: u16, path: &str) -> Answer {
+pub(crate) fn readiness(address: IpAddr, port: u16, path: &str) -> Readiness {
     match get(address, port, path) {
-        Ok((200, _)) => Answer::Yes,
-        Ok((status, _)) => Answer::NotYet(format!("HTTP status {status} from port {port}")),
-        Err(error) => Answer::NotYet(format!("port {port}: {error}")),
+        Ok((200, _)) => Readiness::Ready,
+        Ok((status, _)) => Readiness::NotReady(format!("HTTP status {status} from port {port}")),
+        Err(error) => Readiness::NotReady(format!("port {port}: {error}")),
     }
 }
 
-/// Whether somebody listens.
-pub(crate) fn listens(address: IpAddr, port: u16) -> Answer {
-    match TcpStream::connect_timeout(&SocketAddr::new(address, port), PATIENCE) {
-        Ok(_) => Answer::Yes,
-        Err(error) => Answer::NotYet(format!("port {port}: {error}")),
+/// Whether a server listens.
+pub(crate) fn listens(address: IpAddr, port: u16) -> Readiness {
+    match TcpStream::connect_timeout(&SocketAddr::new(address, port), TIMEOUT) {
+        Ok(_) => Readiness::Ready,
+        Err(error) => Readiness::NotReady(format!("port {port}: {error}")),
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_told_from_noise() {
+    fn only_an_http_answer_is_parsed() {
         assert_eq!(parse("HTTP/1.1 503 Busy\r\nA: b\r\n\r\nbody"), Some((503, "body".to_owned())));
         assert_eq!(parse("SSH-2.0-x\r\n\r\n"), None);
         assert_eq!(parse("HTTP/1.1 200 OK\r\n"), None);

@@ -1,4 +1,4 @@
-//! One change to a cluster at a time.
+//! File locks: one change to a cluster, and one build, at a time.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{At, Result};
 use crate::progress::{Report, note};
 
-/// Held as long as it lives; the kernel lets go of it when the process ends, however it ends.
+/// A lock until it is dropped. The kernel releases it at any end of the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
@@ -22,34 +22,34 @@ impl Lock {
                 fs::create_dir_all(folder).at(folder)?;
             }
             let file = match File::options().create(true).append(true).open(path) {
-                // Another cluster's `down` has removed the empty folder just now.
+                // Another cluster's `down` has just removed the empty folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened.at(path)?,
             };
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    note(report, format!("another process holds {}; waiting for it", path.display()));
+                    note(report, format!("another process has the lock {}; waiting for it", path.display()));
                     file.lock().at(path)?;
                 }
                 Err(TryLockError::Error(source)) => return Err(source).at(path),
             }
-            // The one who had it may have removed the file: then this lock is on a file that nobody else will find.
-            let ours = file.metadata().at(path)?;
-            if fs::metadata(path).is_ok_and(|now| now.ino() == ours.ino() && now.dev() == ours.dev()) {
+            // The process that had the lock may have removed the file: then other processes lock another file.
+            let locked = file.metadata().at(path)?;
+            if fs::metadata(path).is_ok_and(|now| now.ino() == locked.ino() && now.dev() == locked.dev()) {
                 return Ok(Self { path: path.to_owned(), _file: file });
             }
         }
     }
 
-    /// The lock if nobody has it. For locks that are never removed.
+    /// The lock if it is free. For locks that are never removed.
     pub(crate) fn try_take(path: &Path) -> Option<Self> {
         let file = File::options().append(true).open(path).ok()?;
         file.try_lock().ok()?;
         Some(Self { path: path.to_owned(), _file: file })
     }
 
-    /// Lets go of the lock and leaves no file.
+    /// Releases the lock and removes its file.
     pub(crate) fn remove(self) -> Result<()> {
         fs::remove_file(&self.path).at(&self.path)
     }

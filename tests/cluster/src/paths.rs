@@ -1,32 +1,34 @@
-//! Where things lie: what is kept goes to the user's cache folder, a running cluster to the user's state folder.
+//! The files of the harness: builds in the user's cache folder, a cluster in the user's state folder.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::content_hash::content_hash;
 use crate::error::{At, Error, Result};
-use crate::needs::Need;
+use crate::requirement::UnmetRequirement;
 
-/// The folder of built programs and images; survives `down`.
+/// The folder of built programs and images, which `down` keeps.
 pub(crate) fn cache() -> Result<PathBuf> {
     base("XDG_CACHE_HOME", ".cache")
 }
 
-/// The folder that holds one folder a cluster.
+/// The folder with one folder a cluster.
 pub(crate) fn state() -> Result<PathBuf> {
     base("XDG_STATE_HOME", ".local/state")
 }
 
 fn base(variable: &str, under_home: &str) -> Result<PathBuf> {
-    // The XDG specification: a relative path is to be ignored.
+    // The XDG specification says to ignore a relative path.
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = match absolute(variable) {
         Some(base) => base,
         None => absolute("HOME").map(|home| home.join(under_home)).ok_or_else(|| {
-            Error::NeedsFacts(vec![Need::new(
-                format!("neither {variable} nor HOME names a folder to work in"),
+            Error::Unmet(vec![UnmetRequirement::new(
+                format!("neither {variable} nor HOME names a folder for the harness"),
                 "export HOME=/path/to/your/home",
             )])
         })?,
@@ -34,11 +36,11 @@ fn base(variable: &str, under_home: &str) -> Result<PathBuf> {
     Ok(real(&base).join("thinkube-host/cluster"))
 }
 
-/// The path without symbolic links, as the kernel lists mounts: what lies below it is looked for there, and a tree in
-/// which mounts were overlooked would be removed with what is mounted.
+/// The path without symbolic links, as the kernel lists mounts. Else a removal would not find the mounts below it, and would
+/// delete their files.
 fn real(path: &Path) -> PathBuf {
-    let there = path.ancestors().find_map(|ancestor| Some((ancestor, fs::canonicalize(ancestor).ok()?)));
-    match there {
+    let existing = path.ancestors().find_map(|ancestor| Some((ancestor, fs::canonicalize(ancestor).ok()?)));
+    match existing {
         Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(Path::new(""))),
         None => path.to_owned(),
     }
@@ -67,7 +69,7 @@ impl Layout {
         self.root.join(below)
     }
 
-    /// Lies beside the folder, not in it: `down` removes the folder while it holds the lock.
+    /// Beside the folder, because `down` holds it while it removes the folder.
     pub(crate) fn lock(&self) -> PathBuf {
         self.root.with_extension("lock")
     }
@@ -100,7 +102,7 @@ impl Layout {
         self.path("containerd.sock")
     }
 
-    /// For whoever runs in the cluster's network namespace and is no pod.
+    /// The resolver's configuration for processes in the cluster's network namespace that are not in a pod.
     pub(crate) fn resolver(&self) -> PathBuf {
         self.path("resolv.conf")
     }
@@ -109,19 +111,19 @@ impl Layout {
         self.path("volumes")
     }
 
-    /// A short name that no other cluster of this machine has, whoever started it: for what is global to the machine.
+    /// A short name that no other cluster of this machine has, of any user, for what is global to the machine.
     pub(crate) fn id(&self) -> String {
-        format!("{}-{}", self.name, &crate::hash(&[self.root.as_os_str().as_encoded_bytes()])[..4])
+        format!("{}-{}", self.name, &content_hash(&[self.root.as_os_str().as_encoded_bytes()])[..4])
     }
 }
 
-/// Writes a file that only its owner may read, under a temporary name first: a reader sees all of it or nothing.
+/// Writes a file that only its owner may read, under a temporary name first, so that a reader sees all of it or nothing.
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).at(folder)?;
     }
     let partial = path.with_added_extension("partial");
-    // A left-over may have another mode.
+    // A leftover may have another mode.
     let _ = fs::remove_file(&partial);
     let mut file =
         fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).at(&partial)?;
@@ -129,13 +131,13 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     fs::rename(&partial, path).at(path)
 }
 
-/// Finds a program the way a shell does, and in the folders that a user's PATH often lacks.
+/// Finds a program on [`search_path`].
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     env::split_paths(&search_path()).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// PATH and the folders of administrators' programs.
-pub(crate) fn search_path() -> std::ffi::OsString {
+/// PATH and the folders of administrators' programs, which a user's PATH often lacks.
+pub(crate) fn search_path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     if !path.is_empty() {
         path.push(":");
@@ -144,12 +146,20 @@ pub(crate) fn search_path() -> std::ffi::OsString {
     path
 }
 
+/// The user's PATH with a folder in front.
+pub(crate) fn path_with(folder: &Path) -> OsString {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_else(search_path));
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_known_by_its_real_path_even_before_it_is_there() {
+    fn a_path_is_real_even_before_the_folder_exists() {
         let folder = tempfile::tempdir().expect("a folder");
         let real_folder = fs::canonicalize(folder.path()).expect("a path");
         fs::create_dir(folder.path().join("real")).expect("a folder");

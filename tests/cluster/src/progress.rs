@@ -1,9 +1,9 @@
-//! What the harness tells while it works.
+//! Progress of the harness, for the person who waits.
 
 use std::fmt;
 use std::time::Duration;
 
-/// One thing worth telling the person who waits.
+/// One message of progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
@@ -13,16 +13,16 @@ pub enum Progress {
     Building {
         /// What is built.
         what: String,
-        /// Its place among what must be built now, from 1.
+        /// Its number among the builds, from 1.
         number: usize,
-        /// How many must be built now.
+        /// The number of builds.
         of: usize,
-        /// How long this one has been building.
+        /// The time of this build so far.
         elapsed: Duration,
-        /// How long it takes until everything is built.
+        /// The expected time until everything is built.
         left: Duration,
     },
-    /// Something is other than the person may expect.
+    /// Something that the person may not expect.
     Note(String),
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// A time of which nobody knows the seconds.
+/// An expected time, in minutes.
 pub(crate) fn about(time: Duration) -> String {
     match time.as_secs().div_ceil(60) {
         0 | 1 => "less than a minute".to_owned(),
@@ -51,7 +51,7 @@ pub(crate) fn about(time: Duration) -> String {
     }
 }
 
-/// Where progress goes.
+/// The receiver of progress.
 pub type Report<'a> = dyn FnMut(Progress) + 'a;
 
 pub(crate) fn step(report: &mut Report<'_>, text: impl Into<String>) {

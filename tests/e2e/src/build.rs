@@ -4,7 +4,7 @@ use crate::{command as plain, finish, host, root, skip};
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
-use thinkube_test_cluster::workshop;
+use thinkube_test_cluster::build_dir;
 
 /// Whether this machine has what a build needs; if not, the test is counted as skipped.
 #[track_caller]
@@ -21,14 +21,14 @@ pub fn can() -> bool {
 /// A folder for a build's temporary files (`tmp`) and its settings.
 pub fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    workshop::prepare(folder.path()).expect("writable");
+    build_dir::prepare(folder.path()).expect("writable");
     folder
 }
 
 /// The host with these arguments, building below [`folder`] and leaving nothing on the machine.
 pub fn command(arguments: &[&str], folder: &Path) -> Command {
     let plain = plain(arguments);
-    let mut command = workshop::command(host(), folder);
+    let mut command = build_dir::command(host(), folder);
     command.args(plain.get_args()).current_dir(root()).env_remove("RUSTC_BOOTSTRAP");
     command
 }

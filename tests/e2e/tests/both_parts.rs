@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use thinkube_e2e::{Run, command, finish, plugin};
-use thinkube_test_cluster::Cluster;
+use thinkube_test_cluster::{Cluster, shared_cluster};
 
 const TEXT: &str = ".config/greeting/text";
 
@@ -22,7 +22,7 @@ impl Release {
     /// None where no cluster runs.
     fn new() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = Cluster::shared()?;
+        let cluster = shared_cluster()?;
         let name = format!("both-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         Some(Self { cluster, name, home: tempfile::tempdir().expect("a folder") })
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thinkube_e2e::{Run, command, devpi, finish, python, root};
-use thinkube_test_cluster::{AuditEvent, Cluster};
+use thinkube_test_cluster::{AuditEvent, Cluster, shared_cluster};
 
 /// Found nowhere but in the Secret it belongs to.
 const CANARY: &str = "canary-5e1f0c";
@@ -27,7 +27,7 @@ impl Corner {
     /// None where no cluster runs.
     fn new(test: &str) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = Cluster::shared()?;
+        let cluster = shared_cluster()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{test}-{}-{number}", std::process::id());
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 use thinkube_e2e::keycloak::Admin;
 use thinkube_e2e::{Run, command, finish};
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 fn plugin() -> &'static Path {
     thinkube_e2e::plugin("tests/sign-on-plugin")
@@ -14,7 +14,7 @@ fn plugin() -> &'static Path {
 
 /// A release of the plugin whose client is nobody else's.
 struct Release {
-    corner: Corner,
+    namespace: TestNamespace,
     admin: Admin,
     name: String,
     _folder: TempDir,
@@ -23,14 +23,14 @@ struct Release {
 impl Release {
     /// None where there is no Keycloak.
     fn new() -> Option<Self> {
-        let corner = Cluster::with([Part::Node, Part::Keycloak])?;
-        let admin = Admin::of(corner.cluster());
-        let name = format!("so-{}", corner.namespace());
-        Some(Self { corner, admin, name, _folder: tempfile::tempdir().expect("a folder") })
+        let namespace = TestNamespace::with([Addon::Node, Addon::Keycloak])?;
+        let admin = Admin::of(namespace.cluster());
+        let name = format!("so-{}", namespace.name());
+        Some(Self { namespace, admin, name, _folder: tempfile::tempdir().expect("a folder") })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let cluster = self.corner.cluster();
+        let cluster = self.namespace.cluster();
         let keycloak = cluster.keycloak().expect("our own").expect("it is there");
         let mut command = command(arguments);
         command
@@ -85,8 +85,8 @@ impl Release {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.corner.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
     }
 
     fn key(&self, kind: &str, key: &str) -> String {
@@ -136,11 +136,11 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     assert!(decode(&release.key("secret", "url")).contains(&secret));
 
     // Nothing is done twice.
-    let mark = release.corner.cluster().audit_offset().expect("a log");
+    let mark = release.namespace.cluster().audit_offset().expect("a log");
     assert_eq!(release.external(), made("unchanged"));
     let again = release.apply(&[]).ends_with(0);
     assert_eq!(again.json()["changed"], false, "{again:?}");
-    let events = release.corner.cluster().audit_events(mark).expect("a log");
+    let events = release.namespace.cluster().audit_events(mark).expect("a log");
     assert!(
         !events.iter().any(|event| event.is_write()
             && event.user_agent.starts_with("thinkube-host")
@@ -199,7 +199,7 @@ fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
 #[test]
 fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_written() {
     let Some(release) = Release::new() else { return };
-    let password = release.corner.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let password = release.namespace.cluster().keycloak().expect("our own").expect("there").admin_password;
     let refused = |command: &mut Command, code: i32, said: &[&str]| {
         let run = finish(command).ends_with(code);
         for word in said {
@@ -228,7 +228,7 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
 #[test]
 fn a_password_of_its_own_goes_before_the_one_that_it_falls_back_to() {
     let Some(release) = Release::new() else { return };
-    let password = release.corner.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let password = release.namespace.cluster().keycloak().expect("our own").expect("there").admin_password;
     let mut apply = release.plugin("apply", &["--yes"]);
     finish(apply.env("ADMIN_PASSWORD", "another").env("KEYCLOAK_PASSWORD", &password)).ends_with(0);
     assert!(release.client().is_some());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use thinkube_e2e::{Run, build, eventually, finish, web};
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 fn plugin() -> &'static Path {
     thinkube_e2e::plugin("tests/image-plugin")
@@ -17,7 +17,7 @@ fn plugin() -> &'static Path {
 
 /// A release of the plugin whose image is nobody else's, and the source of it.
 struct Release {
-    corner: Corner,
+    namespace: TestNamespace,
     name: String,
     folder: TempDir,
 }
@@ -28,8 +28,8 @@ impl Release {
         if !build::can() {
             return None;
         }
-        let corner = Cluster::with([Part::Node, Part::Registry])?;
-        let release = Self { name: format!("im-{}", corner.namespace()), corner, folder: build::folder() };
+        let namespace = TestNamespace::with([Addon::Node, Addon::Registry])?;
+        let release = Self { name: format!("im-{}", namespace.name()), namespace, folder: build::folder() };
         fs::create_dir(release.path("source")).expect("writable");
         release.write("grants.json", &release.grants().to_string());
         release.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -45,7 +45,7 @@ impl Release {
             emit("apps/v1", "Deployment"),
             { "copySecret": "default/harbor-pull-secret" },
             { "copySecret": format!("{}/harbor-pull-secret", self.name) },
-            { "copySecret": format!("{}/other", self.corner.namespace()) },
+            { "copySecret": format!("{}/other", self.namespace.name()) },
             { "pushImage": "registry.thinkube.test:5000/library" },
             { "buildFrom": self.url() },
             { "buildFrom": self.path("source") },
@@ -82,13 +82,13 @@ impl Release {
     }
 
     fn base(&self) -> String {
-        let toolbox = self.corner.cluster().toolbox_archive().expect("a node has the image");
+        let toolbox = self.namespace.cluster().toolbox_archive().expect("a node has the image");
         format!("FROM docker-archive:{}\n", toolbox.display())
     }
 
     /// The host as the operator runs it: on the machine itself, where no DNS knows the registry.
     fn command(&self, arguments: &[&str]) -> Command {
-        let cluster = self.corner.cluster();
+        let cluster = self.namespace.cluster();
         let mut command = build::command(arguments, self.folder.path());
         command.env("KUBECONFIG", cluster.kubeconfig()).env("THINKUBE_STATE_NAMESPACE", self.home());
         if matches!(arguments[0], "plan" | "apply" | "uninstall") {
@@ -134,8 +134,8 @@ impl Release {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.corner.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
     }
 
     /// The Deployment's image and how often its specification has changed.
@@ -156,7 +156,7 @@ impl Release {
 
     /// The status of the answer of the registry about an image.
     fn in_registry(&self, reference: &str) -> u16 {
-        let cluster = self.corner.cluster();
+        let cluster = self.namespace.cluster();
         let registry = cluster.registry().expect("our own").expect("it is there");
         let (_, digest) = reference.split_once('@').expect("a digest");
         let url = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, self.name);
@@ -172,7 +172,7 @@ impl Release {
     }
 
     fn password(&self) -> String {
-        self.corner.cluster().registry().expect("our own").expect("it is there").password
+        self.namespace.cluster().registry().expect("our own").expect("it is there").password
     }
 }
 
@@ -207,13 +207,13 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
     release.says("first");
 
     // Nothing is built or written twice.
-    let mark = release.corner.cluster().audit_offset().expect("a log");
+    let mark = release.namespace.cluster().audit_offset().expect("a log");
     assert_eq!(release.planned(&[])["action"], "unchanged");
     let again = release.apply(&[]).ends_with(0);
     assert_eq!(again.json()["changed"], false, "{again:?}");
     assert!(!again.stderr.contains("building"), "{}", again.stderr);
     thread::sleep(Duration::from_millis(500));
-    let events = release.corner.cluster().audit_events(mark).expect("a log");
+    let events = release.namespace.cluster().audit_events(mark).expect("a log");
     assert!(
         !events.iter().any(|event| event.is_write()
             && event.user_agent.starts_with("thinkube-host")
@@ -275,8 +275,8 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
     let original = ["get", "secret", "harbor-pull-secret", "-n", "default", "-o", "json"];
     let mut login = release.kubectl(&original).ends_with(0).json();
     login["metadata"] = json!({ "name": "other" });
-    release.corner.apply(json!([login])).expect("our own namespace");
-    let namespace = format!("login_namespace={}", release.corner.namespace());
+    release.namespace.apply(json!([login])).expect("our own namespace");
+    let namespace = format!("login_namespace={}", release.namespace.name());
     release.apply(&[&namespace, "login_name=other"]).ends_with(0);
     let (reference, _) = release.deployment();
     let held = |finalizers: &str| {
@@ -287,7 +287,7 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
     };
     held(r#"["thinkube.org/test"]"#);
     let forget =
-        || release.kubectl(&["delete", "secret", "other", "-n", release.corner.namespace()]).ends_with(0);
+        || release.kubectl(&["delete", "secret", "other", "-n", release.namespace.name()]).ends_with(0);
     forget();
     let refused = uninstall(&[]).ends_with(3);
     assert_eq!(refused.error()["error"]["kind"], "registry-login", "{}", refused.stderr);
@@ -295,7 +295,7 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
         assert!(refused.stderr.contains(said), "{said} is not in {}", refused.stderr);
     }
 
-    release.corner.apply(json!([login])).expect("our own namespace");
+    release.namespace.apply(json!([login])).expect("our own namespace");
     uninstall(&["--timeout", "2s"]).ends_with(1);
     assert_eq!(release.in_registry(&reference), 404);
     forget();
@@ -337,7 +337,7 @@ fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
 fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     let Some(release) = Release::new() else { return };
     release.commit("page");
-    let namespace = format!("login_namespace={}", release.corner.namespace());
+    let namespace = format!("login_namespace={}", release.namespace.name());
     let other = [namespace.as_str(), "login_name=other"];
     let refused = |command: &mut Command, code: i32, kind: &str, said: &str| {
         let run = finish(command).ends_with(code);
@@ -351,7 +351,7 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     let login = json!({ "auths": { "registry.thinkube.test:5000": { "username": "robot$thinkube", "password": "wrong-5e1f0c" } } });
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "other" },
         "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": login.to_string() } });
-    release.corner.apply(json!([secret])).expect("our own namespace");
+    release.namespace.apply(json!([secret])).expect("our own namespace");
     refused(&mut apply(&other), 1, "registry-refused", "push credentials");
     // Somebody else listens there.
     let elsewhere = ["--resolve", "registry.thinkube.test=127.0.0.1"];

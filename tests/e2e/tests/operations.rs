@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use thinkube_e2e::{Run, command, eventually, finish};
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 /// Found nowhere but in the Secret it belongs to.
 const CANARY: &str = "canary-7d2a41";
@@ -19,7 +19,7 @@ fn plugin() -> &'static str {
 
 /// A release of the plugin.
 struct Release {
-    corner: Corner,
+    namespace: TestNamespace,
     name: String,
     folder: TempDir,
 }
@@ -27,9 +27,9 @@ struct Release {
 impl Release {
     /// None where there is no node.
     fn new() -> Option<Self> {
-        let corner = Cluster::with([Part::Node])?;
-        let name = format!("op-{}", corner.namespace());
-        Some(Self { corner, name, folder: tempfile::tempdir().expect("a folder") })
+        let namespace = TestNamespace::with([Addon::Node])?;
+        let name = format!("op-{}", namespace.name());
+        Some(Self { namespace, name, folder: tempfile::tempdir().expect("a folder") })
     }
 
     /// One that is installed and ready.
@@ -42,7 +42,7 @@ impl Release {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);
         command
-            .env("KUBECONFIG", self.corner.cluster().kubeconfig())
+            .env("KUBECONFIG", self.namespace.cluster().kubeconfig())
             .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name))
             .env("KEEPER_PASSWORD", CANARY);
         command
@@ -53,7 +53,7 @@ impl Release {
     }
 
     fn apply(&self, after: &[&str]) -> Run {
-        let image = format!("image={}", self.corner.cluster().toolbox_image().expect("a node has it"));
+        let image = format!("image={}", self.namespace.cluster().toolbox_image().expect("a node has it"));
         let arguments = ["apply", plugin(), "--release", &self.name, "--set", &image, "--yes", "-o", "json"];
         self.host(&[&arguments[..], after].concat())
     }
@@ -76,8 +76,8 @@ impl Release {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.corner.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
     }
 
     fn get(&self, kind: &str, name: &str, path: &str) -> String {
@@ -155,7 +155,7 @@ fn memory(process: u32) -> Vec<Vec<u8>> {
 #[test]
 fn no_secret_is_in_the_memory_of_a_plugin_that_judges_the_release() {
     let Some(release) = Release::installed() else { return };
-    let image = format!("image={}", release.corner.cluster().toolbox_image().expect("a node has it"));
+    let image = format!("image={}", release.namespace.cluster().toolbox_image().expect("a node has it"));
     let arguments = ["apply", plugin(), "--release", &release.name, "--yes", "--set", &image];
     let mut apply = release.command(&[&arguments[..], &["--set", "ponder=true"]].concat());
     let mut apply = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -292,7 +292,7 @@ fn a_job_that_fails_is_noticed_at_once_with_its_last_lines_and_no_secret_and_lea
 #[test]
 fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
     let Some(release) = Release::installed() else { return };
-    let mark = release.corner.cluster().audit_offset().expect("there is an audit log");
+    let mark = release.namespace.cluster().audit_offset().expect("there is an audit log");
     let (kind, message) = release.refused("rotate-cooky", &[], 3);
     assert_eq!(
         (kind.as_str(), message.contains("did you mean `rotate-cookie`?")),
@@ -317,7 +317,7 @@ fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
     let other = ["run", "say", "--release", &release.name, "--plugin", "tests/sign-on-plugin", "-o", "json"];
     assert_eq!(release.host(&other).ends_with(3).error()["error"]["kind"], "other-plugin");
     std::thread::sleep(std::time::Duration::from_millis(500));
-    let events = release.corner.cluster().audit_events(mark).expect("the audit log can be read");
+    let events = release.namespace.cluster().audit_events(mark).expect("the audit log can be read");
     let writes: Vec<_> = events
         .into_iter()
         .filter(|event| event.is_write() && event.uri.contains(&release.name))

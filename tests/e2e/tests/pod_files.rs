@@ -5,12 +5,12 @@ use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
 use thinkube_e2e::{Run, command, finish, plugin};
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 const TEXT: &str = "/tmp/greeting/text";
 
 struct Release {
-    corner: Corner,
+    namespace: TestNamespace,
     name: String,
     folder: TempDir,
 }
@@ -18,9 +18,9 @@ struct Release {
 impl Release {
     /// None where there is no node.
     fn new() -> Option<Self> {
-        let corner = Cluster::with([Part::Node])?;
-        let name = format!("files-{}", corner.namespace());
-        let this = Self { corner, name, folder: tempfile::tempdir().expect("a folder") };
+        let namespace = TestNamespace::with([Addon::Node])?;
+        let name = format!("files-{}", namespace.name());
+        let this = Self { namespace, name, folder: tempfile::tempdir().expect("a folder") };
         fs::write(this.grants(), this.permissions(true)).expect("writable");
         Some(this)
     }
@@ -40,14 +40,14 @@ impl Release {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);
         command
-            .env("KUBECONFIG", self.corner.cluster().kubeconfig())
+            .env("KUBECONFIG", self.namespace.cluster().kubeconfig())
             .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name));
         command
     }
 
     fn with_plugin(&self, before: &str, after: &[&str]) -> Run {
         let component = plugin("tests/files-plugin");
-        let image = self.corner.cluster().toolbox_image().expect("the harness's own").to_owned();
+        let image = self.namespace.cluster().toolbox_image().expect("the harness's own").to_owned();
         let mut command = self.command(&[before]);
         command.arg(component).args(["--release", &self.name, "--set", &format!("image={image}")]);
         finish(command.arg("--grants").arg(self.grants()).args(after))
@@ -58,8 +58,8 @@ impl Release {
     }
 
     fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.corner.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.corner.cluster().kubeconfig()))
+        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
+        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
     }
 
     fn in_pod(&self, program: &[&str]) -> Run {
@@ -130,7 +130,7 @@ fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything
 fn an_uninstall_takes_back_what_the_same_settings_have_put_into_this_home() {
     let Some(release) = Release::new() else { return };
     let home = tempfile::tempdir().expect("a folder");
-    let image = format!("image={}", release.corner.cluster().toolbox_image().expect("the harness's own"));
+    let image = format!("image={}", release.namespace.cluster().toolbox_image().expect("the harness's own"));
     let at_home =
         |mut command: Command| finish(command.env("HOME", home.path()).env_remove("XDG_STATE_HOME"));
     let file = home.path().join(".config/greeting/text");

@@ -4,7 +4,7 @@ use crate::command::{absolute_target, root, run, say, target};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use thinkube_test_cluster::{HOST_VARIABLE, workshop};
+use thinkube_test_cluster::{HOST_VARIABLE, build_dir};
 
 /// The built host, and what is told to it at each call.
 pub(super) struct Host {
@@ -58,7 +58,7 @@ impl Host {
         folder: &Path,
         arguments: &[S],
     ) -> anyhow::Result<()> {
-        self.finish(workshop::command(&self.program, folder), arguments)
+        self.finish(build_dir::command(&self.program, folder), arguments)
     }
 
     /// Whether a release of this name is there.

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 use thinkube_test_cluster::doctor::no_node;
 use thinkube_test_cluster::{
-    Cluster, DOMAIN, Options, Part, Purpose, fetch_sources, is_everything_built, password, workshop,
+    Addon, Cluster, DOMAIN, Options, Purpose, build_dir, fetch_sources, is_everything_built, password,
 };
 
 /// How soon DevPI is to answer, from nothing on two cores.
@@ -27,7 +27,7 @@ const ANSWERS_WARM: Duration = Duration::from_secs(60);
 const HOSTS: [&str; 4] = ["registry", "auth", "devpi", "devpi-api"];
 
 /// The plugin demands that a registry is there, and the harness's is built in seconds.
-const MINIMUM: [Part; 2] = [Part::Node, Part::Registry];
+const MINIMUM: [Addon; 2] = [Addon::Node, Addon::Registry];
 
 /// The Secret by which the proxy knows the authority of Keycloak's certificate.
 const AUTHORITY: (&str, &str) = ("default", "demo-authority");
@@ -41,7 +41,7 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let sources = minimum.clone();
     // The host's build leaves the network idle. What can't be had is told by the cluster's build.
     thread::spawn(move || {
-        let of_the_platform = sources.contains(&Part::Node).then(|| BTreeSet::from(Part::ALL));
+        let of_the_platform = sources.contains(&Addon::Node).then(|| BTreeSet::from(Addon::ALL));
         fetch_sources(&sources).and_then(|()| of_the_platform.iter().try_for_each(fetch_sources))
     });
     host_and_plan(phases, cold)?;
@@ -65,13 +65,13 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
         cluster.kubeconfig().display(),
         cluster.kubectl().display(),
     ));
-    let cluster = phases.run("the platform joins", None, || up(Part::ALL.into()))?;
+    let cluster = phases.run("the platform joins", None, || up(Addon::ALL.into()))?;
     let host = host_of(&cluster)?;
     phases.run("DevPI with sign-on", None, || sign_on(&cluster, &host))?;
     Ok(look_around(&cluster, &host) + &log_in(&cluster)?)
 }
 
-fn up(with: BTreeSet<Part>) -> anyhow::Result<Cluster> {
+fn up(with: BTreeSet<Addon>) -> anyhow::Result<Cluster> {
     Ok(Cluster::up(&Options { with, ..Options::default() }, &mut progress::on_stderr())?)
 }
 
@@ -141,8 +141,8 @@ fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
 /// The whole of it: the image from a git repository by way of the registry, the client in Keycloak, and the proxy.
 fn sign_on(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
     let folder = target().join("demo");
-    workshop::prepare(&folder)?;
-    let repository = workshop::devpi_repository(cluster, &folder.join("source"), "demo")?;
+    build_dir::prepare(&folder)?;
+    let repository = build_dir::devpi_repository(cluster, &folder.join("source"), "demo")?;
     trust_in_keycloak(cluster)?;
     let proxy = cluster.oauth2_proxy_image().context("the node has no image of oauth2-proxy")?;
     let settings = [

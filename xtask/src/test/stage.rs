@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use thinkube_test_cluster::{
-    Cluster, Health, KUBECONFIG_VARIABLE, Options, Part, cluster_names, down, status,
+    Addon, Cluster, Health, KUBECONFIG_VARIABLE, Options, cluster_names, down, status,
 };
 
 use super::interrupt;
@@ -14,7 +14,7 @@ use crate::progress;
 /// it did not run before, also when its start fails or the run is interrupted.
 pub(crate) fn on_a_cluster<T>(keep: bool, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     say("the cluster; its first start builds it, which takes about a quarter of an hour");
-    let options = Options { with: BTreeSet::from(Part::ALL), ..Options::default() };
+    let options = Options { with: BTreeSet::from(Addon::ALL), ..Options::default() };
     // A broken cluster was started by a person all the same: it is mended, and stays.
     let running = status(&options.name)?.health != Health::Absent;
     let mut report = progress::on_stderr();

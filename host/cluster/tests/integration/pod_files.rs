@@ -9,10 +9,10 @@ use thinkube_plan::{Action, Change, Plan, PodFile, PodFileRef, PodFilesStep, Pod
 const TEXT: &str = "/tmp/greeting/text";
 const RC: &str = "/tmp/profile";
 
-/// A corner with a node, and an image that has a shell.
+/// A namespace with a node, and an image that has a shell.
 async fn shell() -> Option<(Bench, String)> {
     let bench = bench_with_node().await?;
-    let image = thinkube_test_cluster::Cluster::shared()?.toolbox_image().expect("a node has it").to_owned();
+    let image = thinkube_test_cluster::shared_cluster()?.toolbox_image().expect("a node has it").to_owned();
     Some((bench, image))
 }
 

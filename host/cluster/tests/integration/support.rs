@@ -13,7 +13,7 @@ use thinkube_plan::{
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
 
-/// A corner of the cluster for one test: names of its own, and a user name of its own by which the audit log tells its
+/// A namespace of the cluster for one test: names of its own, and a user name of its own by which the audit log tells its
 /// requests from everybody else's.
 pub(crate) struct Bench {
     pub(crate) cluster: Cluster,
@@ -31,7 +31,7 @@ pub(crate) struct Bench {
 /// None, and the test is counted as skipped, where the harness's cluster does not run. Another one will not do: its audit
 /// log, by which requests are counted, cannot be read.
 pub(crate) async fn bench() -> Option<Bench> {
-    let running = thinkube_test_cluster::Cluster::shared()?;
+    let running = thinkube_test_cluster::shared_cluster()?;
     let Some(audit_log) = running.audit_log() else {
         thinkube_test_cluster::skip(
             "the audit log of a cluster that the harness did not start cannot be read",

@@ -14,7 +14,7 @@ use thinkube_effects::{
     Error, HttpOptions, ImageAction, ImageEvent, ImageOptions, ImageState, Images, ObservedImage,
 };
 use thinkube_plan::{GitSource, ImageSource, ImageStep, Output, OutputRef, Permission, SecretText};
-use thinkube_test_cluster::{Cluster, Corner, Part, skip};
+use thinkube_test_cluster::{Addon, TestNamespace, skip};
 
 /// Set in the process that is where the registry's name is known.
 const INSIDE: &str = "THINKUBE_TEST_INSIDE";
@@ -297,9 +297,9 @@ impl Again {
             skip("there is no buildah, or no git");
             return false;
         }
-        let Some(corner) = Cluster::with([Part::Registry]) else { return false };
+        let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return false };
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let output = self.command(&corner, folder.path()).output().expect("it runs");
+        let output = self.command(&namespace, folder.path()).output().expect("it runs");
         let said =
             [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
         assert!(output.status.success(), "{said}");
@@ -311,8 +311,8 @@ impl Again {
         false
     }
 
-    fn command(&self, corner: &Corner, folder: &Path) -> Command {
-        let cluster = corner.cluster();
+    fn command(&self, namespace: &TestNamespace, folder: &Path) -> Command {
+        let cluster = namespace.cluster();
         let registry = cluster.registry().expect("its own").expect("it has a registry");
         // Else buildah makes /etc/cni.
         let settings = folder.join("containers.conf");
@@ -350,7 +350,7 @@ impl Again {
             .arg(test)
             .args(["--exact", &thread_name(), "--nocapture"])
             .env(INSIDE, "1")
-            .env(NAME, format!("{}/library/{}", registry.host, corner.namespace()))
+            .env(NAME, format!("{}/library/{}", registry.host, namespace.name()))
             .env(TOOLBOX, cluster.toolbox_archive().expect("a node has the image"))
             .env(AUTHORITY, &authority)
             .env("ADMIN_PASSWORD", &registry.password)

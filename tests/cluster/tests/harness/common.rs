@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use thinkube_test_cluster::{
-    Cluster, Error, Health, Node, Options, Part, ServerState, down, no_cluster_because, skip, status,
+    Addon, Cluster, Error, Health, Node, Options, ServerState, down, no_cluster_because, skip, status,
 };
 
 /// A cluster that goes when the test ends, however it ends.
@@ -42,7 +42,7 @@ impl Guard {
     }
 
     #[track_caller]
-    pub(crate) fn up_with(&self, node: Node, parts: &[Part]) -> Option<Cluster> {
+    pub(crate) fn up_with(&self, node: Node, parts: &[Addon]) -> Option<Cluster> {
         if let Some(why) = no_cluster_because() {
             skip(why);
             return None;
@@ -54,7 +54,7 @@ impl Guard {
         let options = Options { name: self.name.clone(), node, with: parts.iter().copied().collect() };
         match Cluster::up(&options, &mut |progress| println!("{progress}")) {
             Ok(cluster) => Some(cluster),
-            Err(Error::NeedsFacts(needs)) => {
+            Err(Error::Unmet(needs)) => {
                 skip(&needs.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
                 None
             }

@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::{Guard, machine, traces};
-use thinkube_test_cluster::{Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, Part, down, sample, seed};
+use thinkube_test_cluster::{Addon, Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, down, sample, seed};
 
 const NAME: &str = "THINKUBE_HARNESS_TEST_NAME";
 const NODE: &str = "THINKUBE_HARNESS_TEST_NODE";
 
 /// With a node come these. Not Keycloak: it starts as the others do, and takes three times as long.
-const PARTS: [Part; 2] = [Part::Registry, Part::Ingress];
+const PARTS: [Addon; 2] = [Addon::Registry, Addon::Ingress];
 
 /// What the other tests start as a process of its own.
 #[test]

@@ -39,15 +39,15 @@ fn code_server(release: &Release) {
             ]
          }}
     ]);
-    release.corner.apply(objects).expect("applied");
+    release.namespace.apply(objects).expect("applied");
     release
-        .corner
+        .namespace
         .run(&["wait", "--for=condition=Ready", "pod/code-server", "--timeout=90s"])
         .expect("it is ready");
 }
 
 fn in_shell(release: &Release, shell: &str, line: &str) -> Run {
-    let namespace = release.corner.namespace();
+    let namespace = release.namespace.name();
     release.kubectl(&["exec", "code-server", "-n", namespace, "--", shell, "-ic", line])
 }
 
@@ -55,7 +55,7 @@ fn in_shell(release: &Release, shell: &str, line: &str) -> Run {
 fn every_shell_of_code_server_leads_to_the_index() {
     let Some(release) = Release::new() else { return };
     code_server(&release);
-    let namespace = format!("code_server_namespace={}", release.corner.namespace());
+    let namespace = format!("code_server_namespace={}", release.namespace.name());
     let image = release.ready_image();
     let settings = [image.as_str(), "oauth2_proxy_enabled=false", &namespace, "devpi_index_name=wheels"];
     release.apply(&settings).ends_with(0);

@@ -9,7 +9,7 @@ use std::fs;
 use thinkube_e2e::browser::Browser;
 use thinkube_e2e::web::{self, Answer};
 use thinkube_e2e::{Run, devpi, eventually};
-use thinkube_test_cluster::{Cluster, Keycloak};
+use thinkube_test_cluster::{Cluster, Keycloak, push_archive};
 
 /// The proxy's cookie.
 const COOKIE: &str = "_oauth2_proxy";
@@ -39,15 +39,15 @@ impl Dashboard {
         let authority = fs::read(cluster.authority().expect("our own")).expect("readable");
         let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
             "data": {"ca.crt": STANDARD.encode(authority)}});
-        release.corner.apply(json!([ca])).expect("applied");
+        release.namespace.apply(json!([ca])).expect("applied");
         // As an operator has it: in the platform's registry, which is asked with the pull Secret.
         let archive = cluster.oauth2_proxy_archive().expect("a node with Keycloak has the image");
-        let proxy = cluster.push(archive, &format!("library/oauth2-proxy-{}:1", release.name));
+        let proxy = push_archive(cluster, archive, &format!("library/oauth2-proxy-{}:1", release.name));
         let settings = vec![
             release.ready_image(),
             format!("oauth2_proxy_image={}", proxy.expect("pushed")),
             format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made")),
-            format!("keycloak_ca_secret={}/ca", release.corner.namespace()),
+            format!("keycloak_ca_secret={}/ca", release.namespace.name()),
             routing.to_owned(),
         ];
         let mut dashboard = Self { release, browser, keycloak, settings, health: Value::Null };

@@ -2,7 +2,7 @@
 
 use crate::release::Release;
 use thinkube_e2e::{command, devpi, finish, skip};
-use thinkube_test_cluster::{Cluster, Node, Options, down};
+use thinkube_test_cluster::{Cluster, Node, Options, down, shared_cluster};
 
 #[test]
 fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
@@ -57,7 +57,7 @@ impl Drop for Bare {
 
 #[test]
 fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
-    let Some(cluster) = Cluster::shared() else { return };
+    let Some(cluster) = shared_cluster() else { return };
     if !cluster.is_own() {
         return skip("a control plane of its own is started beside the harness's cluster only");
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use thinkube_e2e::{build, finish, skip};
+use thinkube_test_cluster::push_archive;
 
 /// The project in the registry, which the original's playbooks never read.
 const PROJECT: &str = "harbor_project=team";
@@ -87,7 +88,7 @@ fn the_base_image_is_found_by_its_short_name_in_the_platform_s_registry() {
     let repository = Repository::new(&release);
     let source = repository.commit(DOCKERFILE);
     let base = release.cluster().python_archive().expect("a base image");
-    release.cluster().push(&base, "library/python:3.12-slim").expect("pushed");
+    push_archive(release.cluster(), &base, "library/python:3.12-slim").expect("pushed");
 
     // Without the platform's setup the name leads nowhere, and nothing is changed.
     let nowhere = release.path("nowhere.conf");
@@ -127,7 +128,7 @@ fn podman_finds_the_base_image_by_the_same_file() {
     let source =
         repository.commit("FROM library/python:3.12-slim\nENTRYPOINT [\"python3\", \"--version\"]\n");
     let base = release.cluster().python_archive().expect("a base image");
-    release.cluster().push(&base, "library/python:3.12-slim").expect("pushed");
+    push_archive(release.cluster(), &base, "library/python:3.12-slim").expect("pushed");
     let mut podman = apply(&release, &["--no-wait"], &source);
     podman.env("CONTAINERS_REGISTRIES_CONF", registries(&release)).env("PATH", programs);
     let built = finish(&mut podman).ends_with(0).json();

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thinkube_e2e::{build, devpi, finish, web};
-use thinkube_test_cluster::workshop;
+use thinkube_test_cluster::build_dir;
 
 /// Looks at the arguments of every process of the machine until it is dropped.
 struct Watch {
@@ -53,7 +53,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     }
     let Some(release) = Release::new() else { return };
     let source = release.path("source");
-    let url = workshop::devpi_repository(release.cluster(), &source, &release.name).expect("a repository");
+    let url = build_dir::devpi_repository(release.cluster(), &source, &release.name).expect("a repository");
     let git = format!("devpi_git_url={url}");
     let settings = [
         git.as_str(),

@@ -76,17 +76,17 @@ fn the_commands_for_trouble_show_something(release: &Release) {
 #[test]
 fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
     let Some(release) = Release::new() else { return };
-    release.corner.apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
+    release.namespace.apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
     release.apply(&[&release.ready_image(), "oauth2_proxy_enabled=false"]).ends_with(0);
     the_commands_for_trouble_show_something(&release);
     control_finds_everything_that_the_document_names(&release);
 
     release
-        .corner
+        .namespace
         .run(&["wait", "--for=condition=Ready", "pod/public", "--timeout=300s"])
         .expect("it is ready");
     let site =
-        format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.corner.namespace());
+        format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.namespace.name());
     release.devpi_client(&["index", "root/pypi", &site, "mirror_cache_expiry=1"]).ends_with(0);
     // The server may still have what it asked of the public index that it cannot reach.
     eventually("kept-package through root/stable", || {
@@ -97,7 +97,7 @@ fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
     let list = format!("{}/root/stable/+simple/", release.api());
     assert!(web::get(release.cluster(), &list).expect("an answer").with(200).body.contains("kept-package"));
 
-    release.corner.run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
+    release.namespace.run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
     release.pip_install("root/stable", "kept-package", "second").ends_with(0);
     assert!(installed(&release.path("second"), "kept_package"));
     // The site is really gone: nobody has asked for this one before.

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 use thinkube_e2e::keycloak::Admin;
 use thinkube_e2e::{Run, build, devpi, finish, web};
-use thinkube_test_cluster::{AuditEvent, Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, AuditEvent, Cluster, TestNamespace};
 
 /// A release of DevPI with hosts and a client that are nobody else's.
 pub(crate) struct Release {
-    pub(crate) corner: Corner,
+    pub(crate) namespace: TestNamespace,
     pub(crate) admin: Admin,
     pub(crate) name: String,
     pub(crate) folder: TempDir,
@@ -26,16 +26,16 @@ pub(crate) struct Release {
 impl Release {
     /// None where the cluster cannot have all the parts.
     pub(crate) fn new() -> Option<Self> {
-        let corner = Cluster::with([Part::Node, Part::Ingress, Part::Registry, Part::Keycloak])?;
-        let admin = Admin::of(corner.cluster());
-        let name = format!("dp-{}", corner.namespace());
+        let namespace = TestNamespace::with([Addon::Node, Addon::Ingress, Addon::Registry, Addon::Keycloak])?;
+        let admin = Admin::of(namespace.cluster());
+        let name = format!("dp-{}", namespace.name());
         let folder = build::folder();
         let password = format!("canary-{name}");
-        Some(Self { corner, admin, name, folder, password })
+        Some(Self { namespace, admin, name, folder, password })
     }
 
     pub(crate) fn cluster(&self) -> &Cluster {
-        self.corner.cluster()
+        self.namespace.cluster()
     }
 
     pub(crate) fn api(&self) -> String {

@@ -4,25 +4,25 @@ use crate::fixtures::{PAGE, ingress, open_site};
 use thinkube_e2e::browser::Browser;
 use thinkube_e2e::keycloak::{self, Admin, data};
 use thinkube_e2e::web;
-use thinkube_test_cluster::{Cluster, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 #[test]
 fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
-    let Some(corner) = Cluster::with([Part::Keycloak]) else { return };
-    let cluster = corner.cluster();
+    let Some(namespace) = TestNamespace::with([Addon::Keycloak]) else { return };
+    let cluster = namespace.cluster();
     let Some(browser) = Browser::open(cluster) else { return };
-    open_site(&corner, "site");
-    let host = corner.host("web");
-    ingress(&corner, "site", &host, &[]);
+    open_site(&namespace, "site");
+    let host = namespace.host("web");
+    ingress(&namespace, "site", &host, &[]);
     let callback = format!("https://{host}/");
     web::until(cluster, 200, &[&callback]);
     let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
-    let client = Admin::of(cluster).client(corner.namespace(), &callback);
+    let client = Admin::of(cluster).client(namespace.name(), &callback);
 
     let protocol = format!("{}/realms/{}/protocol/openid-connect", keycloak.url, keycloak.realm);
     let login = format!(
         "{protocol}/auth?response_type=code&scope=openid&state=st-1&nonce=no-1&client_id={}&redirect_uri={callback}",
-        corner.namespace()
+        namespace.name()
     );
     browser.go(&login);
     browser.fill("#username", &keycloak.user);
@@ -39,7 +39,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
     let exchange = |secret: &str| {
         let fields = [
             "grant_type=authorization_code".to_owned(),
-            format!("client_id={}", corner.namespace()),
+            format!("client_id={}", namespace.name()),
             format!("client_secret={secret}"),
             format!("redirect_uri={callback}"),
             format!("code={}", web::parameter(&address, "code")),
@@ -53,7 +53,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
     let claims = keycloak::claims(&tokens["id_token"]);
     assert_eq!(claims["preferred_username"], keycloak.user.as_str(), "{claims}");
     assert_eq!(claims["iss"], format!("{}/realms/{}", keycloak.url, keycloak.realm), "{claims}");
-    assert_eq!((&claims["aud"], &claims["nonce"]), (&corner.namespace().into(), &"no-1".into()), "{claims}");
+    assert_eq!((&claims["aud"], &claims["nonce"]), (&namespace.name().into(), &"no-1".into()), "{claims}");
     let bearer = format!("Authorization: Bearer {}", tokens["access_token"].as_str().expect("a token"));
     let who = web::curl(cluster, &["--header", &bearer, &format!("{protocol}/userinfo")]);
     assert_eq!(who.expect("an answer").with(200).json()["preferred_username"], keycloak.user.as_str());
@@ -69,12 +69,12 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
 
 #[test]
 fn a_browser_that_does_not_know_the_authority_shows_no_page() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    let Some(browser) = Browser::of_a_stranger(corner.cluster()) else { return };
-    open_site(&corner, "site");
-    let host = corner.host("web");
-    ingress(&corner, "site", &host, &[("ssl-redirect", "false")]);
-    web::until(corner.cluster(), 200, &[&format!("https://{host}/")]);
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    let Some(browser) = Browser::of_a_stranger(namespace.cluster()) else { return };
+    open_site(&namespace, "site");
+    let host = namespace.host("web");
+    ingress(&namespace, "site", &host, &[("ssl-redirect", "false")]);
+    web::until(namespace.cluster(), 200, &[&format!("https://{host}/")]);
     browser.go(&format!("https://{host}/"));
     let shown = browser.text("body");
     assert!(shown.contains("ERR_CERT_AUTHORITY_INVALID") && !shown.contains(PAGE), "{shown}");

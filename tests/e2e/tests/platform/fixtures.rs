@@ -1,9 +1,9 @@
-//! What several tests put into their corner.
+//! What several tests put into their namespace.
 
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use thinkube_e2e::{Run, finish};
-use thinkube_test_cluster::{Cluster, Corner};
+use thinkube_test_cluster::{Cluster, TestNamespace};
 
 /// The Secret with the wildcard certificate.
 const CERTIFICATE: &str = "thinkube-test-tls";
@@ -22,13 +22,13 @@ const DOORKEEPER: &str = "#!/bin/sh\ncase \"$HTTP_COOKIE\" in\n\
     *) printf 'Status: 401 Unauthorized\\r\\n\\r\\n' ;;\nesac\n";
 
 /// The image with a shell and a web server.
-pub(crate) fn toolbox(corner: &Corner) -> &str {
-    corner.cluster().toolbox_image().expect("a node has the image")
+pub(crate) fn toolbox(namespace: &TestNamespace) -> &str {
+    namespace.cluster().toolbox_image().expect("a node has the image")
 }
 
 /// The image with Python, whose TLS is OpenSSL's and whose resolver is the C library's.
-pub(crate) fn python(corner: &Corner) -> &str {
-    corner.cluster().devpi_image().expect("a node has the image")
+pub(crate) fn python(namespace: &TestNamespace) -> &str {
+    namespace.cluster().devpi_image().expect("a node has the image")
 }
 
 /// A pod with one container that is not started again.
@@ -57,13 +57,13 @@ pub(crate) fn service(name: &str) -> Value {
 }
 
 /// A web server with a page and three programs, and its Service.
-pub(crate) fn site(corner: &Corner, name: &str) -> Value {
+pub(crate) fn site(namespace: &TestNamespace, name: &str) -> Value {
     let server = format!(
         "mkdir -p /tmp/www/cgi-bin && cp /site/page /tmp/www/index.html && cd /site && \
          cp headers size doorkeeper /tmp/www/cgi-bin && chmod +x /tmp/www/cgi-bin/* && \
          exec httpd -f -p {PORT} -h /tmp/www"
     );
-    let mut pod = pod(name, toolbox(corner), &["sh", "-c", &server]);
+    let mut pod = pod(name, toolbox(namespace), &["sh", "-c", &server]);
     pod["spec"]["volumes"] = json!([{ "name": "site", "configMap": { "name": name } }]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "site", "mountPath": "/site" }]);
     pod["spec"]["containers"][0]["readinessProbe"] =
@@ -75,18 +75,18 @@ pub(crate) fn site(corner: &Corner, name: &str) -> Value {
 }
 
 /// A site that answers.
-pub(crate) fn open_site(corner: &Corner, name: &str) {
-    apply(corner, site(corner, name));
-    wait(corner, "condition=Ready", &format!("pod/{name}"));
+pub(crate) fn open_site(namespace: &TestNamespace, name: &str) {
+    apply(namespace, site(namespace, name));
+    wait(namespace, "condition=Ready", &format!("pod/{name}"));
 }
 
 /// An Ingress with TLS that leads a host name to the Service `site`. The annotations are ingress-nginx's, without its
 /// prefix.
-pub(crate) fn ingress(corner: &Corner, name: &str, host: &str, annotations: &[(&str, &str)]) {
-    copy_certificate(corner);
+pub(crate) fn ingress(namespace: &TestNamespace, name: &str, host: &str, annotations: &[(&str, &str)]) {
+    copy_certificate(namespace);
     let mut ingress = plain_ingress(name, host, annotations);
     ingress["spec"]["tls"] = json!([{ "hosts": [host], "secretName": CERTIFICATE }]);
-    apply(corner, json!([ingress]));
+    apply(namespace, json!([ingress]));
 }
 
 /// The same without TLS, not applied.
@@ -107,47 +107,47 @@ pub(crate) fn plain_ingress(name: &str, host: &str, annotations: &[(&str, &str)]
 }
 
 /// As Thinkube's installers do: an Ingress finds certificates in its own namespace only.
-fn copy_certificate(corner: &Corner) {
-    copy_secret(corner, CERTIFICATE);
+fn copy_certificate(namespace: &TestNamespace) {
+    copy_secret(namespace, CERTIFICATE);
 }
 
 /// Copies a Secret of the namespace `default`.
-pub(crate) fn copy_secret(corner: &Corner, name: &str) {
-    let found = admin(corner.cluster(), &["get", "secret", name, "--namespace=default", "-o", "json"]);
+pub(crate) fn copy_secret(namespace: &TestNamespace, name: &str) {
+    let found = admin(namespace.cluster(), &["get", "secret", name, "--namespace=default", "-o", "json"]);
     let found = found.ends_with(0).json();
     let mut copy = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name } });
     for part in ["type", "data"] {
         copy[part] = found[part].clone();
     }
-    apply(corner, json!([copy]));
+    apply(namespace, json!([copy]));
 }
 
 /// Applies a list of objects.
-pub(crate) fn apply(corner: &Corner, objects: Value) {
-    corner.apply(objects).unwrap_or_else(|error| panic!("{error}"));
+pub(crate) fn apply(namespace: &TestNamespace, objects: Value) {
+    namespace.apply(objects).unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// What kubectl prints for the corner's user; it must not fail.
-pub(crate) fn run(corner: &Corner, arguments: &[&str]) -> String {
-    corner.run(arguments).unwrap_or_else(|error| panic!("kubectl {arguments:?}: {error}"))
+/// What kubectl prints for the namespace's user; it must not fail.
+pub(crate) fn run(namespace: &TestNamespace, arguments: &[&str]) -> String {
+    namespace.run(arguments).unwrap_or_else(|error| panic!("kubectl {arguments:?}: {error}"))
 }
 
 /// Waits for an object as `kubectl wait` does.
-pub(crate) fn wait(corner: &Corner, condition: &str, object: &str) {
-    run(corner, &["wait", &format!("--for={condition}"), object, "--timeout=90s"]);
+pub(crate) fn wait(namespace: &TestNamespace, condition: &str, object: &str) {
+    run(namespace, &["wait", &format!("--for={condition}"), object, "--timeout=90s"]);
 }
 
 /// Waits for a pod that does something and ends; returns what it said.
-pub(crate) fn said(corner: &Corner, pod: &str) -> String {
+pub(crate) fn said(namespace: &TestNamespace, pod: &str) -> String {
     let ended = "jsonpath={.status.containerStatuses[0].state.terminated}";
-    wait(corner, ended, &format!("pod/{pod}"));
-    run(corner, &["logs", pod])
+    wait(namespace, ended, &format!("pod/{pod}"));
+    run(namespace, &["logs", pod])
 }
 
-/// A kubectl of the corner's user on the machine itself, as a person runs it.
-pub(crate) fn kubectl(corner: &Corner, arguments: &[&str]) -> Command {
-    let mut kubectl = Command::new(corner.cluster().kubectl());
-    kubectl.args(arguments).env("KUBECONFIG", corner.kubeconfig()).stdin(Stdio::null());
+/// A kubectl of the namespace's user on the machine itself, as a person runs it.
+pub(crate) fn kubectl(namespace: &TestNamespace, arguments: &[&str]) -> Command {
+    let mut kubectl = Command::new(namespace.cluster().kubectl());
+    kubectl.args(arguments).env("KUBECONFIG", namespace.kubeconfig()).stdin(Stdio::null());
     kubectl
 }
 

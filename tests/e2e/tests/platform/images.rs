@@ -2,11 +2,11 @@
 
 use crate::fixtures::{apply, pod, run, said, toolbox, wait};
 use serde_json::{Value, json};
-use thinkube_test_cluster::{Buildah, Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, Buildah, TestNamespace, push_archive};
 
 /// Valkey as the original's role starts it, as whoever and with nothing to write to; and its Service.
-pub(crate) fn valkey(corner: &Corner, name: &str) -> Value {
-    let image = corner.cluster().valkey_image().unwrap_or_else(|error| panic!("{error}: {error:?}"));
+pub(crate) fn valkey(namespace: &TestNamespace, name: &str) -> Value {
+    let image = namespace.cluster().valkey_image().unwrap_or_else(|error| panic!("{error}: {error:?}"));
     let mut pod = pod(name, &image, &["valkey-server", "--save", "", "--appendonly", "no"]);
     let container = &mut pod["spec"]["containers"][0];
     container["readinessProbe"] =
@@ -24,17 +24,17 @@ pub(crate) fn valkey(corner: &Corner, name: &str) -> Value {
 
 #[test]
 fn valkey_runs_as_any_user_and_keeps_what_another_pod_gives_it() {
-    let Some(corner) = Cluster::with([Part::Node]) else { return };
-    apply(&corner, valkey(&corner, "store"));
-    wait(&corner, "condition=Ready", "pod/store");
-    assert_eq!(run(&corner, &["exec", "store", "--", "id", "-u"]).trim(), "12345");
+    let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
+    apply(&namespace, valkey(&namespace, "store"));
+    wait(&namespace, "condition=Ready", "pod/store");
+    assert_eq!(run(&namespace, &["exec", "store", "--", "id", "-u"]).trim(), "12345");
     // As busybox says it, so that the server's own client does not speak for the server.
     let script = "for n in 1 2 3 4 5 6 7 8 9 10; do \
         printf 'SET key kept\\r\\nGET key\\r\\nQUIT\\r\\n' | nc -w 5 store 6379 && break; sleep 1; done";
-    apply(&corner, json!([pod("other", toolbox(&corner), &["sh", "-c", script])]));
-    let said = said(&corner, "other");
+    apply(&namespace, json!([pod("other", toolbox(&namespace), &["sh", "-c", script])]));
+    let said = said(&namespace, "other");
     assert_eq!(said.lines().collect::<Vec<_>>(), ["+OK", "$4", "kept", "+OK"], "{said}");
-    let version = run(&corner, &["exec", "store", "--", "valkey-server", "--version"]);
+    let version = run(&namespace, &["exec", "store", "--", "valkey-server", "--version"]);
     assert!(version.contains("Valkey server v="), "{version}");
 }
 
@@ -50,13 +50,13 @@ with zipfile.ZipFile('/tmp/greets-1.0-py3-none-any.whl', 'w') as wheel:
 
 #[test]
 fn an_image_built_on_the_one_with_python_in_the_registry_has_what_pip_has_installed() {
-    let Some(corner) = Cluster::with([Part::Registry]) else { return };
-    let cluster = corner.cluster();
+    let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return };
+    let cluster = namespace.cluster();
     let registry = cluster.registry().expect("its own").expect("a registry");
     let base = cluster.python_archive().unwrap_or_else(|error| panic!("{error}: {error:?}"));
-    let name = format!("library/{}:3.12-slim", corner.namespace());
-    let base = cluster.push(&base, &name).unwrap_or_else(|error| panic!("{error}: {error:?}"));
-    let expected = format!("{}/library/{}@sha256:", registry.host, corner.namespace());
+    let name = format!("library/{}:3.12-slim", namespace.name());
+    let base = push_archive(cluster, &base, &name).unwrap_or_else(|error| panic!("{error}: {error:?}"));
+    let expected = format!("{}/library/{}@sha256:", registry.host, namespace.name());
     assert!(base.starts_with(&expected), "{base}");
 
     let buildah = Buildah::new(cluster).expect("a folder");
@@ -66,15 +66,15 @@ fn an_image_built_on_the_one_with_python_in_the_registry_has_what_pip_has_instal
     let recipe = format!(
         "FROM {base}\nCOPY wheel.py /tmp/\nRUN python /tmp/wheel.py && pip install --no-index /tmp/*.whl && greets\nCMD [\"greets\"]\n"
     );
-    let built = format!("{}/library/{}-built:1", registry.host, corner.namespace());
+    let built = format!("{}/library/{}-built:1", registry.host, namespace.name());
     buildah.build(&built, &recipe, &[("wheel.py", WHEEL)]).unwrap_or_else(|error| panic!("{error}"));
     let pushed = buildah.push(&built, &built, &registry.auth_file, Some(&registry.certificates));
     let pushed = pushed.unwrap_or_else(|error| panic!("{error}"));
 
-    crate::fixtures::copy_secret(&corner, "harbor-pull-secret");
+    crate::fixtures::copy_secret(&namespace, "harbor-pull-secret");
     let mut greets = pod("greets", &pushed, &[]);
     greets["spec"]["imagePullSecrets"] = json!([{ "name": "harbor-pull-secret" }]);
     greets["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "runAsUser": 1000 });
-    apply(&corner, json!([greets]));
-    assert_eq!(said(&corner, "greets"), "installed\n");
+    apply(&namespace, json!([greets]));
+    assert_eq!(said(&namespace, "greets"), "installed\n");
 }

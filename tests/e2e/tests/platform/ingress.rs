@@ -4,7 +4,7 @@ use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, plain_ingress, pod,
 use serde_json::json;
 use std::fs::File;
 use thinkube_e2e::{eventually, web};
-use thinkube_test_cluster::{Cluster, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 const MEGABYTE: u64 = 1024 * 1024;
 
@@ -21,57 +21,57 @@ print('without:', page())
 
 #[test]
 fn a_site_is_reached_by_its_name_over_https_from_the_node_and_from_a_pod_alike() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    let host = corner.host("web");
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    let host = namespace.host("web");
     let url = format!("https://{host}/");
-    ingress(&corner, "site", &host, &[]);
-    assert_eq!(web::until(corner.cluster(), 200, &[&url]).body, PAGE);
+    ingress(&namespace, "site", &host, &[]);
+    assert_eq!(web::until(namespace.cluster(), 200, &[&url]).body, PAGE);
 
-    let authority = corner.cluster().authority().expect("the harness's own cluster");
+    let authority = namespace.cluster().authority().expect("the harness's own cluster");
     let authority = std::fs::read_to_string(authority).expect("a certificate");
-    let mut client = pod("client", python(&corner), &["python3", "-c", CLIENT, &url]);
+    let mut client = pod("client", python(&namespace), &["python3", "-c", CLIENT, &url]);
     client["spec"]["volumes"] = json!([{ "name": "authority", "configMap": { "name": "authority" } }]);
     client["spec"]["containers"][0]["volumeMounts"] =
         json!([{ "name": "authority", "mountPath": "/authority" }]);
     let trust = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "authority" },
         "data": { "ca.crt": authority } });
-    apply(&corner, json!([trust, client]));
-    let said = said(&corner, "client");
+    apply(&namespace, json!([trust, client]));
+    let said = said(&namespace, "client");
     assert!(said.contains(&format!("with: {PAGE}")), "{said}");
     assert!(said.contains("without: ") && said.contains("CERTIFICATE_VERIFY_FAILED"), "{said}");
 }
 
 #[test]
 fn who_does_not_know_the_authority_is_told_that_the_certificate_is_not_trusted() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    let host = corner.host("web");
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    let host = namespace.host("web");
     let url = format!("https://{host}/");
-    ingress(&corner, "site", &host, &[]);
-    web::until(corner.cluster(), 200, &[&url]);
+    ingress(&namespace, "site", &host, &[]);
+    web::until(namespace.cluster(), 200, &[&url]);
 
-    let mut stranger = corner.cluster().command("curl");
+    let mut stranger = namespace.cluster().command("curl");
     stranger.env_remove("CURL_CA_BUNDLE").env_remove("SSL_CERT_FILE").arg(&url);
     assert_eq!(web::ask(&mut stranger).expect_err("a refusal").code, web::UNTRUSTED);
     // The certificate is for names of the domain alone, so no other name leads here by mistake.
     let other = "site.example.org";
-    let resolve = format!("{other}:443:{}", corner.cluster().address().expect("an address"));
-    let refused = web::curl(corner.cluster(), &["--resolve", &resolve, &format!("https://{other}/")]);
+    let resolve = format!("{other}:443:{}", namespace.cluster().address().expect("an address"));
+    let refused = web::curl(namespace.cluster(), &["--resolve", &resolve, &format!("https://{other}/")]);
     assert_eq!(refused.expect_err("a refusal").code, web::UNTRUSTED);
 }
 
 #[test]
 fn http_is_sent_to_https_unless_the_ingress_says_otherwise() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    let [sent, open, forced] = ["sent", "open", "forced"].map(|what| corner.host(what));
-    ingress(&corner, "sent", &sent, &[("ssl-redirect", "true")]);
-    ingress(&corner, "open", &open, &[("ssl-redirect", "false")]);
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    let [sent, open, forced] = ["sent", "open", "forced"].map(|what| namespace.host(what));
+    ingress(&namespace, "sent", &sent, &[("ssl-redirect", "true")]);
+    ingress(&namespace, "open", &open, &[("ssl-redirect", "false")]);
     let plain = plain_ingress("forced", &forced, &[("force-ssl-redirect", "true")]);
-    apply(&corner, json!([plain]));
+    apply(&namespace, json!([plain]));
 
-    let cluster = corner.cluster();
+    let cluster = namespace.cluster();
     for host in [&sent, &forced] {
         let answer = web::until(cluster, 308, &[&format!("http://{host}/some/page?a=b")]);
         let target = format!("https://{host}/some/page?a=b");
@@ -84,9 +84,9 @@ fn http_is_sent_to_https_unless_the_ingress_says_otherwise() {
 
 #[test]
 fn a_route_of_the_gateway_leads_to_a_site_as_an_ingress_does() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    let host = corner.host("api");
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    let host = namespace.host("api");
     let route = |name: &str, listener: &str| {
         json!({
             "apiVersion": "gateway.networking.k8s.io/v1",
@@ -99,26 +99,26 @@ fn a_route_of_the_gateway_leads_to_a_site_as_an_ingress_does() {
             }
         })
     };
-    apply(&corner, json!([route("secure", "https")]));
+    apply(&namespace, json!([route("secure", "https")]));
     let accepted = "jsonpath={.status.parents[0].conditions[?(@.type==\"Accepted\")].status}";
     eventually("accepted route", || {
-        let said = run(&corner, &["get", "httproute", "secure", "-o", accepted]);
+        let said = run(&namespace, &["get", "httproute", "secure", "-o", accepted]);
         if said == "True" { Ok(()) } else { Err(said) }
     });
-    assert_eq!(web::until(corner.cluster(), 200, &[&format!("https://{host}/")]).body, PAGE);
+    assert_eq!(web::until(namespace.cluster(), 200, &[&format!("https://{host}/")]).body, PAGE);
     // It was given to one listener, and the other does not have it.
-    web::get(corner.cluster(), &format!("http://{host}/")).expect("an answer").with(404);
-    apply(&corner, json!([route("plain", "http")]));
-    assert_eq!(web::until(corner.cluster(), 200, &[&format!("http://{host}/")]).body, PAGE);
+    web::get(namespace.cluster(), &format!("http://{host}/")).expect("an answer").with(404);
+    apply(&namespace, json!([route("plain", "http")]));
+    assert_eq!(web::until(namespace.cluster(), 200, &[&format!("http://{host}/")]).body, PAGE);
 }
 
 #[test]
 fn a_body_may_be_as_large_as_the_ingress_says_and_without_a_word_a_megabyte() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    let [large, usual] = ["large", "usual"].map(|what| corner.host(what));
-    ingress(&corner, "large", &large, &[("proxy-body-size", "50m")]);
-    ingress(&corner, "usual", &usual, &[]);
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    let [large, usual] = ["large", "usual"].map(|what| namespace.host(what));
+    ingress(&namespace, "large", &large, &[("proxy-body-size", "50m")]);
+    ingress(&namespace, "usual", &usual, &[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sends = |host: &str, megabytes: u64, status: u16| {
         let file = folder.path().join(megabytes.to_string());
@@ -126,7 +126,7 @@ fn a_body_may_be_as_large_as_the_ingress_says_and_without_a_word_a_megabyte() {
         let body = format!("@{}", file.display());
         let url = format!("https://{host}/cgi-bin/size");
         let header = "Content-Type: application/octet-stream";
-        web::until(corner.cluster(), status, &["--header", header, "--data-binary", &body, &url]).body
+        web::until(namespace.cluster(), status, &["--header", header, "--data-binary", &body, &url]).body
     };
     assert_eq!(sends(&large, 40, 200).trim(), (40 * MEGABYTE).to_string());
     sends(&large, 60, 413);

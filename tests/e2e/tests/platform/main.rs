@@ -1,5 +1,5 @@
 //! The platform that the cluster stands in for: what a service finds on it, asked as services and people ask it. Each test
-//! has a corner of its own; none ends or stops a server, because all of them share the cluster.
+//! has a namespace of its own; none ends or stops a server, because all of them share the cluster.
 
 mod browser;
 mod fixtures;

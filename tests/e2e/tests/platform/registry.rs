@@ -4,22 +4,22 @@ use crate::fixtures::{PORT, apply, copy_secret, ingress, pod, run, service, wait
 use serde_json::{Value, json};
 use std::fs;
 use thinkube_e2e::{eventually, web};
-use thinkube_test_cluster::{Buildah, Cluster, Corner, Part, Registry};
+use thinkube_test_cluster::{Addon, Buildah, Registry, TestNamespace};
 
 /// Where Thinkube's installers find the login.
 const PULL_SECRET: &str = "harbor-pull-secret";
 
-/// An image that is like no other: a web server whose one page is the name of the corner. Returns who has it and its
+/// An image that is like no other: a web server whose one page is the name of the namespace. Returns who has it and its
 /// reference.
-fn image(corner: &Corner, registry: &Registry) -> (Buildah, String) {
-    let name = format!("{}/library/{}:1", registry.host, corner.namespace());
-    let base = corner.cluster().toolbox_archive().expect("a node has the image");
+fn image(namespace: &TestNamespace, registry: &Registry) -> (Buildah, String) {
+    let name = format!("{}/library/{}:1", registry.host, namespace.name());
+    let base = namespace.cluster().toolbox_archive().expect("a node has the image");
     let recipe = format!(
         "FROM docker-archive:{}\nCOPY index.html /www/index.html\nCMD [\"httpd\", \"-f\", \"-p\", \"{PORT}\", \"-h\", \"/www\"]\n",
         base.display()
     );
-    let buildah = Buildah::new(corner.cluster()).expect("a folder");
-    let built = buildah.build(&name, &recipe, &[("index.html", corner.namespace())]);
+    let buildah = Buildah::new(namespace.cluster()).expect("a folder");
+    let built = buildah.build(&name, &recipe, &[("index.html", namespace.name())]);
     built.unwrap_or_else(|error| panic!("{error}"));
     (buildah, name)
 }
@@ -33,9 +33,9 @@ fn web_server(name: &str, image: &str) -> Value {
 
 #[test]
 fn an_image_is_pushed_with_the_login_and_the_certificate_and_with_one_of_them_alone_it_is_not() {
-    let Some(corner) = Cluster::with([Part::Registry]) else { return };
-    let registry = corner.cluster().registry().expect("its own").expect("a registry");
-    let (buildah, image) = image(&corner, &registry);
+    let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return };
+    let registry = namespace.cluster().registry().expect("its own").expect("a registry");
+    let (buildah, image) = image(&namespace, &registry);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let nobody = folder.path().join("nobody.json");
@@ -50,38 +50,38 @@ fn an_image_is_pushed_with_the_login_and_the_certificate_and_with_one_of_them_al
     let pushed = buildah.push(&image, &image, &registry.auth_file, Some(&registry.certificates));
     let pushed = pushed.unwrap_or_else(|error| panic!("{error}"));
     let (_, digest) = pushed.split_once('@').expect("a digest");
-    let manifest = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, corner.namespace());
+    let manifest = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, namespace.name());
     let login = format!("{}:{}", registry.user, registry.password);
     let accept = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
-    let found = web::curl(corner.cluster(), &["--user", &login, "--header", accept, &manifest]);
+    let found = web::curl(namespace.cluster(), &["--user", &login, "--header", accept, &manifest]);
     assert_eq!(found.expect("an answer").with(200).header("docker-content-digest"), Some(digest));
-    web::get(corner.cluster(), &manifest).expect("an answer").with(401);
+    web::get(namespace.cluster(), &manifest).expect("an answer").with(401);
 }
 
 #[test]
 fn a_pod_pulls_by_digest_with_the_secret_and_is_reached_by_name_and_without_the_secret_it_never_starts() {
-    let Some(corner) = Cluster::with([Part::Registry, Part::Ingress]) else { return };
-    let registry = corner.cluster().registry().expect("its own").expect("a registry");
-    let (buildah, image) = image(&corner, &registry);
+    let Some(namespace) = TestNamespace::with([Addon::Registry, Addon::Ingress]) else { return };
+    let registry = namespace.cluster().registry().expect("its own").expect("a registry");
+    let (buildah, image) = image(&namespace, &registry);
     let image = buildah.push(&image, &image, &registry.auth_file, Some(&registry.certificates));
     let image = image.unwrap_or_else(|error| panic!("{error}"));
 
     // First the one without, so that the node does not have the image.
-    apply(&corner, json!([web_server("stranger", &image)]));
+    apply(&namespace, json!([web_server("stranger", &image)]));
     let waiting = "jsonpath={.status.containerStatuses[0].state.waiting}";
     eventually("refusal of the image", || {
-        let why = run(&corner, &["get", "pod", "stranger", "-o", waiting]);
+        let why = run(&namespace, &["get", "pod", "stranger", "-o", waiting]);
         let refused = why.contains("ErrImagePull") || why.contains("ImagePullBackOff");
         if refused { Ok(()) } else { Err(why) }
     });
 
-    copy_secret(&corner, PULL_SECRET);
+    copy_secret(&namespace, PULL_SECRET);
     let mut site = web_server("site", &image);
     site["spec"]["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
-    apply(&corner, json!([site, service("site")]));
-    wait(&corner, "condition=Ready", "pod/site");
-    let host = corner.host("web");
-    ingress(&corner, "site", &host, &[]);
-    let page = web::until(corner.cluster(), 200, &[&format!("https://{host}/")]);
-    assert_eq!(page.body, corner.namespace(), "the page of the very image that was pushed");
+    apply(&namespace, json!([site, service("site")]));
+    wait(&namespace, "condition=Ready", "pod/site");
+    let host = namespace.host("web");
+    ingress(&namespace, "site", &host, &[]);
+    let page = web::until(namespace.cluster(), 200, &[&format!("https://{host}/")]);
+    assert_eq!(page.body, namespace.name(), "the page of the very image that was pushed");
 }

@@ -2,25 +2,24 @@
 
 use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, run, site, wait};
 use thinkube_e2e::web;
-use thinkube_test_cluster::{Cluster, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 #[test]
 fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_that_the_doorkeeper_says() {
-    let Some(corner) = Cluster::with([Part::Ingress]) else { return };
-    open_site(&corner, "site");
-    apply(&corner, site(&corner, "auth"));
-    wait(&corner, "condition=Ready", "pod/auth");
-    let (host, login) = (corner.host("web"), corner.host("login"));
-    let doorkeeper =
-        format!("http://auth.{}.svc.cluster.local:{PORT}/cgi-bin/doorkeeper", corner.namespace());
+    let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
+    open_site(&namespace, "site");
+    apply(&namespace, site(&namespace, "auth"));
+    wait(&namespace, "condition=Ready", "pod/auth");
+    let (host, login) = (namespace.host("web"), namespace.host("login"));
+    let doorkeeper = format!("http://auth.{}.svc.cluster.local:{PORT}/cgi-bin/doorkeeper", namespace.name());
     let start = format!("https://{login}/start?rd=https://$host$escaped_request_uri");
     let annotations = [
         ("auth-url", doorkeeper.as_str()),
         ("auth-signin", start.as_str()),
         ("auth-response-headers", "X-Auth-Request-User"),
     ];
-    ingress(&corner, "site", &host, &annotations);
-    let cluster = corner.cluster();
+    ingress(&namespace, "site", &host, &annotations);
+    let cluster = namespace.cluster();
 
     let address = format!("https://{host}/cgi-bin/headers?page=1&of=2");
     let answer = web::until(cluster, 302, &[&address]);
@@ -50,7 +49,7 @@ fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_tha
     }
 
     // Nobody at the door: nobody comes in, not even who is known.
-    run(&corner, &["delete", "pod", "auth", "--now"]);
+    run(&namespace, &["delete", "pod", "auth", "--now"]);
     let closed = web::until(cluster, 500, &[&known[..], &[&address]].concat());
     assert!(!closed.body.contains("HTTP_"), "{closed:?}");
 }

@@ -7,14 +7,14 @@ use std::fs;
 use thinkube_e2e::browser::Browser;
 use thinkube_e2e::keycloak::Admin;
 use thinkube_e2e::web;
-use thinkube_test_cluster::{Cluster, Corner, DOMAIN, Part};
+use thinkube_test_cluster::{Addon, DOMAIN, TestNamespace};
 
 /// 32 bytes, as many as the cookie's cipher may take.
 const COOKIE_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// oauth2-proxy with the client's secret, its Service and the Secret with what only it may know.
-fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: &str) -> Value {
-    let authority = corner.cluster().authority().expect("the harness's own cluster");
+fn proxy(namespace: &TestNamespace, image: &str, host: &str, issuer: &str, client_secret: &str) -> Value {
+    let authority = namespace.cluster().authority().expect("the harness's own cluster");
     let authority = fs::read_to_string(authority).expect("a certificate");
     let arguments = [
         "--http-address=0.0.0.0:4180",
@@ -33,7 +33,7 @@ fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: 
         "--reverse-proxy=true",
         "--set-xauthrequest=true",
         "--session-store-type=redis",
-        &format!("--redis-connection-url=redis://store.{}.svc.cluster.local:6379", corner.namespace()),
+        &format!("--redis-connection-url=redis://store.{}.svc.cluster.local:6379", namespace.name()),
         // It only answers the ingress, which has a way of its own to the site.
         "--upstream=static://202",
     ];
@@ -58,7 +58,7 @@ fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: 
     json!([
         { "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "authority" }, "data": { "ca.crt": authority } },
         { "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "proxy" }, "stringData": {
-            "client-id": corner.namespace(), "client-secret": client_secret, "cookie-secret": COOKIE_SECRET } },
+            "client-id": namespace.name(), "client-secret": client_secret, "cookie-secret": COOKIE_SECRET } },
         { "apiVersion": "v1", "kind": "Service", "metadata": { "name": "proxy" },
             "spec": { "selector": { "app": "proxy" }, "ports": [{ "port": 80, "targetPort": 4180 }] } },
         pod
@@ -67,31 +67,31 @@ fn proxy(corner: &Corner, image: &str, host: &str, issuer: &str, client_secret: 
 
 #[test]
 fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_there() {
-    let Some(corner) = Cluster::with([Part::Keycloak]) else { return };
-    let cluster = corner.cluster();
+    let Some(namespace) = TestNamespace::with([Addon::Keycloak]) else { return };
+    let cluster = namespace.cluster();
     let image = cluster.oauth2_proxy_image().expect("a node with Keycloak has the image");
     let Some(browser) = Browser::open(cluster) else { return };
     let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
-    let host = corner.host("web");
-    open_site(&corner, "site");
-    apply(&corner, valkey(&corner, "store"));
-    wait(&corner, "condition=Ready", "pod/store");
+    let host = namespace.host("web");
+    open_site(&namespace, "site");
+    apply(&namespace, valkey(&namespace, "store"));
+    wait(&namespace, "condition=Ready", "pod/store");
     let callback = format!("https://{host}/oauth2/callback");
-    let client = Admin::of(cluster).client(corner.namespace(), &callback);
+    let client = Admin::of(cluster).client(namespace.name(), &callback);
     let issuer = format!("{}/realms/{}", keycloak.url, keycloak.realm);
-    apply(&corner, proxy(&corner, image, &host, &issuer, &client.secret));
-    wait(&corner, "condition=Ready", "pod/proxy");
+    apply(&namespace, proxy(&namespace, image, &host, &issuer, &client.secret));
+    wait(&namespace, "condition=Ready", "pod/proxy");
 
-    let asked = format!("http://proxy.{}.svc.cluster.local/oauth2/auth", corner.namespace());
+    let asked = format!("http://proxy.{}.svc.cluster.local/oauth2/auth", namespace.name());
     let start = format!("https://{host}/oauth2/start?rd=$escaped_request_uri");
-    ingress(&corner, "site", &host, &[("auth-url", &asked), ("auth-signin", &start)]);
-    copy_secret(&corner, "thinkube-test-tls");
+    ingress(&namespace, "site", &host, &[("auth-url", &asked), ("auth-signin", &start)]);
+    copy_secret(&namespace, "thinkube-test-tls");
     let mut door = plain_ingress("door", &host, &[]);
     door["spec"]["tls"] = json!([{ "hosts": [host], "secretName": "thinkube-test-tls" }]);
     let path = &mut door["spec"]["rules"][0]["http"]["paths"][0];
     path["path"] = json!("/oauth2");
     path["backend"]["service"] = json!({ "name": "proxy", "port": { "number": 80 } });
-    apply(&corner, json!([door]));
+    apply(&namespace, json!([door]));
 
     let address = format!("https://{host}/?page=1");
     web::until(cluster, 302, &[&address]);
@@ -106,6 +106,6 @@ fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_
     browser.click("#kc-login");
     assert_eq!(browser.arrives_at(&address), address, "back where the person wanted to go");
     assert_eq!(browser.text("body"), PAGE);
-    let sessions = run(&corner, &["exec", "store", "--", "valkey-cli", "dbsize"]);
+    let sessions = run(&namespace, &["exec", "store", "--", "valkey-cli", "dbsize"]);
     assert_ne!(sessions.trim(), "0", "the session is in the store");
 }

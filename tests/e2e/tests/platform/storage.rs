@@ -4,7 +4,7 @@ use crate::fixtures::{admin, apply, pod, run, said, toolbox};
 use serde_json::{Value, json};
 use std::path::Path;
 use thinkube_e2e::eventually;
-use thinkube_test_cluster::{Cluster, Corner, Part};
+use thinkube_test_cluster::{Addon, TestNamespace};
 
 /// A claim of the default class, which it does not name.
 fn claim(name: &str) -> Value {
@@ -17,8 +17,8 @@ fn claim(name: &str) -> Value {
 }
 
 /// A pod of user 1000 that runs a script where the claim is mounted.
-fn user(corner: &Corner, name: &str, claim: &str, script: &str) -> Value {
-    let mut pod = pod(name, toolbox(corner), &["sh", "-c", script]);
+fn user(namespace: &TestNamespace, name: &str, claim: &str, script: &str) -> Value {
+    let mut pod = pod(name, toolbox(namespace), &["sh", "-c", script]);
     pod["spec"]["securityContext"] =
         json!({ "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000 });
     pod["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }]);
@@ -28,29 +28,32 @@ fn user(corner: &Corner, name: &str, claim: &str, script: &str) -> Value {
 
 #[test]
 fn a_volume_is_made_for_a_claim_keeps_what_an_ordinary_user_writes_and_goes_with_the_claim() {
-    let Some(corner) = Cluster::with([Part::Node]) else { return };
+    let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
     let write = "(echo kept > /data/file && ls -n /data) 2>/dev/null || echo refused";
     // A fresh disk is root's, so that what fsGroup does is seen.
-    let mut outsider = user(&corner, "outsider", "other", write);
+    let mut outsider = user(&namespace, "outsider", "other", write);
     outsider["spec"]["securityContext"].as_object_mut().expect("an object").remove("fsGroup");
-    apply(&corner, json!([claim("data"), claim("other"), outsider, user(&corner, "writer", "data", write)]));
-    assert_eq!(said(&corner, "outsider"), "refused\n");
-    let written = said(&corner, "writer");
+    apply(
+        &namespace,
+        json!([claim("data"), claim("other"), outsider, user(&namespace, "writer", "data", write)]),
+    );
+    assert_eq!(said(&namespace, "outsider"), "refused\n");
+    let written = said(&namespace, "writer");
     assert!(written.contains("1000     1000") && written.contains("file"), "{written}");
 
-    run(&corner, &["delete", "pod", "writer"]);
-    apply(&corner, json!([user(&corner, "reader", "data", "id -u && cat /data/file")]));
-    assert_eq!(said(&corner, "reader"), "1000\nkept\n");
+    run(&namespace, &["delete", "pod", "writer"]);
+    apply(&namespace, json!([user(&namespace, "reader", "data", "id -u && cat /data/file")]));
+    assert_eq!(said(&namespace, "reader"), "1000\nkept\n");
 
-    let volume = run(&corner, &["get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}"]);
-    let found = admin(corner.cluster(), &["get", "pv", &volume, "-o", "json"]).ends_with(0).json();
+    let volume = run(&namespace, &["get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}"]);
+    let found = admin(namespace.cluster(), &["get", "pv", &volume, "-o", "json"]).ends_with(0).json();
     assert_eq!(found["spec"]["storageClassName"], "local-path");
     let folder = Path::new(found["spec"]["local"]["path"].as_str().expect("a folder of the node"));
     assert_eq!(std::fs::read_to_string(folder.join("file")).expect("the file in it"), "kept\n");
-    run(&corner, &["delete", "pod", "reader", "outsider"]);
-    run(&corner, &["delete", "pvc", "data", "other"]);
+    run(&namespace, &["delete", "pod", "reader", "outsider"]);
+    run(&namespace, &["delete", "pvc", "data", "other"]);
     eventually("end of volume and folder", || {
-        let listed = admin(corner.cluster(), &["get", "pv", &volume, "-o", "name"]);
+        let listed = admin(namespace.cluster(), &["get", "pv", &volume, "-o", "name"]);
         if listed.code != 0 && listed.stderr.contains("NotFound") && !folder.exists() {
             Ok(())
         } else {
