@@ -1,12 +1,12 @@
-//! DevPI, a private Python package index, as a thinkube plugin: what the Ansible component installs, without its faults.
-//! docs/devpi/migration-from-ansible.md says where each of its parts is now.
+//! DevPI, a private Python package index, as a thinkube plugin. It replaces an Ansible component, which comments call *the
+//! original*; docs/devpi/migration-from-ansible.md compares the two part by part.
 
 mod checks;
 mod objects;
 mod settings;
 mod workstation;
 
-pub use settings::{By, Sessions, Settings};
+pub use settings::{RoutingKind, SessionStoreKind, Settings};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -20,11 +20,11 @@ use thinkube_sdk::{
 
 /// The secret input with root's password.
 const ADMIN_PASSWORD: &str = "admin-password";
-/// The secret input with that of Keycloak's administrator. In the original it is the same: another one for root then locks
-/// the playbooks out.
+/// The secret input with the password of Keycloak's administrator. The original uses one password for both, so that a change of
+/// root's locks its playbooks out.
 const KEYCLOAK_PASSWORD: &str = "keycloak-admin-password";
 
-/// The plugin.
+/// The DevPI plugin.
 #[derive(Debug)]
 pub struct DevPi;
 
@@ -42,7 +42,7 @@ impl Plugin for DevPi {
             .secret_input(
                 ADMIN_PASSWORD,
                 "ADMIN_PASSWORD",
-                "Root's password in DevPI, where it is set on the first start",
+                "The password of root in DevPI; the server sets it on its first start",
             )
             .secret_input_or(
                 KEYCLOAK_PASSWORD,
@@ -65,7 +65,7 @@ impl Plugin for DevPi {
             .emits(TypeMeta::of::<Job>(), Scope::OwnNamespace)
             .emits(TypeMeta::of::<Ingress>(), Scope::OwnNamespace)
             .emits(gateway_api("HTTPRoute"), Scope::OwnNamespace)
-            // Its own check judges what devpi answers through its Service.
+            // Needed by the check index-config, which the plugin evaluates.
             .reads(TypeMeta::of::<Service>(), Scope::OwnNamespace)
             .reads(TypeMeta::of::<Node>(), Scope::Cluster)
             .reads(TypeMeta::of::<StorageClass>(), Scope::Cluster)
@@ -98,10 +98,10 @@ impl Plugin for DevPi {
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
         let settings = &context.settings;
-        settings.check()?;
+        settings.validate()?;
         let plan = Plan::new().notes(notes(settings));
         let plan = checks::dependencies(settings).into_iter().fold(plan, Plan::preflight);
-        // First: where it cannot be built, nothing is changed.
+        // The first stage, so that a failed build changes nothing.
         let plan = match objects::image(settings) {
             Some(image) => plan.stage(Stage::new("image").image(image)),
             None => plan,
@@ -111,7 +111,7 @@ impl Plugin for DevPi {
         Ok(routes(plan, settings).into())
     }
 
-    /// Made from [`Settings`] beforehand, which a test keeps true: the code that makes one is a sixth of the component.
+    /// Generated from [`Settings`]; a test compares them. The generator would be a sixth of the component.
     fn settings_schema() -> String {
         include_str!("settings.schema.json").to_owned()
     }
@@ -119,11 +119,11 @@ impl Plugin for DevPi {
 
 impl Evaluate for DevPi {
     fn evaluate(observation: Observation) -> Verdict {
-        let seen = serde_json::from_str(&observation.json);
-        match (observation.check.as_str(), seen) {
-            (checks::INDEX_CONFIG, Ok(seen)) => checks::judge_index(&seen),
+        let observed = serde_json::from_str(&observation.json);
+        match (observation.check.as_str(), observed) {
+            (checks::INDEX_CONFIG, Ok(observed)) => checks::evaluate_index(&observed),
             (check, _) => {
-                Verdict { status: Status::Unknown, message: format!("`{check}` is not known"), remedy: None }
+                Verdict { status: Status::Unknown, message: format!("unknown check `{check}`"), remedy: None }
             }
         }
     }
@@ -131,7 +131,7 @@ impl Evaluate for DevPi {
 
 impl Workstation for DevPi {
     fn plan_workstation(context: &Context<Settings>) -> Result<WorkstationPlan, Problem> {
-        context.settings.check()?;
+        context.settings.validate()?;
         Ok(workstation::plan_workstation(&context.settings, &context.release))
     }
 }
@@ -139,15 +139,12 @@ impl Workstation for DevPi {
 impl Operations for DevPi {
     fn operations() -> Vec<Operation> {
         vec![
-            Operation::new("reset-root-password", "Give root of DevPI the password that is supplied now")
+            Operation::new("reset-root-password", "Set the password of root in DevPI to the supplied one")
                 .secret_input(ADMIN_PASSWORD),
-            Operation::new(
-                "rotate-cookie-secret",
-                "Make a new cookie secret; whoever is logged in logs in again",
-            ),
+            Operation::new("rotate-cookie-secret", "Replace the cookie secret; people must log in again"),
             Operation::new(
                 "refresh-image",
-                "Build the server's image of what its revision leads to now, and run it",
+                "Rebuild the server's image from the present commit of its revision, and run it",
             ),
         ]
     }
@@ -167,37 +164,37 @@ impl Operations for DevPi {
                 .stage(Stage::new("secret").secret(objects::new_cookie_secret(settings)))
                 .stage(Stage::new("proxy").restart(objects::proxy_workload(settings))),
             ("rotate-cookie-secret", _) => {
-                return Err(Problem::other("there is no OAuth2 proxy: oauth2_proxy_enabled is false"));
+                return Err(Problem::other("the release has no OAuth2 proxy: oauth2_proxy_enabled is false"));
             }
             ("refresh-image", Some(image)) => plan.stage(Stage::new("image").image(image)).stage(
                 Stage::new("server").object(objects::deployment(settings)).gate(checks::answers(settings)),
             ),
             ("refresh-image", None) => {
-                return Err(Problem::other("the setting devpi_image names a ready image; apply another one"));
+                return Err(Problem::other("devpi_image names a ready image; apply another value instead"));
             }
-            _ => return Err(Problem::other(format!("there is no operation `{name}`"))),
+            _ => return Err(Problem::other(format!("unknown operation `{name}`"))),
         }
         .into())
     }
 }
 
-/// Every place that holds root's password.
+/// Every object that holds root's password.
 fn reset_secrets(settings: &Settings) -> Stage {
     let stage = Stage::new("secret").secret(objects::root_password(settings));
     if settings.devpi_password_in_clear { stage.step(objects::discovery(settings)) } else { stage }
 }
 
-/// The server, and its index.
+/// The server and its index.
 fn server(plan: Plan, settings: &Settings, release: &str) -> Plan {
     let namespace = objects::namespace(settings);
-    let claim = objects::volume_claim(settings);
+    let pvc = objects::pvc(settings);
     let deployment = objects::deployment(settings);
     let service = objects::service(settings);
     plan.health(checks::namespace(namespace.reference()))
         .health(checks::tls_secret(settings))
         .health(checks::pull_secret(settings))
         .health(checks::root_password(settings))
-        .health(checks::volume_bound(&claim))
+        .health(checks::volume_bound(&pvc))
         .health(checks::runs("server", "The server runs", &deployment))
         .health(checks::service(settings))
         .health(checks::outside_url(settings))
@@ -211,7 +208,7 @@ fn server(plan: Plan, settings: &Settings, release: &str) -> Plan {
         .stage(
             Stage::new("server")
                 .secret(objects::root_password(settings))
-                .object(claim)
+                .object(pvc)
                 .object(deployment)
                 .object(service)
                 .gate(checks::answers(settings)),
@@ -223,7 +220,7 @@ fn server(plan: Plan, settings: &Settings, release: &str) -> Plan {
         )
 }
 
-/// Who may see the dashboard.
+/// Single sign-on for the dashboard.
 fn sign_on(plan: Plan, settings: &Settings) -> Plan {
     let client = objects::keycloak_client(settings);
     let proxy = objects::oauth2_proxy(settings);
@@ -231,17 +228,17 @@ fn sign_on(plan: Plan, settings: &Settings) -> Plan {
     let mut plan = plan
         .health(checks::runs("oauth2-proxy", "The OAuth2 proxy runs", &deployment))
         .test(checks::callback(settings));
-    // The proxy dials the store when it starts and ends where the store does not answer: the store's stage goes first.
+    // An earlier stage, because the proxy exits at start-up if the store does not answer.
     if let Some(store) = objects::session_store(settings) {
         let deployment = store.deployment();
-        plan = plan.health(checks::runs("session-store", "The proxy's sessions are kept", &deployment));
+        plan = plan.health(checks::runs("session-store", "The session store runs", &deployment));
         plan = plan.stage(Stage::new("session-store").object(deployment).object(store.service()));
     }
     let stage = Stage::new("sign-on").external(client.client()).external(client.audience());
     plan.stage(stage.secret(proxy.secret()).object(deployment).object(proxy.service()))
 }
 
-/// The ways in from outside, and what control is told. That comes last: it makes control show the service as installed.
+/// The routes, then the discovery ConfigMap. The latter is last, because thinkube-control takes it as the end of the install.
 fn routes(plan: Plan, settings: &Settings) -> Plan {
     let dashboard = objects::dashboard_route(settings);
     let api = objects::api_route(settings);
@@ -281,13 +278,13 @@ fn notes(settings: &Settings) -> String {
         api = settings.api(),
         index = settings.index(),
     );
-    if settings.nginx_headers_config_map && settings.routing == By::Ingress {
-        notes.push_str("\nLinks of the dashboard lead to the API's host, unless the ConfigMap of the ingress controller has\nproxy-set-headers: ");
+    if settings.nginx_headers_config_map && settings.routing == RoutingKind::Ingress {
+        notes.push_str("\nThe dashboard links to the API's host, unless the ConfigMap of ingress-nginx has\nproxy-set-headers: ");
         notes.push_str(&settings.devpi_namespace);
         notes.push_str("/nginx-headers");
     }
     if settings.pip_trusted_host {
-        notes.push_str("\npip of a home takes any certificate of the API's host: who answers in its place can install any program.");
+        notes.push_str("\npip on workstations accepts any certificate of the API's host: a server that impersonates it can install any program.");
     }
     notes
 }

@@ -1,38 +1,35 @@
-//! Files for people who work with DevPI, on their own machines and in code-server. None holds a password: the original
-//! writes root's into three of them.
+//! Files for people who use DevPI: on a workstation and in code-server. No file holds a password; the original writes root's
+//! into three of them.
 
 use crate::settings::Settings;
-use thinkube_sdk::{PodFiles, WorkstationPlan};
+use serde_json::json;
+use thinkube_sdk::{PodFiles, WorkstationPlan, fill_text};
 
-/// The client that was tried with the server's version.
+/// The client that is tested with the server's version.
 const CLIENT: &str = "devpi-client==7.3.0";
 
-/// `devpi` in code-server, where DEVPI_INDEX is set: the client takes that before what `devpi use` has chosen.
-const IN_SHELLS: &str = include_str!("workstation/code-server.sh");
-const IN_FISH: &str = include_str!("workstation/code-server.fish");
+/// The function `devpi` of code-server's shells, which set DEVPI_INDEX: the client prefers that to the choice of `devpi use`.
+const SH_FUNCTION: &str = include_str!("workstation/code-server.sh");
+const FISH_FUNCTION: &str = include_str!("workstation/code-server.fish");
 
-/// The home of an operator or a developer.
+/// The files for the $HOME of an operator or a developer.
 pub(crate) fn plan_workstation(settings: &Settings, release: &str) -> WorkstationPlan {
     let authorities = settings.devpi_ca_file.as_ref();
     let authorities =
         authorities.map_or_else(String::new, |file| format!("export REQUESTS_CA_BUNDLE='{file}'\n"));
-    let fill = |text: &str| {
-        let values = [
-            ("api", settings.api()),
-            ("dashboard", settings.dashboard()),
-            ("index", settings.index()),
-            ("index_name", settings.devpi_index_name.clone()),
-            ("user", settings.auth_realm_username.clone()),
-            ("release", release.to_owned()),
-            ("authorities", authorities.clone()),
-        ];
-        // Each has a pattern that leaves out whatever a shell could read as more than text.
-        values
-            .iter()
-            .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
-    };
-    // The later original also has the public index beside this one, from which anybody could then offer a package by the
-    // name of a private one.
+    // The settings' patterns exclude whatever a shell could read as more than text.
+    let values = json!({
+        "api": settings.api(),
+        "dashboard": settings.dashboard(),
+        "index": settings.index(),
+        "index_name": settings.devpi_index_name,
+        "user": settings.auth_realm_username,
+        "release": release,
+        "authorities": authorities,
+    });
+    let fill = |text: &str| fill_text(text, &values);
+    // Without the public index, which the later original adds: an attacker could publish a package there under the name of a
+    // private one.
     let mut pip = format!("[global]\nindex-url = {}/{}/+simple/\n", settings.api(), settings.index());
     if let Some(file) = &settings.devpi_ca_file {
         pip += &format!("cert = {file}\n");
@@ -55,7 +52,7 @@ pub(crate) fn plan_workstation(settings: &Settings, release: &str) -> Workstatio
         .python_package(CLIENT)
 }
 
-/// The environment of code-server's shells.
+/// The shell configuration of code-server.
 pub(crate) fn code_server(settings: &Settings) -> PodFiles {
     let home = &settings.code_server_home;
     let variables = [
@@ -69,8 +66,8 @@ pub(crate) fn code_server(settings: &Settings) -> PodFiles {
     let (sh, fish) =
         (format!("{home}/.config/thinkube/devpi-env.sh"), format!("{home}/.config/thinkube/devpi-env.fish"));
     PodFiles::new("code-server", &settings.code_server_namespace, "app=code-server")
-        .file(&sh, 0o600, lines(|name, value| format!("export {name}='{value}'\n")) + IN_SHELLS)
-        .file(&fish, 0o600, lines(|name, value| format!("set -gx {name} '{value}'\n")) + IN_FISH)
+        .file(&sh, 0o600, lines(|name, value| format!("export {name}='{value}'\n")) + SH_FUNCTION)
+        .file(&fish, 0o600, lines(|name, value| format!("set -gx {name} '{value}'\n")) + FISH_FUNCTION)
         .line(format!("{home}/.bashrc"), format!("[ ! -f {sh} ] || . {sh}"))
         .line(format!("{home}/.zshrc"), format!("[ ! -f {sh} ] || . {sh}"))
         .line(format!("{home}/.config/fish/config.fish"), format!("test -f {fish}; and source {fish}"))

@@ -98,7 +98,7 @@ pub use pod_files::PodFiles;
 pub use schemars;
 pub use secret::Secret;
 pub use serde_json;
-pub use template::template;
+pub use template::{fill_text, template};
 pub use workstation::Workstation;
 #[doc(hidden)]
 pub use workstation::WorkstationPlanOf;

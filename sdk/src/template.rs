@@ -27,6 +27,18 @@ pub fn template(text: &str, values: &Value) -> Value {
     json
 }
 
+/// Replaces the placeholders of plain text, like [`template`] within a string.
+///
+/// # Panics
+/// If the text names a field that `values` lacks, or one that is neither text nor a number.
+pub fn fill_text(text: &str, values: &Value) -> String {
+    match filled(text, values) {
+        Some(Value::String(filled)) => filled,
+        Some(value) => value.to_string(),
+        None => text.to_owned(),
+    }
+}
+
 fn fill(json: &mut Value, values: &Value) {
     match json {
         Value::String(text) => {
@@ -91,6 +103,14 @@ mod tests {
             template(r#"{"a": "${a}", "c": "-${a}"}"#, &json!({"a": hostile, "b": "secret"})),
             json!({"a": hostile, "c": format!("-{hostile}")})
         );
+    }
+
+    #[test]
+    fn plain_text_is_filled_by_the_same_rules() {
+        let values = json!({"name": "a", "port": 80});
+        assert_eq!(fill_text("${name}:${port} $HOME", &values), "a:80 $HOME");
+        assert_eq!(fill_text("${port}", &values), "80");
+        assert_eq!(fill_text("no placeholder", &values), "no placeholder");
     }
 
     #[test]

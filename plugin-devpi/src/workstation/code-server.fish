@@ -1,4 +1,4 @@
-# DEVPI_INDEX is for where `devpi use` has chosen nothing yet: the client itself takes it before what was chosen.
+# The client prefers DEVPI_INDEX to the choice of `devpi use`, so the variable is unset after a choice.
 function devpi --description 'The DevPI client'
     set -l client $HOME/.devpi/client
     test -n "$DEVPI_CLIENTDIR"; and set client $DEVPI_CLIENTDIR

@@ -1,18 +1,18 @@
-# DevPI of this platform. Made by thinkube-host; `thinkube-host workstation remove` takes it back.
+# DevPI of this platform. Written by thinkube-host; `thinkube-host workstation remove` removes it.
 set -gx DEVPI_URL '${api}'
 
 function devpi --description 'The DevPI client'
     $HOME/.local/bin/devpi $argv
 end
 
-function devpi-env --description 'Show where DevPI is'
+function devpi-env --description 'Show the addresses of DevPI'
     echo "DEVPI_URL=$DEVPI_URL"
     echo 'index:     ${api}/${index}'
     echo 'dashboard: ${dashboard}/'
     devpi use
 end
 
-function devpi-init-admin --description 'Make the user ${user} and its index; asks for the passwords'
+function devpi-init-admin --description 'Create the user ${user} and its index; asks for the passwords'
     $HOME/devpi-scripts/devpi-init-admin.sh
 end
 
@@ -22,10 +22,10 @@ function devpi-upload-pkg --description 'Upload a package' --argument-names pack
         return 1
     end
     if not test -f $package
-        echo "$package is no file" >&2
+        echo "$package is not a file" >&2
         return 1
     end
-    # `devpi use` ends well for who is not logged in too, so it is asked what it says.
+    # `devpi use` also succeeds without a login, so its output is checked.
     if not devpi use | string match --quiet --regex 'logged in as'
         echo 'log in first: devpi use ${api}/${index}; devpi login root' >&2
         return 1

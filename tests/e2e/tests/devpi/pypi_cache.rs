@@ -69,7 +69,7 @@ fn the_commands_for_trouble_show_something(release: &Release) {
     shows("get ingress devpi-http-ingress", &release.name);
     shows("get ingress devpi-api-ingress", &format!("{}-api", release.name));
     shows("get job devpi-init -o jsonpath={.spec.ttlSecondsAfterFinished}", "300");
-    shows("logs job/devpi-init", "index root/stable made");
+    shows("logs job/devpi-init", "create index root/stable: done");
     shows("exec deploy/devpi -- bash -c id", "uid=1000(devpi)");
 }
 

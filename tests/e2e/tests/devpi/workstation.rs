@@ -133,7 +133,7 @@ fn the_functions_of_fish_make_an_index_and_upload(person: &Person) {
     };
     refused("", "usage: devpi-upload-pkg PATH");
     refused("one two", "usage: devpi-upload-pkg PATH");
-    refused("nothing.whl", "nothing.whl is no file");
+    refused("nothing.whl", "nothing.whl is not a file");
     refused(sample.to_str().expect("text"), "log in first");
 
     let made = person.types(
@@ -164,7 +164,7 @@ fn the_script_for_bash_finds_what_is_there_and_logs_in(person: &Person) {
         &[("password", &person.release.password), ("password", PASSWORD)],
     );
     let said = again.ends_with(0).stdout;
-    assert!(said.contains("is there already") && said.contains("upload with: devpi upload PATH"), "{said}");
+    assert!(said.contains("already exists") && said.contains("upload with: devpi upload PATH"), "{said}");
     assert!(person.bash("devpi use").ends_with(0).stdout.contains(&format!("{USER}/stable")));
 }
 

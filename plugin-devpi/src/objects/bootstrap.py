@@ -1,4 +1,4 @@
-# Gives root the password of the Secret and makes the index, by the REST API of devpi-server 6, from inside the cluster.
+# Sets the password of root and creates or repairs the index, through the REST API of devpi-server 6.
 import base64, json, os, sys, urllib.error, urllib.request
 
 server, index, password = (os.environ[name] for name in ("SERVER", "INDEX", "PASSWORD"))
@@ -21,31 +21,31 @@ def call(method, path, body=None, token=None):
 def token_for(password):
     status, answer = call("POST", "/+login", {"user": "root", "password": password})
     if status not in (200, 401):
-        sys.exit(f"the login was answered with {status}")
+        sys.exit(f"login: unexpected status {status}")
     return answer["result"]["password"] if status == 200 else None
 
 
-def demand(what, status):
+def require(what, status):
     if status not in (200, 201):
-        sys.exit(f"{what} was answered with {status}")
-    print(what)
+        sys.exit(f"{what}: unexpected status {status}")
+    print(f"{what}: done")
 
 
 token = token_for(password)
 if not token and (token := token_for("")):
-    # A volume that was made without the password in the server's environment.
-    demand("root's password set", call("PATCH", "/root", {"password": password}, token)[0])
+    # The volume was created without the password in the server's environment.
+    require("set the password of root", call("PATCH", "/root", {"password": password}, token)[0])
     token = token_for(password)
 if not token:
-    print("root's password in DevPI is not the one in the Secret; run the operation reset-root-password")
+    print("the password of root in DevPI differs from the Secret; run the operation reset-root-password")
     sys.exit(2)
 
 status, answer = call("GET", f"/{index}?no_projects=")
 found = answer.get("result", {})
 if status == 404:
-    demand(f"index {index} made", call("PUT", f"/{index}", wanted, token)[0])
+    require(f"create index {index}", call("PUT", f"/{index}", wanted, token)[0])
 elif any(found.get(key) != value for key, value in wanted.items()):
     changes = ["bases=root/pypi", "volatile=False"]
-    demand(f"index {index} mended", call("PATCH", f"/{index}", changes, token)[0])
+    require(f"repair index {index}", call("PATCH", f"/{index}", changes, token)[0])
 else:
-    print(f"index {index} is as it should be")
+    print(f"index {index} is correct")

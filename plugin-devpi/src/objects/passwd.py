@@ -1,4 +1,4 @@
-# Runs devpi-passwd, which asks a person at a terminal, with the password of the Secret.
+# Runs devpi-passwd with the password of the Secret; by itself it asks at a terminal.
 import getpass, os, sys
 
 getpass.getpass = lambda prompt: os.environ["PASSWORD"]

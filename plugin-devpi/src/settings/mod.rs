@@ -1,79 +1,27 @@
-//! What the operator can set: the inventory variables of the Ansible component, so that an inventory can be handed
-//! over as it is, and what it hard-codes. The host works out what is not set: nothing here is empty but an `Option`.
+//! The settings: the inventory variables of the Ansible component, so that an inventory works as it is, and values that the
+//! component hard-codes. The host fills in every default, so that only an `Option` can be empty.
 
+mod pattern;
+
+use pattern::{
+    DNS_LABEL, DOCKERFILE, GIT, HOST, IMAGE, INDEX, NAME, PATH, PROJECT, QUANTITY, REGISTRY, REVISION,
+    SECRET, SERVICE, SUBDOMAIN, TAG, URL,
+};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use thinkube_sdk::recipes::Routing;
 use thinkube_sdk::{Problem, default_from};
 
-/// A label of RFC 1123: 63 characters at most. DNS and certificates have none that is longer.
-macro_rules! label {
-    () => {
-        "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-    };
-}
-/// Names of most objects: labels of any length, 253 characters together.
-macro_rules! subdomain {
-    () => {
-        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-    };
-}
-/// RFC 1123, as an Ingress wants its hosts.
-macro_rules! host {
-    () => {
-        concat!(label!(), r"(\.", label!(), ")*")
-    };
-}
-macro_rules! registry {
-    () => {
-        concat!(host!(), "(:[0-9]{1,5})?")
-    };
-}
-/// A server of a URL: people also write it with capitals.
-macro_rules! server {
-    () => {
-        r"https://[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?)*(:[0-9]{1,5})?"
-    };
-}
-
-const HOST: &str = concat!("^", host!(), "$");
-const DNS_LABEL: &str = concat!("^", label!(), "$");
-/// RFC 1035: the name of a Service begins with a letter.
-const SERVICE: &str = "^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$";
-const SUBDOMAIN: &str = concat!("^", subdomain!(), "$");
-/// NAMESPACE/NAME.
-const SECRET: &str = concat!("^", label!(), "/", subdomain!(), "$");
 /// The longest name of an object.
-const LONGEST_NAME: usize = 253;
-/// Narrower than devpi, which also takes spaces: the name becomes a part of URLs and of pip's configuration.
-const INDEX: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
-const REGISTRY: &str = concat!("^", registry!(), "$");
-const PROJECT: &str = r"^[a-z0-9]+([._-][a-z0-9]+)*$";
-/// With its registry: what a short name means is another thing on every node.
-const IMAGE: &str = concat!(
-    "^",
-    registry!(),
-    r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][-A-Za-z0-9_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
-);
-const TAG: &str = "^[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}$";
+const MAX_NAME: usize = 253;
 const GIT_URL: &str = "https://github.com/thinkube/thinkube-devpi.git";
 const GIT_REVISION: &str = "7bbfb7950cb1e07398866614004fba162a36c1fe";
 const DOCKERFILE_PATH: &str = "dockerfile/Dockerfile";
 /// The longest tag of an image.
-const LONGEST_TAG: usize = 128;
+const MAX_TAG: usize = 128;
 const SHORT_COMMIT: usize = 12;
-/// The devpi-server of the default revision, whose behaviour this plugin was written for.
+/// The devpi-server of the default revision, against which this plugin is tested.
 const SERVER_VERSION: &str = "6.20.1";
-const QUANTITY: &str = r"^[1-9][0-9]*([kMGTPE]|[KMGTPE]i)?$";
-/// Without a slash at its end, so that paths can follow.
-const URL: &str = concat!("^", server!(), "(/[A-Za-z0-9._~-]+)*$");
-const GIT: &str = concat!("^(", server!(), "|file://)(/[A-Za-z0-9._~-]+)+$");
-const REVISION: &str = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$";
-/// Hidden folders are paths too; `..` is not.
-const PATH: &str = r"^(/\.?[A-Za-z0-9_-][A-Za-z0-9._-]*)+$";
-const DOCKERFILE: &str = r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$";
-/// A name of a user, a client or a realm that needs no escape anywhere.
-const NAME: &str = r"^[A-Za-z0-9][A-Za-z0-9._-]*$";
 
 /// The settings of the DevPI plugin.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -83,46 +31,46 @@ pub struct Settings {
     #[schemars(regex(pattern = HOST), length(max = 253))]
     pub domain_name: String,
 
-    /// The namespace that DevPI gets.
+    /// The namespace of DevPI.
     #[serde(default = "devpi")]
     #[schemars(regex(pattern = DNS_LABEL))]
     pub devpi_namespace: String,
 
-    /// Where people look at packages, behind single sign-on.
+    /// The host name of the dashboard, behind single sign-on.
     #[serde(default)]
     #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("devpi.${domain_name}"))]
     pub devpi_dashboard_hostname: String,
 
-    /// Where pip and devpi find packages, without sign-on.
+    /// The host name of the API for pip and devpi, without single sign-on.
     #[serde(default)]
     #[schemars(regex(pattern = HOST), length(max = 253), transform = default_from("devpi-api.${domain_name}"))]
     pub devpi_api_hostname: String,
 
-    /// The index of user root that the platform uses.
+    /// The platform's index, which belongs to the user root.
     #[serde(default = "stable")]
     #[schemars(regex(pattern = INDEX), length(max = 100))]
     pub devpi_index_name: String,
 
-    /// A ready image of the server. If not set, one is built from git.
+    /// A ready image of the server. If not set, the host builds one from git.
     ///
-    /// A tag that moves is not pulled again.
+    /// Nodes do not pull a moved tag again.
     #[serde(default)]
-    #[schemars(regex(pattern = IMAGE), transform = unset)]
+    #[schemars(regex(pattern = IMAGE), transform = optional)]
     pub devpi_image: Option<String>,
 
-    /// The git repository that the server's image is built from.
+    /// The git repository from which the server's image is built.
     #[serde(default = "git_url")]
     #[schemars(regex(pattern = GIT))]
     pub devpi_git_url: String,
 
-    /// The commit, tag or branch that it is built from.
+    /// The commit, tag or branch from which the image is built.
     #[serde(default = "git_revision")]
     #[schemars(regex(pattern = REVISION))]
     pub devpi_git_revision: String,
 
-    /// The tag of the image that is built. If not set, the version of the default revision, or else the revision itself.
+    /// The tag of the built image. If not set, the server's version for the default revision, else the revision itself.
     #[serde(default)]
-    #[schemars(regex(pattern = TAG), transform = unset)]
+    #[schemars(regex(pattern = TAG), transform = optional)]
     pub devpi_image_tag: Option<String>,
 
     /// The Dockerfile in the repository.
@@ -130,25 +78,25 @@ pub struct Settings {
     #[schemars(regex(pattern = DOCKERFILE))]
     pub devpi_dockerfile: String,
 
-    /// How much room packages get. A volume can grow if its StorageClass allows it, and never shrink.
+    /// The size of the volume for packages. It can grow if the StorageClass allows it, and never shrink.
     #[serde(default = "storage_size")]
     #[schemars(regex(pattern = QUANTITY))]
     pub devpi_storage_size: String,
 
-    /// How requests come into the cluster: by Ingresses of class nginx, or by HTTPRoutes of a Gateway.
+    /// How requests enter the cluster: by Ingresses of class nginx, or by HTTPRoutes of a Gateway.
     #[serde(default)]
-    pub routing: By,
+    pub routing: RoutingKind,
 
-    /// Whether the ConfigMap nginx-headers is made, for an ingress controller whose own names it as proxy-set-headers.
+    /// Whether to create the ConfigMap nginx-headers, for an ingress-nginx that names it as proxy-set-headers.
     #[serde(default = "yes")]
     pub nginx_headers_config_map: bool,
 
-    /// The Gateway of routing `gateway`. It ends TLS with a certificate of its own.
+    /// The Gateway of routing `gateway`. It terminates TLS with its own certificate.
     #[serde(default = "gateway_name")]
-    #[schemars(regex(pattern = SUBDOMAIN), length(max = LONGEST_NAME))]
+    #[schemars(regex(pattern = SUBDOMAIN), length(max = MAX_NAME))]
     pub gateway_name: String,
 
-    /// The Gateway's namespace.
+    /// The namespace of the Gateway.
     #[serde(default = "gateway_namespace")]
     #[schemars(regex(pattern = DNS_LABEL))]
     pub gateway_namespace: String,
@@ -157,32 +105,32 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(
         regex(pattern = SUBDOMAIN),
-        length(max = LONGEST_NAME),
+        length(max = MAX_NAME),
         transform = default_from("${devpi_namespace}-tls-secret")
     )]
     pub tls_secret_name: String,
 
-    /// The platform's TLS Secret, which that one mirrors.
+    /// The platform's TLS Secret, NAMESPACE/NAME, from which tls_secret_name is copied.
     #[serde(default)]
     #[schemars(regex(pattern = SECRET), transform = default_from("default/${domain_name:dashed}-tls"))]
     pub tls_source_secret: String,
 
-    /// The registry that the server's image is pushed to, and that images are pulled from.
+    /// The registry to which the server's image is pushed, and from which images are pulled.
     #[serde(default)]
     #[schemars(regex(pattern = REGISTRY), transform = default_from("harbor.${domain_name}"))]
     pub harbor_registry: String,
 
-    /// The project in that registry.
+    /// The project in the registry.
     #[serde(default = "library")]
     #[schemars(regex(pattern = PROJECT))]
     pub harbor_project: String,
 
-    /// The Secret with the registry's login, to push with and to pull: it is mirrored into DevPI's namespace.
+    /// The Secret, NAMESPACE/NAME, with the registry's credentials to push and pull. It is copied into DevPI's namespace.
     #[serde(default = "pull_secret")]
     #[schemars(regex(pattern = SECRET))]
     pub harbor_pull_secret: String,
 
-    /// Whether people log in to see the dashboard. If not, everybody may see it.
+    /// Whether the dashboard requires a login. If not, everyone can see it.
     #[serde(default = "yes")]
     pub oauth2_proxy_enabled: bool,
 
@@ -191,31 +139,31 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub oauth2_proxy_client_id: String,
 
-    /// The proxy's kind of provider.
+    /// The kind of provider of the OAuth2 proxy.
     #[serde(default = "provider")]
     #[schemars(regex(pattern = NAME))]
     pub oauth2_proxy_provider: String,
 
-    /// Where people come back to from Keycloak.
+    /// The URL to which Keycloak redirects after a login.
     #[serde(default)]
     #[schemars(regex(pattern = URL), transform = default_from("https://${devpi_dashboard_hostname}/oauth2/callback"))]
     pub oauth2_proxy_redirect_url: String,
 
-    /// Where the proxy keeps sessions: in a Valkey of the namespace, or in the cookie.
+    /// Where the OAuth2 proxy keeps sessions: in a Valkey of the namespace, or in the cookie.
     #[serde(default)]
-    pub oauth2_proxy_session_store_type: Sessions,
+    pub oauth2_proxy_session_store_type: SessionStoreKind,
 
-    /// The name of that Valkey.
+    /// The name of the Valkey Deployment and Service.
     #[serde(default = "redis_service")]
     #[schemars(regex(pattern = SERVICE))]
     pub oauth2_proxy_redis_service: String,
 
-    /// The proxy's image.
+    /// The image of the OAuth2 proxy.
     #[serde(default = "proxy_image")]
     #[schemars(regex(pattern = IMAGE))]
     pub oauth2_proxy_image: String,
 
-    /// Valkey's image.
+    /// The image of Valkey.
     #[serde(default)]
     #[schemars(
         regex(pattern = IMAGE),
@@ -223,7 +171,7 @@ pub struct Settings {
     )]
     pub oauth2_proxy_redis_image: String,
 
-    /// Keycloak's address.
+    /// The URL of Keycloak.
     #[serde(default)]
     #[schemars(regex(pattern = URL), transform = default_from("https://keycloak.${domain_name}"))]
     pub keycloak_url: String,
@@ -233,9 +181,10 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub keycloak_realm: String,
 
-    /// A Secret, NAMESPACE/NAME, whose key ca.crt the proxy trusts for Keycloak. Needed where no public authority vouches.
+    /// A Secret, NAMESPACE/NAME, with a certificate authority in the key ca.crt, which the OAuth2 proxy trusts for Keycloak.
+    /// Required if no public authority signed Keycloak's certificate.
     #[serde(default)]
-    #[schemars(regex(pattern = SECRET), transform = unset)]
+    #[schemars(regex(pattern = SECRET), transform = optional)]
     pub keycloak_ca_secret: Option<String>,
 
     /// Keycloak's administrator, in realm master.
@@ -243,26 +192,26 @@ pub struct Settings {
     #[schemars(regex(pattern = NAME))]
     pub admin_username: String,
 
-    /// The user whose index the scripts in an operator's home make.
+    /// The DevPI user whose index the workstation scripts create.
     #[serde(default = "realm")]
     #[schemars(regex(pattern = NAME))]
     pub auth_realm_username: String,
 
-    /// A file with the authorities that pip and devpi trust for the API, by its absolute path on a person's machine.
+    /// The absolute path, on a workstation, of a file with the certificate authorities that pip and devpi trust for the API.
     #[serde(default)]
-    #[schemars(regex(pattern = PATH), transform = unset)]
+    #[schemars(regex(pattern = PATH), transform = optional)]
     pub devpi_ca_file: Option<String>,
 
-    /// Whether pip takes any certificate of the API's host: who answers in its place can then install any program.
+    /// Whether pip accepts any certificate of the API's host. A server that impersonates it can then install any program.
     #[serde(default)]
     pub pip_trusted_host: bool,
 
-    /// Whether root's password is in the discovery ConfigMap, for consumers that follow no reference to a Secret. Everybody
-    /// who may read ConfigMaps in DevPI's namespace then knows it.
+    /// Whether the discovery ConfigMap holds root's password in clear text, for a consumer that cannot read a Secret. Every
+    /// account that may read ConfigMaps in DevPI's namespace can then read it.
     #[serde(default)]
     pub devpi_password_in_clear: bool,
 
-    /// Whether the shells of running code-servers get to know where DevPI is.
+    /// Whether to write DevPI's addresses into the shell configuration of running code-server pods.
     #[serde(default = "yes")]
     pub code_server_env: bool,
 
@@ -271,51 +220,51 @@ pub struct Settings {
     #[schemars(regex(pattern = DNS_LABEL))]
     pub code_server_namespace: String,
 
-    /// The home in code-server's container.
+    /// The home directory in code-server's container.
     #[serde(default = "code_server_home")]
     #[schemars(regex(pattern = PATH))]
     pub code_server_home: String,
 
-    // What nothing reads has no default: it would be recorded as if it had been used.
+    // A setting without effect has no default, which would be recorded as if it had one.
     /// The user that owns an operator's files in the Ansible playbooks.
     #[serde(default)]
-    #[schemars(transform = unset, extend("x-thinkube-unused" = "The host writes files as the user who runs it."))]
+    #[schemars(transform = optional, extend("x-thinkube-unused" = "The host writes files as the user who runs it."))]
     pub system_username: Option<String>,
 
     /// The kubeconfig of the Ansible playbooks.
     #[serde(default)]
     #[schemars(
-        transform = unset,
-        extend("x-thinkube-unused" = "The host speaks to the cluster, with the kubeconfig that it is given.")
+        transform = optional,
+        extend("x-thinkube-unused" = "The host uses its own kubeconfig.")
     )]
     pub kubeconfig: Option<String>,
 
     /// The kubectl of the Ansible playbooks.
     #[serde(default)]
-    #[schemars(transform = unset, extend("x-thinkube-unused" = "Nothing runs kubectl."))]
+    #[schemars(transform = optional, extend("x-thinkube-unused" = "Nothing runs kubectl."))]
     pub kubectl_bin: Option<String>,
 
     /// The helm of the Ansible playbooks.
     #[serde(default)]
-    #[schemars(transform = unset, extend("x-thinkube-unused" = "Nothing runs helm."))]
+    #[schemars(transform = optional, extend("x-thinkube-unused" = "Nothing runs helm."))]
     pub helm_bin: Option<String>,
 }
 
-/// How requests come into the cluster.
+/// How requests enter the cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "with them the schema has a list of schemas instead of one of names")]
-pub enum By {
+#[expect(missing_docs, reason = "schemars would write a list of schemas instead of a list of names")]
+pub enum RoutingKind {
     #[default]
     Ingress,
     Gateway,
 }
 
-/// Where the proxy keeps sessions.
+/// Where the OAuth2 proxy keeps sessions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "with them the schema has a list of schemas instead of one of names")]
-pub enum Sessions {
+#[expect(missing_docs, reason = "schemars would write a list of schemas instead of a list of names")]
+pub enum SessionStoreKind {
     #[default]
     Redis,
     Cookie,
@@ -350,8 +299,8 @@ defaults! {
     code_server_home = "/home/coder";
 }
 
-/// A setting that may be left out, but not be null: schemars makes both of an `Option`.
-fn unset(schema: &mut Schema) {
+/// An optional setting that must not be null; schemars allows both for an `Option`.
+fn optional(schema: &mut Schema) {
     schema.insert("type".to_owned(), "string".into());
     schema.remove("default");
 }
@@ -361,25 +310,25 @@ fn yes() -> bool {
 }
 
 impl Settings {
-    /// What no schema can say.
+    /// Validates what the schema cannot express.
     ///
     /// # Errors
-    /// If the two hosts are one: the API's route has no authentication, so it would open the dashboard. If the name of a
-    /// Secret is longer than one can be.
-    pub fn check(&self) -> Result<(), Problem> {
+    /// If both host names are equal: the route of the API has no authentication and would open the dashboard. If the name of a
+    /// Secret is too long.
+    pub fn validate(&self) -> Result<(), Problem> {
         for (path, secret) in [
             ("/tls_source_secret", self.tls_source_secret.as_str()),
             ("/harbor_pull_secret", &self.harbor_pull_secret),
             ("/keycloak_ca_secret", self.keycloak_ca_secret.as_deref().unwrap_or_default()),
         ] {
-            if secret.split('/').any(|name| name.len() > LONGEST_NAME) {
-                let message = "no name of a Secret has more than 253 characters";
+            if secret.split('/').any(|name| name.len() > MAX_NAME) {
+                let message = "the name of a Secret has at most 253 characters";
                 return Err(Problem::invalid_settings(path, message));
             }
         }
         if self.devpi_dashboard_hostname == self.devpi_api_hostname {
             let message = format!(
-                "the dashboard has this name too ({}); the API is open, so they must differ",
+                "must differ from devpi_dashboard_hostname ({}), because the API has no login",
                 self.devpi_api_hostname
             );
             return Err(Problem::invalid_settings("/devpi_api_hostname", message));
@@ -387,12 +336,12 @@ impl Settings {
         Ok(())
     }
 
-    /// USER/INDEX of the platform's index.
+    /// The platform's index, USER/INDEX.
     pub fn index(&self) -> String {
         format!("root/{}", self.devpi_index_name)
     }
 
-    /// The tag of the image that is built. Only an image of the default revision has that version as its tag.
+    /// The tag of the built image. It is the server's version only for the default revision.
     pub fn image_tag(&self) -> String {
         let default = self.devpi_git_url == GIT_URL
             && self.devpi_git_revision == GIT_REVISION
@@ -401,31 +350,31 @@ impl Settings {
             Some(tag) => tag.clone(),
             None if default => SERVER_VERSION.to_owned(),
             None => {
-                // The pattern of a revision is of ASCII characters.
+                // The pattern of a revision allows ASCII only, so `truncate` cannot split a character.
                 let mut tag = self.devpi_git_revision.replace('/', "-");
                 let whole_commit = tag.len() >= 40 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-                // The host finds an image again by its whole commit, and lets nothing else have a tag like it.
-                tag.truncate(if whole_commit { SHORT_COMMIT } else { LONGEST_TAG });
+                // The host reserves tags of a whole commit: it finds a built image by them.
+                tag.truncate(if whole_commit { SHORT_COMMIT } else { MAX_TAG });
                 tag
             }
         }
     }
 
-    /// The API's address.
+    /// The URL of the API.
     pub fn api(&self) -> String {
         format!("https://{}", self.devpi_api_hostname)
     }
 
-    /// The dashboard's address.
+    /// The URL of the dashboard.
     pub fn dashboard(&self) -> String {
         format!("https://{}", self.devpi_dashboard_hostname)
     }
 
-    /// How requests come into the cluster.
+    /// How requests enter the cluster.
     pub fn routing(&self) -> Routing {
         match self.routing {
-            By::Ingress => Routing::Ingress { class: "nginx".to_owned() },
-            By::Gateway => Routing::Gateway {
+            RoutingKind::Ingress => Routing::Ingress { class: "nginx".to_owned() },
+            RoutingKind::Gateway => Routing::Gateway {
                 namespace: self.gateway_namespace.clone(),
                 name: self.gateway_name.clone(),
             },
