@@ -10,7 +10,15 @@ use thinkube_test_cluster::Purpose;
 /// Judges licences, bans and sources by `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
-pub(crate) fn check() -> anyhow::Result<ExitCode> {
+/// Arguments of `cargo xtask check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Also ask the RustSec advisory database, which is downloaded
+    #[arg(long)]
+    advisories: bool,
+}
+
+pub(crate) fn check(args: &Args) -> anyhow::Result<ExitCode> {
     doctor::first(&[Purpose::Rust, Purpose::Lints])?;
     say("rustfmt");
     run(&mut cargo(["fmt", "--all", "--check"]))?;
@@ -23,14 +31,12 @@ pub(crate) fn check() -> anyhow::Result<ExitCode> {
     let mut rustdoc = cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
     run(rustdoc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     say("licences, bans and sources of all dependencies");
-    // The database of advisories is fetched from outside, so it is CI's daily job, not everybody's every check.
-    run(Command::new(cargo_deny()?).current_dir(root()).args([
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
+    let mut deny = Command::new(cargo_deny()?);
+    deny.current_dir(root()).args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]);
+    if args.advisories {
+        deny.arg("advisories");
+    }
+    run(&mut deny)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,7 +26,7 @@ enum Command {
     /// Runs every case of the sweeps of which the other commands take a sample; for ten minutes and longer.
     Sweep(sweep::Args),
     /// Judges format, lints, documentation and licences.
-    Check,
+    Check(check::Args),
     /// Draws the pictures of docs/architecture.md: which rooms there are, and what imports what.
     Graph(graph::Args),
     /// Lists every place that breaks a rule of docs/style.md, and the counts for xtask/src/house/allowed.txt.
@@ -45,7 +45,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Test(args) => test::test(args),
         Command::E2e(args) => e2e::e2e(args),
         Command::Sweep(args) => sweep::sweep(args),
-        Command::Check => check::check(),
+        Command::Check(args) => check::check(&args),
         Command::Graph(args) => graph::graph(&args),
         Command::House => house::list().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::bench(&args),

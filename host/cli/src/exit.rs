@@ -1,4 +1,4 @@
-//! The exit codes: one a class of outcome, documented in `docs/commands.md` and in `--help`.
+//! The exit codes: one a class of outcome, documented in `docs/reference/README.md` and in `--help`.
 
 use std::process::ExitCode;
 use thinkube_engine::Class;

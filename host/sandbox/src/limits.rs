@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn every_limit_is_in_the_guide_with_its_default() {
-        let guide = include_str!("../../../docs/sandbox.md");
+        let guide = include_str!("../../../docs/reference/sandbox.md");
         for Limit { name, value, bounds, .. } in Limits::default().table() {
             let row = format!("| `{name}` | {value} | {bounds} |");
-            assert!(guide.contains(&row), "docs/sandbox.md lacks the row\n{row}");
+            assert!(guide.contains(&row), "docs/reference/sandbox.md lacks the row\n{row}");
         }
     }
 
