@@ -1,33 +1,40 @@
-//! The exit codes: one a class of outcome, documented in `docs/reference/README.md` and in `--help`.
+//! The exit codes: one for each class of outcome, listed in `--help` and docs/reference/cli.md.
 
-use std::process::ExitCode;
-use thinkube_engine::Class;
+use thinkube_engine::model::{ErrorKind, FailureClass};
 
-/// `--help` shows this.
+/// The table that `--help` prints.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0    done
-  1    the cluster or the machine failed
+  1    the cluster, another server or the machine failed
   2    the command line is wrong
-  3    what you named is wrong or missing: a file, a setting, a secret, a fact, a release, an operation
-  4    refused: nobody granted it, or it belongs to somebody else
-  5    the plugin is at fault: no component, trapped, out of time or memory, not a valid plan
-  6    a check does not hold
+  3    something you named is wrong or missing: a file, a setting, a secret, a fact, a release, an operation
+  4    refused: a permission is not granted, or another owner has it
+  5    the plugin is at fault: not a component, trapped, over a limit, not a valid plan
+  6    a check failed
   7    plan --exit-code: an apply would change something
   130  interrupted";
 
-/// What clap answers too.
-pub(crate) const USAGE: u8 = 2;
-/// What `plan --exit-code` answers when something would change.
+/// A failed check that the command reports as its result.
+pub(crate) const CHECK: u8 = 6;
+/// The answer of `plan --exit-code` when an apply would change something.
 pub(crate) const CHANGES: u8 = 7;
+/// Something was left out because it is refused.
+pub(crate) const REFUSED: u8 = 4;
+/// An interrupted command.
+pub(crate) const INTERRUPTED: u8 = 130;
 
-pub(crate) fn code(class: Class) -> ExitCode {
-    ExitCode::from(match class {
-        Class::Failure => 1,
-        Class::Input => 3,
-        Class::Refused => 4,
-        Class::Plugin => 5,
-        Class::Check => 6,
-        Class::Interrupted => 130,
-    })
+/// The exit code of an error. A wrong command line has 2, as clap has it.
+pub(crate) fn code(kind: ErrorKind) -> u8 {
+    if kind == ErrorKind::Usage {
+        return 2;
+    }
+    match kind.class() {
+        FailureClass::Environment => 1,
+        FailureClass::Input => 3,
+        FailureClass::Refused => REFUSED,
+        FailureClass::Plugin => 5,
+        FailureClass::Check => CHECK,
+        FailureClass::Interrupted => INTERRUPTED,
+    }
 }

@@ -1,55 +1,61 @@
-//! From what a person gives to a plan.
+//! Makes the plan of a release from what the user gives.
 
-use crate::args::PlanInputs;
-use crate::commands::Style;
-use crate::failure::Failure;
-use crate::inputs::{self, Settings};
+use crate::args::plan::PlanArgs;
+use crate::error::CliError;
+use crate::input::plugin;
+use crate::input::settings::{self, GivenSettings};
+use crate::output::printer::Printer;
+use crate::output::report::{report_grants, report_inventory, report_log};
 use thinkube_engine::model::Installed;
 use thinkube_engine::{Cluster, Error, FactSource, LoadedPlugin, PlanRequest, Planned, Release};
 
 /// A plan, and what it was made from.
-pub(crate) struct Made {
+pub(crate) struct ReleasePlan {
     pub(crate) loaded: LoadedPlugin,
     pub(crate) planned: Planned,
-    /// What is installed.
+    /// The installed release, if there is one.
     pub(crate) release: Option<Release>,
-    /// What the person gave.
-    pub(crate) given: Settings,
+    pub(crate) given: GivenSettings,
 }
 
-pub(crate) async fn make_plan(
-    style: Style,
-    inputs: &PlanInputs,
+/// Plans without a cluster, from recorded facts.
+pub(crate) async fn plan_offline(
+    printer: Printer,
+    args: &PlanArgs,
     facts: FactSource<'_>,
     kubernetes_version: String,
-) -> Result<Made, Failure> {
-    let loaded = inputs::load(&inputs.plugin).await?;
-    made(style, loaded, inputs, facts, kubernetes_version, None).await
+) -> Result<ReleasePlan, CliError> {
+    let loaded = plugin::load(&args.plugin).await?;
+    plan_release(printer, loaded, args, facts, kubernetes_version, None).await
 }
 
-pub(crate) async fn plan_on(style: Style, inputs: &PlanInputs, cluster: &Cluster) -> Result<Made, Failure> {
-    let loaded = inputs::load(&inputs.plugin).await?;
-    let name = inputs.release.as_deref().unwrap_or(&loaded.descriptor.name);
+/// Plans for a cluster and the release that it has.
+pub(crate) async fn plan_for_cluster(
+    printer: Printer,
+    args: &PlanArgs,
+    cluster: &Cluster,
+) -> Result<ReleasePlan, CliError> {
+    let loaded = plugin::load(&args.plugin).await?;
+    let name = args.release.as_deref().unwrap_or(&loaded.descriptor.name);
     let release = cluster.release(name).await.map_err(Error::from)?;
     let (facts, version) = (FactSource::Cluster(cluster), cluster.version().to_owned());
-    made(style, loaded, inputs, facts, version, release).await
+    plan_release(printer, loaded, args, facts, version, release).await
 }
 
-async fn made(
-    style: Style,
+async fn plan_release(
+    printer: Printer,
     loaded: LoadedPlugin,
-    inputs: &PlanInputs,
+    args: &PlanArgs,
     facts: FactSource<'_>,
     kubernetes_version: String,
     release: Option<Release>,
-) -> Result<Made, Failure> {
-    let given = inputs::settings(inputs, &loaded).await?;
-    style.taken(given.taken.as_ref(), inputs.verbose);
-    // A release keeps what it was granted unless the operator gives other grants.
+) -> Result<ReleasePlan, CliError> {
+    let given = settings::read(args, &loaded).await?;
+    report_inventory(printer, given.inventory.as_ref());
     let grant_policy = given.grant_policy(release.as_ref().map(|release| release.plan.held()));
     let before = grant_policy.held().map(<[_]>::to_vec);
     let request = PlanRequest {
-        release: inputs.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
+        release: args.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: given.settings.clone(),
         grant_policy,
         namespace: release.as_ref().map(|release| release.plan.namespace.clone()),
@@ -62,9 +68,10 @@ async fn made(
         }),
     };
     let planned = thinkube_engine::plan(&loaded, request).await?;
-    style.said(&planned.log, &planned.unused);
+    report_log(printer, &planned.log, &planned.unused);
     if let Some(before) = before {
-        style.held(&planned.plan.release, &before, &planned.plan.granted, &planned.plan.requested);
+        let plan = &planned.plan;
+        report_grants(printer, &plan.release, &before, &plan.granted, &plan.requested);
     }
-    Ok(Made { loaded, planned, release, given })
+    Ok(ReleasePlan { loaded, planned, release, given })
 }

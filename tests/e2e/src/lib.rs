@@ -125,6 +125,13 @@ impl Run {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", self.stderr))
     }
 
+    /// The message and the hint of the error that it reported as JSON.
+    pub fn error_text(&self) -> String {
+        let error = &self.error()["error"];
+        let message = error["message"].as_str().expect("an error has a message");
+        format!("{message}\n{}", error["hint"].as_str().unwrap_or_default())
+    }
+
     /// The run itself if it ended with `code`.
     pub fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);

@@ -184,7 +184,7 @@ fn uninstall_leaves_nothing_but_the_volume_and_says_so() {
     let Some(corner) = Corner::new("leaves") else { return };
     corner.apply().ends_with(0);
     let said = corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0).stdout;
-    assert!(said.contains("devpi-data-pvc") && said.contains("stays"), "{said}");
+    assert!(said.contains("devpi-data-pvc") && said.contains("kept"), "{said}");
     let left: Vec<String> = corner.objects().into_iter().collect();
     assert_eq!(left, ["NAME/persistentvolumeclaim/devpi-data-pvc"]);
     let nothing = corner.run(&["uninstall", &corner.name, "--yes", "-o", "json"]).ends_with(3).error();
@@ -467,5 +467,5 @@ fn kubectl_finds_the_host_as_a_plugin() {
         .env("PATH", path.expect("a path"))
         .env("KUBECONFIG", corner.cluster.kubeconfig());
     kubectl.env("THINKUBE_STATE_NAMESPACE", &corner.home).current_dir(root());
-    assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "nothing is installed\n");
+    assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "no releases are installed\n");
 }

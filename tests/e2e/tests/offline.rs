@@ -117,9 +117,8 @@ fn the_secret_never_reaches_the_plan() {
 
 fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) {
     let run = run(&[arguments, &["-o", "json"]].concat()).ends_with(code);
-    let error = run.error();
-    assert_eq!(error["error"]["kind"], kind, "{error}");
-    let message = error["error"]["message"].as_str().expect("it has a message");
+    assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
+    let message = run.error_text();
     for said in said {
         assert!(message.contains(said), "{said} is not in {message}");
     }

@@ -365,11 +365,11 @@ fn a_secret_input_comes_from_a_file_a_variable_a_secret_or_stdin() {
     let path = |path: &Path| format!("file:{}", path.display());
     set_mode(&file, 0o644);
     let run = set(&path(&file), &mut finish);
-    assert!(run.stderr.contains("others may read this file"), "{}", run.stderr);
+    assert!(run.stderr.contains("other users can read this file"), "{}", run.stderr);
     assert_eq!(release.key("password"), "from-a-file");
     set_mode(&file, 0o600);
     let run = set(&path(&file), &mut finish);
-    assert!(!run.stderr.contains("others may read"), "{}", run.stderr);
+    assert!(!run.stderr.contains("other users can read"), "{}", run.stderr);
 
     set("env:ANOTHER", &mut |command| finish(command.env("ANOTHER", "from-a-variable")));
     assert_eq!(release.key("password"), "from-a-variable");

@@ -143,7 +143,7 @@ fn a_second_apply_writes_nothing_and_a_removal_leaves_nothing() {
     assert_eq!(home.names(), [""; 0]);
     let error = home.run(&["remove", "files", "--yes", "-o", "json"]).ends_with(3).error();
     assert!(
-        error["error"]["message"].as_str().expect("text").contains("release files has nothing"),
+        error["error"]["message"].as_str().expect("text").contains("release files has no workstation files"),
         "{error}"
     );
 }
@@ -229,9 +229,11 @@ fn a_file_of_another_release_stays_that_releases() {
 #[test]
 fn what_was_not_granted_is_refused_and_nothing_is_done() {
     let home = Home::new();
-    for (path, code, kind) in
-        [(".ssh/authorized_keys", 4, "denied"), ("../x", 5, "invalid-setup"), ("/etc/x", 5, "invalid-setup")]
-    {
+    for (path, code, kind) in [
+        (".ssh/authorized_keys", 4, "denied"),
+        ("../x", 5, "invalid-workstation-plan"),
+        ("/etc/x", 5, "invalid-workstation-plan"),
+    ] {
         for run in
             [home.plan(&["--set", &format!("file={path}")]), home.apply(&["--set", &format!("file={path}")])]
         {

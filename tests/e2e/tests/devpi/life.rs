@@ -184,7 +184,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
 
     // W12: a removal that takes no data, and says what stays.
     let taken = release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
-    assert!(taken.stdout.contains("devpi-data-pvc") && taken.stdout.contains("stays"), "{}", taken.stdout);
+    assert!(taken.stdout.contains("devpi-data-pvc") && taken.stdout.contains("kept"), "{}", taken.stdout);
     assert_eq!(release.left(), ["persistentvolumeclaim/devpi-data-pvc"]);
     hides(&taken.stdout, "an output");
 
@@ -194,7 +194,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     kept.with(200);
     let taken =
         release.run(&["uninstall", &release.name, "--yes", "--delete-data", "--delete-images"]).ends_with(0);
-    assert!(taken.stdout.contains("is gone"), "{}", taken.stdout);
+    assert!(taken.stdout.contains("deleted"), "{}", taken.stdout);
     release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
 }
 

@@ -30,7 +30,12 @@ fn build_overwrites_no_other_file_unless_forced() {
     fs::write(&file, "my notes").expect("writable");
     refused(&["build", "plugin-devpi", "-o", text(&file)], 3, "input", &["notes.txt", "--force"]);
     assert_eq!(fs::read_to_string(&file).expect("there"), "my notes");
-    refused(&["build", "plugin-devpi", "-o", text(folder.path()), "--force"], 3, "input", &["is a folder"]);
+    refused(
+        &["build", "plugin-devpi", "-o", text(folder.path()), "--force"],
+        3,
+        "input",
+        &["found a folder"],
+    );
     refused(&["build", "plugin-devpi", "-o", "/nonexistent/a.wasm"], 3, "input", &["/nonexistent"]);
     refused(&["build", "plugin-devpi", "-o", "json"], 3, "input", &["--output json"]);
     run(&["build", "plugin-devpi", "-o", text(&file), "--force"]).ends_with(0);
@@ -41,7 +46,7 @@ fn build_overwrites_no_other_file_unless_forced() {
 fn build_takes_the_folder_of_a_plugin_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.wasm");
-    refused(&["build", text(devpi()), "-o", text(&file)], 3, "input", &["is not a folder"]);
+    refused(&["build", text(devpi()), "-o", text(&file)], 3, "input", &["expected the folder"]);
     refused(&["build", "docs", "-o", text(&file)], 1, "build", &["Cargo.toml"]);
     refused(&["build", "host/plan", "-o", text(&file)], 1, "build", &["cdylib"]);
     // A component of another world is no plugin: nothing is written.

@@ -14,11 +14,11 @@ fn text(path: &Path) -> &str {
 /// The host refuses with this code and kind, and says this.
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) -> String {
-    let error = run(&[arguments, &["--output", "json"]].concat()).ends_with(code).error();
-    assert_eq!(error["error"]["kind"], kind, "{error}");
-    let message = error["error"]["message"].as_str().expect("it has a message");
+    let run = run(&[arguments, &["--output", "json"]].concat()).ends_with(code);
+    assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
+    let message = run.error_text();
     for said in said {
         assert!(message.contains(said), "{said} is not in {message}");
     }
-    message.to_owned()
+    message
 }
