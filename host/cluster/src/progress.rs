@@ -1,83 +1,85 @@
+//! What a long call reports while it runs.
+
 use std::time::Duration;
 use thinkube_plan::{Action, Change, ObjectRef};
 
-/// What a person who watches is told.
+/// One report of a long call. Its texts may come from a plugin or a server: print them as `Untrusted`.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Event {
-    /// The release's record was written: everything that may exist from now on is in it.
+pub enum Progress {
+    /// The release's record was written, with every object that may exist from now on.
     Recorded {
         /// The release.
         release: String,
         /// Its revision.
         revision: u32,
-        /// How many objects the inventory holds.
+        /// The number of objects in the inventory.
         objects: usize,
     },
     /// A stage begins.
     StageStarted {
         /// Its name.
         stage: String,
-        /// How many objects it has.
+        /// The number of its objects.
         objects: usize,
-        /// How many of them need a write.
+        /// The number of objects that the apply writes.
         writes: usize,
     },
-    /// A stage was found done.
+    /// A stage was skipped, because its `skip-if` holds.
     StageSkipped {
         /// Its name.
         stage: String,
     },
-    /// An object is as the plan wants it.
+    /// An object was applied, or needs no write.
     Applied {
         /// The object.
         object: ObjectRef,
         /// What was done.
         action: Action,
     },
-    /// An object of somebody else is used as it is.
+    /// An object of another owner is used.
     Used {
         /// The object.
         object: ObjectRef,
-        /// Why it is not the release's.
+        /// Why the release does not own it.
         why: String,
     },
-    /// What is not ready yet; said again only when it changes.
+    /// Objects are not ready. Reported again only when a reason changes.
     Waiting {
-        /// Each with the reason.
+        /// Each with its reason.
         objects: Vec<(ObjectRef, String)>,
     },
     /// An object is ready.
     Ready {
         /// The object.
         object: ObjectRef,
-        /// Since the wait began.
+        /// The time since the wait began.
         after: Duration,
     },
-    /// An object's deletion is asked for.
+    /// The deletion of an object begins.
     Deleting {
         /// The object.
         object: ObjectRef,
     },
-    /// An object is gone.
+    /// An object was deleted.
     Deleted {
         /// The object.
         object: ObjectRef,
     },
-    /// An object stays.
+    /// An object is kept.
     Kept {
         /// The object.
         object: ObjectRef,
         /// Why.
         why: String,
     },
-    /// Something was done to a file in a pod, or was found needless; or there is no pod.
+    /// A file in a pod was changed or needs no change, or the step has no pod.
     PodFile(Change),
-    /// The server was asked and is asked again.
+    /// A request is sent again.
     Retrying {
-        /// What was asked.
+        /// The request.
         what: String,
-        /// What it answered.
+        /// The answer, or why there is none.
         why: String,
         /// The pause.
         after: Duration,
@@ -86,7 +88,8 @@ pub enum Event {
     Warning(String),
 }
 
-/// Where events go.
-pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);
+/// Takes the reports.
+pub type ProgressSink<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
-pub(crate) fn quiet(_: Event) {}
+/// Takes reports and drops them.
+pub(crate) fn ignore(_: Progress) {}

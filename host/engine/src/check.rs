@@ -1,7 +1,9 @@
 use crate::{Error, Event, Events, external};
 use serde::Serialize;
 use std::time::Duration;
-use thinkube_cluster::{Cluster, Copied, CopyState, Entry, EntryPhase, Error as ClusterError, Release};
+use thinkube_cluster::{
+    ApiError, Cluster, CopyState, Entry, EntryPhase, Error as ClusterError, Release, SecretCopy,
+};
 use thinkube_effects::{Http, HttpOptions};
 use thinkube_plan::{
     Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict, credential_faults,
@@ -40,8 +42,8 @@ pub struct CheckOutcome {
 
 impl CheckOutcome {
     /// No check of a plan has such a name: theirs are DNS labels.
-    fn of_copy(copied: Copied) -> Self {
-        let Copied { copy, key, source, state } = copied;
+    fn of_copy(copied: SecretCopy) -> Self {
+        let SecretCopy { copy, key, source, state } = copied;
         let key = key.map(|key| format!("/{key}")).unwrap_or_default();
         let (status, message) = match state {
             Ok(CopyState::Current) => (Status::Passed, "it has".to_owned()),
@@ -110,9 +112,12 @@ impl ProbeTarget<'_> {
             _ => self.cluster.observe(probe).await.map_err(|error| {
                 let for_good = matches!(
                     error,
-                    ClusterError::Unsupported { .. }
-                        | ClusterError::Invalid { .. }
-                        | ClusterError::Forbidden { .. }
+                    ClusterError::Probe(_)
+                        | ClusterError::Api(
+                            ApiError::InvalidName { .. }
+                                | ApiError::NamespaceMissing { .. }
+                                | ApiError::Forbidden { .. }
+                        )
                 );
                 (error.to_string(), for_good)
             }),
@@ -183,11 +188,11 @@ pub async fn check(
         outcomes.extend(run_checks(&asked, plugin, &plugin_plan.tests, patience, events).await);
     }
     // What its stage left out, because that is done already, was never made.
-    let skipped = |copied: &Copied| {
+    let skipped = |copied: &SecretCopy| {
         let of = |entry: &&Entry| entry.object.identity() == copied.copy.identity();
         release.inventory.iter().find(of).is_some_and(|entry| entry.phase == EntryPhase::Skipped)
     };
-    let copied = cluster.copied(&release.plan).await.into_iter().filter(|copied| !skipped(copied));
+    let copied = cluster.secret_copies(&release.plan).await.into_iter().filter(|copied| !skipped(copied));
     outcomes.extend(copied.map(CheckOutcome::of_copy));
     Ok(outcomes)
 }

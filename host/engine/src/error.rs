@@ -1,8 +1,9 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
-use thinkube_cluster::{Error as ClusterError, Orphan};
+use thinkube_cluster::Orphan;
 use thinkube_effects::Error as EffectError;
 use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
+use thinkube_plan::{Diagnostic as _, FailureClass};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -228,16 +229,18 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Cluster(
-                ClusterError::NoRelease { .. }
-                | ClusterError::MissingInput { .. }
-                | ClusterError::Unfinished { .. },
-            )
-            | Self::NoLogin { .. }
-            | Self::NoLoginToDelete { .. } => Class::Input,
-            Self::Cluster(ClusterError::NotOwned { .. }) | Self::ExternalNotOwned(_) => Class::Refused,
+            Self::Cluster(error) => match error.kind().class() {
+                FailureClass::Environment => Class::Failure,
+                FailureClass::Input => Class::Input,
+                FailureClass::Refused => Class::Refused,
+                FailureClass::Plugin => Class::Plugin,
+                FailureClass::Check => Class::Check,
+                FailureClass::Interrupted => Class::Interrupted,
+            },
+            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => Class::Input,
+            Self::ExternalNotOwned(_) => Class::Refused,
             Self::Effect(error) | Self::Outside { source: error, .. } => of_effect(error),
-            Self::Build { .. } | Self::ImageMoved { .. } | Self::Cluster(_) => Class::Failure,
+            Self::Build { .. } | Self::ImageMoved { .. } => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
             | Self::NoOperation { .. }
@@ -280,7 +283,7 @@ impl Error {
             Self::QueryDenied(_) => "query-denied",
             Self::Moved { .. } => "moved",
             Self::SecretMissing { .. } => "secret-missing",
-            Self::Cluster(error) => error.kind(),
+            Self::Cluster(error) => error.kind().as_str(),
             Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),
             Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",

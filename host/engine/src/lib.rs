@@ -38,7 +38,7 @@ pub use workstation::{
 };
 
 pub use thinkube_cluster::{
-    Adopt, BuiltImage, Cluster, Connect, Entry, Event as ClusterEvent, Orphan, Phase, Release,
+    Adopt, BuiltImage, Cluster, Connect, Entry, Orphan, Phase, Progress as ClusterProgress, Release,
     UninstallOptions, Uninstalled,
 };
 pub use thinkube_effects::{
@@ -58,7 +58,7 @@ pub use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub enum Event {
     /// The cluster side has done something.
-    Cluster(ClusterEvent),
+    Cluster(ClusterProgress),
     /// A check has ended.
     Checked(CheckOutcome),
     /// A step on an external resource or an image has ended, with what was done.

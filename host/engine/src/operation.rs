@@ -180,7 +180,7 @@ pub async fn operate(
             }
             (Ok(()), error) => error,
             (Err(first), error) => {
-                events(Event::Cluster(thinkube_cluster::Event::Warning(error.to_string())));
+                events(Event::Cluster(thinkube_cluster::Progress::Warning(error.to_string())));
                 first
             }
         });

@@ -1,7 +1,7 @@
 use crate::Error;
 use futures::StreamExt;
 use serde::Serialize;
-use thinkube_cluster::{Cluster, Entry, EntryPhase, Release};
+use thinkube_cluster::{Cluster, Entry, EntryPhase, Release, ReleaseError};
 use thinkube_plan::{Probe, Step, nearest_first};
 
 /// Objects that are asked about at the same time.
@@ -30,12 +30,9 @@ pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
         None => {
             let names = cluster.releases().await?.into_iter().map(|release| release.name).collect();
             let near = nearest_first(name, names);
-            Err(thinkube_cluster::Error::NoRelease {
-                release: name.to_owned(),
-                state_namespace: cluster.state_namespace().to_owned(),
-                near,
-            }
-            .into())
+            let state_namespace = cluster.state_namespace().to_owned();
+            let error = ReleaseError::NoRelease { release: name.to_owned(), state_namespace, near };
+            Err(thinkube_cluster::Error::from(error).into())
         }
     }
 }

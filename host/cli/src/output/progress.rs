@@ -7,7 +7,7 @@ use crate::output::{changes, checks, image};
 use std::sync::Mutex;
 use std::time::Instant;
 use thinkube_engine::model::{ObjectRef, Subject};
-use thinkube_engine::{Change, ClusterEvent, Event};
+use thinkube_engine::{Change, ClusterProgress, Event};
 
 /// Shows events as they come, each with the time since the start.
 pub(crate) struct Progress {
@@ -41,40 +41,40 @@ impl Progress {
         self.printer.note(&text!("{} {}\n", time, text.clone()));
     }
 
-    fn cluster_event(&self, event: &ClusterEvent) -> Option<Text> {
+    fn cluster_event(&self, event: &ClusterProgress) -> Option<Text> {
         Some(match event {
-            ClusterEvent::Recorded { release, revision, objects } => {
+            ClusterProgress::Recorded { release, revision, objects } => {
                 untrusted(format!("release {release}: recorded revision {revision} with {objects} objects"))
             }
-            ClusterEvent::StageStarted { stage, objects, writes } => {
+            ClusterProgress::StageStarted { stage, objects, writes } => {
                 let name = styled(STRONG, untrusted(stage));
                 text!("stage {}: {} objects, {} to write", name, *objects, *writes)
             }
-            ClusterEvent::StageSkipped { stage } => {
+            ClusterProgress::StageSkipped { stage } => {
                 text!("stage {}: skipped, already done", styled(STRONG, untrusted(stage)))
             }
-            ClusterEvent::Applied { object, action } => {
+            ClusterProgress::Applied { object, action } => {
                 changes::done(&Change::new(Subject::Object(object.clone()), None, *action))
             }
-            ClusterEvent::Used { object, why } => untrusted(format!("  {object} used as it is: {why}")),
-            ClusterEvent::PodFile(change) => changes::done(change),
-            ClusterEvent::Waiting { objects } => return self.still_waiting(objects),
-            ClusterEvent::Ready { object, after } => {
+            ClusterProgress::Used { object, why } => untrusted(format!("  {object} used as it is: {why}")),
+            ClusterProgress::PodFile(change) => changes::done(change),
+            ClusterProgress::Waiting { objects } => return self.still_waiting(objects),
+            ClusterProgress::Ready { object, after } => {
                 let object = styled(GOOD, untrusted(format!("✓ {object}")));
                 text!("  {} ready after {:.1} s", object, after.as_secs_f64())
             }
-            ClusterEvent::Deleting { object } => untrusted(format!("  deleting {object}")),
-            ClusterEvent::Deleted { object } => {
+            ClusterProgress::Deleting { object } => untrusted(format!("  deleting {object}")),
+            ClusterProgress::Deleted { object } => {
                 text!("  {} deleted", styled(GOOD, untrusted(format!("✓ {object}"))))
             }
-            ClusterEvent::Kept { object, why } => {
+            ClusterProgress::Kept { object, why } => {
                 text!("  {} kept: {}", styled(CARE, untrusted(object)), untrusted(why))
             }
-            ClusterEvent::Retrying { what, why, after } => {
+            ClusterProgress::Retrying { what, why, after } => {
                 let seconds = after.as_secs_f64();
                 styled(CARE, untrusted(format!("  {what}: {why}; trying again in {seconds:.1} s")))
             }
-            ClusterEvent::Warning(warning) => {
+            ClusterProgress::Warning(warning) => {
                 styled(CARE, untrusted(format!("  warning from the server: {warning}")))
             }
             _ => return None,

@@ -1,14 +1,19 @@
+//! How many requests run at the same time.
+//!
+//! Additive increase, multiplicative decrease (AIMD), as TCP has it. A fixed number starves single requests for minutes on a
+//! server that admits one at a time. No crate was found that does this over a semaphore: `tower`'s limits are fixed.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-const START: usize = 8;
-const MOST: usize = 64;
-/// Requests that were in flight together are refused together: one overload is one cut.
-const ONE_CUT: Duration = Duration::from_millis(100);
+const INITIAL: usize = 8;
+/// The largest window, and so the most futures that are worth polling together.
+pub(crate) const MAX_CONCURRENT: usize = 64;
+/// Requests that run together are refused together, so refusals within this time count once.
+const CUT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One window for all requests of a host. It grows by one a round trip and halves when the server says that it is
-/// too much: a fixed concurrency starves single requests for minutes on a server that admits one at a time.
+/// The window of all requests of a client. It grows by one each round trip and halves at an overload.
 pub(crate) struct Limiter {
     free: Semaphore,
     state: Mutex<Window>,
@@ -16,9 +21,9 @@ pub(crate) struct Limiter {
 
 struct Window {
     size: f64,
-    /// Permits that exist: `size` rounded down, plus those in use that a cut has yet to take back.
+    /// Permits that exist: `size` rounded down, plus those in use that a cut has not removed yet.
     permits: usize,
-    cut: Option<Instant>,
+    last_cut: Option<Instant>,
 }
 
 pub(crate) struct Permit<'a> {
@@ -28,18 +33,18 @@ pub(crate) struct Permit<'a> {
 
 impl Limiter {
     pub(crate) fn new() -> Self {
-        let window = Window { size: START as f64, permits: START, cut: None };
-        Self { free: Semaphore::new(START), state: Mutex::new(window) }
+        let window = Window { size: INITIAL as f64, permits: INITIAL, last_cut: None };
+        Self { free: Semaphore::new(INITIAL), state: Mutex::new(window) }
     }
 
     pub(crate) async fn enter(&self) -> Permit<'_> {
-        // The semaphore is never closed; without a permit the request would merely not be counted.
+        // The semaphore is never closed; without a permit the request would only not be counted.
         Permit { permit: self.free.acquire().await.ok(), limiter: self }
     }
 
     pub(crate) fn succeeded(&self) {
         let mut window = self.window();
-        window.size = (window.size + 1.0 / window.size).min(MOST as f64);
+        window.size = (window.size + 1.0 / window.size).min(MAX_CONCURRENT as f64);
         let missing = (window.size as usize).saturating_sub(window.permits);
         window.permits += missing;
         self.free.add_permits(missing);
@@ -48,10 +53,10 @@ impl Limiter {
     pub(crate) fn overloaded(&self) {
         let now = Instant::now();
         let mut window = self.window();
-        if window.cut.is_some_and(|cut| now.duration_since(cut) < ONE_CUT) {
+        if window.last_cut.is_some_and(|cut| now.duration_since(cut) < CUT_INTERVAL) {
             return;
         }
-        window.cut = Some(now);
+        window.last_cut = Some(now);
         window.size = (window.size / 2.0).max(1.0);
         let excess = window.permits - window.size as usize;
         window.permits -= self.free.forget_permits(excess);
@@ -84,41 +89,41 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_window_grows_with_success_and_never_beyond_its_limit() {
+    async fn the_window_grows_with_success_up_to_its_limit() {
         let limiter = Limiter::new();
         for _ in 0..10_000 {
             let _permit = limiter.enter().await;
             limiter.succeeded();
         }
-        assert_eq!((limiter.size(), limiter.free.available_permits()), (MOST, MOST));
+        assert_eq!((limiter.size(), limiter.free.available_permits()), (MAX_CONCURRENT, MAX_CONCURRENT));
     }
 
     #[tokio::test]
-    async fn one_overload_halves_the_window_once_and_never_to_nothing() {
+    async fn one_overload_halves_the_window_once_down_to_one() {
         let limiter = Limiter::new();
-        let held = [limiter.enter().await, limiter.enter().await, limiter.enter().await];
+        let permits = [limiter.enter().await, limiter.enter().await, limiter.enter().await];
         limiter.overloaded();
         limiter.overloaded();
         assert_eq!(limiter.size(), 4);
-        drop(held);
+        drop(permits);
         assert_eq!(limiter.free.available_permits(), 4);
         for _ in 0..9 {
-            limiter.window().cut = None;
+            limiter.window().last_cut = None;
             limiter.overloaded();
         }
         assert_eq!((limiter.size(), limiter.free.available_permits()), (1, 1));
     }
 
     #[tokio::test]
-    async fn permits_in_use_are_taken_back_when_they_return() {
+    async fn a_cut_removes_permits_in_use_when_they_return() {
         let limiter = Limiter::new();
-        let mut held = Vec::new();
-        for _ in 0..START {
-            held.push(limiter.enter().await);
+        let mut permits = Vec::new();
+        for _ in 0..INITIAL {
+            permits.push(limiter.enter().await);
         }
         limiter.overloaded();
         assert_eq!(limiter.free.available_permits(), 0);
-        drop(held);
+        drop(permits);
         assert_eq!(limiter.free.available_permits(), 4);
     }
 }

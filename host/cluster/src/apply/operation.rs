@@ -4,27 +4,25 @@
 //! of the operation too. So whatever host comes after one that has died, and whatever it does, an `apply` of the
 //! release, an uninstall or the operation again, finds them and takes them away.
 
-use crate::Error;
-use crate::api::client::Cluster;
-use crate::apply::run::{Apply, ApplyOptions};
-use crate::diff::compare::{Need, ReleaseDiff};
-use crate::diff::target::{ObjectKey, Target, id};
-use crate::discovery::ApiResource;
-use crate::progress::{Event, Events};
-use crate::release::lease::claim;
+use crate::api::client::Client;
+use crate::api::key::ObjectKey;
+use crate::api::resource::ApiResource;
+use crate::apply::run::{Apply, ApplyOptions, preflight};
+use crate::delete::objects;
+use crate::diff::compare;
+use crate::diff::error::DiffError;
+use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
+use crate::diff::target::Target;
+use crate::error::Error;
+use crate::progress::{Progress, ProgressSink};
+use crate::release::error::ReleaseError;
+use crate::release::lease::acquire;
 use crate::release::record::{Entry, EntryPhase, Phase, Release};
-use crate::release::store::Stored;
-use crate::secrets::compose::Lack;
-use serde_json::{Value, json};
+use crate::release::store::{self, StoredRelease};
 use std::collections::HashSet;
 use std::time::Duration;
 use thinkube_plan::{Plan, Values};
 use tokio::time::Instant;
-
-/// Who writes when a workload was restarted. The release's plan says nothing of it, so nobody takes it back, and an
-/// apply of the release restarts nothing a second time.
-pub(crate) const RESTARTS: &str = "thinkube-host-restart";
-const RESTARTED_AT: &str = "thinkube.org/restarted-at";
 
 /// An operation on a release.
 #[derive(Debug, Clone, Copy)]
@@ -52,120 +50,107 @@ impl Release {
 fn may_operate(release: &str, phase: Phase) -> Result<(), Error> {
     match phase {
         Phase::Deployed | Phase::Operating => Ok(()),
-        phase => Err(Error::Unfinished { release: release.to_owned(), phase }),
+        phase => Err(Error::Release(ReleaseError::Unfinished { release: release.to_owned(), phase })),
     }
 }
 
-impl Cluster {
-    /// Begins an operation: claims the release, and writes its record with everything that may exist from now on. The
-    /// rest is done as with an apply: [`Apply::stage`], [`Apply::wait`], then [`Apply::give_back`].
-    ///
-    /// # Errors
-    /// [`Error::NoRelease`], [`Error::Unfinished`], [`Error::NotOwned`], [`Error::Forbidden`] or [`Error::Busy`] before
-    /// anything is written; [`Error::LostRace`] if the release has changed since the comparison.
-    pub async fn begin_operation<'a>(
-        &'a self,
-        operation: &OperationPlans<'a>,
-        values: &Values,
-        comparison: ReleaseDiff,
-        options: &ApplyOptions,
-        events: Events<'a>,
-    ) -> Result<Apply<'a>, Error> {
-        let release = &operation.plan.release;
-        let ReleaseDiff { stored, targets, mut needs, live, not_owned, .. } = comparison;
-        let stored = stored.ok_or_else(|| Error::NoRelease {
+/// Begins an operation: claims the release, and writes its record with everything that may exist from now on. The
+/// rest is done as with an apply: [`Apply::stage`], [`Apply::wait`], then [`Apply::give_back`].
+///
+/// # Errors
+/// [`Error::NoRelease`], [`Error::Unfinished`], [`Error::NotOwned`], [`Error::Forbidden`] or [`Error::Busy`] before
+/// anything is written; [`Error::LostRace`] if the release has changed since the comparison.
+pub(crate) async fn begin_operation<'a>(
+    client: &'a Client,
+    operation: &OperationPlans<'a>,
+    values: &Values,
+    comparison: ReleaseDiff,
+    options: &ApplyOptions,
+    progress: ProgressSink<'a>,
+) -> Result<Apply<'a>, Error> {
+    let release = &operation.plan.release;
+    let ReleaseDiff { stored, mut objects, live, not_owned, .. } = comparison;
+    let stored = stored.ok_or_else(|| {
+        Error::Release(ReleaseError::NoRelease {
             release: release.clone(),
-            state_namespace: self.state_namespace().to_owned(),
+            state_namespace: client.state_namespace().to_owned(),
             near: Vec::new(),
-        })?;
-        may_operate(release, stored.record.phase)?;
-        // What is the release's and what is the operation's own was told apart by the plan that was read first.
-        if stored.record.digest != operation.recorded.digest() {
-            return Err(Error::LostRace { what: format!("the record of release {release}") });
+        })
+    })?;
+    may_operate(release, stored.record.phase)?;
+    // What is the release's and what is the operation's own was told apart by the plan that was read first.
+    if stored.record.digest != operation.recorded.digest() {
+        return Err(store::lost_race(release).into());
+    }
+    if !not_owned.is_empty() {
+        return Err(Error::Diff(DiffError::NotOwned { release: release.clone(), objects: not_owned }));
+    }
+    let planned = planned(operation.recorded);
+    let mut stale = Vec::new();
+    for PlannedObject { target, diff, .. } in &mut objects {
+        let own = !planned.contains(&target.key());
+        if own && runs_once(&target.kind) {
+            // What it says is what became of another run.
+            *diff = ObjectDiff::Create;
+            stale.extend(entry(&stored, target).filter(|_| live.contains_key(&target.key())).cloned());
         }
-        if !not_owned.is_empty() {
-            return Err(Error::NotOwned { release: release.clone(), objects: not_owned });
-        }
-        let planned = planned(operation.recorded);
-        let mut stale = Vec::new();
-        for (target, need) in targets.iter().zip(&mut needs) {
-            let own = !planned.contains(&target.id());
-            if own && runs_once(&target.kind) {
-                // What it says is what became of another run.
-                *need = Need::Create;
-                stale.extend(entry(&stored, target).filter(|_| live.contains_key(&target.id())).cloned());
-            }
-        }
-        let going: Vec<Entry> = passing(&superset(&stored, &targets, &needs, &planned), &planned);
-        self.preflight(operation.plan, &targets, &needs, &going).await?;
-        let claim = claim(self, release, options.claim, Some(&stored), events).await?;
-        let began = self.began(operation, stored, &targets, &needs, &planned, events).await;
-        let stored = match began {
-            Ok(stored) => stored,
-            Err(error) => {
-                claim.release(false).await;
-                return Err(error);
-            }
-        };
-        let mut apply = Apply {
-            cluster: self,
-            plan: operation.plan,
-            values: values.clone(),
-            events,
-            targets,
-            needs,
-            live,
-            gone: Vec::new(),
-            applyset: self.applyset_id(release),
-            stored,
-            claim,
-            new_revision: false,
-            operation: true,
-        };
-        if let Err(error) = apply.clear(stale).await {
-            apply.unfinished(operation.name).await;
+    }
+    let going: Vec<Entry> = passing(&superset(&stored, &objects, &planned), &planned);
+    preflight(client, operation.plan, &objects, &going).await?;
+    let lease = acquire(client, release, options.lease_duration, Some(&stored), progress).await?;
+    let began = record_operation(client, operation, stored, &objects, &planned, progress).await;
+    let stored = match began {
+        Ok(stored) => stored,
+        Err(error) => {
+            lease.release(false).await;
             return Err(error);
         }
-        Ok(apply)
+    };
+    let mut apply = Apply {
+        client,
+        plan: operation.plan,
+        values: values.clone(),
+        progress,
+        objects,
+        live,
+        gone: Vec::new(),
+        applyset: store::applyset_id(client, release),
+        stored,
+        lease,
+        new_revision: false,
+        operation: true,
+    };
+    if let Err(error) = apply.clear(stale).await {
+        apply.unfinished(operation.name).await;
+        return Err(error);
     }
+    Ok(apply)
+}
 
-    /// Writes the record, if nobody has changed it since the comparison.
-    async fn began(
-        &self,
-        operation: &OperationPlans<'_>,
-        mut stored: Stored,
-        targets: &[Target],
-        needs: &[Need],
-        planned: &HashSet<ObjectKey>,
-        events: Events<'_>,
-    ) -> Result<Stored, Error> {
-        let release = &operation.plan.release;
-        let now = self.stored(release).await?;
-        if now.is_none_or(|now| now.resource_version != stored.resource_version) {
-            return Err(Error::LostRace { what: format!("the record of release {release}") });
-        }
-        stored.inventory = superset(&stored, targets, needs, planned);
-        stored.record.phase = Phase::Operating;
-        stored.record.message = Some(not_ended(operation.name));
-        self.write_parent(&mut stored, events).await?;
-        events(Event::Recorded {
-            release: release.clone(),
-            revision: stored.record.revision,
-            objects: stored.inventory.len(),
-        });
-        Ok(stored)
+/// Writes the record, if nobody has changed it since the comparison.
+async fn record_operation(
+    client: &Client,
+    operation: &OperationPlans<'_>,
+    mut stored: StoredRelease,
+    objects: &[PlannedObject],
+    planned: &HashSet<ObjectKey>,
+    progress: ProgressSink<'_>,
+) -> Result<StoredRelease, Error> {
+    let release = &operation.plan.release;
+    let now = store::get(client, release).await?;
+    if now.is_none_or(|now| now.resource_version != stored.resource_version) {
+        return Err(store::lost_race(release).into());
     }
-
-    /// What is sent for a workload to get new pods: what `kubectl rollout restart` does, in a name of its own. The UID
-    /// keeps the server from making a workload of it that has gone meanwhile.
-    pub(crate) fn restarted(&self, target: &Target, live: Option<&Value>) -> Result<Value, Lack> {
-        let live = live.ok_or(Lack::Restart)?;
-        Ok(json!({
-            "apiVersion": target.object.api_version, "kind": target.object.kind,
-            "metadata": {"name": target.object.name, "namespace": target.object.namespace, "uid": live["metadata"]["uid"]},
-            "spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: self.now().to_string()}}}},
-        }))
-    }
+    stored.inventory = superset(&stored, objects, planned);
+    stored.record.phase = Phase::Operating;
+    stored.record.message = Some(not_ended(operation.name));
+    store::write(client, &mut stored, progress).await?;
+    progress(Progress::Recorded {
+        release: release.clone(),
+        revision: stored.record.revision,
+        objects: stored.inventory.len(),
+    });
+    Ok(stored)
 }
 
 impl<'a> Apply<'a> {
@@ -179,13 +164,12 @@ impl<'a> Apply<'a> {
         operation: &OperationPlans<'a>,
         timeout: Duration,
     ) -> Result<(), Error> {
-        self.check_claim()?;
+        self.check_lease()?;
         self.plan = operation.borrowed;
         let stages = self.plan.plugin_plan.stages.len();
         if stages > 0 {
-            let ReleaseDiff { targets, needs, live, .. } =
-                self.cluster.compare_objects(operation.borrowed, &self.values).await?;
-            (self.targets, self.needs, self.live) = (targets, needs, live);
+            let diff = compare::compare_objects(self.client, operation.borrowed, &self.values).await?;
+            (self.objects, self.live) = (diff.objects, diff.live);
         }
         for stage in 0..stages {
             self.stage(stage).await?;
@@ -215,12 +199,12 @@ impl<'a> Apply<'a> {
     async fn clear(&mut self, stale: Vec<Entry>) -> Result<(), Error> {
         let mut going = Vec::new();
         for entry in stale {
-            let Some(kind) = self.cluster.kind_of(&entry.object).await? else { continue };
-            self.live.remove(&id(&entry.object));
+            let Some(kind) = self.client.api_resource_of(&entry.object).await? else { continue };
+            self.live.remove(&ObjectKey::of(&entry.object));
             going.push((kind, entry));
         }
         let deadline = Instant::now() + Duration::from_secs(300);
-        self.cluster.remove(&going, &self.applyset, deadline, self.events).await?;
+        objects::delete_objects(self.client, &going, &self.applyset, deadline, self.progress).await?;
         Ok(())
     }
 }
@@ -231,7 +215,7 @@ fn not_ended(name: &str) -> String {
 
 /// What the release's plan makes.
 fn planned(recorded: &Plan) -> HashSet<ObjectKey> {
-    recorded.targets().map(|(_, object)| id(&object)).collect()
+    recorded.targets().map(|(_, object)| ObjectKey::of(&object)).collect()
 }
 
 /// Objects whose state is the outcome of a run, not something to keep.
@@ -239,17 +223,22 @@ fn runs_once(kind: &ApiResource) -> bool {
     kind.is("batch", "Job") || kind.is("", "Pod")
 }
 
-fn entry<'s>(stored: &'s Stored, target: &Target) -> Option<&'s Entry> {
-    stored.inventory.iter().find(|entry| id(&entry.object) == target.id())
+fn entry<'s>(stored: &'s StoredRelease, target: &Target) -> Option<&'s Entry> {
+    stored.entry(&target.key())
 }
 
 /// Everything that may exist: what the release has, and what the operation makes beside.
-fn superset(stored: &Stored, targets: &[Target], needs: &[Need], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
+fn superset(stored: &StoredRelease, objects: &[PlannedObject], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
     let mut inventory = stored.inventory.clone();
-    for (target, need) in targets.iter().zip(needs).filter(|(target, _)| !planned.contains(&target.id())) {
-        let at = target.id();
-        let old = inventory.iter().position(|entry| id(&entry.object) == at).map(|at| inventory.remove(at));
-        let anew = *need == Need::Create;
+    for PlannedObject { target, diff, .. } in
+        objects.iter().filter(|object| !planned.contains(&object.target.key()))
+    {
+        let at = target.key();
+        let old = inventory
+            .iter()
+            .position(|entry| ObjectKey::of(&entry.object) == at)
+            .map(|at| inventory.remove(at));
+        let anew = *diff == ObjectDiff::Create;
         let old = old.filter(|_| !anew);
         inventory.push(Entry {
             object: target.object.clone(),
@@ -266,7 +255,11 @@ fn superset(stored: &Stored, targets: &[Target], needs: &[Need], planned: &HashS
 /// What is there for an operation only.
 fn passing(inventory: &[Entry], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
     let held = |entry: &&Entry| matches!(entry.phase, EntryPhase::Retained | EntryPhase::Used);
-    inventory.iter().filter(|entry| !planned.contains(&id(&entry.object)) && !held(entry)).cloned().collect()
+    inventory
+        .iter()
+        .filter(|entry| !planned.contains(&ObjectKey::of(&entry.object)) && !held(entry))
+        .cloned()
+        .collect()
 }
 
 #[cfg(test)]

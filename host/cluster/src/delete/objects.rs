@@ -1,16 +1,20 @@
 //! Taking objects away: only the release's own, only by UID, and never what holds others' things.
 
-use crate::Error;
-use crate::api::client::{ApiRequest, Cluster, MANAGER};
+use crate::api::client::Client;
+use crate::api::concurrency::MAX_CONCURRENT;
+use crate::api::error::ApiError;
+use crate::api::request::{ApiRequest, MANAGER};
+use crate::api::resource::{ApiResource, array};
 use crate::api::status::StatusKind;
-use crate::diff::compare::AT_ONCE;
-use crate::diff::managed_fields::held;
-use crate::discovery::{ApiResource, array};
-use crate::progress::{Event, Events};
-use crate::readiness::kstatus::told;
+use crate::apply::error::ApplyError;
+use crate::delete::error::DeleteError;
+use crate::diff::managed_fields::managed;
+use crate::diff::ownership::owner_of;
+use crate::error::Error;
+use crate::progress::{Progress, ProgressSink};
+use crate::readiness::kstatus::format_condition;
 use crate::release::applyset::PART_OF;
 use crate::release::record::Entry;
-use crate::release::store::owner_of;
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::time::Duration;
@@ -25,151 +29,159 @@ pub(crate) enum Removed {
     Kept(ObjectRef, String),
 }
 
-impl Cluster {
-    /// Deletes objects together and waits until they are gone.
-    ///
-    /// # Errors
-    /// [`Error::NotGone`] if some stay. What was asked to go stays asked.
-    pub(crate) async fn remove(
-        &self,
-        entries: &[(ApiResource, Entry)],
-        applyset: &str,
-        deadline: Instant,
-        events: Events<'_>,
-    ) -> Result<Vec<Removed>, Error> {
-        let work =
-            entries.iter().map(|(kind, entry)| self.remove_one(kind, entry, applyset, deadline, events));
-        let results: Vec<Result<Removed, Error>> = stream::iter(work).buffered(AT_ONCE).collect().await;
-        let (mut removed, mut stuck, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        let mut waited = Duration::ZERO;
-        for result in results {
-            match result {
-                Ok(done) => removed.push(done),
-                Err(Error::NotGone { objects, after }) => {
-                    stuck.extend(objects);
-                    waited = waited.max(after);
-                }
-                Err(error) => errors.push(error),
+/// Deletes objects together and waits until they are gone.
+///
+/// # Errors
+/// [`Error::NotGone`] if some stay. What was asked to go stays asked.
+pub(crate) async fn delete_objects(
+    client: &Client,
+    entries: &[(ApiResource, Entry)],
+    applyset: &str,
+    deadline: Instant,
+    progress: ProgressSink<'_>,
+) -> Result<Vec<Removed>, Error> {
+    let work =
+        entries.iter().map(|(kind, entry)| delete_object(client, kind, entry, applyset, deadline, progress));
+    let results: Vec<Result<Removed, Error>> = stream::iter(work).buffered(MAX_CONCURRENT).collect().await;
+    let (mut removed, mut stuck, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut waited = Duration::ZERO;
+    for result in results {
+        match result {
+            Ok(done) => removed.push(done),
+            Err(Error::Delete(DeleteError::NotGone { objects, after })) => {
+                stuck.extend(objects);
+                waited = waited.max(after);
             }
+            Err(error) => errors.push(error),
         }
-        if !stuck.is_empty() {
-            errors.insert(0, Error::NotGone { after: waited, objects: stuck });
-        }
-        Error::several(errors).map(|()| removed)
     }
+    if !stuck.is_empty() {
+        errors.insert(0, Error::Delete(DeleteError::NotGone { after: waited, objects: stuck }));
+    }
+    Error::several(errors).map(|()| removed)
+}
 
-    async fn remove_one(
-        &self,
-        kind: &ApiResource,
-        entry: &Entry,
-        applyset: &str,
-        deadline: Instant,
-        events: Events<'_>,
-    ) -> Result<Removed, Error> {
-        let object = &entry.object;
-        // Twice: an object may be replaced between the look and the delete.
-        for _ in 0..2 {
-            let Some(live) = self.get(kind, object.namespace.as_deref(), &object.name).await? else {
-                return Ok(Removed::Absent);
-            };
-            if let Some(why) = not_ours(&live, entry, applyset) {
-                events(Event::Kept { object: object.clone(), why: why.clone() });
-                return Ok(Removed::Kept(object.clone(), why));
-            }
-            let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-            events(Event::Deleting { object: object.clone() });
-            let propagation = if kind.is_workload() { "Foreground" } else { "Background" };
-            let ask = ApiRequest::delete(kind, object, uid, propagation);
-            let reply = self.call(&ask, events).await?;
-            match reply.answered.class {
-                StatusKind::Done | StatusKind::Absent { .. } => {
-                    self.gone_by(kind, object, uid, deadline).await?;
-                    events(Event::Deleted { object: object.clone() });
-                    return Ok(Removed::Deleted(object.clone()));
-                }
-                StatusKind::LostRace => {}
-                StatusKind::Forbidden => {
-                    let namespace = object.namespace.as_deref();
-                    if let Ok(true) = self.allowed("delete", kind.group(), &kind.plural, namespace).await {
-                        let message = reply.answered.message;
-                        return Err(Error::Denied { object: Box::new(object.clone()), message });
-                    }
-                    return Err(self.refusal(&ask, reply).await);
-                }
-                StatusKind::Denied => {
-                    let message = reply.answered.message;
-                    return Err(Error::Denied { object: Box::new(object.clone()), message });
-                }
-                _ => return Err(self.refusal(&ask, reply).await),
-            }
+async fn delete_object(
+    client: &Client,
+    kind: &ApiResource,
+    entry: &Entry,
+    applyset: &str,
+    deadline: Instant,
+    progress: ProgressSink<'_>,
+) -> Result<Removed, Error> {
+    let object = &entry.object;
+    // Twice: an object may be replaced between the look and the delete.
+    for _ in 0..2 {
+        let Some(live) = client.get(kind, object.namespace.as_deref(), &object.name).await? else {
+            return Ok(Removed::Absent);
+        };
+        if let Some(why) = not_ours(&live, entry, applyset) {
+            progress(Progress::Kept { object: object.clone(), why: why.clone() });
+            return Ok(Removed::Kept(object.clone(), why));
         }
-        Err(Error::LostRace { what: object.to_string() })
-    }
-
-    /// Waits until an object that is on its way out is gone.
-    pub(crate) async fn gone(
-        &self,
-        kind: &ApiResource,
-        object: &ObjectRef,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let live = self.get(kind, object.namespace.as_deref(), &object.name).await?;
-        let uid =
-            live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default().to_owned();
-        if live.is_none() { Ok(()) } else { self.gone_by(kind, object, &uid, Instant::now() + timeout).await }
-    }
-
-    async fn gone_by(
-        &self,
-        kind: &ApiResource,
-        object: &ObjectRef,
-        uid: &str,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let started = Instant::now();
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let live = self.get(kind, object.namespace.as_deref(), &object.name).await?;
-            let Some(live) = live.filter(|live| live["metadata"]["uid"] == uid) else { return Ok(()) };
-            if Instant::now() >= deadline {
-                let objects = vec![(object.clone(), holds(&live))];
-                return Err(Error::NotGone { after: started.elapsed(), objects });
+        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+        progress(Progress::Deleting { object: object.clone() });
+        let propagation = if kind.is_workload() { "Foreground" } else { "Background" };
+        let request = ApiRequest::delete(kind, object, uid, propagation);
+        let response = client.request(&request, progress).await?;
+        match response.status.kind {
+            StatusKind::Success | StatusKind::NotFound { .. } => {
+                wait_deleted(client, kind, object, uid, deadline).await?;
+                progress(Progress::Deleted { object: object.clone() });
+                return Ok(Removed::Deleted(object.clone()));
             }
-            tokio::time::sleep(pause).await;
-            pause = pause.mul_f64(1.6).min(Duration::from_secs(2));
+            StatusKind::LostRace => {}
+            StatusKind::Forbidden => {
+                let namespace = object.namespace.as_deref();
+                if let Ok(true) = client.is_allowed("delete", kind.group(), &kind.plural, namespace).await {
+                    let message = response.status.message;
+                    return Err(Error::Apply(ApplyError::Denied {
+                        object: Box::new(object.clone()),
+                        message,
+                    }));
+                }
+                return Err(client.error_from(&request, response).await.into());
+            }
+            StatusKind::Denied => {
+                let message = response.status.message;
+                return Err(Error::Apply(ApplyError::Denied { object: Box::new(object.clone()), message }));
+            }
+            _ => return Err(client.error_from(&request, response).await.into()),
         }
     }
+    Err(Error::Api(ApiError::LostRace { what: object.to_string() }))
+}
 
-    /// What is in a namespace besides what the cluster itself puts there, as far as it can be seen. `except` are the
-    /// objects that are expected.
-    pub(crate) async fn contents(&self, namespace: &str, except: &[ObjectRef]) -> Result<Vec<String>, Error> {
-        let kinds: Vec<ApiResource> = self.kinds().await?.namespaced().cloned().collect();
-        let looks = kinds.into_iter().filter(|kind| !is_noise(kind)).map(|kind| async move {
-            match self.list(&kind, Some(namespace), &[], true).await {
-                Ok(found) => found,
-                // What cannot be seen may be somebody's.
-                Err(error) => vec![
-                    serde_json::json!({"unseen": format!("{} cannot be listed ({error})", kind.resource())}),
-                ],
-            }
-        });
-        let found: Vec<Vec<Value>> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        let expected = |object: &ObjectRef| except.iter().any(|known| known.identity() == object.identity());
-        let mut named: Vec<String> = Vec::new();
-        for object in found.into_iter().flatten() {
-            if let Some(unseen) = object["unseen"].as_str() {
-                named.push(unseen.to_owned());
-            } else if let Some(reference) = ObjectRef::of(&object)
-                && !is_made_by_cluster(&object)
-                && !expected(&reference)
-            {
-                named.push(reference.to_string());
+/// Waits until an object that is on its way out is gone.
+pub(crate) async fn wait_gone(
+    client: &Client,
+    kind: &ApiResource,
+    object: &ObjectRef,
+    timeout: Duration,
+) -> Result<(), Error> {
+    let live = client.get(kind, object.namespace.as_deref(), &object.name).await?;
+    let uid = live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default().to_owned();
+    if live.is_none() {
+        Ok(())
+    } else {
+        wait_deleted(client, kind, object, &uid, Instant::now() + timeout).await
+    }
+}
+
+async fn wait_deleted(
+    client: &Client,
+    kind: &ApiResource,
+    object: &ObjectRef,
+    uid: &str,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let live = client.get(kind, object.namespace.as_deref(), &object.name).await?;
+        let Some(live) = live.filter(|live| live["metadata"]["uid"] == uid) else { return Ok(()) };
+        if Instant::now() >= deadline {
+            let objects = vec![(object.clone(), holds(&live))];
+            return Err(Error::Delete(DeleteError::NotGone { after: started.elapsed(), objects }));
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f64(1.6).min(Duration::from_secs(2));
+    }
+}
+
+/// What is in a namespace besides what the cluster itself puts there, as far as it can be seen. `except` are the
+/// objects that are expected.
+pub(crate) async fn namespace_contents(
+    client: &Client,
+    namespace: &str,
+    except: &[ObjectRef],
+) -> Result<Vec<String>, Error> {
+    let kinds: Vec<ApiResource> = client.api_resources().await?.namespaced().cloned().collect();
+    let looks = kinds.into_iter().filter(|kind| !is_noise(kind)).map(|kind| async move {
+        match client.list(&kind, Some(namespace), &[], true).await {
+            Ok(found) => found,
+            // What cannot be seen may be somebody's.
+            Err(error) => {
+                vec![serde_json::json!({"unseen": format!("{} cannot be listed ({error})", kind.resource())})]
             }
         }
-        named.sort();
-        named.dedup();
-        Ok(named)
+    });
+    let found: Vec<Vec<Value>> = stream::iter(looks).buffered(MAX_CONCURRENT).collect().await;
+    let expected = |object: &ObjectRef| except.iter().any(|known| known.identity() == object.identity());
+    let mut named: Vec<String> = Vec::new();
+    for object in found.into_iter().flatten() {
+        if let Some(unseen) = object["unseen"].as_str() {
+            named.push(unseen.to_owned());
+        } else if let Some(reference) = ObjectRef::of(&object)
+            && !is_made_by_cluster(&object)
+            && !expected(&reference)
+        {
+            named.push(reference.to_string());
+        }
     }
+    named.sort();
+    named.dedup();
+    Ok(named)
 }
 
 /// Why an object is not to be deleted; None if it is the release's.
@@ -181,7 +193,7 @@ fn not_ours(live: &Value, entry: &Entry, applyset: &str) -> Option<String> {
         Some(id) if id != applyset => Some(format!("it is now {}", owner_of(live))),
         None if !same => Some(format!("it does not carry the release's label ({})", owner_of(live))),
         // The label alone can be copied with the object; that this host applied it cannot.
-        Some(_) if !same && held(live)["metadata"]["labels"][PART_OF].is_null() => {
+        Some(_) if !same && managed(live)["metadata"]["labels"][PART_OF].is_null() => {
             Some(format!("another object has taken its place, and {MANAGER} did not make that one"))
         }
         _ => None,
@@ -193,7 +205,7 @@ fn holds(live: &Value) -> String {
     let conditions: Vec<String> = array(&live["status"]["conditions"])
         .iter()
         .filter(|condition| live["kind"] == "Namespace" && condition["status"] == "True")
-        .map(told)
+        .map(format_condition)
         .collect();
     if !conditions.is_empty() {
         return conditions.join("; ");

@@ -1,18 +1,26 @@
 //! Taking a release back.
 
-use crate::Error;
-use crate::api::client::{ApiRequest, Cluster};
+use crate::api::access::require;
+use crate::api::client::Client;
+use crate::api::error::ApiError;
+use crate::api::key::ObjectKey;
+use crate::api::request::ApiRequest;
+use crate::api::resource::{ApiResource, array};
 use crate::api::status::StatusKind;
 use crate::apply::run::Apply;
+use crate::delete::objects;
 use crate::delete::objects::Removed;
-use crate::diff::compare::check_release;
-use crate::diff::target::id;
-use crate::discovery::{ApiResource, array};
+use crate::error::Error;
+use crate::pod_files::error::not_removed;
 use crate::pod_files::exec::rights_in_pods;
-use crate::progress::{Event, Events};
-use crate::release::lease::{claim, is_there};
-use crate::release::record::{Entry, EntryPhase, Phase, Release};
-use crate::release::store::{Stored, parent_name};
+use crate::pod_files::files;
+use crate::progress::{Progress, ProgressSink};
+use crate::release::error::ReleaseError;
+use crate::release::lease::{LeaseGuard, acquire, exists};
+use crate::release::name::check_release_name;
+use crate::release::record::{Entry, EntryPhase, Phase};
+use crate::release::store::{StoredRelease, parent_name};
+use crate::release::{revisions, store};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
@@ -36,7 +44,7 @@ pub struct UninstallOptions {
 pub enum Orphan {
     /// All that can be.
     All,
-    /// A resource outside the cluster, by the name of its step.
+    /// A resource outside the client, by the name of its step.
     External(String),
     /// What a step has written into pods, by its name.
     PodFiles(String),
@@ -103,331 +111,317 @@ pub struct Uninstalled {
 const MAX_SUGGESTIONS: usize = 5;
 const CLAIM: Duration = Duration::from_secs(30);
 
-impl Cluster {
-    /// The release of that name with its plan, if it is installed.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] if its record cannot be read, or why the cluster could not be read.
-    pub async fn release(&self, name: &str) -> Result<Option<Release>, Error> {
-        match self.stored(name).await? {
-            Some(stored) => self.full(stored).await.map(Some),
-            None => Ok(None),
+/// Deletes what a release owns, in reverse order of its stages, and then its record. What is retained stays, and
+/// so does a Namespace that holds it or anything that is not the release's. Interrupted anywhere, it is finished by
+/// calling it again; so is what an apply left that died before its record was written.
+///
+/// # Errors
+/// [`Error::NoRelease`], [`Error::Busy`], [`Error::NotGone`] when the time is over, or why something could not be deleted.
+pub(crate) async fn uninstall(
+    client: &Client,
+    name: &str,
+    options: &UninstallOptions,
+    progress: ProgressSink<'_>,
+) -> Result<Uninstalled, Error> {
+    uninstall_after(client, name, options, progress, async || Ok(Vec::new())).await
+}
+
+/// The same for a release that has something outside the cluster too, which `outside` takes away: nobody else has a
+/// claim on the release then, its objects are all there, and its record stays until `outside` has ended well. It
+/// answers the steps whose images are gone: they go off the record, for what it takes to look for them again goes with
+/// the objects.
+///
+/// # Errors
+/// As [`Cluster::uninstall`], and what `outside` says.
+pub(crate) async fn uninstall_after<E: From<Error>>(
+    client: &Client,
+    name: &str,
+    options: &UninstallOptions,
+    progress: ProgressSink<'_>,
+    outside: impl AsyncFnOnce() -> Result<Vec<String>, E>,
+) -> Result<Uninstalled, E> {
+    let Some(stored) = store::get(client, name).await? else {
+        return Ok(delete_remnants(client, name, progress).await?);
+    };
+    preflight_uninstall(client, &stored, options).await?;
+    let lease = acquire(client, name, CLAIM, Some(&stored), progress).await?;
+    let outcome = async {
+        let mut stored = mark_uninstalling(client, name, progress).await?;
+        let gone = outside().await?;
+        lease.check().map_err(Error::from)?;
+        if !gone.is_empty() {
+            stored.images.retain(|image| !gone.contains(&image.name));
+            store::write(client, &mut stored, progress).await?;
+        }
+        Ok(delete_release(client, name, stored, options, progress, &lease).await?)
+    };
+    let outcome = outcome.await;
+    lease.release(outcome.is_ok()).await;
+    outcome
+}
+
+/// Takes away what can be left without a record: plans of revisions, and a Lease.
+async fn delete_remnants(
+    client: &Client,
+    name: &str,
+    progress: ProgressSink<'_>,
+) -> Result<Uninstalled, Error> {
+    // What is no name of a release could be a selector of other things.
+    let named = check_release_name(name).is_ok();
+    if !named || (revisions::list_revisions(client, name).await?.is_empty() && !exists(client, name).await?) {
+        return Err(no_release(client, name).await?);
+    }
+    // An apply writes the plan before the record: nothing is taken from one that is at work.
+    let lease = acquire(client, name, CLAIM, None, progress).await?;
+    let swept = async {
+        let chunks = revisions::list_revisions(client, name).await?;
+        if store::get(client, name).await?.is_some() {
+            return Err(Error::Api(ApiError::LostRace { what: format!("the record of release {name}") }));
+        }
+        lease.check()?;
+        revisions::delete_revisions(client, &chunks).await
+    };
+    let swept = swept.await;
+    lease.release(swept.is_ok()).await;
+    swept.map(|()| Uninstalled::default())
+}
+
+async fn no_release(client: &Client, name: &str) -> Result<Error, Error> {
+    let names = store::list(client).await?.into_iter().map(|stored| stored.record.name).collect();
+    let mut near = nearest_first(name, names);
+    near.truncate(MAX_SUGGESTIONS);
+    Ok(Error::Release(ReleaseError::NoRelease {
+        release: name.to_owned(),
+        state_namespace: client.state_namespace().to_owned(),
+        near,
+    }))
+}
+
+async fn preflight_uninstall(
+    client: &Client,
+    stored: &StoredRelease,
+    options: &UninstallOptions,
+) -> Result<(), Error> {
+    if client.is_allowed("*", "*", "*", None).await? {
+        return Ok(());
+    }
+    let mut wanted: BTreeSet<(ApiResource, Option<String>, &str)> = BTreeSet::new();
+    for (kind, verbs) in [
+        (ApiResource::config_map(), ["get", "update", "delete"]),
+        (ApiResource::lease(), ["get", "create", "update"]),
+    ] {
+        for verb in verbs {
+            wanted.insert((kind.clone(), Some(client.state_namespace().to_owned()), verb));
         }
     }
+    let mut errors = Vec::new();
+    for entry in stored.pod_files.iter().filter(|entry| !options.orphans_pod_files(&entry.step)) {
+        let allowed = require(client, rights_in_pods(&entry.namespace).into()).await;
+        errors.extend(allowed.map_err(|error| not_removed(&entry.step, error)).err());
+    }
+    for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
+        // A Namespace may stay for other reasons; if it goes, the server says whether it may.
+        if let Some(kind) = client.api_resource_of(&entry.object).await?.filter(|kind| !kind.is_namespace()) {
+            for verb in ["get", "delete"] {
+                wanted.insert((kind.clone(), entry.object.namespace.clone(), verb));
+            }
+        }
+    }
+    errors.extend(require(client, wanted).await.err());
+    Error::several(errors)
+}
 
-    /// Every release of this host whose record can be read, by name. One that cannot be read is left out, so that it
-    /// does not hide the others: [`Cluster::release`] says what is wrong with it.
-    ///
-    /// # Errors
-    /// Why the cluster could not be read.
-    pub async fn releases(&self) -> Result<Vec<Release>, Error> {
-        let mut releases = Vec::new();
-        for stored in self.all_stored().await? {
-            match self.full(stored).await {
-                Ok(release) => releases.push(release),
-                Err(error @ Error::Corrupt { .. }) => {
-                    tracing::debug!(%error, "a release is left out");
+/// Writes down that the release is on its way out.
+async fn mark_uninstalling(
+    client: &Client,
+    name: &str,
+    progress: ProgressSink<'_>,
+) -> Result<StoredRelease, Error> {
+    let Some(mut stored) = store::get(client, name).await? else {
+        return Err(Error::Api(ApiError::LostRace { what: format!("the record of release {name}") }));
+    };
+    stored.record.phase = Phase::Uninstalling;
+    stored.record.message = None;
+    store::write(client, &mut stored, progress).await?;
+    Ok(stored)
+}
+
+async fn delete_release(
+    client: &Client,
+    name: &str,
+    stored: StoredRelease,
+    options: &UninstallOptions,
+    progress: ProgressSink<'_>,
+    lease: &LeaseGuard,
+) -> Result<Uninstalled, Error> {
+    let deadline = Instant::now() + options.timeout;
+    let applyset = store::applyset_id(client, name);
+    // Before the pods go, for what is in their volumes may stay.
+    let pod_files = files::remove_all(client, &stored.pod_files, options, progress).await?;
+    let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };
+    let mut going: Vec<(ApiResource, Entry)> = Vec::new();
+    for (entry, kind) in with_api_resources(client, &stored.inventory).await? {
+        // Its kind is gone, and so is it.
+        let Some(kind) = kind else { continue };
+        match goes(entry, options.delete_data) {
+            None => going.push((kind, entry.clone())),
+            Some(why) => {
+                let object = &entry.object;
+                if client.get(&kind, object.namespace.as_deref(), &object.name).await?.is_some() {
+                    progress(Progress::Kept { object: object.clone(), why: why.clone() });
+                    outcome.kept.push((object.clone(), why));
                 }
-                Err(error) => return Err(error),
             }
         }
-        releases.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(releases)
     }
-
-    /// Deletes what a release owns, in reverse order of its stages, and then its record. What is retained stays, and
-    /// so does a Namespace that holds it or anything that is not the release's. Interrupted anywhere, it is finished by
-    /// calling it again; so is what an apply left that died before its record was written.
-    ///
-    /// # Errors
-    /// [`Error::NoRelease`], [`Error::Busy`], [`Error::NotGone`] when the time is over, or why something could not be deleted.
-    pub async fn uninstall(
-        &self,
-        name: &str,
-        options: &UninstallOptions,
-        events: Events<'_>,
-    ) -> Result<Uninstalled, Error> {
-        self.uninstall_after(name, options, events, async || Ok(Vec::new())).await
+    if options.delete_data {
+        going.extend(pvcs_of_stateful_sets(client, &going).await?);
     }
-
-    /// The same for a release that has something outside the cluster too, which `outside` takes away: nobody else has a
-    /// claim on the release then, its objects are all there, and its record stays until `outside` has ended well. It
-    /// answers the steps whose images are gone: they go off the record, for what it takes to look for them again goes with
-    /// the objects.
-    ///
-    /// # Errors
-    /// As [`Cluster::uninstall`], and what `outside` says.
-    pub async fn uninstall_after<E: From<Error>>(
-        &self,
-        name: &str,
-        options: &UninstallOptions,
-        events: Events<'_>,
-        outside: impl AsyncFnOnce() -> Result<Vec<String>, E>,
-    ) -> Result<Uninstalled, E> {
-        let Some(stored) = self.stored(name).await? else {
-            return Ok(self.sweep(name, events).await?);
-        };
-        self.preflight_uninstall(&stored, options).await?;
-        let claim = claim(self, name, CLAIM, Some(&stored), events).await?;
-        let outcome = async {
-            let mut stored = self.leaving(name, events).await?;
-            let gone = outside().await?;
-            claim.check()?;
-            if !gone.is_empty() {
-                stored.images.retain(|image| !gone.contains(&image.name));
-                self.write_parent(&mut stored, events).await?;
-            }
-            Ok(self.take_back(name, stored, options, events, &claim).await?)
-        };
-        let outcome = outcome.await;
-        claim.release(outcome.is_ok()).await;
-        outcome
-    }
-
-    /// Takes away what can be left without a record: plans of revisions, and a Lease.
-    async fn sweep(&self, name: &str, events: Events<'_>) -> Result<Uninstalled, Error> {
-        // What is no name of a release could be a selector of other things.
-        let named = check_release(name).is_ok();
-        if !named || (self.revisions(name).await?.is_empty() && !is_there(self, name).await?) {
-            return Err(self.no_release(name).await?);
-        }
-        // An apply writes the plan before the record: nothing is taken from one that is at work.
-        let claim = claim(self, name, CLAIM, None, events).await?;
-        let swept = async {
-            let chunks = self.revisions(name).await?;
-            if self.stored(name).await?.is_some() {
-                return Err(Error::LostRace { what: format!("the record of release {name}") });
-            }
-            claim.check()?;
-            self.drop_revisions(&chunks).await
-        };
-        let swept = swept.await;
-        claim.release(swept.is_ok()).await;
-        swept.map(|()| Uninstalled::default())
-    }
-
-    async fn no_release(&self, name: &str) -> Result<Error, Error> {
-        let names = self.all_stored().await?.into_iter().map(|stored| stored.record.name).collect();
-        let mut near = nearest_first(name, names);
-        near.truncate(MAX_SUGGESTIONS);
-        Ok(Error::NoRelease {
-            release: name.to_owned(),
-            state_namespace: self.state_namespace().to_owned(),
-            near,
-        })
-    }
-
-    async fn preflight_uninstall(&self, stored: &Stored, options: &UninstallOptions) -> Result<(), Error> {
-        if self.allowed("*", "*", "*", None).await? {
-            return Ok(());
-        }
-        let mut wanted: BTreeSet<(ApiResource, Option<String>, &str)> = BTreeSet::new();
-        for (kind, verbs) in [
-            (ApiResource::config_map(), ["get", "update", "delete"]),
-            (ApiResource::lease(), ["get", "create", "update"]),
-        ] {
-            for verb in verbs {
-                wanted.insert((kind.clone(), Some(self.state_namespace().to_owned()), verb));
-            }
-        }
-        let mut errors = Vec::new();
-        for entry in stored.pod_files.iter().filter(|entry| !options.orphans_pod_files(&entry.step)) {
-            let allowed = self.require(rights_in_pods(&entry.namespace).into()).await;
-            errors.extend(allowed.map_err(|error| error.in_pods(&entry.step)).err());
-        }
-        for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
-            // A Namespace may stay for other reasons; if it goes, the server says whether it may.
-            if let Some(kind) = self.kind_of(&entry.object).await?.filter(|kind| !kind.is_namespace()) {
-                for verb in ["get", "delete"] {
-                    wanted.insert((kind.clone(), entry.object.namespace.clone(), verb));
-                }
-            }
-        }
-        errors.extend(self.require(wanted).await.err());
-        Error::several(errors)
-    }
-
-    /// Writes down that the release is on its way out.
-    async fn leaving(&self, name: &str, events: Events<'_>) -> Result<Stored, Error> {
-        let Some(mut stored) = self.stored(name).await? else {
-            return Err(Error::LostRace { what: format!("the record of release {name}") });
-        };
-        stored.record.phase = Phase::Uninstalling;
-        stored.record.message = None;
-        self.write_parent(&mut stored, events).await?;
-        Ok(stored)
-    }
-
-    async fn take_back(
-        &self,
-        name: &str,
-        stored: Stored,
-        options: &UninstallOptions,
-        events: Events<'_>,
-        claim: &crate::release::lease::LeaseGuard,
-    ) -> Result<Uninstalled, Error> {
-        let deadline = Instant::now() + options.timeout;
-        let applyset = self.applyset_id(name);
-        // Before the pods go, for what is in their volumes may stay.
-        let pod_files = self.take_out_all(&stored.pod_files, options, events).await?;
-        let mut outcome = Uninstalled { pod_files, ..Uninstalled::default() };
-        let mut going: Vec<(ApiResource, Entry)> = Vec::new();
-        for (entry, kind) in self.with_kinds(&stored.inventory).await? {
-            // Its kind is gone, and so is it.
-            let Some(kind) = kind else { continue };
-            match goes(entry, options.delete_data) {
-                None => going.push((kind, entry.clone())),
+    for wave in waves(&stored, going) {
+        lease.check()?;
+        let mut wave_going = Vec::new();
+        for (kind, entry) in wave {
+            match deletion_blocker(client, &kind, &entry).await? {
                 Some(why) => {
-                    let object = &entry.object;
-                    if self.get(&kind, object.namespace.as_deref(), &object.name).await?.is_some() {
-                        events(Event::Kept { object: object.clone(), why: why.clone() });
-                        outcome.kept.push((object.clone(), why));
-                    }
+                    progress(Progress::Kept { object: entry.object.clone(), why: why.clone() });
+                    outcome.kept.push((entry.object, why));
                 }
+                None => wave_going.push((kind, entry)),
             }
         }
-        if options.delete_data {
-            going.extend(self.claims_of_sets(&going).await?);
-        }
-        for wave in waves(&stored, going) {
-            claim.check()?;
-            let mut wave_going = Vec::new();
-            for (kind, entry) in wave {
-                match self.stays(&kind, &entry).await? {
-                    Some(why) => {
-                        events(Event::Kept { object: entry.object.clone(), why: why.clone() });
-                        outcome.kept.push((entry.object, why));
-                    }
-                    None => wave_going.push((kind, entry)),
-                }
-            }
-            for removed in self.remove(&wave_going, &applyset, deadline, events).await? {
-                match removed {
-                    Removed::Deleted(object) => outcome.deleted.push(object),
-                    Removed::Kept(object, why) => outcome.kept.push((object, why)),
-                    Removed::Absent => {}
-                }
+        for removed in objects::delete_objects(client, &wave_going, &applyset, deadline, progress).await? {
+            match removed {
+                Removed::Deleted(object) => outcome.deleted.push(object),
+                Removed::Kept(object, why) => outcome.kept.push((object, why)),
+                Removed::Absent => {}
             }
         }
-        claim.check()?;
-        // Listed before the record goes: with it goes the claim, and the next apply may write plans of its own. A record
-        // without its plan could not be shown, so the plans go last.
-        let chunks = self.revisions(name).await?;
-        let kind = ApiResource::config_map();
-        let parent = kind.object(Some(self.state_namespace()), &parent_name(name));
-        let ask = ApiRequest::delete(&kind, &parent, &stored.uid, "Background");
-        let reply = self.call(&ask, events).await?;
-        match reply.answered.class {
-            StatusKind::Done | StatusKind::Absent { .. } => {}
-            _ => return Err(self.refusal(&ask, reply).await),
-        }
-        self.drop_revisions(&chunks).await?;
-        Ok(outcome)
     }
+    lease.check()?;
+    // Listed before the record goes: with it goes the claim, and the next apply may write plans of its own. A record
+    // without its plan could not be shown, so the plans go last.
+    let chunks = revisions::list_revisions(client, name).await?;
+    let kind = ApiResource::config_map();
+    let parent = kind.object(Some(client.state_namespace()), &parent_name(name));
+    let request = ApiRequest::delete(&kind, &parent, &stored.uid, "Background");
+    let response = client.request(&request, progress).await?;
+    match response.status.kind {
+        StatusKind::Success | StatusKind::NotFound { .. } => {}
+        _ => return Err(client.error_from(&request, response).await.into()),
+    }
+    revisions::delete_revisions(client, &chunks).await?;
+    Ok(outcome)
+}
 
-    /// Each entry with its kind as the server has it; None if that is gone.
-    ///
-    /// # Errors
-    /// All entries of which the server cannot say: to go on would forget them.
-    async fn with_kinds<'e>(
-        &self,
-        entries: &'e [Entry],
-    ) -> Result<Vec<(&'e Entry, Option<ApiResource>)>, Error> {
-        let mut kinds: HashMap<TypeMeta, Option<ApiResource>> = HashMap::new();
-        let (mut found, mut errors) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let wanted = entry.object.type_meta();
-            if let Some(kind) = kinds.get(&wanted) {
-                found.push((entry, kind.clone()));
+/// Each entry with its kind as the server has it; None if that is gone.
+///
+/// # Errors
+/// All entries of which the server cannot say: to go on would forget them.
+async fn with_api_resources<'e>(
+    client: &Client,
+    entries: &'e [Entry],
+) -> Result<Vec<(&'e Entry, Option<ApiResource>)>, Error> {
+    let mut kinds: HashMap<TypeMeta, Option<ApiResource>> = HashMap::new();
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let wanted = entry.object.type_meta();
+        if let Some(kind) = kinds.get(&wanted) {
+            found.push((entry, kind.clone()));
+            continue;
+        }
+        match client.api_resource_of(&entry.object).await {
+            Ok(kind) => {
+                kinds.insert(wanted, kind.clone());
+                found.push((entry, kind));
+            }
+            Err(error @ ApiError::Undiscovered { .. }) => errors.push(error.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Error::several(errors).map(|()| found)
+}
+
+/// Why a Namespace or a definition cannot go now; None for everything else.
+async fn deletion_blocker(
+    client: &Client,
+    kind: &ApiResource,
+    entry: &Entry,
+) -> Result<Option<String>, Error> {
+    let name = &entry.object.name;
+    if kind.is_crd() {
+        let Some(live) = client.get(kind, None, name).await? else { return Ok(None) };
+        let of =
+            |pointer: &str| live.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let stored_version = array(&live["spec"]["versions"])
+            .iter()
+            .find(|version| version["served"] == true)
+            .and_then(|version| version["name"].as_str())
+            .unwrap_or_default();
+        let wanted = TypeMeta {
+            api_version: format!("{}/{stored_version}", of("/spec/group")),
+            kind: of("/spec/names/kind").to_owned(),
+        };
+        if let Some(kind) = client.api_resource(&wanted).await? {
+            let left = client.list(&kind, None, &[], true).await?;
+            if let Some(object) = left.first().and_then(ObjectRef::of) {
+                let more = left.len() - 1;
+                return Ok(Some(format!("{object} and {more} more objects of its kind are still there")));
+            }
+        }
+        return Ok(None);
+    }
+    if !kind.is_namespace() || client.get(kind, None, name).await?.is_none() {
+        return Ok(None);
+    }
+    let contents = objects::namespace_contents(client, name, &[]).await?;
+    Ok(match contents.as_slice() {
+        [] => None,
+        [one] => Some(format!("it holds {one}")),
+        [one, rest @ ..] => Some(format!("it holds {one} and {} more", rest.len())),
+    })
+}
+
+/// The claims that StatefulSets made from their templates: data that is in no plan.
+async fn pvcs_of_stateful_sets(
+    client: &Client,
+    going: &[(ApiResource, Entry)],
+) -> Result<Vec<(ApiResource, Entry)>, Error> {
+    let mut found = Vec::new();
+    for (kind, entry) in going.iter().filter(|(kind, _)| kind.is("apps", "StatefulSet")) {
+        let object = &entry.object;
+        let namespace = object.namespace.as_deref();
+        let Some(live) = client.get(kind, namespace, &object.name).await? else { continue };
+        let templates: Vec<String> = array(&live["spec"]["volumeClaimTemplates"])
+            .iter()
+            .filter_map(|template| template["metadata"]["name"].as_str())
+            .map(|template| format!("{template}-{}-", object.name))
+            .collect();
+        if templates.is_empty() {
+            continue;
+        }
+        for claim in client.list(&ApiResource::pvc(), namespace, &[], true).await? {
+            let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+            let ordinal = templates.iter().find_map(|template| name.strip_prefix(template.as_str()));
+            if ordinal.is_none_or(|ordinal| ordinal.parse::<u32>().is_err()) {
                 continue;
             }
-            match self.kind_of(&entry.object).await {
-                Ok(kind) => {
-                    kinds.insert(wanted, kind.clone());
-                    found.push((entry, kind));
-                }
-                Err(error @ Error::Undiscovered { .. }) => errors.push(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Error::several(errors).map(|()| found)
-    }
-
-    /// Why a Namespace or a definition cannot go now; None for everything else.
-    async fn stays(&self, kind: &ApiResource, entry: &Entry) -> Result<Option<String>, Error> {
-        let name = &entry.object.name;
-        if kind.is_definition() {
-            let Some(live) = self.get(kind, None, name).await? else { return Ok(None) };
-            let of =
-                |pointer: &str| live.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
-            let stored_version = array(&live["spec"]["versions"])
-                .iter()
-                .find(|version| version["served"] == true)
-                .and_then(|version| version["name"].as_str())
-                .unwrap_or_default();
-            let wanted = TypeMeta {
-                api_version: format!("{}/{stored_version}", of("/spec/group")),
-                kind: of("/spec/names/kind").to_owned(),
+            let claim_entry = Entry {
+                object: ApiResource::pvc().object(namespace, name),
+                uid: claim["metadata"]["uid"].as_str().map(str::to_owned),
+                stage: entry.stage.clone(),
+                phase: EntryPhase::Applied,
+                on_uninstall: OnUninstall::Retain,
+                fingerprint: None,
             };
-            if let Some(kind) = self.kind(&wanted).await? {
-                let left = self.list(&kind, None, &[], true).await?;
-                if let Some(object) = left.first().and_then(ObjectRef::of) {
-                    let more = left.len() - 1;
-                    return Ok(Some(format!("{object} and {more} more objects of its kind are still there")));
-                }
-            }
-            return Ok(None);
-        }
-        if !kind.is_namespace() || self.get(kind, None, name).await?.is_none() {
-            return Ok(None);
-        }
-        let contents = self.contents(name, &[]).await?;
-        Ok(match contents.as_slice() {
-            [] => None,
-            [one] => Some(format!("it holds {one}")),
-            [one, rest @ ..] => Some(format!("it holds {one} and {} more", rest.len())),
-        })
-    }
-
-    /// The claims that StatefulSets made from their templates: data that is in no plan.
-    async fn claims_of_sets(
-        &self,
-        going: &[(ApiResource, Entry)],
-    ) -> Result<Vec<(ApiResource, Entry)>, Error> {
-        let mut found = Vec::new();
-        for (kind, entry) in going.iter().filter(|(kind, _)| kind.is("apps", "StatefulSet")) {
-            let object = &entry.object;
-            let namespace = object.namespace.as_deref();
-            let Some(live) = self.get(kind, namespace, &object.name).await? else { continue };
-            let templates: Vec<String> = array(&live["spec"]["volumeClaimTemplates"])
+            if !going
                 .iter()
-                .filter_map(|template| template["metadata"]["name"].as_str())
-                .map(|template| format!("{template}-{}-", object.name))
-                .collect();
-            if templates.is_empty() {
-                continue;
-            }
-            for claim in self.list(&ApiResource::pvc(), namespace, &[], true).await? {
-                let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-                let ordinal = templates.iter().find_map(|template| name.strip_prefix(template.as_str()));
-                if ordinal.is_none_or(|ordinal| ordinal.parse::<u32>().is_err()) {
-                    continue;
-                }
-                let claim_entry = Entry {
-                    object: ApiResource::pvc().object(namespace, name),
-                    uid: claim["metadata"]["uid"].as_str().map(str::to_owned),
-                    stage: entry.stage.clone(),
-                    phase: EntryPhase::Applied,
-                    on_uninstall: OnUninstall::Retain,
-                    fingerprint: None,
-                };
-                if !going.iter().any(|(_, known)| id(&known.object) == id(&claim_entry.object)) {
-                    found.push((ApiResource::pvc(), claim_entry));
-                }
+                .any(|(_, known)| ObjectKey::of(&known.object) == ObjectKey::of(&claim_entry.object))
+            {
+                found.push((ApiResource::pvc(), claim_entry));
             }
         }
-        Ok(found)
     }
+    Ok(found)
 }
 
 /// None if it goes, else why it stays.
@@ -458,7 +452,7 @@ fn by_hand(object: &ObjectRef) -> String {
 
 /// What goes together: stages in reverse, in each the workloads before what they use; then definitions, and
 /// Namespaces last.
-fn waves(stored: &Stored, going: Vec<(ApiResource, Entry)>) -> Vec<Vec<(ApiResource, Entry)>> {
+fn waves(stored: &StoredRelease, going: Vec<(ApiResource, Entry)>) -> Vec<Vec<(ApiResource, Entry)>> {
     let mut stages: Vec<&str> = Vec::new();
     for entry in &stored.inventory {
         if !stages.contains(&entry.stage.as_str()) {
@@ -469,11 +463,11 @@ fn waves(stored: &Stored, going: Vec<(ApiResource, Entry)>) -> Vec<Vec<(ApiResou
         let stage = stages.iter().position(|stage| *stage == entry.stage).unwrap_or(0);
         let late = match kind {
             kind if kind.is_namespace() => 2,
-            kind if kind.is_definition() => 1,
+            kind if kind.is_crd() => 1,
             _ => 0,
         };
         let within = if late > 0 { 0 } else { stages.len() - stage };
-        (late, within, !kind.is_workload(), kind.is_claim())
+        (late, within, !kind.is_workload(), kind.is_pvc())
     };
     let mut sorted = going;
     sorted.sort_by_key(rank);
@@ -500,16 +494,16 @@ impl Apply<'_> {
     /// # Errors
     /// As [`Cluster::uninstall`].
     pub async fn prune(&mut self) -> Result<(), Error> {
-        self.check_claim()?;
+        self.check_lease()?;
         let deadline = Instant::now() + Duration::from_secs(300);
         let gone = std::mem::take(&mut self.gone);
         let mut going = Vec::new();
-        for (entry, kind) in self.cluster.with_kinds(&gone).await? {
+        for (entry, kind) in with_api_resources(self.client, &gone).await? {
             match (goes(entry, false), kind) {
                 (_, None) => self.forget(&entry.object),
                 (Some(why), Some(_)) => {
-                    (self.events)(Event::Kept { object: entry.object.clone(), why });
-                    if let Some(kept) = self.entry(&id(&entry.object)) {
+                    (self.progress)(Progress::Kept { object: entry.object.clone(), why });
+                    if let Some(kept) = self.entry(&ObjectKey::of(&entry.object)) {
                         kept.phase = EntryPhase::Retained;
                     }
                 }
@@ -519,17 +513,18 @@ impl Apply<'_> {
         for wave in waves(&self.stored, going) {
             let mut wave_going = Vec::new();
             for (kind, entry) in wave {
-                match self.cluster.stays(&kind, &entry).await? {
+                match deletion_blocker(self.client, &kind, &entry).await? {
                     Some(why) => {
-                        (self.events)(Event::Kept { object: entry.object.clone(), why });
-                        if let Some(kept) = self.entry(&id(&entry.object)) {
+                        (self.progress)(Progress::Kept { object: entry.object.clone(), why });
+                        if let Some(kept) = self.entry(&ObjectKey::of(&entry.object)) {
                             kept.phase = EntryPhase::Retained;
                         }
                     }
                     None => wave_going.push((kind, entry)),
                 }
             }
-            self.cluster.remove(&wave_going, &self.applyset, deadline, self.events).await?;
+            objects::delete_objects(self.client, &wave_going, &self.applyset, deadline, self.progress)
+                .await?;
             for (_, entry) in wave_going {
                 self.forget(&entry.object);
             }
@@ -538,8 +533,8 @@ impl Apply<'_> {
     }
 
     fn forget(&mut self, object: &ObjectRef) {
-        let at = id(object);
-        self.stored.inventory.retain(|entry| id(&entry.object) != at);
+        let at = ObjectKey::of(object);
+        self.stored.inventory.retain(|entry| ObjectKey::of(&entry.object) != at);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Uninstall against a server that only keeps what it is sent.
 
-use crate::discovery::encode;
+use crate::api::error::ApiError;
+use crate::api::resource::encode;
+use crate::release::error::ReleaseError;
 use crate::{Cluster, Connect, Error, UninstallOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -161,7 +163,7 @@ async fn what_a_cut_uninstall_left_is_swept_once() {
     assert!(gone.deleted.is_empty() && gone.kept.is_empty());
     assert!(server.lock().unwrap().objects.is_empty());
     let error = cluster.uninstall("demo", &options(), &|_| {}).await.unwrap_err();
-    assert!(matches!(error, Error::NoRelease { .. }), "{error}");
+    assert!(matches!(error, Error::Release(ReleaseError::NoRelease { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -170,7 +172,7 @@ async fn a_release_whose_plan_is_gone_hides_no_other_and_says_so_itself() {
     server.lock().unwrap().objects.remove(&format!("{MAPS}/release-demo.v1.0"));
     let cluster = cluster(&server).await;
     assert!(cluster.releases().await.unwrap().is_empty());
-    assert!(matches!(cluster.release("demo").await, Err(Error::Corrupt { .. })));
+    assert!(matches!(cluster.release("demo").await, Err(Error::Release(ReleaseError::Corrupt { .. }))));
 }
 
 #[tokio::test]
@@ -182,7 +184,10 @@ async fn an_outage_of_an_api_makes_no_object_forgotten() {
         "versions": [{"version": "v1", "freshness": "Stale", "resources": []}]}]);
     let cluster = cluster(&server).await;
     let error = cluster.uninstall("demo", &options(), &|_| {}).await.unwrap_err();
-    assert!(matches!(error, Error::Undiscovered { .. }) && error.to_string().contains("demo/w"), "{error}");
+    assert!(
+        matches!(error, Error::Api(ApiError::Undiscovered { .. })) && error.to_string().contains("demo/w"),
+        "{error}"
+    );
     assert!(server.lock().unwrap().objects.contains_key(&format!("{MAPS}/release-demo")));
     // Its definition is gone, and so is it.
     server.lock().unwrap().groups = json!([]);

@@ -1,14 +1,14 @@
-//! The fields that this host holds of a live object: `metadata.managedFields` (FieldsV1) applied to the object.
+//! The fields of a live object that this host manages: `metadata.managedFields` (FieldsV1) applied to the object.
 
-use crate::api::client::MANAGER;
-use crate::diff::normalize::is_confidential;
-use crate::discovery::array;
+use crate::api::confidential::is_confidential;
+use crate::api::request::MANAGER;
+use crate::api::resource::array;
 use crate::release::record::Fingerprint;
 use serde_json::{Map, Value, json};
 use thinkube_plan::{Digest, canonical_bytes};
 
-/// The part of `object` that this host's applies hold. Empty if they hold nothing.
-pub(crate) fn held(object: &Value) -> Value {
+/// The part of `object` that this host manages. An empty object if it manages nothing.
+pub(crate) fn managed(object: &Value) -> Value {
     let mut merged = Value::Object(Map::new());
     for entry in array(&object["metadata"]["managedFields"]) {
         let ours = entry["manager"] == MANAGER
@@ -21,12 +21,12 @@ pub(crate) fn held(object: &Value) -> Value {
     merged
 }
 
-/// What was sent and what the server made of it, in two hashes. None where there are secrets in it.
+/// The fingerprint of an applied object. None for a confidential one: a hash lets a reader test guesses of its values.
 pub(crate) fn fingerprint(desired: &Value, live: &Value) -> Option<Fingerprint> {
     if is_confidential(desired) || is_confidential(live) {
         return None;
     }
-    Some(Fingerprint { desired: hash(desired), live: hash(&held(live)) })
+    Some(Fingerprint { desired: hash(desired), live: hash(&managed(live)) })
 }
 
 pub(crate) fn hash(value: &Value) -> String {
@@ -36,31 +36,31 @@ pub(crate) fn hash(value: &Value) -> String {
 fn project(value: &Value, fields: &Map<String, Value>) -> Value {
     match value {
         Value::Object(map) => {
-            let mut held = Map::new();
+            let mut managed = Map::new();
             for (path, below) in fields {
                 let Some(name) = path.strip_prefix("f:") else { continue };
                 if let (Some(child), Value::Object(below)) = (map.get(name), below) {
-                    held.insert(name.to_owned(), leaf_or(child, below));
+                    managed.insert(name.to_owned(), leaf_or(child, below));
                 }
             }
-            Value::Object(held)
+            Value::Object(managed)
         }
         Value::Array(list) => {
-            let mut held = Vec::new();
-            // In the order of the paths, not of the list: other managers' items may move ours.
+            let mut managed = Vec::new();
+            // In the order of the paths, because items of other managers may move ours in the list.
             for (path, below) in fields {
                 let Value::Object(below) = below else { continue };
                 if let Some(item) = find(list, path) {
-                    held.push(leaf_or(item, below));
+                    managed.push(leaf_or(item, below));
                 }
             }
-            Value::Array(held)
+            Value::Array(managed)
         }
         other => other.clone(),
     }
 }
 
-/// An empty set of fields below means the whole of it (atomic lists and maps, scalars).
+/// An empty set of fields means the whole value: a scalar, or an atomic list or map.
 fn leaf_or(value: &Value, below: &Map<String, Value>) -> Value {
     if below.is_empty() { value.clone() } else { project(value, below) }
 }
@@ -99,7 +99,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-/// Whether a live Secret, or ConfigMap with secrets, holds exactly what is desired of it, as far as this host's fields go.
+/// Whether the fields that this host manages of a live Secret are exactly the desired ones.
 pub(crate) fn secret_is(desired: &Value, live: &Value) -> bool {
     let mut desired = desired.clone();
     if let Value::Object(map) = &mut desired {
@@ -113,7 +113,7 @@ pub(crate) fn secret_is(desired: &Value, live: &Value) -> bool {
             map.remove("data");
         }
     }
-    held(live) == desired
+    managed(live) == desired
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_host_applies_is_held() {
+    fn only_fields_that_this_host_applies_are_managed() {
         let fields = json!({"f:metadata": {"f:labels": {"f:a": {}}, "f:finalizers": {".": {}, "v:\"z/w\"": {}}},
             "f:spec": {"f:selector": {}, "f:template": {"f:spec": {"f:containers": {"k:{\"name\":\"main\"}": {".": {},
                 "f:name": {}, "f:image": {}, "f:args": {}, "f:ports": {
@@ -142,11 +142,11 @@ mod tests {
         let expected = json!({"metadata": {"labels": {"a": "1"}, "finalizers": ["z/w"]},
             "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": {"spec": {"containers": [
                 {"name": "main", "image": "m", "args": ["a", "b"], "ports": [{"containerPort": 80}]}]}}}});
-        assert_eq!(held(&live(fields)), expected);
+        assert_eq!(managed(&live(fields)), expected);
     }
 
     #[test]
-    fn a_field_that_somebody_took_over_or_changed_changes_the_fingerprint() {
+    fn a_changed_or_lost_field_changes_the_fingerprint() {
         let fields = json!({"f:spec": {"f:replicas": {}}});
         let before = live(fields.clone());
         let desired = json!({"spec": {"replicas": 3}});

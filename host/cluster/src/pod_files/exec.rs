@@ -1,9 +1,12 @@
 //! Runs one script of our own in running containers. What it is about comes to it as arguments and on its standard input:
 //! nothing of a plan is ever part of the script.
 
-use crate::Error;
-use crate::api::client::{Cluster, innermost};
-use crate::discovery::ApiResource;
+use crate::api::client::Client;
+use crate::api::connect::innermost;
+use crate::api::error::ApiError;
+use crate::api::resource::ApiResource;
+use crate::error::Error;
+use crate::pod_files::error::PodFilesError;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
@@ -115,147 +118,141 @@ pub(crate) fn rights_in_pods(namespace: &str) -> [(ApiResource, Option<String>, 
         .map(|(kind, verb)| (kind, Some(namespace.to_owned()), verb))
 }
 
-impl Cluster {
-    /// What lies at a path. None: the pod is gone.
-    pub(crate) async fn look_in(
-        &self,
-        at: &Container,
-        path: &str,
-        most: usize,
-    ) -> Result<Option<Seen>, Error> {
-        // The line that says what it is comes before the content.
-        let most = most + MOST_SAID as usize;
-        let Some(ran) = self.script(at, &["look", path], &[], most).await? else { return Ok(None) };
-        if let Some(message) = ran.failed {
-            return Err(failed(at, path, message));
-        }
-        seen(&ran.stdout, most).map(Some).ok_or_else(|| {
-            failed(
-                at,
-                path,
-                "its `ls` does not say what POSIX has it say, so what is there is unknown".into(),
-            )
-        })
+/// What lies at a path. None: the pod is gone.
+pub(crate) async fn read_file(
+    client: &Client,
+    at: &Container,
+    path: &str,
+    most: usize,
+) -> Result<Option<Seen>, Error> {
+    // The line that says what it is comes before the content.
+    let most = most + MOST_SAID as usize;
+    let Some(ran) = run_script(client, at, &["look", path], &[], most).await? else { return Ok(None) };
+    if let Some(message) = ran.failed {
+        return Err(failed(at, path, message));
     }
+    seen(&ran.stdout, most).map(Some).ok_or_else(|| {
+        failed(at, path, "its `ls` does not say what POSIX has it say, so what is there is unknown".into())
+    })
+}
 
-    /// Does `action` to a path, with `rest` as its arguments. False: the pod is gone.
-    pub(crate) async fn act_in(
-        &self,
-        at: &Container,
-        action: &str,
-        path: &str,
-        rest: &[&str],
-        stdin: &[u8],
-    ) -> Result<bool, Error> {
-        let arguments = [&[action, path], rest].concat();
-        match self.script(at, &arguments, stdin, MOST_SAID as usize).await? {
-            None => Ok(false),
-            Some(Ran { failed: Some(message), .. }) => Err(failed(at, path, message)),
-            Some(_) => Ok(true),
-        }
+/// Does `action` to a path, with `rest` as its arguments. False: the pod is gone.
+pub(crate) async fn run_action(
+    client: &Client,
+    at: &Container,
+    action: &str,
+    path: &str,
+    rest: &[&str],
+    stdin: &[u8],
+) -> Result<bool, Error> {
+    let arguments = [&[action, path], rest].concat();
+    match run_script(client, at, &arguments, stdin, MOST_SAID as usize).await? {
+        None => Ok(false),
+        Some(Ran { failed: Some(message), .. }) => Err(failed(at, path, message)),
+        Some(_) => Ok(true),
     }
+}
 
-    async fn script(
-        &self,
-        at: &Container,
-        arguments: &[&str],
-        stdin: &[u8],
-        most: usize,
-    ) -> Result<Option<Ran>, Error> {
-        let run = async {
-            let _permit = self.limiter().enter().await;
-            self.attached(at, arguments, stdin, most).await
-        };
-        let late = || no_answer(at, format!("it was not done within {} s", DEADLINE.as_secs()));
-        tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
+async fn run_script(
+    client: &Client,
+    at: &Container,
+    arguments: &[&str],
+    stdin: &[u8],
+    most: usize,
+) -> Result<Option<Ran>, Error> {
+    let run = async {
+        let _permit = client.limiter().enter().await;
+        attach(client, at, arguments, stdin, most).await
+    };
+    let late = || no_answer(at, format!("it was not done within {} s", DEADLINE.as_secs()));
+    tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn attach(
+    client: &Client,
+    at: &Container,
+    arguments: &[&str],
+    stdin: &[u8],
+    most: usize,
+) -> Result<Option<Ran>, Error> {
+    let pods: Api<Pod> = Api::namespaced(client.kube(), &at.namespace);
+    let how = AttachParams::default()
+        .container(&at.name)
+        .stdin(!stdin.is_empty())
+        .max_stdin_buf_size(BUFFER)
+        .max_stdout_buf_size(BUFFER)
+        .max_stderr_buf_size(BUFFER);
+    let command = [&["sh", "-c", SCRIPT, "thinkube"], arguments].concat();
+    let mut process = match pods.exec(&at.pod, command, &how).await {
+        Ok(process) => process,
+        Err(error) => return start_error(client, at, error).await,
+    };
+    let (input, output, said) = (process.stdin(), process.stdout(), process.stderr());
+    let status = process.take_status();
+    let write = async {
+        if let Some(mut input) = input {
+            // A program that has ended reads no more; its status says why.
+            let _ = input.write_all(stdin).await;
+            let _ = input.shutdown().await;
+        }
+    };
+    let ((), stdout, stderr) = tokio::join!(write, read(output, most as u64), read(said, MOST_SAID));
+    if stdout.len() >= most {
+        // The rest would be as long as it likes. Dropping the process ends it.
+        return Ok(Some(Ran { stdout, failed: None }));
     }
-
-    async fn attached(
-        &self,
-        at: &Container,
-        arguments: &[&str],
-        stdin: &[u8],
-        most: usize,
-    ) -> Result<Option<Ran>, Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client(), &at.namespace);
-        let how = AttachParams::default()
-            .container(&at.name)
-            .stdin(!stdin.is_empty())
-            .max_stdin_buf_size(BUFFER)
-            .max_stdout_buf_size(BUFFER)
-            .max_stderr_buf_size(BUFFER);
-        let command = [&["sh", "-c", SCRIPT, "thinkube"], arguments].concat();
-        let mut process = match pods.exec(&at.pod, command, &how).await {
-            Ok(process) => process,
-            Err(error) => return self.not_begun(at, error).await,
-        };
-        let (input, output, said) = (process.stdin(), process.stdout(), process.stderr());
-        let status = process.take_status();
-        let write = async {
-            if let Some(mut input) = input {
-                // A program that has ended reads no more; its status says why.
-                let _ = input.write_all(stdin).await;
-                let _ = input.shutdown().await;
-            }
-        };
-        let ((), stdout, stderr) = tokio::join!(write, read(output, most as u64), read(said, MOST_SAID));
-        if stdout.len() >= most {
-            // The rest would be as long as it likes. Dropping the process ends it.
-            return Ok(Some(Ran { stdout, failed: None }));
-        }
-        let status = match status {
-            Some(status) => status.await,
-            None => None,
-        };
-        let Some(status) = status else {
-            return Err(no_answer(at, "the connection was lost".to_owned()));
-        };
-        if status.status.as_deref() == Some("Success") {
-            return Ok(Some(Ran { stdout, failed: None }));
-        }
-        if status.reason.as_deref() == Some("NonZeroExitCode") {
-            let said = String::from_utf8_lossy(&stderr).trim().to_owned();
-            let said = if said.is_empty() { status.message.unwrap_or_default() } else { said };
-            return Ok(Some(Ran { stdout, failed: Some(said) }));
-        }
-        // No program has run.
-        Err(nothing_runs(at, status.message.unwrap_or_default()))
+    let status = match status {
+        Some(status) => status.await,
+        None => None,
+    };
+    let Some(status) = status else {
+        return Err(no_answer(at, "the connection was lost".to_owned()));
+    };
+    if status.status.as_deref() == Some("Success") {
+        return Ok(Some(Ran { stdout, failed: None }));
     }
+    if status.reason.as_deref() == Some("NonZeroExitCode") {
+        let said = String::from_utf8_lossy(&stderr).trim().to_owned();
+        let said = if said.is_empty() { status.message.unwrap_or_default() } else { said };
+        return Ok(Some(Ran { stdout, failed: Some(said) }));
+    }
+    // No program has run.
+    Err(nothing_runs(at, status.message.unwrap_or_default()))
+}
 
-    /// Why the server did not begin to run it; None if the pod is gone.
-    async fn not_begun(&self, at: &Container, error: kube::Error) -> Result<Option<Ran>, Error> {
-        let status = match error {
-            kube::Error::Api(status) => status,
-            kube::Error::Auth(error) => {
-                let message = innermost(&error);
-                return Err(Error::Unauthorized { server: self.server().to_owned(), message });
-            }
-            error => {
-                let message = innermost(&error);
-                return Err(Error::Unreachable { server: self.server().to_owned(), message });
-            }
-        };
-        match status.code {
-            404 => return Ok(None),
-            401 => {}
-            // Admission answers 403 too. RBAC is asked which of them it was.
-            403 => {
-                for verb in ["create", "get"] {
-                    if !self.allowed(verb, "", "pods/exec", Some(&at.namespace)).await? {
-                        return Err(self.forbidden(verb, &pods_exec(), Some(&at.namespace)).await);
-                    }
+/// Why the server did not begin to run it; None if the pod is gone.
+async fn start_error(client: &Client, at: &Container, error: kube::Error) -> Result<Option<Ran>, Error> {
+    let status = match error {
+        kube::Error::Api(status) => status,
+        kube::Error::Auth(error) => {
+            let message = innermost(&error);
+            return Err(Error::Api(ApiError::Unauthorized { server: client.server().to_owned(), message }));
+        }
+        error => {
+            let message = innermost(&error);
+            return Err(Error::Api(ApiError::Unreachable { server: client.server().to_owned(), message }));
+        }
+    };
+    match status.code {
+        404 => return Ok(None),
+        401 => {}
+        // Admission answers 403 too. RBAC is asked which of them it was.
+        403 => {
+            for verb in ["create", "get"] {
+                if !client.is_allowed(verb, "", "pods/exec", Some(&at.namespace)).await? {
+                    return Err(client.forbidden_error(verb, &pods_exec(), Some(&at.namespace)).await.into());
                 }
             }
-            // Its node does not answer, or no longer has the container.
-            _ => return Err(no_answer(at, status.message)),
         }
-        Err(Error::Api {
-            what: format!("run a program in {at}"),
-            status: status.code,
-            reason: Some(status.reason),
-            message: status.message,
-        })
+        // Its node does not answer, or no longer has the container.
+        _ => return Err(no_answer(at, status.message)),
     }
+    Err(Error::Api(ApiError::Unexpected {
+        what: format!("run a program in {at}"),
+        code: status.code,
+        reason: Some(status.reason),
+        message: status.message,
+    }))
 }
 
 async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
@@ -268,15 +265,15 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
 }
 
 fn nothing_runs(at: &Container, message: String) -> Error {
-    Error::NoShell { container: at.to_string(), message }
+    Error::PodFiles(PodFilesError::NoShell { container: at.to_string(), message })
 }
 
 fn no_answer(at: &Container, message: String) -> Error {
-    Error::NoAnswer { container: at.to_string(), message }
+    Error::PodFiles(PodFilesError::NoAnswer { container: at.to_string(), message })
 }
 
 fn failed(at: &Container, path: &str, message: String) -> Error {
-    Error::PodFile { container: at.to_string(), path: path.to_owned(), message }
+    Error::PodFiles(PodFilesError::PodFile { container: at.to_string(), path: path.to_owned(), message })
 }
 
 fn seen(stdout: &[u8], most: usize) -> Option<Seen> {

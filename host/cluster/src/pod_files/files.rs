@@ -3,14 +3,18 @@
 //! A file is the release's if its content is one that the release has on record; any other is left alone, whoever it is
 //! from. The record has every content before it is written, so what a host has left that died is still known.
 
-use crate::Error;
-use crate::api::client::Cluster;
+use crate::api::client::Client;
+use crate::api::resource::{ApiResource, array};
 use crate::apply::run::Apply;
 use crate::delete::uninstall::UninstallOptions;
-use crate::discovery::{ApiResource, array};
+use crate::diff::error::DiffError;
+use crate::error::Error;
+use crate::pod_files::error::not_removed;
+use crate::pod_files::exec;
 use crate::pod_files::exec::{Container, Seen};
-use crate::progress::{Event, Events};
+use crate::progress::{Progress, ProgressSink};
 use crate::release::record::PodFilesEntry;
+use crate::release::store;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
@@ -131,264 +135,252 @@ struct Judged<'a> {
 /// Files of a plan in containers, and lines in them: where, the path, the line.
 type Places = HashSet<(Container, String, Option<String>)>;
 
-impl Cluster {
-    /// What an apply of `plan` would write into running pods, file by file, and what it would take out of them. Nothing is
-    /// written. A step that finds no pod says so in a change without one, a pod that cannot be looked into in one without a
-    /// path.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`], [`Error::Invalid`], or why the cluster could not be read.
-    pub async fn pod_files(&self, plan: &Plan) -> Result<Vec<Change>, Error> {
-        let stored = self.stored(&plan.release).await?;
-        self.look_into_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files)).await
-    }
+/// What an apply of `plan` would write into running pods, file by file, and what it would take out of them. Nothing is
+/// written. A step that finds no pod says so in a change without one, a pod that cannot be looked into in one without a
+/// path.
+///
+/// # Errors
+/// [`Error::Forbidden`], [`Error::Invalid`], or why the cluster could not be read.
+pub(crate) async fn compare_pod_files(client: &Client, plan: &Plan) -> Result<Vec<Change>, Error> {
+    let stored = store::get(client, &plan.release).await?;
+    diff_pod_files(client, plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files)).await
+}
 
-    pub(crate) async fn look_into_pods(
-        &self,
-        plan: &Plan,
-        old: &[PodFilesEntry],
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        for ((_, step), entry) in plan.plugin_plan.pod_files().zip(wanted(plan, old)) {
-            if entry.skipped {
-                continue;
-            }
-            let found = self.containers(&entry).await?;
-            if found.is_empty() {
-                changes.push(no_pod(&entry));
-            }
-            let looks = stream::iter(found).map(|found| {
-                let entry = &entry;
-                async move {
-                    match found {
-                        Found::Without(error) => Err(error),
-                        Found::Not(at, why) => {
-                            let note = format!("not looked into: {}", not_running(&at, &why));
+pub(crate) async fn diff_pod_files(
+    client: &Client,
+    plan: &Plan,
+    old: &[PodFilesEntry],
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for ((_, step), entry) in plan.plugin_plan.pod_files().zip(wanted(plan, old)) {
+        if entry.skipped {
+            continue;
+        }
+        let found = containers(client, &entry).await?;
+        if found.is_empty() {
+            changes.push(no_pod(&entry));
+        }
+        let looks = stream::iter(found).map(|found| {
+            let entry = &entry;
+            async move {
+                match found {
+                    Found::Without(error) => Err(error),
+                    Found::Not(at, why) => {
+                        let note = format!("not looked into: {}", not_running(&at, &why));
+                        Ok(vec![change(entry, Some(&at), (None, None), Action::Update, Some(note))])
+                    }
+                    Found::Running(at) => match diff_container(client, entry, step, &at).await {
+                        Ok(judged) => Ok(judged.into_iter().map(|judged| judged.change).collect()),
+                        Err(error) if error.is_of_container() => {
+                            let note = format!("not looked into: {error}");
                             Ok(vec![change(entry, Some(&at), (None, None), Action::Update, Some(note))])
                         }
-                        Found::Running(at) => match self.judge_pod(entry, step, &at).await {
-                            Ok(judged) => Ok(judged.into_iter().map(|judged| judged.change).collect()),
-                            Err(error) if error.is_of_container() => {
-                                let note = format!("not looked into: {error}");
-                                Ok(vec![change(entry, Some(&at), (None, None), Action::Update, Some(note))])
-                            }
-                            Err(error) => Err(error),
-                        },
-                    }
+                        Err(error) => Err(error),
+                    },
                 }
-            });
-            let looked: Vec<Vec<Change>> = looks.buffered(AT_ONCE).try_collect().await?;
-            changes.extend(looked.into_iter().flatten());
-        }
-        let kept = self.places(plan, old).await?;
-        for entry in gone(plan, old) {
-            changes.extend(self.take_out(&entry, &kept, false, &|_| ()).await?);
-        }
-        Ok(changes)
+            }
+        });
+        let looked: Vec<Vec<Change>> = looks.buffered(AT_ONCE).try_collect().await?;
+        changes.extend(looked.into_iter().flatten());
     }
+    let kept = planned_places(client, plan, old).await?;
+    for entry in gone(plan, old) {
+        changes.extend(remove_entry(client, &entry, &kept, false, &|_| ()).await?);
+    }
+    Ok(changes)
+}
 
-    /// The containers of a step, by the name of the pod. Pods that have ended, or are about to, are no running ones.
-    async fn containers(&self, entry: &PodFilesEntry) -> Result<Vec<Found>, Error> {
-        let selector = [("labelSelector", entry.label_selector.as_str())];
-        let pods = self.list(&ApiResource::pod(), Some(&entry.namespace), &selector, false).await?;
-        let over = |pod: &&Value| {
-            matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
-                || pod["metadata"]["deletionTimestamp"].is_string()
+/// The containers of a step, by the name of the pod. Pods that have ended, or are about to, are no running ones.
+async fn containers(client: &Client, entry: &PodFilesEntry) -> Result<Vec<Found>, Error> {
+    let selector = [("labelSelector", entry.label_selector.as_str())];
+    let pods = client.list(&ApiResource::pod(), Some(&entry.namespace), &selector, false).await?;
+    let over = |pod: &&Value| {
+        matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+            || pod["metadata"]["deletionTimestamp"].is_string()
+    };
+    Ok(pods.iter().filter(|pod| !over(pod)).map(|pod| container(pod, entry)).collect())
+}
+
+/// The containers of a step that run. With `wait` those that are about to are waited for; what does not run by then is
+/// said.
+async fn running_containers(
+    client: &Client,
+    entry: &PodFilesEntry,
+    wait: bool,
+    progress: ProgressSink<'_>,
+) -> Result<Vec<Container>, Error> {
+    let deadline = Instant::now() + if wait { SHORTLY } else { Duration::ZERO };
+    loop {
+        let (mut running, mut waiting) = (Vec::new(), Vec::new());
+        for found in containers(client, entry).await? {
+            match found {
+                Found::Running(at) => running.push(at),
+                Found::Not(at, why) => waiting.push((at, why)),
+                Found::Without(error) => return Err(error),
+            }
+        }
+        if waiting.is_empty() || Instant::now() >= deadline {
+            for (at, why) in waiting {
+                progress(Progress::PodFile(unwritten(entry, &at, &not_running(&at, &why))));
+            }
+            return Ok(running);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Every file and line of a step in one container; nothing if its pod is gone.
+async fn diff_container<'a>(
+    client: &Client,
+    entry: &PodFilesEntry,
+    step: &'a PodFilesStep,
+    at: &Container,
+) -> Result<Vec<Judged<'a>>, Error> {
+    let mut judged = Vec::new();
+    for file in &step.files {
+        let Some(seen) = exec::read_file(client, at, &file.path, PodFilesStep::LARGEST + 1).await? else {
+            return Ok(Vec::new());
         };
-        Ok(pods.iter().filter(|pod| !over(pod)).map(|pod| container(pod, entry)).collect())
-    }
-
-    /// The containers of a step that run. With `wait` those that are about to are waited for; what does not run by then is
-    /// said.
-    async fn running(
-        &self,
-        entry: &PodFilesEntry,
-        wait: bool,
-        events: Events<'_>,
-    ) -> Result<Vec<Container>, Error> {
-        let deadline = Instant::now() + if wait { SHORTLY } else { Duration::ZERO };
-        loop {
-            let (mut running, mut waiting) = (Vec::new(), Vec::new());
-            for found in self.containers(entry).await? {
-                match found {
-                    Found::Running(at) => running.push(at),
-                    Found::Not(at, why) => waiting.push((at, why)),
-                    Found::Without(error) => return Err(error),
-                }
+        let (action, note) = judge_file(entry, file, &seen);
+        let work = match (action, &seen) {
+            (Action::Update, Seen::File { content: Some(content), .. })
+                if content == file.content.as_bytes() =>
+            {
+                Some(Work::Mode(file))
             }
-            if waiting.is_empty() || Instant::now() >= deadline {
-                for (at, why) in waiting {
-                    events(Event::PodFile(unwritten(entry, &at, &not_running(&at, &why))));
-                }
-                return Ok(running);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Every file and line of a step in one container; nothing if its pod is gone.
-    async fn judge_pod<'a>(
-        &self,
-        entry: &PodFilesEntry,
-        step: &'a PodFilesStep,
-        at: &Container,
-    ) -> Result<Vec<Judged<'a>>, Error> {
-        let mut judged = Vec::new();
-        for file in &step.files {
-            let Some(seen) = self.look_in(at, &file.path, PodFilesStep::LARGEST + 1).await? else {
-                return Ok(Vec::new());
-            };
-            let (action, note) = judge_file(entry, file, &seen);
-            let work = match (action, &seen) {
-                (Action::Update, Seen::File { content: Some(content), .. })
-                    if content == file.content.as_bytes() =>
-                {
-                    Some(Work::Mode(file))
-                }
-                (Action::Create | Action::Update, _) => Some(Work::Put(file)),
-                _ => None,
-            };
-            judged.push(Judged {
-                change: change(entry, Some(at), (Some(&file.path), None), action, note),
-                work,
-            });
-        }
-        for line in &step.lines {
-            let Some(seen) = self.look_in(at, &line.path, MOST).await? else { return Ok(Vec::new()) };
-            let (action, note) = judge_line(line, &seen);
-            let work = matches!(action, Action::Create | Action::Update).then_some(Work::Add(line));
-            let change = change(entry, Some(at), (Some(&line.path), Some(&line.text)), action, note);
-            judged.push(Judged { change, work });
-        }
-        Ok(judged)
-    }
-
-    /// Every file of the plan in every container that it is wanted in: what it names is not taken out for an older step.
-    async fn places(&self, plan: &Plan, old: &[PodFilesEntry]) -> Result<Places, Error> {
-        let mut places = Places::new();
-        if gone(plan, old).is_empty() {
-            return Ok(places);
-        }
-        for entry in wanted(plan, old) {
-            for found in self.containers(&entry).await? {
-                let (Found::Running(at) | Found::Not(at, _)) = found else { continue };
-                let lines = entry.lines.iter().map(|line| (&line.path, Some(line.text.clone())));
-                let wanted = entry.files.keys().map(|path| (path, None)).chain(lines);
-                places.extend(wanted.map(|(path, line)| (at.clone(), path.clone(), line)));
-            }
-        }
-        Ok(places)
-    }
-
-    /// Takes out of the running pods what is the release's and unchanged: files by their content, lines wherever they are.
-    /// Without `really` it only looks. What a container itself refuses stays there, and nothing else stays for it.
-    async fn take_out(
-        &self,
-        entry: &PodFilesEntry,
-        kept: &Places,
-        really: bool,
-        events: Events<'_>,
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        for found in self.containers(entry).await? {
-            let at = match found {
-                Found::Running(at) => at,
-                Found::Not(at, why) => {
-                    let note = format!("it is not running ({why}); what is in it stays");
-                    changes.push(change(entry, Some(&at), (None, None), Action::Keep, Some(note)));
-                    continue;
-                }
-                // Files were never wanted in this one.
-                Found::Without(_) => continue,
-            };
-            match self.take_out_of(&at, entry, kept, really).await {
-                Ok(taken) => changes.extend(taken),
-                // What only does not answer now is not forgotten.
-                Err(error) if error.is_for_good() => {
-                    changes.push(change(
-                        entry,
-                        Some(&at),
-                        (None, None),
-                        Action::Keep,
-                        Some(error.to_string()),
-                    ));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        for change in &changes {
-            events(Event::PodFile(change.clone()));
-        }
-        Ok(changes)
-    }
-
-    async fn take_out_of(
-        &self,
-        at: &Container,
-        entry: &PodFilesEntry,
-        kept: &Places,
-        really: bool,
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        let in_file = |path: &str| kept.iter().any(|(place, kept, _)| place == at && kept == path);
-        let is_kept = |path: &str, line: Option<&str>| {
-            kept.contains(&(at.clone(), path.to_owned(), line.map(str::to_owned)))
+            (Action::Create | Action::Update, _) => Some(Work::Put(file)),
+            _ => None,
         };
-        for path in entry.files.keys().filter(|path| !in_file(path)) {
-            let action = match self.look_in(at, path, PodFilesStep::LARGEST + 1).await? {
-                None | Some(Seen::Absent) => continue,
-                Some(Seen::File { content: Some(content), .. })
-                    if entry.wrote(path, &Digest::of(&content)) =>
-                {
-                    Action::Delete
-                }
-                Some(_) => Action::Keep,
-            };
-            if really && action == Action::Delete && !self.act_in(at, "take", path, &[], &[]).await? {
-                break;
-            }
-            let note = (action == Action::Keep).then(|| "it was changed there since, and stays".to_owned());
-            changes.push(change(entry, Some(at), (Some(path), None), action, note));
+        judged.push(Judged { change: change(entry, Some(at), (Some(&file.path), None), action, note), work });
+    }
+    for line in &step.lines {
+        let Some(seen) = exec::read_file(client, at, &line.path, MOST).await? else { return Ok(Vec::new()) };
+        let (action, note) = judge_line(line, &seen);
+        let work = matches!(action, Action::Create | Action::Update).then_some(Work::Add(line));
+        let change = change(entry, Some(at), (Some(&line.path), Some(&line.text)), action, note);
+        judged.push(Judged { change, work });
+    }
+    Ok(judged)
+}
+
+/// Every file of the plan in every container that it is wanted in: what it names is not taken out for an older step.
+async fn planned_places(client: &Client, plan: &Plan, old: &[PodFilesEntry]) -> Result<Places, Error> {
+    let mut places = Places::new();
+    if gone(plan, old).is_empty() {
+        return Ok(places);
+    }
+    for entry in wanted(plan, old) {
+        for found in containers(client, &entry).await? {
+            let (Found::Running(at) | Found::Not(at, _)) = found else { continue };
+            let lines = entry.lines.iter().map(|line| (&line.path, Some(line.text.clone())));
+            let wanted = entry.files.keys().map(|path| (path, None)).chain(lines);
+            places.extend(wanted.map(|(path, line)| (at.clone(), path.clone(), line)));
         }
-        // Another line of the same file is no reason to leave this one.
-        let out = entry
-            .lines
-            .iter()
-            .filter(|line| !is_kept(&line.path, None) && !is_kept(&line.path, Some(&line.text)));
-        for line in out {
-            let seen = self.look_in(at, &line.path, MOST).await?;
-            if !matches!(&seen, Some(Seen::File { content: Some(content), .. }) if holds(content, line)) {
+    }
+    Ok(places)
+}
+
+/// Takes out of the running pods what is the release's and unchanged: files by their content, lines wherever they are.
+/// Without `really` it only looks. What a container itself refuses stays there, and nothing else stays for it.
+async fn remove_entry(
+    client: &Client,
+    entry: &PodFilesEntry,
+    kept: &Places,
+    really: bool,
+    progress: ProgressSink<'_>,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for found in containers(client, entry).await? {
+        let at = match found {
+            Found::Running(at) => at,
+            Found::Not(at, why) => {
+                let note = format!("it is not running ({why}); what is in it stays");
+                changes.push(change(entry, Some(&at), (None, None), Action::Keep, Some(note)));
                 continue;
             }
-            if really && !self.act_in(at, "out", &line.path, &[&line.text], &[]).await? {
-                break;
+            // Files were never wanted in this one.
+            Found::Without(_) => continue,
+        };
+        match remove_from(client, &at, entry, kept, really).await {
+            Ok(taken) => changes.extend(taken),
+            // What only does not answer now is not forgotten.
+            Err(error) if error.is_permanent() => {
+                changes.push(change(entry, Some(&at), (None, None), Action::Keep, Some(error.to_string())));
             }
-            let place = (Some(&*line.path), Some(&*line.text));
-            changes.push(change(entry, Some(at), place, Action::Delete, None));
+            Err(error) => return Err(error),
         }
-        Ok(changes)
     }
+    for change in &changes {
+        progress(Progress::PodFile(change.clone()));
+    }
+    Ok(changes)
+}
 
-    /// Takes out of the pods all that is on record, but for what is left behind.
-    pub(crate) async fn take_out_all(
-        &self,
-        entries: &[PodFilesEntry],
-        options: &UninstallOptions,
-        events: Events<'_>,
-    ) -> Result<Vec<Change>, Error> {
-        let mut changes = Vec::new();
-        for entry in entries.iter().rev() {
-            if options.orphans_pod_files(&entry.step) {
-                let left = left(entry);
-                events(Event::PodFile(left.clone()));
-                changes.push(left);
-                continue;
+async fn remove_from(
+    client: &Client,
+    at: &Container,
+    entry: &PodFilesEntry,
+    kept: &Places,
+    really: bool,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    let in_file = |path: &str| kept.iter().any(|(place, kept, _)| place == at && kept == path);
+    let is_kept = |path: &str, line: Option<&str>| {
+        kept.contains(&(at.clone(), path.to_owned(), line.map(str::to_owned)))
+    };
+    for path in entry.files.keys().filter(|path| !in_file(path)) {
+        let action = match exec::read_file(client, at, path, PodFilesStep::LARGEST + 1).await? {
+            None | Some(Seen::Absent) => continue,
+            Some(Seen::File { content: Some(content), .. }) if entry.wrote(path, &Digest::of(&content)) => {
+                Action::Delete
             }
-            let taken = self.take_out(entry, &HashSet::new(), true, events).await;
-            changes.extend(taken.map_err(|error| error.in_pods(&entry.step))?);
+            Some(_) => Action::Keep,
+        };
+        if really && action == Action::Delete && !exec::run_action(client, at, "take", path, &[], &[]).await?
+        {
+            break;
         }
-        Ok(changes)
+        let note = (action == Action::Keep).then(|| "it was changed there since, and stays".to_owned());
+        changes.push(change(entry, Some(at), (Some(path), None), action, note));
     }
+    // Another line of the same file is no reason to leave this one.
+    let out = entry
+        .lines
+        .iter()
+        .filter(|line| !is_kept(&line.path, None) && !is_kept(&line.path, Some(&line.text)));
+    for line in out {
+        let seen = exec::read_file(client, at, &line.path, MOST).await?;
+        if !matches!(&seen, Some(Seen::File { content: Some(content), .. }) if holds(content, line)) {
+            continue;
+        }
+        if really && !exec::run_action(client, at, "out", &line.path, &[&line.text], &[]).await? {
+            break;
+        }
+        let place = (Some(&*line.path), Some(&*line.text));
+        changes.push(change(entry, Some(at), place, Action::Delete, None));
+    }
+    Ok(changes)
+}
+
+/// Takes out of the pods all that is on record, but for what is left behind.
+pub(crate) async fn remove_all(
+    client: &Client,
+    entries: &[PodFilesEntry],
+    options: &UninstallOptions,
+    progress: ProgressSink<'_>,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    for entry in entries.iter().rev() {
+        if options.orphans_pod_files(&entry.step) {
+            let left = left(entry);
+            progress(Progress::PodFile(left.clone()));
+            changes.push(left);
+            continue;
+        }
+        let taken = remove_entry(client, entry, &HashSet::new(), true, progress).await;
+        changes.extend(taken.map_err(|error| not_removed(&entry.step, error))?);
+    }
+    Ok(changes)
 }
 
 impl Apply<'_> {
@@ -404,19 +396,19 @@ impl Apply<'_> {
         for ((_, step), entry) in
             plan.plugin_plan.pod_files().zip(entries).filter(|((stage, _), _)| *stage == index)
         {
-            self.check_claim()?;
+            self.check_lease()?;
             for recorded in self.stored.pod_files.iter_mut().filter(|recorded| recorded.is_of(&entry)) {
                 recorded.skipped = false;
             }
-            let containers = self.cluster.running(&entry, wait, self.events).await?;
-            if containers.is_empty() && self.cluster.containers(&entry).await?.is_empty() {
-                (self.events)(Event::PodFile(no_pod(&entry)));
+            let running = running_containers(self.client, &entry, wait, self.progress).await?;
+            if running.is_empty() && containers(self.client, &entry).await?.is_empty() {
+                (self.progress)(Progress::PodFile(no_pod(&entry)));
             }
             let this = &*self;
-            let work = stream::iter(&containers).map(|at| async {
+            let work = stream::iter(&running).map(|at| async {
                 match this.write_files(&entry, step, at).await {
                     Err(error) if error.is_of_container() => {
-                        (this.events)(Event::PodFile(unwritten(&entry, at, &error.to_string())));
+                        (this.progress)(Progress::PodFile(unwritten(&entry, at, &error.to_string())));
                         Ok(())
                     }
                     written => written,
@@ -433,25 +425,25 @@ impl Apply<'_> {
         step: &PodFilesStep,
         at: &Container,
     ) -> Result<(), Error> {
-        for Judged { change, work } in self.cluster.judge_pod(entry, step, at).await? {
+        for Judged { change, work } in diff_container(self.client, entry, step, at).await? {
             let there = match work {
                 None => true,
                 Some(Work::Put(PodFile { path, mode, content })) => {
                     let rest = [format!("{mode:04o}"), content.len().to_string()];
                     let rest = rest.each_ref().map(String::as_str);
-                    self.cluster.act_in(at, "put", path, &rest, content.as_bytes()).await?
+                    exec::run_action(self.client, at, "put", path, &rest, content.as_bytes()).await?
                 }
                 Some(Work::Mode(PodFile { path, mode, .. })) => {
-                    self.cluster.act_in(at, "mode", path, &[&format!("{mode:04o}")], &[]).await?
+                    exec::run_action(self.client, at, "mode", path, &[&format!("{mode:04o}")], &[]).await?
                 }
                 Some(Work::Add(PodLine { path, text })) => {
-                    self.cluster.act_in(at, "add", path, &[text], &[]).await?
+                    exec::run_action(self.client, at, "add", path, &[text], &[]).await?
                 }
             };
             if !there {
                 break;
             }
-            (self.events)(Event::PodFile(change));
+            (self.progress)(Progress::PodFile(change));
         }
         Ok(())
     }
@@ -465,9 +457,9 @@ impl Apply<'_> {
 
     /// Takes out of the pods what the release had there and the plan no longer wants.
     pub(crate) async fn prune_pod_files(&mut self) -> Result<(), Error> {
-        let kept = self.cluster.places(self.plan, &self.stored.pod_files).await?;
+        let kept = planned_places(self.client, self.plan, &self.stored.pod_files).await?;
         for entry in gone(self.plan, &self.stored.pod_files) {
-            self.cluster.take_out(&entry, &kept, true, self.events).await?;
+            remove_entry(self.client, &entry, &kept, true, self.progress).await?;
         }
         self.stored.pod_files = wanted(self.plan, &self.stored.pod_files);
         Ok(())
@@ -483,16 +475,14 @@ fn container(pod: &Value, entry: &PodFilesEntry) -> Found {
         Some(wanted) if names.contains(wanted) => wanted.clone(),
         None if !names.is_empty() => names[0].clone(),
         _ => {
-            return Found::Without(Error::Invalid {
-                stage: entry.stage.clone(),
-                object: format!("pod files {}", entry.step),
-                message: format!(
-                    "pod {}/{pod_name} has no container `{}`; it has {}",
-                    entry.namespace,
-                    entry.container.as_deref().unwrap_or_default(),
-                    names.join(", ")
-                ),
-            });
+            let message = format!(
+                "pod {}/{pod_name} has no container `{}`; it has {}",
+                entry.namespace,
+                entry.container.as_deref().unwrap_or_default(),
+                names.join(", ")
+            );
+            let step = format!("pod files {}", entry.step);
+            return Found::Without(DiffError::invalid(&entry.stage, step, message).into());
         }
     };
     let at = Container { namespace: entry.namespace.clone(), pod: pod_name, name };

@@ -1,4 +1,5 @@
 //! Files that a release has in running pods.
 
+pub(crate) mod error;
 pub(crate) mod exec;
 pub(crate) mod files;

@@ -1,4 +1,4 @@
-//! What a TLS Secret's certificate says. A server shows it to everybody who connects, so it is no secret; its key is.
+//! The certificate of a TLS Secret, as a check shows it. A server sends it to every client, so it is public; the key is not.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::pem::parse_x509_pem;
 
 /// `{"dnsNames": […], "notAfter": RFC 3339, "secondsLeft": …}` of the first certificate in `tls.crt` of a Secret of type
-/// kubernetes.io/tls, which is the server's own (RFC 8446 section 4.4.2). Null for every other object, and where there is no
+/// kubernetes.io/tls, which is the server's own (RFC 8446 section 4.4.2). Null for any other object, and for an invalid
 /// certificate.
 pub(crate) fn of(object: &Value, now: Timestamp) -> Value {
     if object["kind"] != "Secret" || object["apiVersion"] != "v1" || object["type"] != "kubernetes.io/tls" {
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_secret_says_for_which_names_and_how_long_it_is_good() {
+    fn a_tls_secret_shows_its_names_and_expiry() {
         let mut parameters =
             rcgen::CertificateParams::new(["*.example.com".to_owned(), "example.com".to_owned()]).unwrap();
         parameters.not_after = rcgen::date_time_ymd(2030, 1, 2);
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_says_nothing() {
+    fn an_invalid_certificate_is_null() {
         let now = Timestamp::UNIX_EPOCH;
         for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\u{0}\u{1}"] {
             assert_eq!(of(&secret("kubernetes.io/tls", text), now), Value::Null, "{text:?}");

@@ -1,8 +1,8 @@
-//! What a probe sends of a Secret. The value is in memory only, and whatever the server answers is summed up without it.
+//! The credentials of a check, from a Secret. The value is in memory only, and summaries of answers do not repeat it.
 
-use crate::Error;
-use crate::api::client::Cluster;
-use crate::discovery::{ApiResource, check_name};
+use crate::api::client::Client;
+use crate::api::resource::{ApiResource, check_name};
+use crate::error::Error;
 use crate::release::applyset::PART_OF;
 use crate::secrets::compose::value_of;
 use base64::Engine as _;
@@ -11,41 +11,52 @@ use serde_json::Value;
 use thinkube_plan::{Credentials, ObjectRef, ServiceTarget};
 use zeroize::Zeroizing;
 
-impl Cluster {
-    /// The header's value. Or why the host does not send it: the record that names Secret and Service is no authority, so
-    /// both must be of one release and in one namespace in the cluster, and the Service must lead to pods.
-    pub(crate) async fn credentials(
-        &self,
-        credentials: &Credentials,
-        service: &ServiceTarget,
-    ) -> Result<Result<Zeroizing<String>, String>, Error> {
-        let password = &credentials.password;
-        check_name("namespace", &password.namespace)?;
-        check_name("Secret", &password.name)?;
-        let at = ApiResource::secret().object(Some(&password.namespace), &password.name);
-        let to = service_at(service);
-        // Pods may mount the Secrets of their own namespace and no others.
-        if password.namespace != service.namespace {
-            return Ok(Err(format!("{at} is in another namespace than {to}; it is not sent")));
-        }
-        let Some(live) = self.look_at(&to).await? else { return Ok(Err(format!("{to} does not exist"))) };
-        let Some(release) = release_of(&live).filter(|_| leads_to_pods(&live)) else {
-            return Ok(Err(format!(
-                "{to} is no Service of a release with a selector; no secret is sent to it"
-            )));
-        };
-        let Some(secret) = self.look_at(&at).await? else { return Ok(Err(format!("{at} does not exist"))) };
-        if release_of(&secret) != Some(release) {
-            return Ok(Err(format!("{at} is not of the release that the Service is of; it is not sent")));
-        }
-        let Some(value) = value_of(&secret, &password.key) else {
-            return Ok(Err(format!("{at} has no key {}", password.key)));
-        };
-        Ok(Ok(encoded(&credentials.username, &value)))
+/// The credential of one request.
+pub(crate) enum Credential {
+    /// The header's value.
+    Header(Zeroizing<String>),
+    /// It is not sent, for this reason.
+    Withheld(String),
+}
+
+/// Reads the credential for a Service. The plan that names Secret and Service is not trusted: both must be of one release and
+/// in one namespace of the cluster, and the Service must select pods.
+pub(crate) async fn credential(
+    client: &Client,
+    credentials: &Credentials,
+    service: &ServiceTarget,
+) -> Result<Credential, Error> {
+    let password = &credentials.password;
+    check_name("Namespace", &password.namespace)?;
+    check_name("Secret", &password.name)?;
+    let secret = ApiResource::secret().object(Some(&password.namespace), &password.name);
+    let service = service_ref(service);
+    let withheld = |reason: String| Ok(Credential::Withheld(reason));
+    // Pods mount only Secrets of their own namespace.
+    if secret.namespace != service.namespace {
+        return withheld(format!("{secret} is not sent: it is in another namespace than {service}"));
+    }
+    let Some(live_service) = client.get_object(&service).await? else {
+        return withheld(format!("{service} does not exist"));
+    };
+    let Some(release) = release_of(&live_service).filter(|_| selects_pods(&live_service)) else {
+        return withheld(format!(
+            "{secret} is not sent: {service} is not a release's Service with a selector"
+        ));
+    };
+    let Some(live_secret) = client.get_object(&secret).await? else {
+        return withheld(format!("{secret} does not exist"));
+    };
+    if release_of(&live_secret) != Some(release) {
+        return withheld(format!("{secret} is not sent: it is of another release than {service}"));
+    }
+    match value_of(&live_secret, &password.key) {
+        Some(value) => Ok(Credential::Header(basic(&credentials.username, &value))),
+        None => withheld(format!("{secret} has no key {}", password.key)),
     }
 }
 
-fn service_at(service: &ServiceTarget) -> ObjectRef {
+fn service_ref(service: &ServiceTarget) -> ObjectRef {
     ObjectRef {
         api_version: "v1".to_owned(),
         kind: "Service".to_owned(),
@@ -58,13 +69,13 @@ fn release_of(live: &Value) -> Option<&str> {
     live["metadata"]["labels"][PART_OF].as_str().filter(|id| !id.is_empty())
 }
 
-fn leads_to_pods(service: &Value) -> bool {
+fn selects_pods(service: &Value) -> bool {
     let selector = service["spec"]["selector"].as_object();
     service["spec"]["type"] != "ExternalName" && selector.is_some_and(|selector| !selector.is_empty())
 }
 
-/// Of any password, because Base64 is text that every header can hold.
-fn encoded(username: &str, password: &[u8]) -> Zeroizing<String> {
+/// Base64, because a header cannot hold every password.
+fn basic(username: &str, password: &[u8]) -> Zeroizing<String> {
     let mut credentials = Zeroizing::new(format!("{username}:").into_bytes());
     credentials.extend_from_slice(password);
     Zeroizing::new(STANDARD.encode(credentials.as_slice()))
@@ -73,15 +84,16 @@ fn encoded(username: &str, password: &[u8]) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::client::Connect;
+    use crate::api::connect::Connect;
+    use crate::probe::observe::observe;
     use serde_json::json;
     use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Probe, SecretKey};
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::{TcpListener, TcpStream};
 
-    /// An API server that serves kinds, a Secret and a Service. Behind the Service a server answers `status` with a Status
-    /// like that of the API server, whose texts are the header that it was sent.
-    async fn echoing(status: u16) -> Cluster {
+    /// An API server with a Secret and a Service. The server behind the Service answers `status` with a Status like that of the
+    /// API server, whose texts repeat the header that it received.
+    async fn echoing(status: u16) -> Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -96,12 +108,11 @@ mod tests {
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
         std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
         let path = Some(kubeconfig.path().to_owned());
-        Cluster::connect(&Connect { kubeconfig: path, context: None, state_namespace: "home".into() })
+        Client::connect(&Connect { kubeconfig: path, context: None, state_namespace: "state".into() })
             .await
             .unwrap()
     }
 
-    /// No request of these tests has a body that matters.
     async fn serve(stream: TcpStream, status: u16) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         let mut head = String::new();
@@ -158,14 +169,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_text_of_an_answer_to_a_secret_reaches_a_person() {
-        let sent = encoded("root", b"hunter2");
+    async fn no_text_of_an_answer_to_a_secret_is_shown() {
+        let sent = basic("root", b"hunter2");
         for status in [200, 302, 400, 401, 403, 404, 409, 429, 500, 503] {
-            let shown = match echoing(status).await.observe(&login("demo")).await {
-                // CEL judges over the variables: they show that the server did quote the secret.
-                Ok(seen) => {
-                    assert_eq!(seen.variables["json"]["message"], sent.as_str(), "{status}");
-                    seen.summary
+            let shown = match observe(&echoing(status).await, &login("demo")).await {
+                // CEL reads the variables. They prove that the server did quote the secret.
+                Ok(observed) => {
+                    assert_eq!(observed.variables["json"]["message"], sent.as_str(), "{status}");
+                    observed.summary
                 }
                 Err(error) => format!("{error} {error:?}"),
             };
@@ -175,24 +186,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_of_another_namespace_is_not_sent() {
-        let seen = echoing(200).await.observe(&login("other")).await.unwrap();
+        let seen = observe(&echoing(200).await, &login("other")).await.expect("the server answers");
         assert!(!seen.holds && seen.variables["status"] == 0, "{seen:?}");
         assert!(seen.summary.contains("in another namespace"), "{seen:?}");
     }
 
     #[test]
-    fn a_password_of_any_characters_fits_into_credentials() {
+    fn credentials_take_a_password_of_any_bytes() {
         for password in ["hunter2", "a:b", "line\nbreak", "\u{e4}\"'$`\\ "] {
-            let sent = encoded("root", password.as_bytes());
+            let sent = basic("root", password.as_bytes());
             assert_eq!(STANDARD.decode(&*sent).unwrap(), format!("root:{password}").into_bytes());
         }
-        assert_eq!(STANDARD.decode(&*encoded("root", b"\xff")).unwrap(), b"root:\xff");
+        assert_eq!(STANDARD.decode(&*basic("root", b"\xff")).unwrap(), b"root:\xff");
     }
 
     #[test]
-    fn a_service_counts_only_with_a_release_and_a_selector() {
+    fn a_service_needs_a_release_and_a_selector() {
         let selected = json!({"metadata": {"labels": {PART_OF: "a"}}, "spec": {"selector": {"app": "a"}}});
-        assert!(release_of(&selected) == Some("a") && leads_to_pods(&selected));
+        assert!(release_of(&selected) == Some("a") && selects_pods(&selected));
         assert_eq!(release_of(&json!({"metadata": {"labels": {PART_OF: ""}}})), None);
         assert_eq!(release_of(&json!({"metadata": {}})), None);
         for spec in [
@@ -201,7 +212,7 @@ mod tests {
             json!({"selector": null}),
             json!({"type": "ExternalName", "externalName": "evil.example", "selector": {"a": "b"}}),
         ] {
-            assert!(!leads_to_pods(&json!({"spec": spec})), "{spec}");
+            assert!(!selects_pods(&json!({"spec": spec})), "{spec}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Carries out the checks of a plan, and reads the logs of a failed Job.
+//! Facts and checks: what a plugin asks of the cluster, and what a plan checks. Nothing in this room writes.
 
 pub(crate) mod certificate;
 pub(crate) mod credentials;
-pub(crate) mod job_logs;
+pub(crate) mod error;
+pub(crate) mod http;
 pub(crate) mod observe;

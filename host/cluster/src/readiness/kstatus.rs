@@ -1,7 +1,9 @@
-//! Readiness by the rules of kstatus (fluxcd/cli-utils `pkg/kstatus/status`), over JSON: typed structs would drop
-//! fields that they do not know. Where this differs from kstatus a comment says why.
+//! Readiness by the rules of kstatus (fluxcd/cli-utils `pkg/kstatus/status`). No crate has them.
+//!
+//! Over JSON, because typed structs drop the fields that they do not know. A comment says why where a rule differs from
+//! kstatus. Long because kstatus has a rule for each kind.
 
-use crate::discovery::array;
+use crate::api::resource::array;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -16,7 +18,7 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) state: State,
-    /// One line for a person.
+    /// One line, for people.
     pub(crate) message: String,
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn status(object: &Value, now: Timestamp) -> Status {
         let message = format!("being deleted since {since}");
         return Status { state: State::Terminating, message };
     }
-    // A string (Argo Rollouts) is none that could be compared.
+    // Argo Rollouts has a string here, which cannot be compared.
     let generations =
         (object["metadata"]["generation"].as_i64(), object["status"]["observedGeneration"].as_i64());
     if let (Some(wanted), Some(observed)) = generations
@@ -46,10 +48,10 @@ pub(crate) fn status(object: &Value, now: Timestamp) -> Status {
         return in_progress(format!("generation {wanted} is not observed yet (at {observed})"));
     }
     if let Some(condition) = condition(object, "Reconciling").filter(|condition| is_true(condition)) {
-        return in_progress(told(condition));
+        return in_progress(format_condition(condition));
     }
     if let Some(condition) = condition(object, "Stalled").filter(|condition| is_true(condition)) {
-        return failed(told(condition));
+        return failed(format_condition(condition));
     }
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
@@ -60,10 +62,10 @@ pub(crate) fn status(object: &Value, now: Timestamp) -> Status {
         ("apps", "ReplicaSet") => replica_set(object),
         ("batch", "Job") => job(object),
         ("", "Pod") => pod(object, now),
-        ("", "PersistentVolumeClaim") => claim(object),
+        ("", "PersistentVolumeClaim") => pvc(object),
         ("", "Service") => service(object),
         ("", "Namespace") => namespace(object),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition(object),
         ("apiregistration.k8s.io", "APIService") => by_condition(object, "Available"),
         ("batch", "CronJob") | ("", "Secret" | "ConfigMap") | ("policy", "PodDisruptionBudget") => {
             current("exists")
@@ -81,24 +83,24 @@ fn is_true(condition: &Value) -> bool {
     condition["status"] == "True"
 }
 
-/// A condition in words: `Ready=False (Reason): message`.
-pub(crate) fn told(condition: &Value) -> String {
+/// A condition as `Ready=False (Reason): message`.
+pub(crate) fn format_condition(condition: &Value) -> String {
     let text = |field: &str| condition[field].as_str().unwrap_or_default();
-    let mut told = format!("{}={}", text("type"), text("status"));
+    let mut line = format!("{}={}", text("type"), text("status"));
     if !text("reason").is_empty() {
-        told.push_str(&format!(" ({})", text("reason")));
+        line.push_str(&format!(" ({})", text("reason")));
     }
     if !text("message").is_empty() {
-        told.push_str(&format!(": {}", text("message")));
+        line.push_str(&format!(": {}", text("message")));
     }
-    told
+    line
 }
 
 fn by_condition(object: &Value, kind: &str) -> Status {
     match condition(object, kind) {
-        Some(condition) if is_true(condition) => current(told(condition)),
-        Some(condition) => in_progress(told(condition)),
-        None => in_progress(format!("condition {kind} is not there yet")),
+        Some(condition) if is_true(condition) => current(format_condition(condition)),
+        Some(condition) => in_progress(format_condition(condition)),
+        None => in_progress(format!("condition {kind} does not exist yet")),
     }
 }
 
@@ -110,24 +112,24 @@ fn deployment(object: &Value) -> Status {
     let progressing = condition(object, "Progressing");
     if let Some(condition) = progressing.filter(|condition| condition["reason"] == "ProgressDeadlineExceeded")
     {
-        return failed(told(condition));
+        return failed(format_condition(condition));
     }
-    // A paused Deployment never becomes current by kstatus, and whoever paused it does not wait for it.
+    // kstatus never takes a paused Deployment for current. Its operator does not wait for it.
     if object["spec"]["paused"] == true {
-        return current("paused: its rollout is not waited for");
+        return current("paused: the host does not wait for its rollout");
     }
     let wanted = number(object, "/spec/replicas", 1);
     let [replicas, updated, ready, available] =
         ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
             .map(|field| number(object, &format!("/status/{field}"), 0));
     if wanted > replicas {
-        return in_progress(format!("{replicas} of {wanted} replicas are made"));
+        return in_progress(format!("{replicas} of {wanted} replicas are created"));
     }
     if wanted > updated {
         return in_progress(format!("{updated} of {wanted} replicas are updated"));
     }
     if replicas > wanted {
-        return in_progress(format!("{} old replicas are still there", replicas - wanted));
+        return in_progress(format!("{} old replicas still exist", replicas - wanted));
     }
     if updated > available {
         return in_progress(format!("{available} of {updated} replicas are available"));
@@ -143,8 +145,8 @@ fn deployment(object: &Value) -> Status {
     }
     match condition(object, "Available") {
         Some(condition) if is_true(condition) => current(format!("{ready} of {wanted} replicas are ready")),
-        Some(condition) => in_progress(told(condition)),
-        None => in_progress("condition Available is not there yet"),
+        Some(condition) => in_progress(format_condition(condition)),
+        None => in_progress("condition Available does not exist yet"),
     }
 }
 
@@ -157,13 +159,13 @@ fn stateful_set(object: &Value) -> Status {
         ["replicas", "updatedReplicas", "readyReplicas", "currentReplicas"]
             .map(|field| number(object, &format!("/status/{field}"), 0));
     if wanted > replicas {
-        return in_progress(format!("{replicas} of {wanted} replicas are made"));
+        return in_progress(format!("{replicas} of {wanted} replicas are created"));
     }
     if wanted > ready {
         return in_progress(format!("{ready} of {wanted} replicas are ready"));
     }
     if replicas > wanted {
-        return in_progress(format!("{} replicas are still to go", replicas - wanted));
+        return in_progress(format!("{} replicas are still to be deleted", replicas - wanted));
     }
     if let Some(partition) =
         object.pointer("/spec/updateStrategy/rollingUpdate/partition").and_then(Value::as_i64)
@@ -188,7 +190,7 @@ fn daemon_set(object: &Value) -> Status {
         return in_progress("its generation is not observed yet");
     }
     let Some(wanted) = object.pointer("/status/desiredNumberScheduled").and_then(Value::as_i64) else {
-        return in_progress("how many pods it needs is not known yet");
+        return in_progress("the number of its pods is not known yet");
     };
     let fields = [
         ("currentNumberScheduled", "scheduled"),
@@ -207,7 +209,7 @@ fn daemon_set(object: &Value) -> Status {
 
 fn replica_set(object: &Value) -> Status {
     if let Some(condition) = condition(object, "ReplicaFailure").filter(|condition| is_true(condition)) {
-        return in_progress(told(condition));
+        return in_progress(format_condition(condition));
     }
     let wanted = number(object, "/spec/replicas", 1);
     let fields = [
@@ -223,16 +225,16 @@ fn replica_set(object: &Value) -> Status {
     }
     let replicas = number(object, "/status/replicas", 0);
     if replicas > wanted {
-        return in_progress(format!("{} replicas are still to go", replicas - wanted));
+        return in_progress(format!("{} replicas are still to be deleted", replicas - wanted));
     }
     current(format!("{wanted} of {wanted} replicas are ready"))
 }
 
-/// kstatus calls a Job that has started current; what waits for a Job wants its work done.
+/// kstatus takes a started Job for current. A stage waits for the work of the Job.
 fn job(object: &Value) -> Status {
     for kind in ["Failed", "FailureTarget"] {
         if let Some(condition) = condition(object, kind).filter(|condition| is_true(condition)) {
-            return failed(told(condition));
+            return failed(format_condition(condition));
         }
     }
     if condition(object, "Complete").is_some_and(is_true) {
@@ -255,7 +257,7 @@ fn pod(object: &Value, now: Timestamp) -> Status {
             let by_job =
                 array(&object["metadata"]["ownerReferences"]).iter().any(|owner| owner["kind"] == "Job");
             let reason = object["status"]["reason"].as_str().unwrap_or("its containers ended with an error");
-            // To kstatus it is over and so current; a pod of a Job is the Job's to judge.
+            // kstatus takes a failed pod for current. The Job decides about its own pods.
             if by_job { current("failed; its Job decides") } else { failed(format!("failed: {reason}")) }
         }
         "Running" => {
@@ -267,7 +269,7 @@ fn pod(object: &Value, now: Timestamp) -> Status {
             match (crashing, reasons.first()) {
                 (Some((_, line)), _) => failed(line.clone()),
                 (None, Some((_, line))) => in_progress(line.clone()),
-                (None, None) => in_progress("runs, but is not ready"),
+                (None, None) => in_progress("runs, and is not ready"),
             }
         }
         "Pending" => {
@@ -276,7 +278,11 @@ fn pod(object: &Value, now: Timestamp) -> Status {
             if let Some(condition) = unscheduled {
                 let since = condition["lastTransitionTime"].as_str().and_then(|text| text.parse().ok());
                 let long = since.is_some_and(|since: Timestamp| now.duration_since(since).as_secs() > 15);
-                return if long { failed(told(condition)) } else { in_progress(told(condition)) };
+                return if long {
+                    failed(format_condition(condition))
+                } else {
+                    in_progress(format_condition(condition))
+                };
             }
             let reason = troubled_containers(object).into_iter().next().map(|(_, line)| line);
             in_progress(reason.unwrap_or_else(|| "is pending".into()))
@@ -286,8 +292,8 @@ fn pod(object: &Value, now: Timestamp) -> Status {
     }
 }
 
-/// The containers of a pod that wait for more than their start, that ended with an error, or that did and run again
-/// without being ready: the reason, and a line for a person.
+/// The containers of a pod with trouble: waiting after their start, ended with an error, or restarted and not ready. Each with
+/// the reason and one line for people.
 pub(crate) fn troubled_containers(pod: &Value) -> Vec<(String, String)> {
     let statuses = ["initContainerStatuses", "containerStatuses"].map(|list| array(&pod["status"][list]));
     statuses.into_iter().flatten().filter_map(trouble).collect()
@@ -332,7 +338,7 @@ fn trouble(container: &Value) -> Option<(String, String)> {
     None
 }
 
-fn claim(object: &Value) -> Status {
+fn pvc(object: &Value) -> Status {
     match object["status"]["phase"].as_str() {
         Some("Bound") => current("bound"),
         Some(phase) => in_progress(format!("{}, not bound to a volume yet", phase.to_lowercase())),
@@ -348,7 +354,7 @@ fn service(object: &Value) -> Status {
     current("exists")
 }
 
-/// kstatus has no rule for it and calls any Namespace current.
+/// kstatus has no rule for a Namespace and takes any for current.
 fn namespace(object: &Value) -> Status {
     match object["status"]["phase"].as_str() {
         Some("Active") => current("active"),
@@ -356,18 +362,18 @@ fn namespace(object: &Value) -> Status {
     }
 }
 
-fn definition(object: &Value) -> Status {
+fn custom_resource_definition(object: &Value) -> Status {
     if let Some(condition) =
         condition(object, "NamesAccepted").filter(|condition| condition["status"] == "False")
     {
-        return failed(told(condition));
+        return failed(format_condition(condition));
     }
     match condition(object, "Established") {
         Some(condition) if is_true(condition) => current("established"),
         Some(condition) if condition["status"] == "False" && condition["reason"] != "Installing" => {
-            failed(told(condition))
+            failed(format_condition(condition))
         }
-        Some(condition) => in_progress(told(condition)),
+        Some(condition) => in_progress(format_condition(condition)),
         None => in_progress("not established yet"),
     }
 }

@@ -1,4 +1,4 @@
-//! ApplySet labels and annotations as kubectl 1.36 reads them; the text of KEP-3659 differs.
+//! ApplySet labels and annotations as kubectl 1.36 reads them; the text of KEP-3659 differs. No crate has them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,19 +13,19 @@ pub(crate) const GROUP_KINDS: &str = "applyset.kubernetes.io/contains-group-kind
 pub(crate) const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 pub(crate) const OUR_TOOLING: &str = concat!("thinkube-host/v", env!("CARGO_PKG_VERSION"));
 
-/// The id of a parent. `namespace` and `group` are empty for cluster-scoped and core kinds; the dots stay.
+/// The id of a parent. `namespace` and `group` are empty for cluster-scoped and core kinds, and their dots remain.
 pub(crate) fn id(name: &str, namespace: &str, kind: &str, group: &str) -> String {
     let hash = Sha256::digest(format!("{name}.{namespace}.{kind}.{group}"));
     format!("applyset-{}-v1", URL_SAFE_NO_PAD.encode(hash))
 }
 
-/// `ConfigMap,Deployment.apps`: every kind of a member.
+/// The kinds of the members: `ConfigMap,Deployment.apps`.
 pub(crate) fn group_kinds<'a>(members: impl Iterator<Item = &'a ObjectRef>) -> String {
     let kinds: BTreeSet<String> = members.map(|member| member.type_meta().group_kind()).collect();
     kinds.into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// Every namespace of a member but the parent's own.
+/// The namespaces of the members without the parent's own.
 pub(crate) fn namespaces<'a>(members: impl Iterator<Item = &'a ObjectRef>, own: &str) -> String {
     let names: BTreeSet<&str> =
         members.filter_map(|member| member.namespace.as_deref()).filter(|name| *name != own).collect();
@@ -36,7 +36,7 @@ pub(crate) fn namespaces<'a>(members: impl Iterator<Item = &'a ObjectRef>, own: 
 mod tests {
     use super::*;
 
-    /// The first three are of kubectl's and kro's own tests.
+    /// The first three are from the tests of kubectl and kro.
     #[test]
     fn ids_are_those_of_kubectl() {
         for (name, namespace, kind, group, expected) in [
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_namespaces_are_sorted_and_said_once() {
+    fn kinds_and_namespaces_are_sorted_and_unique() {
         let object = |api_version: &str, kind: &str, namespace: Option<&str>| ObjectRef {
             api_version: api_version.into(),
             kind: kind.into(),
@@ -73,10 +73,10 @@ mod tests {
         let members = [
             object("apps/v1", "Deployment", Some("b")),
             object("v1", "ConfigMap", Some("a")),
-            object("v1", "ConfigMap", Some("home")),
+            object("v1", "ConfigMap", Some("state")),
             object("v1", "Namespace", None),
         ];
         assert_eq!(group_kinds(members.iter()), "ConfigMap,Deployment.apps,Namespace");
-        assert_eq!(namespaces(members.iter(), "home"), "a,b");
+        assert_eq!(namespaces(members.iter(), "state"), "a,b");
     }
 }

@@ -1,3 +1,5 @@
+//! A release as the cluster records it. Field names are read from today's clusters: they must not change.
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnUninstall, Plan, PodLine};
@@ -8,13 +10,13 @@ use thinkube_plan::{Digest, ExternalStep, ObjectRef, OnUninstall, Plan, PodLine}
 pub struct Release {
     /// Its name.
     pub name: String,
-    /// Its own namespace.
+    /// The namespace that the plan was made for.
     pub namespace: String,
     /// Counted from 1.
     pub revision: u32,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
-    /// Why it is not further, where that is known.
+    /// Why it is in this phase, where the host knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The plan of the revision.
@@ -23,36 +25,36 @@ pub struct Release {
     pub digest: Digest,
     /// Every object that may exist.
     pub inventory: Vec<Entry>,
-    /// Every resource outside the cluster that may exist.
+    /// Every external resource that may exist.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external: Vec<ExternalStep>,
     /// Every file and line that may be in running pods.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pod_files: Vec<PodFilesEntry>,
-    /// What the images of its plan were built from, and where they are. They stay there.
+    /// The images that its applies built or found in the registry.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<BuiltImage>,
-    /// What its objects carry in the label `applyset.kubernetes.io/part-of`.
+    /// The value of the label `applyset.kubernetes.io/part-of` on its objects.
     pub applyset_id: String,
-    /// When the record was written last, RFC 3339.
+    /// The time of the last write of the record, RFC 3339.
     pub updated: String,
 }
 
-/// How far a release is.
+/// The phase of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
-    /// An apply began and has not ended.
+    /// An apply runs, or died.
     Applying,
-    /// Everything is in place.
+    /// The last apply ended well.
     Deployed,
-    /// An apply gave up.
+    /// The last apply failed.
     Failed,
-    /// An apply was stopped by its user.
+    /// A person interrupted the last apply.
     Interrupted,
-    /// An operation began and has not ended.
+    /// An operation runs, or died.
     Operating,
-    /// An uninstall began and has not ended.
+    /// An uninstall runs, or died.
     Uninstalling,
 }
 
@@ -75,11 +77,11 @@ impl std::fmt::Display for Phase {
 pub struct BuiltImage {
     /// The name of its step.
     pub name: String,
-    /// The git URL or the folder.
+    /// The git URL, or the path of the folder.
     pub source: String,
-    /// The commit, or the hash of what the folder held.
+    /// The commit, or the hash of the folder's content.
     pub commit: String,
-    /// REGISTRY/REPOSITORY@DIGEST.
+    /// `REGISTRY/REPOSITORY@DIGEST`.
     pub reference: String,
 }
 
@@ -87,37 +89,37 @@ pub struct BuiltImage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Which one.
+    /// The object.
     pub object: ObjectRef,
-    /// None until the server has confirmed it.
+    /// None until the server has answered the apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
-    /// The stage that makes it.
+    /// The name of the stage that applies it.
     pub stage: String,
-    /// How far it is.
+    /// Its phase.
     pub phase: EntryPhase,
-    /// What happens to it at uninstall.
+    /// What an uninstall does to it.
     pub on_uninstall: OnUninstall,
-    /// What was applied and what the server made of it. None for Secrets: a hash of a value can be guessed at.
+    /// None for a confidential object: a hash lets a reader test guesses of its values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// How far an object of the inventory is.
+/// The phase of an object in the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EntryPhase {
     /// It may exist.
     Pending,
-    /// The server has taken it.
+    /// The server has accepted it.
     Applied,
-    /// It was ready.
+    /// It was ready once.
     Ready,
-    /// Its stage was found done, so it was not applied.
+    /// The stage was skipped, so it was not applied.
     Skipped,
-    /// Somebody else's object, used as it is and never deleted.
+    /// A Namespace that another owner created. It is used and never deleted.
     Used,
-    /// The plan no longer has it, and it is kept.
+    /// The plan no longer has it, and it is retained.
     Retained,
 }
 
@@ -127,30 +129,30 @@ pub enum EntryPhase {
 pub struct PodFilesEntry {
     /// The step's name.
     pub step: String,
-    /// The stage that writes them.
+    /// The name of the stage that writes them.
     pub stage: String,
     /// The pods' namespace.
     pub namespace: String,
-    /// Which pods.
+    /// The label selector of the pods.
     pub label_selector: String,
-    /// None: the first container.
+    /// The container. None: the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// The digests of the contents that a file may have from the release, by its path, the latest first.
+    /// By path, the digests of the contents that the release may have written, the latest first.
     pub files: BTreeMap<String, Vec<Digest>>,
-    /// Lines in files of others.
+    /// Lines in files that the release does not own.
     pub lines: Vec<PodLine>,
-    /// Its stage was found done, so nothing was written.
+    /// Whether the stage was skipped, so that nothing was written.
     #[serde(default)]
     pub skipped: bool,
 }
 
-/// Two hashes that tell whether an object has to be written.
+/// Two hashes by which an apply sees whether an object must be written (docs/decisions/0002).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fingerprint {
-    /// Of the object as it was sent.
+    /// Of the object as it was sent, in hex.
     pub desired: String,
-    /// Of the fields that the host holds, as the server answered them.
+    /// Of the fields that the host manages, as the server answered them, in hex.
     pub live: String,
 }

@@ -1,81 +1,79 @@
-//! Whether what a release copied from other Secrets is still as they have it.
+//! Secret drift: whether the Secrets that a release copied from others are still equal to them. No value leaves this file.
 
-use crate::Error;
-use crate::api::client::Cluster;
-use crate::discovery::ApiResource;
+use crate::api::client::Client;
+use crate::api::resource::ApiResource;
+use crate::error::Error;
 use crate::secrets::compose::value_of;
 use serde_json::Value;
-use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretSource, Step};
+use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretEntry, SecretSource, SecretStep, Step};
 
-/// What a composed Secret of a release has of another one.
+/// A Secret of a release, or one key of it, that is a copy of another Secret.
 #[derive(Debug)]
-pub struct Copied {
-    /// The release's own.
+pub struct SecretCopy {
+    /// The release's Secret.
     pub copy: ObjectRef,
-    /// The key of it; None: all of them.
+    /// The key in it. None: all keys.
     pub key: Option<String>,
-    /// The one that it follows.
+    /// The Secret that it copies.
     pub source: ObjectRef,
-    /// How they compare, or why that cannot be seen.
+    /// How they compare, or why one of them could not be read.
     pub state: Result<CopyState, Error>,
 }
 
 /// How a copy compares to its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyState {
-    /// The same.
+    /// They are equal.
     Current,
-    /// The source has another value by now.
+    /// The source has another value.
     Stale,
-    /// There is no source any more, or not the key that was copied.
+    /// The source, or its key, does not exist.
     NoSource,
-    /// There is no copy, or not the key of it.
+    /// The copy, or its key, does not exist.
     NoCopy,
 }
 
-/// What is compared: everything, or a key of the copy with one of the source.
+/// The key of the copy and the key of the source. None: all keys.
 type Keys<'a> = Option<(&'a str, &'a str)>;
 
-impl Cluster {
-    /// Everything that `plan` copies from other Secrets, as it is now. No value is told.
-    pub async fn copied(&self, plan: &Plan) -> Vec<Copied> {
-        let mut all = Vec::new();
-        for step in plan.plugin_plan.stages.iter().flat_map(|stage| &stage.steps) {
-            let Step::Secret(step) = step else { continue };
-            let sources: Vec<(ObjectRef, Keys<'_>)> = match &step.content {
-                SecretContent::Mirror(source) => vec![(source.clone(), None)],
-                SecretContent::Entries(entries) => entries
-                    .iter()
-                    .filter_map(|entry| match &entry.source {
-                        SecretSource::Copy(key) => {
-                            let source = ApiResource::secret().object(Some(&key.namespace), &key.name);
-                            Some((source, Some((entry.key.as_str(), key.key.as_str()))))
-                        }
-                        _ => None,
-                    })
-                    .collect(),
-            };
-            for (source, keys) in sources {
-                let state = self.copy_state(&step.target, &source, keys).await;
-                let key = keys.map(|(own, _)| own.to_owned());
-                all.push(Copied { copy: step.target.clone(), key, source, state });
-            }
+/// The copies of a plan, each compared with its source.
+pub(crate) async fn secret_copies(client: &Client, plan: &Plan) -> Vec<SecretCopy> {
+    let mut all = Vec::new();
+    for step in plan.plugin_plan.stages.iter().flat_map(|stage| &stage.steps) {
+        let Step::Secret(step) = step else { continue };
+        for (source, keys) in sources(step) {
+            let state = copy_state(client, &step.target, &source, keys).await;
+            let key = keys.map(|(own, _)| own.to_owned());
+            all.push(SecretCopy { copy: step.target.clone(), key, source, state });
         }
-        all
     }
+    all
+}
 
-    async fn copy_state(
-        &self,
-        copy: &ObjectRef,
-        source: &ObjectRef,
-        keys: Keys<'_>,
-    ) -> Result<CopyState, Error> {
-        let (source, copy) = tokio::try_join!(self.look_at(source), self.look_at(copy))?;
-        Ok(compared(copy.as_ref(), source.as_ref(), keys))
+fn sources(step: &SecretStep) -> Vec<(ObjectRef, Keys<'_>)> {
+    match &step.content {
+        SecretContent::Mirror(source) => vec![(source.clone(), None)],
+        SecretContent::Entries(entries) => entries.iter().filter_map(copy_source).collect(),
     }
 }
 
-fn compared(copy: Option<&Value>, source: Option<&Value>, keys: Keys<'_>) -> CopyState {
+fn copy_source(entry: &SecretEntry) -> Option<(ObjectRef, Keys<'_>)> {
+    let SecretSource::Copy(key) = &entry.source else { return None };
+    let source = ApiResource::secret().object(Some(&key.namespace), &key.name);
+    Some((source, Some((&entry.key, &key.key))))
+}
+
+async fn copy_state(
+    client: &Client,
+    copy: &ObjectRef,
+    source: &ObjectRef,
+    keys: Keys<'_>,
+) -> Result<CopyState, Error> {
+    let (source, copy) = tokio::try_join!(client.get_object(source), client.get_object(copy))?;
+    Ok(compare(copy.as_ref(), source.as_ref(), keys))
+}
+
+fn compare(copy: Option<&Value>, source: Option<&Value>, keys: Keys<'_>) -> CopyState {
     let (Some(copy), Some(source)) = (copy, source) else {
         return if source.is_none() { CopyState::NoSource } else { CopyState::NoCopy };
     };
@@ -87,7 +85,7 @@ fn compared(copy: Option<&Value>, source: Option<&Value>, keys: Keys<'_>) -> Cop
         Some((own, key)) => match (value_of(copy, own), value_of(source, key)) {
             (_, None) => return CopyState::NoSource,
             (None, _) => return CopyState::NoCopy,
-            (Some(own), Some(theirs)) => own == theirs,
+            (Some(copy), Some(source)) => copy == source,
         },
     };
     if same { CopyState::Current } else { CopyState::Stale }
@@ -115,11 +113,11 @@ mod tests {
             (Some(("p", "gone")), &source, CopyState::NoSource),
             (Some(("gone", "p")), &source, CopyState::NoCopy),
         ] {
-            assert_eq!(compared(Some(&copy), Some(source), keys), state);
+            assert_eq!(compare(Some(&copy), Some(source), keys), state);
         }
-        assert_eq!(compared(Some(&copy), None, None), CopyState::NoSource);
-        assert_eq!(compared(None, Some(&source), None), CopyState::NoCopy);
+        assert_eq!(compare(Some(&copy), None, None), CopyState::NoSource);
+        assert_eq!(compare(None, Some(&source), None), CopyState::NoCopy);
         let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"P": "a"}});
-        assert_eq!(compared(Some(&config), Some(&source), Some(("P", "p"))), CopyState::Current);
+        assert_eq!(compare(Some(&config), Some(&source), Some(("P", "p"))), CopyState::Current);
     }
 }

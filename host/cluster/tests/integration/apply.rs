@@ -1,7 +1,7 @@
 use crate::support::{Said, bench, on_change, password, plan, random, secrets, step};
 use serde_json::json;
 use std::time::Duration;
-use thinkube_cluster::{Adopt, ApplyOptions, CopyState, Error};
+use thinkube_cluster::{Adopt, ApplyError, ApplyOptions, CopyState, DiffError, Error};
 use thinkube_plan::{
     Action, Binding, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query, SecretKey, SecretSource,
     SecretText, Selection, Step, Values,
@@ -116,7 +116,7 @@ async fn what_somebody_changes_in_our_fields_is_seen_and_reported_with_its_holde
     let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
     assert!(dry[1].note.as_deref().unwrap().contains(".data.key by someone"), "{dry:#?}");
     match bench.apply(&plan).await {
-        Err(Error::Conflict { object, fields }) => {
+        Err(Error::Apply(ApplyError::Conflict { object, fields })) => {
             assert_eq!(object.name, "a");
             assert_eq!(fields[0].field, ".data.key");
             assert!(fields[0].manager.starts_with("someone"), "{fields:?}");
@@ -176,7 +176,10 @@ async fn secrets_are_composed_kept_followed_and_never_recorded() {
         assert!(!kept.contains(value), "{value}");
     }
     let missing = bench.cluster.compare(&plan, &Values::default()).await.err().unwrap();
-    assert!(matches!(&missing, Error::MissingInput { input, .. } if input == "admin-password"), "{missing}");
+    assert!(
+        matches!(&missing, Error::Diff(DiffError::MissingInput { input, .. }) if input == "admin-password"),
+        "{missing}"
+    );
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }
@@ -299,7 +302,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     let mut plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.mirror("tls", "wildcard")])]);
     let missing = bench.compare(&plan).await.err().unwrap();
     assert!(
-        matches!(&missing, Error::Invalid { message, .. } if message.contains("is not there")),
+        matches!(&missing, Error::Diff(DiffError::Invalid { message, .. }) if message.contains("is not there")),
         "{missing}"
     );
 
@@ -309,7 +312,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     let first = bench.get(&path).await.unwrap();
     let source_path = format!("{source}/wildcard");
     let state = async |plan: &Plan| {
-        let mut copied = bench.cluster.copied(plan).await;
+        let mut copied = bench.cluster.secret_copies(plan).await;
         assert_eq!(copied.len(), 1);
         copied.remove(0).state.unwrap()
     };
@@ -332,7 +335,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     step.secret_type = "Opaque".into();
     let other = bench.compare(&plan).await.err().unwrap();
     assert!(
-        matches!(&other, Error::Invalid { message, .. } if message.contains("kubernetes.io/tls")),
+        matches!(&other, Error::Diff(DiffError::Invalid { message, .. }) if message.contains("kubernetes.io/tls")),
         "{other}"
     );
     bench.uninstall(true).await.unwrap();
@@ -370,7 +373,7 @@ async fn keep_and_recreate() {
         job.manifest["spec"]["template"]["spec"]["restartPolicy"] = json!("Sometimes");
     }
     let error = bench.apply(&wrong).await.unwrap_err();
-    assert!(matches!(error, Error::Rejected { .. }), "{error}");
+    assert!(matches!(error, Error::Apply(ApplyError::Rejected { .. })), "{error}");
     assert_eq!(uid(&bench.get(&path).await.unwrap()), uid(&after));
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
@@ -386,7 +389,10 @@ async fn what_is_there_is_adopted_only_by_name() {
     let plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1")])]);
     let before = bench.audit_end();
     let error = bench.apply(&plan).await.unwrap_err();
-    assert!(matches!(&error, Error::NotOwned { objects, .. } if objects.len() == 1), "{error}");
+    assert!(
+        matches!(&error, Error::Diff(DiffError::NotOwned { objects, .. }) if objects.len() == 1),
+        "{error}"
+    );
     assert!(error.to_string().contains(&format!("--adopt ConfigMap/{}/a", bench.namespace)), "{error}");
     assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
 

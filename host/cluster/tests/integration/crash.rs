@@ -10,7 +10,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error, OperationPlans, Phase, UninstallOptions};
+use thinkube_cluster::{
+    ApiError, ApplyOptions, Cluster, Connect, Error, OperationPlans, Phase, ReleaseError, UninstallOptions,
+};
 use thinkube_plan::{
     Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, borrowed, overlay,
 };
@@ -106,7 +108,7 @@ async fn write(stream: &mut BufReader<TcpStream>, response: Response<Body>) -> s
 async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
     let inputs = secrets();
     let comparison = cluster.compare(plan, &inputs).await?;
-    let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
+    let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
     let mut apply = cluster.begin(plan, &inputs, comparison, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
         apply.stage(stage).await?;
@@ -119,7 +121,9 @@ async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
 async fn finished(bench: &Bench, plan: &Plan) {
     for _ in 0..400 {
         match bench.apply(plan).await {
-            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(Error::Release(ReleaseError::Busy { .. })) => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
             other => return drop(other.unwrap()),
         }
     }
@@ -129,8 +133,10 @@ async fn finished(bench: &Bench, plan: &Plan) {
 async fn taken_back(bench: &Bench) {
     for _ in 0..400 {
         match bench.uninstall(true).await {
-            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
-            Err(Error::NoRelease { .. }) => return,
+            Err(Error::Release(ReleaseError::Busy { .. })) => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
+            Err(Error::Release(ReleaseError::NoRelease { .. })) => return,
             other => return drop(other.unwrap()),
         }
     }
@@ -240,7 +246,7 @@ async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), 
     let operation = OperationPlans { name: "change", plan, recorded, borrowed: &given_back };
     let inputs = secrets();
     let comparison = cluster.compare(plan, &inputs).await?;
-    let options = ApplyOptions { claim: Duration::from_secs(1), ..Default::default() };
+    let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
     let mut run = cluster.begin_operation(&operation, &inputs, comparison, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
         run.stage(stage).await?;
@@ -263,7 +269,7 @@ async fn an_operation_on_a_release_that_has_changed_since_it_was_read_is_refused
         .push(bench.plan(vec![("more", vec![bench.config("more", "1")])]).plugin_plan.stages.remove(0));
     bench.apply(&newer).await.unwrap().expect("it wrote");
     let error = operate(&bench.cluster, &plan, &recorded).await.unwrap_err();
-    assert!(matches!(error, Error::LostRace { .. }), "{error}");
+    assert!(matches!(error, Error::Api(ApiError::LostRace { .. })), "{error}");
     assert!(bench.apply(&newer).await.unwrap().is_none(), "nothing was taken away");
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
@@ -293,7 +299,7 @@ async fn an_operation_that_is_cut_at_any_request_is_ended_by_the_next_or_by_an_a
         assert!(cut_short.is_err() || cut > requests - 6, "{case}");
         if matches!(lost, Lost::Answer) {
             while let Err(error) = operate(&bench.cluster, &plan, &recorded).await {
-                assert!(matches!(error, Error::Busy { .. }), "{case}: {error}");
+                assert!(matches!(error, Error::Release(ReleaseError::Busy { .. })), "{case}: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

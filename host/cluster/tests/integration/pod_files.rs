@@ -3,8 +3,10 @@
 use crate::support::{Bench, Said, bench, bench_with_node, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Error, Phase, UninstallOptions};
-use thinkube_plan::{Action, Change, Plan, PodFile, PodFileRef, PodFilesStep, PodLine, Step};
+use thinkube_cluster::{ApiError, ApplyOptions, Error, Phase, UninstallOptions};
+use thinkube_plan::{
+    Action, Change, Diagnostic as _, ErrorKind, Hint, Plan, PodFile, PodFileRef, PodFilesStep, PodLine, Step,
+};
 
 const TEXT: &str = "/tmp/greeting/text";
 const RC: &str = "/tmp/profile";
@@ -162,7 +164,7 @@ async fn a_host_that_died_before_it_wrote_all_leaves_what_an_uninstall_takes_bac
     running(&bench, "a", &image).await;
     let (plan, values) = (wants(&bench, "hello\n", &["line"]), secrets());
     let comparison = bench.compare(&plan).await.unwrap();
-    let options = ApplyOptions { claim: Duration::from_secs(2), ..ApplyOptions::default() };
+    let options = ApplyOptions { lease_duration: Duration::from_secs(2), ..ApplyOptions::default() };
     let quiet = |_| ();
     let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &quiet).await.unwrap();
     apply.stage(0).await.unwrap();
@@ -240,7 +242,8 @@ async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
     let error = limited.pod_files(&wants(&bench, "hello\n", &[])).await.unwrap_err();
     let said = error.to_string();
     assert!(
-        matches!(error, Error::Forbidden { .. }) && said.contains("the verb `get` on `pods/exec`"),
+        matches!(error, Error::Api(ApiError::Forbidden { .. }))
+            && said.contains("the verb `get` on `pods/exec`"),
         "{said}"
     );
     bench.clean().await;
@@ -261,8 +264,8 @@ async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there
         limited.uninstall("demo", &options, &|_| ()).await
     };
     let error = uninstall(&["PodFiles/other"]).await.unwrap_err();
-    assert_eq!(error.kind(), "forbidden");
-    assert!(error.to_string().contains("--orphan PodFiles/greeting"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert_eq!(error.hint(), Some(Hint::Orphan("PodFiles/greeting".into())), "{error}");
     let taken = uninstall(&["PodFiles/greeting"]).await.unwrap();
     let note = taken.pod_files[0].note.as_deref().unwrap();
     assert!(note.contains("left behind") && note.contains(&format!("{TEXT}, {RC}")), "{note}");

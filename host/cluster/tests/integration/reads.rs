@@ -1,6 +1,6 @@
 use crate::support::bench;
 use serde_json::json;
-use thinkube_cluster::Error;
+use thinkube_cluster::{ApiError, Error, ProbeError};
 use thinkube_plan::{
     Answer, Credentials, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, Query, SecretKey, Selection,
     ServiceTarget, TypeMeta,
@@ -84,14 +84,14 @@ async fn a_service_without_endpoints_is_seen_and_a_url_is_refused() {
     };
     assert!(!empty.holds && empty.variables["status"] == 503, "{empty:?}");
     let refused = bench.cluster.observe(&http(HttpTarget::Url("https://x.test/".into()))).await.unwrap_err();
-    assert!(matches!(refused, Error::Unsupported { .. }), "{refused}");
+    assert!(matches!(refused, Error::Probe(ProbeError::Unsupported { .. })), "{refused}");
     let limited = bench.make_namespace(&bench.state_namespace);
     limited.await;
     let limited =
         bench.limited(json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}])).await;
     let refused = limited.observe(&http(service("empty"))).await.unwrap_err();
     assert!(
-        matches!(&refused, Error::Forbidden { resource, .. } if resource == "services/proxy"),
+        matches!(&refused, Error::Api(ApiError::Forbidden { resource, .. }) if resource == "services/proxy"),
         "{refused}"
     );
     bench.clean().await;

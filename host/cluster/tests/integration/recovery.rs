@@ -1,10 +1,10 @@
 use crate::support::{Bench, bench, secrets};
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, BuiltImage, Error, Phase};
+use thinkube_cluster::{ApiError, ApplyOptions, BuiltImage, Error, Phase, ReleaseError};
 use thinkube_plan::{Digest, Plan};
 
 fn short() -> ApplyOptions {
-    ApplyOptions { claim: Duration::from_secs(2), ..Default::default() }
+    ApplyOptions { lease_duration: Duration::from_secs(2), ..Default::default() }
 }
 
 /// An apply that dies after `stages` stages: nothing is said, nothing is given back.
@@ -21,7 +21,9 @@ async fn die_after(bench: &Bench, plan: &Plan, stages: usize) {
 async fn once_the_claim_has_ended<T, F: Future<Output = Result<T, Error>>>(work: impl Fn() -> F) -> T {
     for _ in 0..40 {
         match work().await {
-            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(250)).await,
+            Err(Error::Release(ReleaseError::Busy { .. })) => {
+                tokio::time::sleep(Duration::from_millis(250)).await
+            }
             other => return other.unwrap(),
         }
     }
@@ -38,7 +40,10 @@ async fn a_host_that_died_anywhere_is_finished_by_another_apply() {
         assert_eq!(record.phase, Phase::Applying);
         assert_eq!(record.inventory.len(), 6, "everything that may exist is on record");
         let busy = bench.apply(&plan).await.unwrap_err();
-        assert!(matches!(&busy, Error::Busy { release, .. } if release == "demo"), "{busy}");
+        assert!(
+            matches!(&busy, Error::Release(ReleaseError::Busy { release, .. }) if release == "demo"),
+            "{busy}"
+        );
         let release = once_the_claim_has_ended(|| bench.apply(&plan)).await.expect("it was not finished");
         assert_eq!((release.revision, release.phase), (1, Phase::Deployed));
         assert_eq!(bench.labelled().await.len(), 6);
@@ -105,7 +110,7 @@ async fn a_record_that_changed_since_the_comparison_is_not_overwritten() {
     bench.apply(&plan).await.unwrap();
     let inputs = secrets();
     let late = bench.cluster.begin(&plan, &inputs, early, &short(), &|_| {}).await;
-    assert!(matches!(late.err().unwrap(), Error::LostRace { .. }));
+    assert!(matches!(late.err().unwrap(), Error::Api(ApiError::LostRace { .. })));
     bench.apply(&plan).await.unwrap();
     bench.uninstall(true).await.unwrap();
     bench.clean().await;

@@ -2,7 +2,7 @@ use crate::support::{bench, secrets, step, there};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Cluster, Connect, Error};
+use thinkube_cluster::{ApiError, ApplyError, ApplyOptions, Cluster, Connect, DiffError, Error};
 use thinkube_plan::Step;
 
 async fn refused(options: Connect) -> Error {
@@ -20,7 +20,7 @@ async fn a_kubeconfig_that_is_missing_or_wrong_is_named() {
     let missing = folder.path().join("nowhere");
     let error = refused(at(missing.clone(), None)).await;
     assert!(
-        matches!(&error, Error::NoKubeconfig { path } if *path == missing.display().to_string()),
+        matches!(&error, Error::Api(ApiError::NoKubeconfig { path }) if *path == missing.display().to_string()),
         "{error}"
     );
 
@@ -28,7 +28,7 @@ async fn a_kubeconfig_that_is_missing_or_wrong_is_named() {
     std::fs::write(&broken, "clusters: [}").unwrap();
     let error = refused(at(broken.clone(), None)).await;
     assert!(
-        matches!(&error, Error::Kubeconfig { path, .. } if *path == broken.display().to_string()),
+        matches!(&error, Error::Api(ApiError::Kubeconfig { path, .. }) if *path == broken.display().to_string()),
         "{error}"
     );
 
@@ -46,7 +46,7 @@ async fn a_server_that_does_not_answer_is_named() {
     let started = std::time::Instant::now();
     let error = refused(Connect { kubeconfig: Some(path), ..Connect::default() }).await;
     assert!(
-        matches!(&error, Error::Unreachable { server, .. } if server == "https://127.0.0.1:1"),
+        matches!(&error, Error::Api(ApiError::Unreachable { server, .. }) if server == "https://127.0.0.1:1"),
         "{error}"
     );
     assert!(started.elapsed() < Duration::from_secs(15));
@@ -70,7 +70,7 @@ async fn a_namespace_that_is_stuck_terminating_stops_everything_before_the_first
     for steps in [vec![bench.namespace_step(), bench.config("a", "1")], vec![bench.config("a", "1")]] {
         let error = bench.apply(&bench.plan(vec![("one", steps)])).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Terminating { namespace } if *namespace == bench.namespace),
+            matches!(&error, Error::Api(ApiError::Terminating { namespace }) if *namespace == bench.namespace),
             "{error}"
         );
         assert!(error.to_string().contains("nothing was changed"), "{error}");
@@ -109,7 +109,7 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
     assert!(
         errors
             .iter()
-            .all(|error| matches!(error, Error::Forbidden { resource, .. } if resource == "services")),
+            .all(|error| matches!(error, Error::Api(ApiError::Forbidden { resource, .. }) if resource == "services")),
         "{text}"
     );
     assert!(
@@ -136,7 +136,7 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
     let error =
         limited.compare(&bench.plan(vec![("one", vec![bench.claim("c")])]), &inputs).await.err().unwrap();
     assert!(
-        matches!(&error, Error::Forbidden { verb, resource, .. } if verb == "list" && resource == "persistentvolumeclaims"),
+        matches!(&error, Error::Api(ApiError::Forbidden { verb, resource, .. }) if verb == "list" && resource == "persistentvolumeclaims"),
         "{error}"
     );
     bench.clean().await;
@@ -170,7 +170,7 @@ async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_
 
     let error = begin(&again).await.err().expect("a refusal");
     assert!(
-        matches!(&error, Error::Forbidden { verb, resource, .. } if verb == "delete" && resource == "jobs.batch"),
+        matches!(&error, Error::Api(ApiError::Forbidden { verb, resource, .. }) if verb == "delete" && resource == "jobs.batch"),
         "{error}"
     );
     // What never runs again needs no such right.
@@ -190,7 +190,7 @@ async fn a_plan_that_this_cluster_or_this_host_cannot_apply_changes_nothing() {
         bench.object(json!({"apiVersion": "x.io/v1", "kind": "Nope", "metadata": {"name": "n"}})),
     ])
     .await;
-    assert!(matches!(&error, Error::NotServed { kind, .. } if kind == "Nope"), "{error}");
+    assert!(matches!(&error, Error::Diff(DiffError::NotServed { kind, .. }) if kind == "Nope"), "{error}");
 
     let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "n"}});
     let error = compare(vec![step(bare.clone())]).await;
@@ -202,7 +202,7 @@ async fn a_plan_that_this_cluster_or_this_host_cannot_apply_changes_nothing() {
     assert!(error.to_string().contains("cluster-scoped"), "{error}");
     let error = compare(vec![bench.config("a", "1")]).await;
     assert!(
-        matches!(&error, Error::NoNamespace { namespace, .. } if *namespace == bench.namespace),
+        matches!(&error, Error::Diff(DiffError::NoNamespace { namespace, .. }) if *namespace == bench.namespace),
         "{error}"
     );
     assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
@@ -221,7 +221,7 @@ async fn an_authors_typo_is_said_with_its_field_and_is_not_tried_again() {
         [bench.cluster.dry_run(&plan, &secrets()).await.err().unwrap(), bench.apply(&plan).await.unwrap_err()]
     {
         assert!(
-            matches!(&error, Error::Rejected { status: 500, message, .. } if message.contains(".spec.prots")),
+            matches!(&error, Error::Apply(ApplyError::Rejected {  code: 500, message, .. }) if message.contains(".spec.prots")),
             "{error}"
         );
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use thinkube_cluster::{
-    ApplyOptions, Cluster, Connect, Error, Event, Release, ReleaseDiff, UninstallOptions, Uninstalled,
+    ApplyOptions, Cluster, Connect, Error, Progress, Release, ReleaseDiff, UninstallOptions, Uninstalled,
 };
 use thinkube_plan::{
     Check, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan, Probe, SecretContent, SecretSource,
@@ -225,7 +225,7 @@ impl Bench {
         self.apply_with(
             plan,
             &secrets(),
-            &ApplyOptions { claim: Duration::from_secs(3), ..Default::default() },
+            &ApplyOptions { lease_duration: Duration::from_secs(3), ..Default::default() },
             &said,
         )
         .await
@@ -242,7 +242,7 @@ impl Bench {
         if comparison.up_to_date() {
             return Ok(None);
         }
-        let events = |event: Event| said.push(event);
+        let events = |event: Progress| said.push(event);
         let mut apply = self.cluster.begin(plan, values, comparison, options, &events).await?;
         for stage in 0..plan.plugin_plan.stages.len() {
             let done = match apply.stage(stage).await {
@@ -415,7 +415,7 @@ pub(crate) fn on_change(step: Step, on_change: OnChange) -> Step {
 pub(crate) struct Said(Mutex<Vec<String>>);
 
 impl Said {
-    pub(crate) fn push(&self, event: Event) {
+    pub(crate) fn push(&self, event: Progress) {
         self.0.lock().unwrap().push(format!("{event:?}"));
     }
 

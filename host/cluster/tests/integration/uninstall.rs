@@ -1,7 +1,7 @@
 use crate::support::{bench, secrets};
 use serde_json::json;
 use std::time::Duration;
-use thinkube_cluster::{ApplyOptions, Error, UninstallOptions};
+use thinkube_cluster::{ApplyOptions, DeleteError, Error, ReleaseError, UninstallOptions};
 
 #[tokio::test]
 async fn nothing_is_left_but_the_claim_and_what_holds_it_and_a_reinstall_takes_it_up_again() {
@@ -102,7 +102,8 @@ async fn a_finalizer_that_holds_is_named_and_a_second_uninstall_goes_on() {
         UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(2) };
     let error = bench.cluster.uninstall("demo", &options, &|_| {}).await.unwrap_err();
     assert!(
-        matches!(error, Error::NotGone { .. }) && error.to_string().contains("thinkube.test/hold"),
+        matches!(error, Error::Delete(DeleteError::NotGone { .. }))
+            && error.to_string().contains("thinkube.test/hold"),
         "{error}"
     );
     assert_eq!(
@@ -124,7 +125,10 @@ async fn an_unknown_release_is_answered_with_the_nearest_name() {
     let options =
         UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(5) };
     let error = bench.cluster.uninstall("dmeo", &options, &|_| {}).await.unwrap_err();
-    assert!(matches!(&error, Error::NoRelease { near, .. } if near == &["demo"]), "{error}");
+    assert!(
+        matches!(&error, Error::Release(ReleaseError::NoRelease { near, .. }) if near == &["demo"]),
+        "{error}"
+    );
     assert_eq!(bench.cluster.releases().await.unwrap().len(), 1);
     bench.uninstall(true).await.unwrap();
     bench.clean().await;

@@ -1,7 +1,7 @@
 use crate::support::{Bench, Said, bench, bench_with_node, secrets, there};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use thinkube_cluster::{ApplyOptions, Error, Event};
+use thinkube_cluster::{ApplyOptions, Error, Progress, ReadinessError};
 use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Plan, Probe, ServiceTarget, Step};
 
 /// In the harness's node; nothing is pulled.
@@ -9,7 +9,7 @@ const IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
 
 async fn wait(bench: &Bench, plan: &Plan, timeout: u64) -> (Result<(), Error>, String) {
     let (inputs, said) = (secrets(), Said::default());
-    let events = |event: Event| said.push(event);
+    let events = |event: Progress| said.push(event);
     let comparison = bench.compare(plan).await.unwrap();
     let mut apply =
         bench.cluster.begin(plan, &inputs, comparison, &ApplyOptions::default(), &events).await.unwrap();
@@ -80,7 +80,7 @@ async fn what_does_not_come_up_is_explained() {
     let (waited, said) = wait(&bench, &plan, 12).await;
     let error = waited.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, Error::NotReady { failed: false, .. }), "{text}");
+    assert!(matches!(error, Error::Readiness(ReadinessError::NotReady { failed: false, .. })), "{text}");
     assert!(text.contains("container main: ") && text.contains("ImagePull"), "{text}\n{said}");
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
@@ -100,7 +100,10 @@ async fn a_job_that_failed_ends_the_wait_at_once() {
     let bad = bench.plan(vec![("one", vec![bench.namespace_step(), bench.object(job("bad", "exit 3"))])]);
     let started = Instant::now();
     let (waited, _) = wait(&bench, &bad, 120).await;
-    assert!(matches!(waited, Err(Error::NotReady { failed: true, .. })), "{waited:?}");
+    assert!(
+        matches!(waited, Err(Error::Readiness(ReadinessError::NotReady { failed: true, .. }))),
+        "{waited:?}"
+    );
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
@@ -166,7 +169,7 @@ async fn a_job_that_was_done_and_cleaned_up_is_not_run_again() {
     let mut again = plan.clone();
     again.plugin_plan.stages[0].skip_if = vec![there(&bench)];
     let comparison = bench.compare(&again).await.unwrap();
-    assert_eq!(comparison.not_owned().len(), 1, "{:?}", comparison.changes());
+    assert_eq!(comparison.not_owned().len(), 1, "{:?}", comparison.not_owned());
     bench.uninstall(true).await.unwrap();
     bench.clean().await;
 }

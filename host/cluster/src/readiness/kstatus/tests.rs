@@ -1,3 +1,5 @@
+//! Unit tests of the rules.
+
 use super::*;
 use serde_json::json;
 
@@ -13,13 +15,13 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Value {
 use State::{Current, Failed, InProgress, Terminating};
 
 #[test]
-fn what_is_being_deleted_is_terminating_before_anything_else() {
+fn a_deletion_timestamp_means_terminating() {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
     assert_eq!(state(object), Terminating);
 }
 
 #[test]
-fn a_generation_that_is_not_observed_is_in_progress_and_a_string_is_tolerated() {
+fn an_unobserved_generation_is_in_progress() {
     let object = |observed: Value| {
         json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"generation": 2},
             "status": {"observedGeneration": observed, "conditions": [{"type": "Ready", "status": "True"}]}})
@@ -30,7 +32,7 @@ fn a_generation_that_is_not_observed_is_in_progress_and_a_string_is_tolerated() 
 }
 
 #[test]
-fn the_standard_conditions_hold_for_every_kind() {
+fn standard_conditions_apply_to_every_kind() {
     let object = |conditions: Value| json!({"apiVersion": "x.io/v1", "kind": "X", "status": {"conditions": conditions}});
     assert_eq!(state(object(json!([{"type": "Reconciling", "status": "True"}]))), InProgress);
     assert_eq!(state(object(json!([{"type": "Stalled", "status": "True"}]))), Failed);
