@@ -35,7 +35,7 @@ enum Command {
     Bench(bench::Args),
     /// Says what this machine has and lacks, and which command cures each lack. Ends with 3 when something is missing.
     Doctor(doctor::Args),
-    /// Starts, stops and looks at a Kubernetes cluster on this machine.
+    /// Starts, stops and inspects a Kubernetes cluster on this machine.
     Cluster(cluster::Args),
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Cluster(args) => cluster::run(args),
     };
     result.unwrap_or_else(|error| {
-        // When standard error is closed there is nobody to tell.
+        // A closed standard error is not a failure.
         let _ = writeln!(stderr().lock(), "error: {error:#}");
         ExitCode::FAILURE
     })

@@ -32,7 +32,7 @@ fn absolute(folder: OsString) -> OsString {
 
 /// What a person who watches is told.
 pub(crate) fn say(text: &str) {
-    // When standard error is closed there is nobody to tell.
+    // A closed standard error is not a failure.
     let _ = writeln!(std::io::stderr().lock(), "\n==> {text}");
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn crates_of_xtask_and_of_the_host_have_the_same_features_and_are_built_once() {
+    fn xtask_asks_for_the_features_that_the_host_has() {
         let (xtask, host) = (features("xtask"), features("thinkube-host"));
         let shared: Vec<_> = xtask.iter().filter(|(name, _)| host.contains_key(*name)).collect();
         assert!(shared.len() > 40, "{shared:?}");

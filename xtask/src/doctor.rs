@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tests_need_what_a_cluster_needs_and_their_own_programs_only_where_they_run() {
+    fn tests_require_their_own_programs_only_with_a_node() {
         let nothing_is_started = [of_tests_where(false, true), of_tests_where(false, false)];
         assert_eq!(nothing_is_started, [[Purpose::Rust], [Purpose::Rust]]);
         assert_eq!(of_tests_where(true, false), [Purpose::Rust, Purpose::Cluster]);

@@ -8,7 +8,7 @@ use thinkube_test_cluster::Progress;
 pub(crate) fn on_stderr() -> impl FnMut(Progress) {
     let begin = Instant::now();
     move |progress| {
-        // When standard error is closed there is nobody to tell.
+        // A closed standard error is not a failure.
         let _ = writeln!(std::io::stderr().lock(), "[{:6.1} s] {progress}", begin.elapsed().as_secs_f32());
     }
 }

@@ -29,7 +29,7 @@ const BINARIES: [&str; 2] = ["integration", "harness"];
 const SWEEPS: [&str; 2] = ["is_cut_at_any_request", "whose_start_was_killed"];
 
 /// Longer than any of them takes.
-const PATIENCE: Duration = Duration::from_secs(90 * 60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(90 * 60);
 
 pub(crate) fn sweep(args: Args) -> anyhow::Result<ExitCode> {
     let text = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -40,7 +40,7 @@ pub(crate) fn sweep(args: Args) -> anyhow::Result<ExitCode> {
     fs::write(&counted, "").with_context(|| counted.display().to_string())?;
     let usual = Run::usual()?;
     let run = Run {
-        patience: PATIENCE,
+        silence_timeout: SILENCE_TIMEOUT,
         seed: args.seed.unwrap_or(usual.seed),
         environment: vec![(SWEEP_VARIABLE, counted.clone().into())],
         ..usual

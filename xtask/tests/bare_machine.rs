@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 /// xtask with a PATH on which nothing lies. Programs in the system's own folders are still found by those parts of the
-/// harness that look there.
+/// harness that search there.
 fn bare(arguments: &[&str]) -> (Output, Duration) {
     let home = tempfile::tempdir().expect("a temporary folder");
     let begin = Instant::now();
@@ -18,23 +18,23 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_demo_ends_within_seconds_and_names_every_missing_tool_with_its_cure() {
+fn the_demo_names_every_missing_tool_within_seconds() {
     let (output, took) = bare(&["demo"]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(took < Duration::from_secs(10), "{took:?}");
     for expected in ["Rust is missing", "https://rustup.rs", "Go tool chain is missing", "https://go.dev"] {
-        assert!(said.contains(expected), "`{expected}` is not in {said}");
+        assert!(stderr.contains(expected), "`{expected}` is not in {stderr}");
     }
 }
 
 #[test]
 fn the_check_of_the_source_asks_for_no_cluster() {
     let (output, took) = bare(&["check"]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert!(said.contains("clippy is missing") && !said.contains("Go tool chain"), "{said}");
+    assert!(stderr.contains("clippy is missing") && !stderr.contains("Go tool chain"), "{stderr}");
 }
 
 #[test]

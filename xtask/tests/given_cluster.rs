@@ -51,17 +51,20 @@ fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
     let demo = Demo { cluster, release: format!("given-{:x}", std::process::id()) };
 
     let planned = demo.run(&[]);
-    let said = text(&planned.stderr);
-    assert!(planned.status.success(), "{said}");
-    assert!(said.contains("DevPI was planned and not installed") && said.contains("--image REF"), "{said}");
+    let stderr = text(&planned.stderr);
+    assert!(planned.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("DevPI was planned and not installed") && stderr.contains("--image REF"),
+        "{stderr}"
+    );
     assert!(!demo.kubectl(&["get", "namespace", &demo.release]).status.success(), "nothing was made");
 
     let installed = demo.run(&["--image", &image]);
-    let said = text(&installed.stderr);
-    assert!(installed.status.success(), "{said}");
+    let stderr = text(&installed.stderr);
+    assert!(installed.status.success(), "{stderr}");
     for expected in ["DevPI answers: {", "left out:", "sign-on: no Keycloak", "default StorageClass", "phase"]
     {
-        assert!(said.contains(expected), "`{expected}` is not in {said}");
+        assert!(stderr.contains(expected), "`{expected}` is not in {stderr}");
     }
     let index = format!("/api/v1/namespaces/{}/services/devpi:3141/proxy/root/stable/+api", demo.release);
     let index = demo.kubectl(&["get", "--raw", &index]);
@@ -73,8 +76,8 @@ fn devpi_answers_on_a_given_cluster_and_what_is_left_out_is_named() {
     let deleted = demo.kubectl(&["delete", "job", "devpi-init", "-n", &demo.release, "--ignore-not-found"]);
     assert!(deleted.status.success(), "{deleted:?}");
     let again = demo.run(&["--image", &image]);
-    let said = text(&again.stderr);
-    assert!(again.status.success() && said.contains("DevPI has the index root/stable"), "{said}");
+    let stderr = text(&again.stderr);
+    assert!(again.status.success() && stderr.contains("DevPI has the index root/stable"), "{stderr}");
 }
 
 #[test]
@@ -90,8 +93,8 @@ fn a_cluster_that_does_not_answer_ends_the_demo_before_anything_is_built() {
     std::fs::write(&file, kubeconfig.to_string()).expect("writable");
     let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
     let output = xtask.args(["demo", "--kubeconfig"]).arg(&file).output().expect("it runs");
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("failed") && !said.contains("the host is built"), "{said}");
-    assert!(said.contains("refuses") || said.contains("kubectl is missing"), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("failed") && !stderr.contains("the host is built"), "{stderr}");
+    assert!(stderr.contains("refuses") || stderr.contains("kubectl is missing"), "{stderr}");
 }

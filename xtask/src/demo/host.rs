@@ -43,7 +43,7 @@ impl Host {
         self.program.parent().unwrap_or(Path::new(""))
     }
 
-    /// The arguments by which servers outside the cluster are found.
+    /// The arguments by which external servers are found.
     pub(super) fn outside(&self) -> String {
         self.outside.join(" ")
     }

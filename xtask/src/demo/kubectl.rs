@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A first start pulls the image and prepares a database.
-const PATIENCE: Duration = Duration::from_secs(300);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What DevPI says of itself, through the API server, as soon as its pod answers.
 pub(super) fn answer(kubectl: Command, namespace: &str) -> anyhow::Result<String> {
@@ -37,9 +37,9 @@ fn wait_for(kubectl: Command, namespace: &str, path: &str) -> anyhow::Result<Str
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         }
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > READY_TIMEOUT {
             let last = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            bail!("the answer after {} s was: {last}", PATIENCE.as_secs());
+            bail!("the answer after {} s was: {last}", READY_TIMEOUT.as_secs());
         }
         thread::sleep(Duration::from_millis(500));
     }

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_age_of_a_process_is_read_though_its_name_holds_blanks_and_parentheses() {
+    fn the_age_of_a_process_with_blanks_in_its_name_is_read() {
         let ticks = rustix::param::clock_ticks_per_second();
         let fields = vec!["0"; 18].join(" ");
         let stat = format!("7 (a b) c) S {fields} {} 0 0\n", 10 * ticks);

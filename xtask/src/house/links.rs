@@ -45,7 +45,7 @@ fn fault(file: &str, heading: &str, pages: &BTreeMap<&str, &str>) -> Option<Stri
     (!has).then(|| format!("`{file}` has no heading `{heading}`"))
 }
 
-/// The targets of links to files of this repository, with their lines; text in code is no link.
+/// The targets of links to files of this repository, with their lines; text in code is not a link.
 fn links(text: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut in_code = false;

@@ -71,6 +71,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("claim", "host/effects/tests/keycloak.rs", "a claim of an OIDC token"),
     ("claim", "sdk/src/recipes/keycloak.rs", "a claim of an OIDC token"),
     ("claim", "tests/e2e/tests/platform/sign_in.rs", "a claim of an OIDC token"),
+    ("said", "xtask/src/test/libtest.rs", "a recorded output"),
     ("look", "docs/devpi/migration-from-ansible.md", "the name of an Ansible lookup"),
 ];
 

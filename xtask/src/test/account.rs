@@ -47,7 +47,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn said(self) -> String {
+    fn reason(self) -> String {
         match self {
             Self::Exited(code) => format!("the test binary ended with exit code {code}"),
             Self::Killed(signal) => format!("signal {signal} ended the test binary"),
@@ -109,7 +109,7 @@ impl Account {
         tested.extend(unknown(skips, &tested));
         let failed = tested.iter().any(|tested| matches!(tested.outcome, Outcome::Failed(_)));
         if (!self.done || end != End::Exited(0)) && !failed {
-            let why = format!("{}, and no test of it failed", end.said());
+            let why = format!("{}, and no test of it failed", end.reason());
             tested.push(Tested { test: WHOLE.to_owned(), outcome: Outcome::Failed(why), seconds: 0.0 });
         }
         tested
@@ -119,7 +119,7 @@ impl Account {
         let failed = |test: &String| {
             let when =
                 if self.begun.contains(test) { "while this test ran" } else { "before this test began" };
-            let outcome = Outcome::Failed(format!("{} {when}", end.said()));
+            let outcome = Outcome::Failed(format!("{} {when}", end.reason()));
             Tested { test: test.clone(), outcome, seconds: 0.0 }
         };
         self.listed.iter().map(failed).collect()
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_test_of_a_recorded_run_has_its_outcome_and_a_part_of_another_has_none() {
+    fn every_test_of_a_recorded_run_has_one_outcome() {
         let tested = account(whole()).close(End::Exited(101), &[]);
         let outcomes = outcomes(&tested);
         assert_eq!(tested.len(), 5);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_passed_and_recorded_a_skip_is_skipped_with_each_reason_once() {
+    fn a_passed_test_that_recorded_skips_has_each_reason_once() {
         let skips =
             [skip("t::good", "no cluster"), skip("t::good", "no cluster"), skip("t::good", "no node")];
         let tested = account(whole()).close(End::Exited(101), &skips);
@@ -250,11 +250,11 @@ mod tests {
     #[test]
     fn a_binary_that_was_silent_or_interrupted_says_so_in_each_test_that_ran() {
         let half: String = whole().lines().take(3).map(|line| format!("{line}\n")).collect();
-        for (end, said) in
+        for (end, reason) in
             [(End::Silent(900), "reported nothing for 900 s"), (End::Interrupted, "interrupted")]
         {
             let tested = account(&half).close(end, &[]);
-            assert!(matches!(outcomes(&tested)["t::bad"], Outcome::Failed(why) if why.contains(said)));
+            assert!(matches!(outcomes(&tested)["t::bad"], Outcome::Failed(why) if why.contains(reason)));
             assert!(matches!(outcomes(&tested)["t::good"], Outcome::Failed(why) if why.contains("while")));
         }
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn output_that_quotes_an_event_is_no_event_of_its_own() {
+    fn output_that_quotes_an_event_is_not_an_event() {
         let quoted = r#"{ "type": "test", "name": "a", "event": "ok" }"#;
         let output = serde_json::Value::from(quoted).to_string();
         let line = format!(r#"{{ "type": "test", "name": "b", "event": "failed", "stdout": {output} }}"#);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn doctests_are_read_from_the_text_of_cargo_with_the_output_of_those_that_failed() {
+    fn doctests_are_read_from_the_text_of_cargo() {
         let text = include_str!("recorded/doctests.txt");
         let events = doctests(text);
         assert_eq!(

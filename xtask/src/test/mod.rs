@@ -58,7 +58,7 @@ pub(crate) struct Common {
 }
 
 /// How long a test binary may report no result before it is ended.
-const PATIENCE: Duration = Duration::from_secs(20 * 60);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     let Args { no_cluster, selection, common, more } = args;
@@ -68,7 +68,7 @@ pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
 /// What tells one command that runs tests from another.
 pub(crate) struct Run {
     pub(crate) no_cluster: bool,
-    pub(crate) patience: Duration,
+    pub(crate) silence_timeout: Duration,
     /// Of the samples that sweeps take.
     pub(crate) seed: u64,
     pub(crate) environment: Environment,
@@ -77,7 +77,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn usual() -> anyhow::Result<Self> {
         let seed = seed_of_environment().map_err(anyhow::Error::msg)?;
-        Ok(Self { no_cluster: false, patience: PATIENCE, seed, environment: Vec::new() })
+        Ok(Self { no_cluster: false, silence_timeout: SILENCE_TIMEOUT, seed, environment: Vec::new() })
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn tests(selection: &Selection, common: &Common, how: &Run) -> anyhow
     let setting = Setting {
         names: selection.names.clone(),
         environment,
-        patience: how.patience,
+        silence_timeout: how.silence_timeout,
         folder,
         processors: std::thread::available_parallelism().map_or(2, Into::into),
     };

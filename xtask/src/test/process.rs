@@ -19,7 +19,7 @@ pub(crate) enum Line {
     Err(String),
 }
 
-/// How often the child is looked at while it says nothing.
+/// How often a silent child is polled.
 const PULSE: Duration = Duration::from_millis(100);
 /// How long output may follow the end of the child, from processes that it left behind.
 const ECHO: Duration = Duration::from_secs(1);
@@ -27,17 +27,17 @@ const ECHO: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a child to its end. `read` takes each line and says whether the line is a sign of life; a child without one for
-/// `patience` is ended, and so is every child of an interrupted run. The clusters of a child that was ended are taken down.
+/// `silence_timeout` is ended, and so is every child of an interrupted run. The clusters of a child that was ended are taken down.
 pub(crate) fn follow(
     command: &mut Command,
-    patience: Duration,
+    silence_timeout: Duration,
     stop: impl Fn() -> bool,
     read: impl FnMut(Line) -> bool,
 ) -> anyhow::Result<End> {
     // A group of its own, so that a signal reaches all that it starts, and a terminal's Ctrl-C none of it before the runner.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().with_context(|| format!("{:?} cannot be run", command.get_program()))?;
-    let end = to_its_end(&mut child, patience, stop, read)?;
+    let end = to_its_end(&mut child, silence_timeout, stop, read)?;
     if !matches!(end, End::Exited(_)) {
         stage::take_down_clusters_of(child.id());
     }
@@ -46,7 +46,7 @@ pub(crate) fn follow(
 
 fn to_its_end(
     child: &mut Child,
-    patience: Duration,
+    silence_timeout: Duration,
     stop: impl Fn() -> bool,
     mut read: impl FnMut(Line) -> bool,
 ) -> anyhow::Result<End> {
@@ -79,9 +79,9 @@ fn to_its_end(
             end(child)?;
             return Ok(End::Interrupted);
         }
-        if ended.is_none() && alive.elapsed() > patience {
+        if ended.is_none() && alive.elapsed() > silence_timeout {
             end(child)?;
-            return Ok(End::Silent(patience.as_secs()));
+            return Ok(End::Silent(silence_timeout.as_secs()));
         }
     }
     let status = ended.map_or_else(|| child.wait(), |(status, _)| Ok(status))?;
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_outlives_the_child_and_holds_its_output_is_not_waited_for() {
+    fn a_process_that_outlives_the_child_is_not_waited_for() {
         let begin = Instant::now();
         let (end, lines) = run("sleep 30 & echo done");
         assert_eq!((end, lines), (End::Exited(0), vec!["out done".to_owned()]));

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_run_has_failures_then_skips_by_reason_then_the_slowest_and_the_totals_last() {
+    fn a_report_has_failures_skips_slowest_tests_and_totals_in_this_order() {
         let text = Report::new(ran(), &Policy::default()).text();
         let places: Vec<_> = [
             "FAILED thinkube-cluster a (2.0 s)\nwhy",
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unproven_row_of_the_specification_is_a_failure_and_a_skipped_test_proves_none() {
+    fn an_unproven_row_of_the_specification_is_a_failure() {
         let mut report = Report::new(ran(), &Policy::default());
         assert_eq!(report.passed(), ["used".to_owned()].into());
         let (seven, eight) = ("row 7: login did not pass".to_owned(), "row 8: a did not pass".to_owned());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_specification_is_skipped_where_allowed_skips_alone_leave_rows_unproven() {
+    fn rows_that_only_allowed_skips_leave_unproven_are_a_skip() {
         let rows = ["row 7: login did not pass".to_owned()];
         let mut report = Report::new(ran(), &Policy::default());
         assert_eq!(report.skipped(), ["b".to_owned(), "login".to_owned()].into());
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_results_for_programs_have_every_test_with_its_binary_outcome_time_and_reason() {
+    fn the_results_for_programs_have_every_test() {
         let results = Report::new(ran(), &Policy::default()).json(json!({ "seed": 7 }));
         assert_eq!(results["run"]["seed"], 7);
         assert_eq!(

@@ -50,7 +50,7 @@ pub(crate) struct Setting {
     pub(crate) names: Vec<String>,
     pub(crate) environment: Environment,
     /// How long a binary may report nothing.
-    pub(crate) patience: Duration,
+    pub(crate) silence_timeout: Duration,
     /// For the runner's own files.
     pub(crate) folder: PathBuf,
     pub(crate) processors: usize,
@@ -150,7 +150,7 @@ fn binary(
     // libtest asks this variable whether it may use its JSON format.
     command.env("RUSTC_BOOTSTRAP", "1");
     let mut account = Account::new(listed);
-    let end = follow(&mut command, setting.patience, interrupted, |line| match line {
+    let end = follow(&mut command, setting.silence_timeout, interrupted, |line| match line {
         Line::Err(text) => noise.add(&text),
         Line::Out(text) => {
             let (before, event) = libtest::event(&text);
@@ -191,8 +191,8 @@ fn list(suite: &Suite, setting: &Setting) -> anyhow::Result<Vec<String>> {
     let output = command(suite, setting).args(["--list", "--format", "terse"]).output();
     let output = output.with_context(|| format!("{} cannot be run", suite.executable.display()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("the test binary does not list its tests and ends with {}: {said}", output.status);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("the test binary does not list its tests and ends with {}: {stderr}", output.status);
     }
     Ok(libtest::listed(&String::from_utf8_lossy(&output.stdout)))
 }
@@ -227,7 +227,7 @@ fn doctests(packages: &[String], setting: &Setting, noise: &mut Noise) -> anyhow
     let mut command = cargo(["test", "--doc", "--no-fail-fast"]);
     command.args(packages).arg("--").args(&setting.names);
     let mut text = String::new();
-    let end = follow(&mut command, setting.patience, interrupted, |line| match line {
+    let end = follow(&mut command, setting.silence_timeout, interrupted, |line| match line {
         Line::Out(line) => {
             text.push_str(&line);
             text.push('\n');
@@ -290,7 +290,7 @@ mod tests {
         Setting {
             names: Vec::new(),
             environment: Vec::new(),
-            patience: Duration::from_secs(60),
+            silence_timeout: Duration::from_secs(60),
             folder: folder.to_owned(),
             processors: 2,
         }

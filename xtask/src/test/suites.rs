@@ -127,7 +127,7 @@ pub(crate) fn in_order(mut suites: Vec<Suite>) -> Vec<Suite> {
 pub(crate) fn of_messages(text: &str, selection: &Selection) -> anyhow::Result<Vec<Suite>> {
     let mut suites = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('{')) {
-        let message: Value = serde_json::from_str(line).with_context(|| format!("cargo said {line}"))?;
+        let message: Value = serde_json::from_str(line).with_context(|| format!("cargo printed {line}"))?;
         if let Some(suite) = of_message(&message).filter(|suite| selection.has(suite)) {
             suites.push(suite);
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_binaries_of_a_build_are_found_with_the_folders_of_their_packages() {
+    fn the_test_binaries_of_a_build_are_found_with_their_folders() {
         let suites = of_messages(MESSAGES, &Selection::default()).expect("there are some");
         assert_eq!(names(&Selection::default()), ["thinkube-plan", "thinkube-e2e::devpi", "xtask"]);
         assert!(suites.iter().all(|suite| suite.version == "0.1.0"));
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(names(&package), ["thinkube-plan"]);
         let test = Selection { test: vec!["devpi".to_owned()], ..Selection::default() };
         assert_eq!(names(&test), ["thinkube-e2e::devpi"]);
-        // A library of that name is no integration test.
+        // A library of that name is not an integration test.
         let library = Selection { test: vec!["xtask".to_owned()], ..Selection::default() };
         assert!(of_messages(MESSAGES, &library).is_err());
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn binaries_that_run_alone_are_last_and_the_longest_that_wait_are_first_of_their_kind() {
+    fn binaries_that_run_alone_are_last() {
         let suite = |package: &str, target: &str| Suite {
             package: package.to_owned(),
             target: target.to_owned(),

@@ -1,10 +1,10 @@
-//! The demo on a cluster that a person has: nothing is started, and what the cluster lacks is left out and named.
+//! The demo on an existing cluster. It starts nothing, and names the features that the cluster lacks and the demo omits.
 
-use super::found::Found;
+use super::features::Features;
 use super::host::Host;
 use super::kubectl::{answer, give, index};
 use super::phases::Phases;
-use super::{Given, host_and_plan};
+use super::preview::host_and_plan;
 use crate::command::{say, target};
 use crate::doctor;
 use anyhow::{Context as _, bail};
@@ -16,22 +16,40 @@ use thinkube_test_cluster::{Purpose, built_kubectl, password, self_signed};
 /// A domain that leads nowhere (RFC 6761): the demo knows of none that leads to the cluster.
 const DOMAIN: &str = "demo.test";
 
-/// Stands in a plan for the image that nobody has named.
+/// Stands in a plan for an image that was not named.
 const NO_IMAGE: &str = "registry.demo.test/library/devpi:6.20.1";
 
 const NO_SIGN_ON: &str = "sign-on: no Keycloak is named to the demo; `thinkube-host apply` with your platform's settings \
                           installs DevPI with it";
 
-pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> anyhow::Result<String> {
+/// Options for an existing cluster, beside its kubeconfig.
+#[derive(Debug, clap::Args)]
+pub(super) struct ExistingOptions {
+    /// The context of the kubeconfig.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    context: Option<String>,
+    /// An image of DevPI's server that the cluster can pull. Without one nothing is installed, and the plan is shown.
+    #[arg(long, value_name = "REF", requires = "kubeconfig")]
+    image: Option<String>,
+    /// The name of the release, and of its namespace.
+    #[arg(long, value_name = "NAME", requires = "kubeconfig", default_value = "devpi")]
+    release: String,
+}
+
+pub(super) fn install(
+    kubeconfig: &Path,
+    given: &ExistingOptions,
+    phases: &mut Phases,
+) -> anyhow::Result<String> {
     let cluster = phases.run("the machine and the cluster are fit", None, || {
         doctor::first(&[Purpose::Rust])?;
-        let cluster = Theirs::new(kubeconfig, given)?;
+        let cluster = ExistingCluster::new(kubeconfig, given)?;
         cluster.ask(&["get", "--raw", "/version"])?;
         Ok(cluster)
     })?;
     let cold = !target().join("debug/thinkube-host").is_file();
     host_and_plan(phases, cold)?;
-    let found = phases.run("what the cluster has is read", None, || cluster.look())?;
+    let found = phases.run("what the cluster has is read", None, || cluster.observe())?;
     say(&format!("found and used:\n  {}", found.used().join("\n  ")));
     let host = cluster.host()?;
     let obstacles = found.obstacles(given.image.as_deref());
@@ -45,26 +63,30 @@ pub(super) fn install(kubeconfig: &Path, given: &Given, phases: &mut Phases) -> 
         say(&format!("DevPI has the index {}", index(cluster.kubectl(), &given.release)?));
         host.run(&["status", &given.release])
     })?;
-    Ok(cluster.look_around(&host))
+    Ok(cluster.next_steps(&host))
 }
 
 /// Shows the plan against a cluster on which no pod starts.
 pub(super) fn plan_only(kubectl: PathBuf, kubeconfig: &Path) -> anyhow::Result<()> {
-    let cluster =
-        Theirs { kubectl, kubeconfig: kubeconfig.to_owned(), context: None, release: "devpi".to_owned() };
-    cluster.plan(&cluster.host()?, &cluster.look()?, NO_IMAGE)
+    let cluster = ExistingCluster {
+        kubectl,
+        kubeconfig: kubeconfig.to_owned(),
+        context: None,
+        release: "devpi".to_owned(),
+    };
+    cluster.plan(&cluster.host()?, &cluster.observe()?, NO_IMAGE)
 }
 
 /// A person's own cluster.
-struct Theirs {
+struct ExistingCluster {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     context: Option<String>,
     release: String,
 }
 
-impl Theirs {
-    fn new(kubeconfig: &Path, given: &Given) -> anyhow::Result<Self> {
+impl ExistingCluster {
+    fn new(kubeconfig: &Path, given: &ExistingOptions) -> anyhow::Result<Self> {
         // The host runs in another folder.
         let kubeconfig =
             kubeconfig.canonicalize().with_context(|| format!("--kubeconfig {}", kubeconfig.display()))?;
@@ -94,19 +116,19 @@ impl Theirs {
         let mut kubectl = self.kubectl();
         let output = kubectl.args(arguments).arg("--request-timeout=8s").output().context("kubectl")?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("the cluster of {} refuses: {}", self.kubeconfig.display(), said.trim());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            bail!("the cluster of {} refuses: {}", self.kubeconfig.display(), stderr.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn look(&self) -> anyhow::Result<Found> {
+    fn observe(&self) -> anyhow::Result<Features> {
         let list = |kind: &str| -> anyhow::Result<Value> {
             Ok(serde_json::from_str(&self.ask(&["get", kind, "--all-namespaces", "--output=json"])?)?)
         };
         // A cluster without the Gateway API does not know the kind.
         let gateways = list("gateways.gateway.networking.k8s.io").unwrap_or_default();
-        Ok(Found::of(&list("nodes")?, &list("storageclasses")?, &list("ingressclasses")?, &gateways))
+        Ok(Features::of(&list("nodes")?, &list("storageclasses")?, &list("ingressclasses")?, &gateways))
     }
 
     fn password_file(&self) -> PathBuf {
@@ -119,7 +141,7 @@ impl Theirs {
     }
 
     /// The plan mirrors Secrets of the platform, so stand-ins of them are there while it is made.
-    fn plan(&self, host: &Host, found: &Found, image: &str) -> anyhow::Result<()> {
+    fn plan(&self, host: &Host, found: &Features, image: &str) -> anyhow::Result<()> {
         let sources = self.sources();
         let there = self.ask(&["get", "namespace", &sources]).is_ok();
         self.stand_ins()?;
@@ -132,7 +154,7 @@ impl Theirs {
         planned
     }
 
-    fn install(&self, host: &Host, found: &Found, image: &str) -> anyhow::Result<()> {
+    fn install(&self, host: &Host, found: &Features, image: &str) -> anyhow::Result<()> {
         let left_out = found.left_out();
         let texts: Vec<&str> = left_out.iter().map(|(_, text)| text.as_str()).collect();
         say(&format!("left out:\n  {NO_SIGN_ON}\n  {}", texts.join("\n  ")));
@@ -147,7 +169,7 @@ impl Theirs {
     }
 
     /// A subcommand of the host, with the plugin and its settings.
-    fn arguments(&self, subcommand: &str, found: &Found, image: &str) -> Vec<String> {
+    fn arguments(&self, subcommand: &str, found: &Features, image: &str) -> Vec<String> {
         let sources = self.sources();
         let mut settings = vec![
             format!("domain_name={DOMAIN}"),
@@ -189,10 +211,10 @@ impl Theirs {
         give(&mut self.kubectl(), &json!({ "apiVersion": "v1", "kind": "List", "items": items }))
     }
 
-    fn look_around(&self, host: &Host) -> String {
+    fn next_steps(&self, host: &Host) -> String {
         let (release, connection) = (&self.release, self.connection().join(" "));
         format!(
-            "look around:\n\n  export PATH={}:$PATH\n  thinkube-host status {release} {connection}\n  \
+            "next steps:\n\n  export PATH={}:$PATH\n  thinkube-host status {release} {connection}\n  \
              kubectl {connection} port-forward --namespace {release} service/devpi 3141   # http://127.0.0.1:3141/\n\n  \
              user root: the password is in {}\n\n\
              and take it away with:\n\n  thinkube-host uninstall {release} --delete-data {connection}\n  \

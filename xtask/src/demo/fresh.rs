@@ -1,9 +1,10 @@
-//! The demo on a cluster of its own: the least that DevPI's pod needs first, and the platform when that answers.
+//! The demo on a fresh cluster: first the servers that DevPI's pod needs, then the platform.
 
+use super::existing;
 use super::host::Host;
 use super::kubectl::{answer, answers, exists, give};
 use super::phases::Phases;
-use super::{INVENTORY, given, host_and_plan};
+use super::preview::{INVENTORY, host_and_plan};
 use crate::command::{run, say, target};
 use crate::{doctor, progress};
 use anyhow::Context as _;
@@ -18,9 +19,9 @@ use thinkube_test_cluster::{
     Addon, Cluster, DOMAIN, Options, Purpose, build_dir, fetch_sources, is_everything_built, password,
 };
 
-/// How soon DevPI is to answer, from nothing on two cores.
+/// The goal for DevPI's first answer, from nothing on two cores.
 const ANSWERS_COLD: Duration = Duration::from_secs(16 * 60);
-/// How soon when everything is built.
+/// The same goal when everything is built.
 const ANSWERS_WARM: Duration = Duration::from_secs(60);
 
 /// The hosts that the demo reaches by name. No DNS knows them.
@@ -50,17 +51,17 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let host = host_of(&cluster)?;
     if !cluster.has_node() {
         phases.run("the plan against the cluster", None, || {
-            given::plan_only(cluster.kubectl(), cluster.kubeconfig())
+            existing::plan_only(cluster.kubectl(), cluster.kubeconfig())
         })?;
         say(
             "no node runs on this machine (see above): DevPI was planned against the cluster and not installed",
         );
-        return Ok(look_around(&cluster, &host));
+        return Ok(next_steps(&cluster, &host));
     }
     let goal = if cold { ANSWERS_COLD } else { ANSWERS_WARM };
     phases.run("DevPI answers", Some(goal), || first_install(&cluster, &host))?;
     say(&format!(
-        "look at DevPI while the platform joins:\n\n  export KUBECONFIG={}\n  \
+        "use DevPI while the platform joins:\n\n  export KUBECONFIG={}\n  \
          {} port-forward --namespace devpi service/devpi 3141\n\nand http://127.0.0.1:3141/ is DevPI",
         cluster.kubeconfig().display(),
         cluster.kubectl().display(),
@@ -68,7 +69,7 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let cluster = phases.run("the platform joins", None, || up(Addon::ALL.into()))?;
     let host = host_of(&cluster)?;
     phases.run("DevPI with sign-on", None, || sign_on(&cluster, &host))?;
-    Ok(look_around(&cluster, &host) + &log_in(&cluster)?)
+    Ok(next_steps(&cluster, &host) + &log_in(&cluster)?)
 }
 
 fn up(with: BTreeSet<Addon>) -> anyhow::Result<Cluster> {
@@ -180,7 +181,7 @@ fn trust_in_keycloak(cluster: &Cluster) -> anyhow::Result<()> {
     give(&mut kubectl(cluster), &secret)
 }
 
-fn look_around(cluster: &Cluster, host: &Host) -> String {
+fn next_steps(cluster: &Cluster, host: &Host) -> String {
     let outside = host.outside();
     let release = if outside.is_empty() {
         String::new()
@@ -188,7 +189,7 @@ fn look_around(cluster: &Cluster, host: &Host) -> String {
         format!("  thinkube-host check devpi {outside}\n  kubectl get all -n devpi\n")
     };
     format!(
-        "look around:\n\n  export KUBECONFIG={}\n  export PATH={}:{}:$PATH\n  thinkube-host status\n{release}\n\
+        "next steps:\n\n  export KUBECONFIG={}\n  export PATH={}:{}:$PATH\n  thinkube-host status\n{release}\n\
          and stop with:\n\n  cargo xtask cluster down\n",
         cluster.kubeconfig().display(),
         host.folder().display(),

@@ -1,21 +1,21 @@
-//! What a cluster has of all that DevPI needs.
+//! Reads which features of a cluster DevPI can use: nodes, storage, routing.
 
 use serde_json::Value;
 
-/// What was found.
-pub(super) struct Found {
+/// The features of one cluster.
+pub(super) struct Features {
     nodes: Vec<String>,
     storage: Option<String>,
     routing: Option<Routing>,
 }
 
-/// By what requests come in.
+/// How requests reach the cluster.
 enum Routing {
     Ingress,
     Gateway { namespace: String, name: String },
 }
 
-/// The one class that the plugin's Ingresses are of.
+/// The class of the plugin's Ingresses.
 const CLASS: &str = "nginx";
 
 const NO_STORAGE: &str = "no StorageClass is the default, and DevPI keeps packages in a volume; annotate one with \
@@ -23,7 +23,7 @@ const NO_STORAGE: &str = "no StorageClass is the default, and DevPI keeps packag
 const NO_IMAGE: &str = "no image of DevPI's server is named that the cluster can pull; give one with --image REF, or load \
                         one into the nodes (`kind load docker-image`, `k3d image import`) and name it";
 
-impl Found {
+impl Features {
     /// From lists as `kubectl get -o json` prints them; `gateways` is null where the kind is not known.
     pub(super) fn of(nodes: &Value, classes: &Value, ingress: &Value, gateways: &Value) -> Self {
         let default = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_cluster_like_kinds_lacks_nothing_that_the_pod_needs_and_has_no_route() {
-        let found = Found::of(&node("True"), &class(), &json!({"items": []}), &Value::Null);
+        let found = Features::of(&node("True"), &class(), &json!({"items": []}), &Value::Null);
         assert!(found.obstacles(Some("example.org/devpi:1")).is_empty());
         assert_eq!(found.used(), ["nodes that take pods: n1", "default StorageClass: standard"]);
         let checks: Vec<_> = found.left_out().into_iter().map(|(check, _)| check).collect();
@@ -136,25 +136,25 @@ mod tests {
 
     #[test]
     fn without_an_image_a_volume_or_a_node_each_obstacle_is_named() {
-        let found = Found::of(&node("False"), &json!({}), &json!({}), &Value::Null);
+        let found = Features::of(&node("False"), &json!({}), &json!({}), &Value::Null);
         let obstacles = found.obstacles(None).join("\n");
         for expected in ["kubectl get nodes", "is-default-class", "--image REF"] {
             assert!(obstacles.contains(expected), "{obstacles}");
         }
         let mut cordoned = node("True");
         cordoned["items"][0]["spec"]["unschedulable"] = true.into();
-        assert_eq!(Found::of(&cordoned, &class(), &json!({}), &Value::Null).obstacles(Some("i")).len(), 1);
+        assert_eq!(Features::of(&cordoned, &class(), &json!({}), &Value::Null).obstacles(Some("i")).len(), 1);
     }
 
     #[test]
-    fn an_ingress_class_comes_before_a_gateway_and_only_a_programmed_gateway_counts() {
+    fn an_ingress_class_wins_over_a_programmed_gateway() {
         let nginx = json!({"items": [{"metadata": {"name": "nginx"}}]});
         let gateway = |status: &str| {
             json!({"items": [{"metadata": {"name": "g", "namespace": "ns"},
                 "status": {"conditions": [{"type": "Programmed", "status": status}]}}]})
         };
         let of = |ingress: &Value, gateways: &Value| {
-            Found::of(&node("True"), &class(), ingress, gateways).settings()
+            Features::of(&node("True"), &class(), ingress, gateways).settings()
         };
         assert_eq!(of(&nginx, &gateway("True")), ["routing=ingress"]);
         let by_gateway = ["routing=gateway", "gateway_name=g", "gateway_namespace=ns"];
