@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures of `bench/`, or those of the test cluster.
+//! `cargo xtask bench`: measures the host beside bare wasmtime, or the test cluster.
 
 use crate::command::{cargo, run, say};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use thinkube_test_cluster::{Addon, Cluster, Node, Options, down, status};
 /// Arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Measure how long the test cluster takes to come, to be emptied and to go, and its memory
+    /// Measure the test cluster: time of up, reset and down, and memory
     #[arg(long)]
     cluster: bool,
 }
@@ -25,7 +25,7 @@ pub(crate) fn bench(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How often each is measured; the middle one is shown.
+/// Measurements of each figure; the median is shown.
 const TIMES: usize = 3;
 
 fn cluster() -> anyhow::Result<ExitCode> {
@@ -39,7 +39,7 @@ fn cluster() -> anyhow::Result<ExitCode> {
     for (what, node, parts) in kinds {
         let options = Options { name: "bench".to_owned(), node, with: BTreeSet::from_iter(parts) };
         say(what);
-        // What is built, and read from the disk for the first time, is not what is measured.
+        // Building and the first read from disk are not part of the figure.
         Cluster::up(&options, &mut |_| ())?;
         down(&options.name, &mut |_| ())?;
         let (mut up, mut reset, mut gone, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

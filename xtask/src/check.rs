@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what is judged without running anything.
+//! `cargo xtask check`: judges the sources without running the product.
 
 use crate::command::{cargo, root, run, say, target};
 use crate::{doctor, graph, house};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use thinkube_test_cluster::Purpose;
 
-/// Judges licences, bans and sources by `deny.toml`.
+/// The release of cargo-deny, which applies `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
 /// Arguments of `cargo xtask check`.
@@ -40,7 +40,7 @@ pub(crate) fn check(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where cargo-deny is; built once into the target folder when it is missing.
+/// The path of cargo-deny, which is built once into the target folder.
 fn cargo_deny() -> anyhow::Result<PathBuf> {
     let tools = target().join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
     let program = tools.join("bin/cargo-deny");

@@ -17,23 +17,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Installs DevPI, from nothing to a server that a person logs in to: on a cluster of its own, or on one that is there.
+    /// Installs DevPI with sign-on, from nothing, on a fresh cluster or an existing one.
     Demo(demo::Args),
-    /// Runs every test, against a real cluster where one can run, and counts those that could not run.
+    /// Runs every test, on a real cluster if this machine can run one, and counts the skipped ones.
     Test(test::Args),
-    /// Runs the tests that do what a person does, against a cluster with a registry, an ingress controller and Keycloak.
+    /// Runs the end-to-end tests, on a cluster with registry, ingress controller and Keycloak.
     E2e(e2e::Args),
-    /// Runs every case of the sweeps of which the other commands take a sample; for ten minutes and longer.
+    /// Runs every case of the sweeps, of which `test` takes a sample. Takes ten minutes.
     Sweep(sweep::Args),
-    /// Judges format, lints, documentation and licences.
+    /// Judges format, style, lints, documentation and licences.
     Check(check::Args),
-    /// Draws the pictures of docs/architecture.md: which rooms there are, and what imports what.
+    /// Draws the pictures of docs/architecture.md: the rooms of each crate and their imports.
     Graph(graph::Args),
     /// Lists every place that breaks a rule of docs/style.md, and the counts for xtask/src/house/allowed.txt.
     House,
     /// Measures the host beside bare wasmtime, or the test cluster.
     Bench(bench::Args),
-    /// Says what this machine has and lacks, and which command cures each lack. Ends with 3 when something is missing.
+    /// Lists what this machine has and lacks, with a command for each missing item. Exits with 3 if an item is missing.
     Doctor(doctor::Args),
     /// Starts, stops and inspects a Kubernetes cluster on this machine.
     Cluster(cluster::Args),

@@ -18,47 +18,47 @@ use thinkube_test_cluster::{
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// The cluster, where there are several.
+    /// The name of the cluster.
     #[arg(long, global = true, default_value = "default")]
     name: String,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts the cluster, or finds it running and starts what it lacks. The first time its programs are built, which
-    /// takes minutes.
+    /// Starts the cluster, or the servers that a running one lacks. The first start builds its programs, which takes
+    /// minutes.
     Up {
-        /// Parts to start beside the node: ingress, registry, keycloak.
+        /// Addons to start beside the node: ingress, registry, keycloak.
         #[arg(long, value_delimiter = ',', value_name = "PART", conflicts_with = "no_node")]
         with: Vec<Addon>,
         /// Start the control plane alone, on loopback.
         #[arg(long)]
         no_node: bool,
-        /// Fail where no node can run, instead of starting the control plane alone. `--with` implies it.
+        /// Fail if no node can run, instead of starting the control plane alone. `--with` implies it.
         #[arg(long, conflicts_with = "no_node")]
         node: bool,
     },
-    /// Takes the cluster down and leaves nothing of it but the built programs.
+    /// Stops the cluster and removes everything but the built programs.
     Down,
-    /// Makes the cluster empty again, as right after `up`, without ending its servers.
+    /// Empties the cluster, as right after `up`, without stopping its servers.
     Reset,
-    /// Tells how the cluster is and how each of its servers is. Ends with 3 when it does not run.
+    /// Prints the state of the cluster and of each server. Exits with 3 if the cluster does not run.
     Status {
-        /// How to print it.
+        /// The output format.
         #[arg(short, long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
     /// Prints the path of the cluster's kubeconfig.
     Kubeconfig,
-    /// Prints what a server has written to its log.
+    /// Prints the log of a server.
     Logs {
         /// The server, as `status` names it.
         #[arg(value_name = "SERVER")]
         server: String,
-        /// Go on as more is written, until Ctrl-C.
+        /// Follow the log until Ctrl-C.
         #[arg(short, long)]
         follow: bool,
-        /// Only so many of its last lines.
+        /// Print only this many of the last lines.
         #[arg(short = 'n', long)]
         lines: Option<u32>,
     },
@@ -69,25 +69,25 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Puts the images of an archive into the node, and prints the reference of each and the same by digest.
+    /// Imports the images of an archive into the node, and prints each reference, by tag and by digest.
     Load {
         /// An archive as `docker save`, podman, buildah or skopeo writes it.
         #[arg(value_name = "IMAGE.tar")]
         archive: PathBuf,
     },
-    /// Stops a server in the middle of what it does, until `resume`.
+    /// Pauses a server (SIGSTOP) until `resume`.
     Pause {
         /// The server, as `status` names it.
         #[arg(value_name = "SERVER")]
         server: String,
     },
-    /// Lets a paused server go on.
+    /// Resumes a paused server.
     Resume {
         /// The server, as `status` names it.
         #[arg(value_name = "SERVER")]
         server: String,
     },
-    /// Ends a server, starts it again and waits until it does its work.
+    /// Restarts a server and waits until it is ready.
     Restart {
         /// The server, as `status` names it.
         #[arg(value_name = "SERVER")]
@@ -101,7 +101,7 @@ enum Output {
     Json,
 }
 
-/// Found to be otherwise than it should be, as opposed to failed.
+/// The exit code for a cluster that does not run, as opposed to a failure.
 const UNHEALTHY: u8 = 3;
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -165,7 +165,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command and ends as it does.
+/// Runs a command and exits with its code.
 fn ended_as(command: &mut process::Command) -> anyhow::Result<ExitCode> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.status().with_context(|| format!("{program} could not be started"))?;
@@ -176,7 +176,7 @@ fn attach(name: &str) -> anyhow::Result<Cluster> {
     Cluster::attach(name)?.ok_or_else(|| thinkube_test_cluster::Error::NotRunning(name.to_owned()).into())
 }
 
-/// What to type next; to be evaluated by a shell.
+/// The next command to type, for evaluation by a shell.
 fn usage(cluster: &Cluster) -> String {
     let mut text = format!("export KUBECONFIG={}\n", quoted(&cluster.kubeconfig().to_string_lossy()));
     if let Some(folder) = cluster.kubectl().parent().filter(|_| cluster.is_own()) {

@@ -1,4 +1,4 @@
-//! Runs other programs, says which, and fails with their name.
+//! Runs other programs. An error names the program and its arguments.
 
 use anyhow::{Context as _, bail};
 use std::ffi::{OsStr, OsString};
@@ -11,7 +11,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Into::into)
 }
 
-/// The variable that names another target folder than the workspace's own.
+/// Cargo's variable for a target folder that is not the workspace's own.
 const TARGET_VARIABLE: &str = "CARGO_TARGET_DIR";
 
 /// Cargo's target folder, as an absolute path.
@@ -19,8 +19,8 @@ pub(crate) fn target() -> PathBuf {
     absolute_target().map_or_else(|| root().join("target"), |(_, folder)| folder.into())
 }
 
-/// The target folder that the environment names, for a program that runs in another folder than xtask: there a relative
-/// path would name another one.
+/// The target folder that the environment names, as an absolute path: a program in another folder would resolve a
+/// relative one differently.
 pub(crate) fn absolute_target() -> Option<(&'static str, OsString)> {
     let folder = std::env::var_os(TARGET_VARIABLE).filter(|folder| !folder.is_empty())?;
     Some((TARGET_VARIABLE, absolute(folder)))
@@ -30,7 +30,7 @@ fn absolute(folder: OsString) -> OsString {
     std::path::absolute(&folder).map_or(folder, PathBuf::into_os_string)
 }
 
-/// What a person who watches is told.
+/// Prints progress for a person.
 pub(crate) fn say(text: &str) {
     // A closed standard error is not a failure.
     let _ = writeln!(std::io::stderr().lock(), "\n==> {text}");
@@ -43,7 +43,7 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
     command
 }
 
-/// Runs `command` to its end, its output passed through.
+/// Runs `command` to its end with inherited output.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = format!("{:?}", command.get_program()).replace('"', "");
     let arguments: Vec<_> =

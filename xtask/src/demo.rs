@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from nothing to a DevPI that answers and that a person logs in to, phase by phase.
+//! `cargo xtask demo`: from nothing to a DevPI with sign-on, phase by phase.
 
 mod existing;
 mod features;
@@ -18,7 +18,7 @@ use phases::Phases;
 /// Arguments of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Install on the cluster of this kubeconfig, and start none.
+    /// Install on the cluster of this kubeconfig, without starting one.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `cargo xtask doctor`: what this machine has and lacks.
+//! `cargo xtask doctor`: lists what this machine has and lacks.
 
 use crate::progress;
 use anyhow::Context as _;
@@ -11,10 +11,10 @@ use thinkube_test_cluster::{FixedBy, Purpose};
 /// Arguments of `cargo xtask doctor`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Install what rustup and Debian's packages can give.
+    /// Install missing items with rustup and Debian's packages.
     #[arg(long)]
     install: bool,
-    /// How to print it.
+    /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -25,7 +25,7 @@ enum Output {
     Json,
 }
 
-/// Found to be otherwise than it should be, as opposed to failed.
+/// The exit code for a missing item, as opposed to a failure.
 const MISSING: u8 = 3;
 
 pub(crate) fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
@@ -42,12 +42,12 @@ pub(crate) fn doctor(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
 }
 
-/// Makes sure of what a command needs, before anything that takes long.
+/// Ensures the requirements of a command before it starts long work.
 pub(crate) fn first(purposes: &[Purpose]) -> anyhow::Result<()> {
     Ok(doctor::provide(purposes, &mut progress::on_stderr())?)
 }
 
-/// The purposes of a cluster with every part that this machine can run.
+/// The purposes of a cluster with every addon that this machine can run.
 pub(crate) fn of_a_cluster() -> Vec<Purpose> {
     of_a_cluster_where(doctor::no_node().is_none())
 }
@@ -70,7 +70,7 @@ fn of_tests_where(starts_a_cluster: bool, a_node_runs: bool) -> Vec<Purpose> {
     if starts_a_cluster {
         purposes.extend(of_a_cluster_where(a_node_runs));
     }
-    // Without a node the tests that use these programs are skipped, and packages can't be installed.
+    // Without a node, the tests that use these programs are skipped.
     if starts_a_cluster && a_node_runs {
         purposes.push(Purpose::Tests);
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask e2e`: what a person would see, on a cluster with everything.
+//! `cargo xtask e2e`: runs the end-to-end tests on a cluster with every addon.
 
 use crate::test::{Common, Run, Selection, tests};
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
-//! Keeps the crates to what the design lets them name, and released contracts as they are.
+//! Tests the layering: which crate may name which dependency, and where `unsafe` may stand. Also tests that a released
+//! contract does not change.
 
 #![cfg(test)]
 
@@ -8,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// What each crate below `host/` may name of the things that the design gives to one crate alone, and of its own
-/// siblings. A crate that is not listed here does not pass.
+/// For each crate below `host/`, the restricted dependencies and sibling crates that it may name. A crate without a row
+/// fails the test.
 const ROWS: [(&str, &[&str]); 7] = [
     ("plan", &[]),
     ("sandbox", &["wasmtime", "tokio", "thinkube-plan"]),
@@ -30,7 +31,7 @@ const ROWS: [(&str, &[&str]); 7] = [
     ("cli", &["tokio", "thinkube-engine"]),
 ];
 
-/// The names that are given out by [`ROWS`], and the crates that belong to each.
+/// The name in [`ROWS`] that a dependency belongs to; none if the dependency is not restricted.
 fn row_name(dependency: &str) -> Option<&str> {
     let families = ["wasmtime", "kube", "tokio", "thinkube-plan", "thinkube-sandbox", "thinkube-validate"];
     let exact = ["thinkube-cluster", "thinkube-effects", "thinkube-engine"];

@@ -1,4 +1,4 @@
-//! Shows what the harness does.
+//! Prints the progress of the harness.
 
 use std::io::Write as _;
 use std::time::Instant;

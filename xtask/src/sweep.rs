@@ -1,4 +1,4 @@
-//! `cargo xtask sweep`: every case of the sweeps of which other runs take a sample.
+//! `cargo xtask sweep`: runs every case of the sweeps. `cargo xtask test` takes a sample.
 
 use crate::command::target;
 use crate::test::{Common, Run, Selection, tests};
@@ -23,12 +23,12 @@ pub(crate) struct Args {
     names: Vec<String>,
 }
 
-/// The tests that take a sample, by their binaries and a part of their names. No packages: cargo would build what they depend
-/// on with other features than for all of the tests.
+/// The tests that take a sample, by binary and part of the name. A selection by package would change features and build
+/// dependencies again.
 const BINARIES: [&str; 2] = ["integration", "harness"];
 const SWEEPS: [&str; 2] = ["is_cut_at_any_request", "whose_start_was_killed"];
 
-/// Longer than any of them takes.
+/// Longer than the longest sweep.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(90 * 60);
 
 pub(crate) fn sweep(args: Args) -> anyhow::Result<ExitCode> {

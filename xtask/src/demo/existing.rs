@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use thinkube_test_cluster::{Purpose, built_kubectl, password, self_signed};
 
-/// A domain that leads nowhere (RFC 6761): the demo knows of none that leads to the cluster.
+/// A domain that leads nowhere (RFC 6761): the demo has no domain that leads to the cluster.
 const DOMAIN: &str = "demo.test";
 
 /// Stands in a plan for an image that was not named.
@@ -28,7 +28,7 @@ pub(super) struct ExistingOptions {
     /// The context of the kubeconfig.
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     context: Option<String>,
-    /// An image of DevPI's server that the cluster can pull. Without one nothing is installed, and the plan is shown.
+    /// An image of DevPI's server that the cluster can pull. Without an image, the demo only shows the plan.
     #[arg(long, value_name = "REF", requires = "kubeconfig")]
     image: Option<String>,
     /// The name of the release, and of its namespace.
@@ -77,7 +77,7 @@ pub(super) fn plan_only(kubectl: PathBuf, kubeconfig: &Path) -> anyhow::Result<(
     cluster.plan(&cluster.host()?, &cluster.observe()?, NO_IMAGE)
 }
 
-/// A person's own cluster.
+/// The cluster of the kubeconfig.
 struct ExistingCluster {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
@@ -87,7 +87,7 @@ struct ExistingCluster {
 
 impl ExistingCluster {
     fn new(kubeconfig: &Path, given: &ExistingOptions) -> anyhow::Result<Self> {
-        // The host runs in another folder.
+        // The host runs in another folder, so a relative path would break.
         let kubeconfig =
             kubeconfig.canonicalize().with_context(|| format!("--kubeconfig {}", kubeconfig.display()))?;
         let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
@@ -140,7 +140,7 @@ impl ExistingCluster {
         Ok(Host::offline().with("ADMIN_PASSWORD", password).connected_by(self.connection()))
     }
 
-    /// The plan mirrors Secrets of the platform, so stand-ins of them are there while it is made.
+    /// The plan mirrors Secrets of the platform, so stand-ins exist while it is made.
     fn plan(&self, host: &Host, found: &Features, image: &str) -> anyhow::Result<()> {
         let sources = self.sources();
         let there = self.ask(&["get", "namespace", &sources]).is_ok();
@@ -192,7 +192,7 @@ impl ExistingCluster {
         format!("{}-demo", self.release)
     }
 
-    /// Makes, in the demo's own namespace, the Secrets that a platform has.
+    /// Creates the Secrets of a platform in the demo's own namespace.
     fn stand_ins(&self) -> anyhow::Result<()> {
         let namespace = self.sources();
         say(&format!(

@@ -24,7 +24,7 @@ const NO_IMAGE: &str = "no image of DevPI's server is named that the cluster can
                         one into the nodes (`kind load docker-image`, `k3d image import`) and name it";
 
 impl Features {
-    /// From lists as `kubectl get -o json` prints them; `gateways` is null where the kind is not known.
+    /// From lists as `kubectl get -o json` prints them; `gateways` is null if the server does not know the kind.
     pub(super) fn of(nodes: &Value, classes: &Value, ingress: &Value, gateways: &Value) -> Self {
         let default = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
         let nodes = items(nodes).filter(|node| holds(node, "Ready") && node["spec"]["unschedulable"] != true);
@@ -45,7 +45,7 @@ impl Features {
         }
     }
 
-    /// What is used, in lines.
+    /// The features that the demo uses, a line each.
     pub(super) fn used(&self) -> Vec<String> {
         let mut used = vec![format!("nodes that take pods: {}", self.nodes.join(", "))];
         used.extend(self.storage.iter().map(|class| format!("default StorageClass: {class}")));
@@ -56,7 +56,7 @@ impl Features {
         used
     }
 
-    /// Why DevPI can't run there, with what to do.
+    /// Reasons why DevPI cannot run on the cluster, with advice.
     pub(super) fn obstacles(&self, image: Option<&str>) -> Vec<&'static str> {
         [
             (self.nodes.is_empty(), "no node is ready and takes pods; `kubectl get nodes` says why"),
@@ -68,7 +68,7 @@ impl Features {
         .collect()
     }
 
-    /// The settings that follow.
+    /// The plugin's settings for these features.
     pub(super) fn settings(&self) -> Vec<String> {
         match &self.routing {
             Some(Routing::Gateway { namespace, name }) => vec![
@@ -80,7 +80,7 @@ impl Features {
         }
     }
 
-    /// The preflight checks of what DevPI's pod does without, each with what is left out.
+    /// The preflight checks to ignore, each with the feature that the demo omits.
     pub(super) fn left_out(&self) -> Vec<(&'static str, String)> {
         let mut left_out = vec![(
             "harbor",

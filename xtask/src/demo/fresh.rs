@@ -27,10 +27,10 @@ const ANSWERS_WARM: Duration = Duration::from_secs(60);
 /// The hosts that the demo reaches by name. No DNS knows them.
 const HOSTS: [&str; 4] = ["registry", "auth", "devpi", "devpi-api"];
 
-/// The plugin demands that a registry is there, and the harness's is built in seconds.
+/// The plugin requires a registry, and the harness builds one in seconds.
 const MINIMUM: [Addon; 2] = [Addon::Node, Addon::Registry];
 
-/// The Secret by which the proxy knows the authority of Keycloak's certificate.
+/// The Secret with the certificate authority of Keycloak, for the proxy.
 const AUTHORITY: (&str, &str) = ("default", "demo-authority");
 
 pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
@@ -40,7 +40,7 @@ pub(super) fn install(phases: &mut Phases) -> anyhow::Result<String> {
     let minimum = if no_node().is_none() { BTreeSet::from(MINIMUM) } else { BTreeSet::new() };
     let cold = !target().join("debug/thinkube-host").is_file() || !is_everything_built(&minimum)?;
     let sources = minimum.clone();
-    // The host's build leaves the network idle. What can't be had is told by the cluster's build.
+    // The host's build leaves the network idle. The cluster's build reports a source that cannot be downloaded.
     thread::spawn(move || {
         let of_the_platform = sources.contains(&Addon::Node).then(|| BTreeSet::from(Addon::ALL));
         fetch_sources(&sources).and_then(|()| of_the_platform.iter().try_for_each(fetch_sources))
@@ -80,7 +80,7 @@ fn password_file(cluster: &Cluster) -> std::path::PathBuf {
     cluster.kubeconfig().with_file_name("demo-password")
 }
 
-/// The host, told of the cluster, of its passwords and, where there is a node, of where the platform's names lead.
+/// The host with the cluster's kubeconfig, its passwords and, with a node, the addresses of the platform's names.
 fn host_of(cluster: &Cluster) -> anyhow::Result<Host> {
     let mut host = Host::offline()
         .with("KUBECONFIG", cluster.kubeconfig())
@@ -99,7 +99,7 @@ fn host_of(cluster: &Cluster) -> anyhow::Result<Host> {
     Ok(host)
 }
 
-/// The arguments that apply the plugin with the settings of the platform that the cluster stands for, and with these.
+/// The arguments that apply the plugin with the settings of the test platform and these.
 fn apply(settings: &[String], more: &str) -> Vec<String> {
     let platform = [
         format!("domain_name={DOMAIN}"),
@@ -120,10 +120,9 @@ fn kubectl(cluster: &Cluster) -> Command {
     kubectl
 }
 
-/// Installs the server with a ready image, and asks it through the API server: the checks from outside wait for the ingress.
+/// Installs the server with a ready image, and probes it through the API server: external checks need the ingress.
 fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
-    // The first settings would take sign-on away, also while the pod of an earlier demo is not ready. An install that was
-    // cut off before sign-on does not answer, and the same apply finishes it.
+    // These settings would remove the sign-on of an earlier demo, so they are only for a release without an answer.
     let in_place = host.has("devpi")
         && (exists(kubectl(cluster), "devpi", "deployment/oauth2-proxy")?
             || answers(kubectl(cluster), "devpi"));
@@ -139,7 +138,7 @@ fn first_install(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The whole of it: the image from a git repository by way of the registry, the client in Keycloak, and the proxy.
+/// Installs everything: an image from a git repository through the registry, the client in Keycloak, the proxy.
 fn sign_on(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
     let folder = target().join("demo");
     build_dir::prepare(&folder)?;
@@ -154,7 +153,7 @@ fn sign_on(cluster: &Cluster, host: &Host) -> anyhow::Result<()> {
         format!("oauth2_proxy_redis_image={}", cluster.valkey_image()?),
         format!("keycloak_ca_secret={}/{}", AUTHORITY.0, AUTHORITY.1),
     ];
-    // The first install was granted neither a build nor Keycloak.
+    // The first install's grants cover neither a build nor Keycloak.
     host.run_in_workshop(&folder, &apply(&settings, "--grant-requested"))?;
     host.run(&["check", "devpi", "--tests", "--wait", "--plugin", "plugin-devpi"])?;
     host.run(&["status", "devpi"])?;

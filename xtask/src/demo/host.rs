@@ -1,4 +1,4 @@
-//! The host, with the arguments that a person would type.
+//! Runs the built host with the arguments that an operator would type.
 
 use crate::command::{absolute_target, root, run, say, target};
 use std::ffi::OsString;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use thinkube_test_cluster::{HOST_VARIABLE, build_dir};
 
-/// The built host, and what is told to it at each call.
+/// The built host, with the arguments and environment of each call.
 pub(super) struct Host {
     program: PathBuf,
     environment: Vec<(&'static str, OsString)>,
     /// Arguments of the subcommands that speak to a cluster.
     connection: Vec<String>,
-    /// Arguments of those that speak to servers outside it too.
+    /// Arguments of those that also use external servers.
     outside: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Host {
         self
     }
 
-    /// The folder of the program, for a PATH.
+    /// The folder of the program, for `PATH`.
     pub(super) fn folder(&self) -> &Path {
         self.program.parent().unwrap_or(Path::new(""))
     }
@@ -52,7 +52,7 @@ impl Host {
         self.finish(Command::new(&self.program), arguments)
     }
 
-    /// The same in a folder in which images are built.
+    /// Runs in a folder for image builds.
     pub(super) fn run_in_workshop<S: AsRef<str>>(
         &self,
         folder: &Path,
@@ -61,7 +61,7 @@ impl Host {
         self.finish(build_dir::command(&self.program, folder), arguments)
     }
 
-    /// Whether a release of this name is there.
+    /// Whether a release of this name exists.
     pub(super) fn has(&self, release: &str) -> bool {
         let arguments = self.complete(&["status", release]);
         self.prepare(&mut Command::new(&self.program), &arguments)
@@ -80,7 +80,7 @@ impl Host {
         command.current_dir(root()).args(arguments).envs(absolute_target()).envs(environment)
     }
 
-    /// Adds what the subcommand must be told of the cluster and of servers outside it.
+    /// Adds the arguments for the cluster and for external servers that the subcommand accepts.
     fn complete<S: AsRef<str>>(&self, arguments: &[S]) -> Vec<String> {
         let mut all: Vec<String> = arguments.iter().map(|argument| argument.as_ref().to_owned()).collect();
         let (cluster, outside) = match all.first().map(String::as_str) {

@@ -1,4 +1,4 @@
-//! What the demos ask of a cluster by kubectl.
+//! Requests of the demos to a cluster, by kubectl.
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// A first start pulls the image and prepares a database.
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What DevPI says of itself, through the API server, as soon as its pod answers.
+/// DevPI's status page, through the API server, as soon as its pod answers.
 pub(super) fn answer(kubectl: Command, namespace: &str) -> anyhow::Result<String> {
     wait_for(kubectl, namespace, "+api")
         .with_context(|| format!("DevPI does not answer; `kubectl describe pods -n {namespace}` says why"))
 }
 
-/// Waits for the index that a Job makes, and returns the index's name. The Job itself is deleted 300 s after its end, and no
-/// Job is made where the index exists.
+/// Waits for the index that a Job creates, and returns its name. The Job itself is deleted 300 s after its end, and no
+/// Job is created if the index exists.
 pub(super) fn index(kubectl: Command, namespace: &str) -> anyhow::Result<&'static str> {
     wait_for(kubectl, namespace, &format!("{INDEX}/+api")).with_context(|| {
         format!("DevPI has no index {INDEX}; `kubectl logs job/devpi-init -n {namespace}` says why")
@@ -25,10 +25,10 @@ pub(super) fn index(kubectl: Command, namespace: &str) -> anyhow::Result<&'stati
     Ok(INDEX)
 }
 
-/// The index that the plugin makes unless a setting names another.
+/// The index that the plugin creates by default.
 const INDEX: &str = "root/stable";
 
-/// DevPI's answer to a path, as soon as it is a success.
+/// Waits for DevPI to answer a path with success, and returns the answer.
 fn wait_for(kubectl: Command, namespace: &str, path: &str) -> anyhow::Result<String> {
     let begin = Instant::now();
     let mut asking = asking(kubectl, namespace, path);

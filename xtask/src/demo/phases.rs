@@ -1,13 +1,13 @@
-//! The phases of a demo, and how long each took.
+//! Measures the phases of a demo.
 
 use crate::command::say;
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// What has been done so far.
+/// The phases up to the present one.
 pub(super) struct Phases {
     begin: Instant,
-    /// Cargo becomes this program when it has built it: the time until then is the person's too.
+    /// cargo replaces itself by this program after building it, so the process's age includes the build.
     before: Duration,
     rows: Vec<Row>,
 }
@@ -15,7 +15,7 @@ pub(super) struct Phases {
 struct Row {
     name: &'static str,
     took: Duration,
-    /// When it ended, since the command was typed.
+    /// The time from the typed command to its end.
     at: Duration,
     goal: Option<Duration>,
     done: bool,
@@ -29,7 +29,7 @@ impl Phases {
         Self { begin: Instant::now(), before, rows: vec![built] }
     }
 
-    /// Does something as a phase. `goal` is the time at which it is to have ended, since the command was typed.
+    /// Runs `work` as a phase. `goal` is the time for its end, from the typed command.
     pub(super) fn run<T>(
         &mut self,
         name: &'static str,
@@ -61,12 +61,12 @@ impl Phases {
     }
 }
 
-/// As a person reads it: minutes and seconds.
+/// Minutes and seconds.
 fn minutes(time: Duration) -> String {
     format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// How long ago a process has begun, by `/proc/PID/stat` and `/proc/uptime`.
+/// The age of a process, by `/proc/PID/stat` and `/proc/uptime`.
 fn age(stat: &str, uptime: &str) -> Option<Duration> {
     // proc_pid_stat(5): the name in parentheses may hold anything; the start is field 22, in ticks since boot.
     let start: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;

@@ -15,7 +15,7 @@ pub(super) const INVENTORY: &str = "plugin-devpi/examples/inventory.yaml";
 
 /// Builds the host, then the plugin, and shows what the plugin is and would do. Needs no cluster.
 pub(super) fn host_and_plan(phases: &mut Phases, cold: bool) -> anyhow::Result<Host> {
-    // The runner of the tests has built it. Building it here would build what both depend on with other features.
+    // The test runner has built the host. Another cargo call would select other features and build dependencies again.
     if std::env::var_os(HOST_VARIABLE).is_none() {
         phases.run("the host is built", None, || run(&mut cargo(["build", "--package", "thinkube-host"])))?;
     }

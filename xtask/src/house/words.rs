@@ -42,7 +42,6 @@ const PHRASES: &[(&str, &[&str])] = &[
 
 /// Names of types and functions that were renamed; prose may use the words.
 const NAMES: &[&str] = &[
-    "Answered",
     "Comparison",
     "Corner",
     "Granting",

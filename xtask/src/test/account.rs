@@ -1,4 +1,4 @@
-//! What became of each test of a binary: every test that was listed has an outcome, whatever happened to the binary.
+//! Gives every listed test of a binary an outcome, even if the binary died.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use super::libtest::{Ending, Event};
 /// A test with this reason in its `#[ignore]` runs as a process that another test starts.
 const PART: &str = "a part of another test";
 
-/// What became of a test.
+/// The outcome of a test.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Outcome {
     Passed,
-    /// With what the test printed.
+    /// With the test's output.
     Failed(String),
     /// With the reason.
     Skipped(String),
@@ -40,9 +40,9 @@ pub(crate) enum End {
     Exited(i32),
     /// By a signal.
     Killed(i32),
-    /// The runner ended it because it reported nothing for so many seconds.
+    /// The runner stopped it after this many seconds without a report.
     Silent(u64),
-    /// The runner ended it because the run was interrupted.
+    /// The runner stopped it because the run was interrupted.
     Interrupted,
 }
 
@@ -126,7 +126,7 @@ impl Account {
     }
 }
 
-/// The name of a failure that belongs to a test binary and to none of its tests.
+/// The name of a failure of the binary itself.
 pub(crate) const WHOLE: &str = "(the test binary)";
 
 fn ignored(reason: &str) -> String {

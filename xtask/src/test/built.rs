@@ -1,4 +1,4 @@
-//! What is built before the first test runs: the test binaries, the host's program and the plugins, each once.
+//! Builds the test binaries, the host and the plugins, each once, before the first test runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,14 +22,14 @@ const PLUGINS: [&str; 5] = [
     "tests/sign-on-plugin",
 ];
 
-/// A plugin that no host would build.
+/// A plugin that the host would refuse to build.
 const HOSTILE: &str = "tests/hostile-plugin";
 
 /// The packages whose tests run the host, and those whose tests load the hostile plugin.
 const RUN_THE_HOST: [&str; 2] = ["thinkube-e2e", "xtask"];
 const LOAD_THE_HOSTILE: [&str; 2] = ["thinkube-e2e", "thinkube-sandbox"];
 
-/// Builds all that the selected tests need. Returns the test binaries, and the environment that tells them what is built.
+/// Builds for the selected tests. Returns the test binaries and the environment variables with the paths of the rest.
 pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Environment)> {
     let (suites, host) = binaries(selection)?;
     let mut environment = Environment::new();
@@ -56,8 +56,7 @@ pub(crate) fn build(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Enviro
     Ok((suites, environment))
 }
 
-/// One call of cargo for the tests and the host: a call for each would build what both depend on with other features, and
-/// so twice.
+/// One call of cargo for the tests and the host: separate calls would select other features and build dependencies twice.
 fn binaries(selection: &Selection) -> anyhow::Result<(Vec<Suite>, Option<PathBuf>)> {
     let mut build = cargo(["build", "--message-format=json-render-diagnostics", "--bins"]);
     build.args(selection.packages());

@@ -1,4 +1,4 @@
-//! Ctrl-C and the signals by which CI ends a run: the run ends its children, takes its cluster down, and says what ran.
+//! Ctrl-C and the signals of CI: the run stops its children and its cluster, and reports what ran.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -9,7 +9,7 @@ use signal_hook::flag;
 
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on a first signal is noted, and a second one ends this process at once.
+/// Notes a first signal; a second one ends this process at once.
 pub(crate) fn watch() -> anyhow::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // The order counts: the first signal must not find the flag set by itself.
@@ -20,7 +20,7 @@ pub(crate) fn watch() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the run was asked to end.
+/// Whether a signal arrived.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }

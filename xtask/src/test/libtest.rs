@@ -1,4 +1,4 @@
-//! What a test binary says: the events of libtest's JSON format, among whatever else it and its children print.
+//! Reads the events of libtest's JSON format among other output of a test binary and its children.
 
 use serde_json::Value;
 
@@ -11,13 +11,13 @@ pub(crate) enum Ending {
     Ignored(String),
 }
 
-/// What libtest reports.
+/// An event that libtest reports.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     /// The binary begins.
     Opened,
     Started(String),
-    /// The test has run for a minute, and goes on.
+    /// The test has run for a minute and continues.
     Slow(String),
     Ended {
         test: String,

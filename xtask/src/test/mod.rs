@@ -1,4 +1,4 @@
-//! `cargo xtask test`, `e2e` and `sweep`: tests against a real cluster, side by side, with an account of each of them.
+//! `cargo xtask test`, `e2e` and `sweep`: runs tests side by side on a real cluster and accounts for each.
 
 mod account;
 mod built;
@@ -40,7 +40,7 @@ pub(crate) struct Args {
     more: Vec<String>,
 }
 
-/// What every command that runs tests takes.
+/// Arguments of every command that runs tests.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Common {
     /// Leave the cluster running afterwards
@@ -65,7 +65,7 @@ pub(crate) fn test(args: Args) -> anyhow::Result<ExitCode> {
     tests(&selection.and(&more)?, &common, &Run { no_cluster, ..Run::usual()? })
 }
 
-/// What tells one command that runs tests from another.
+/// The differences among the commands that run tests.
 pub(crate) struct Run {
     pub(crate) no_cluster: bool,
     pub(crate) silence_timeout: Duration,
@@ -129,7 +129,7 @@ fn run_all(jobs: Vec<Job>, setting: &Setting, common: &Common) -> Vec<Ran> {
     })
 }
 
-/// Says what the run came to.
+/// Reports the results of the run.
 fn end(
     ran: Vec<Ran>,
     unfinished: usize,
@@ -139,7 +139,7 @@ fn end(
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let policy = Policy { no_skips: common.no_skips || in_ci, allowed: common.allow_skip.clone() };
     let mut report = Report::new(ran, &policy);
-    // A part of the tests proves a part of the rows.
+    // A partial run proves only some rows, so it is not compared with the specification.
     if about["whole"] == true {
         let (passed, skipped) = (report.passed(), report.skipped());
         let unproven = specification::unproven(&passed)?;
@@ -165,7 +165,7 @@ fn end(
     }
 }
 
-/// For a person: on standard output, unless that is for a program.
+/// Prints for a person: on standard output, unless JSON goes there.
 fn tell(text: &str, common: &Common) {
     // Where it is closed, the exit code still tells the result.
     let _ = if common.output.is_some() {

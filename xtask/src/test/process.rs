@@ -1,4 +1,4 @@
-//! A child that is followed line by line and can be ended with all that it started.
+//! Runs a child, reads it line by line, and can stop it with its whole process group.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -21,13 +21,13 @@ pub(crate) enum Line {
 
 /// How often a silent child is polled.
 const PULSE: Duration = Duration::from_millis(100);
-/// How long output may follow the end of the child, from processes that it left behind.
+/// How long processes that outlive the child may write output.
 const ECHO: Duration = Duration::from_secs(1);
-/// How long a child that was asked to end may take to clean up.
+/// How long a child may clean up after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs a child to its end. `read` takes each line and says whether the line is a sign of life; a child without one for
-/// `silence_timeout` is ended, and so is every child of an interrupted run. The clusters of a child that was ended are taken down.
+/// Runs a child to its end. `read` takes each line and returns whether the line is a sign of life; a child without one for
+/// `silence_timeout` is stopped, and so is every child of an interrupted run. The runner also stops the clusters of such a child.
 pub(crate) fn follow(
     command: &mut Command,
     silence_timeout: Duration,
@@ -91,7 +91,7 @@ fn to_its_end(
     })
 }
 
-/// Whether an interrupted run is to end its children.
+/// Whether an interrupted run must stop its children.
 pub(crate) fn interrupted() -> bool {
     interrupt::asked()
 }
@@ -102,7 +102,7 @@ fn forward(source: impl Read + Send + 'static, lines: Sender<Line>, kind: fn(Str
         let mut bytes = Vec::new();
         while source.read_until(b'\n', &mut bytes).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned();
-            // Past the end of the child nothing reads any more.
+            // The receiver is gone after the end of the child.
             if lines.send(kind(text)).is_err() {
                 return;
             }
@@ -111,11 +111,11 @@ fn forward(source: impl Read + Send + 'static, lines: Sender<Line>, kind: fn(Str
     });
 }
 
-/// Asks the child and all that it started to end, and ends them where they do not.
+/// Sends SIGTERM to the child's process group, then SIGKILL.
 fn end(child: &mut Child) -> anyhow::Result<()> {
     let group =
         i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process without a number")?;
-    // The group may have ended by itself.
+    // The group may have ended in the meantime.
     let _ = kill_process_group(group, Signal::INT);
     let begin = Instant::now();
     while child.try_wait()?.is_none() && begin.elapsed() < GRACE {

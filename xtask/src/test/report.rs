@@ -1,4 +1,4 @@
-//! What a run of tests tells: each failure at once, and at the end failures, skips, the slowest tests and the totals.
+//! Reports a test run: each failure at once; at the end failures, skips, the slowest tests and the totals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ impl Policy {
     }
 }
 
-/// Whether a text is what a pattern says, in which `*` stands for any text.
+/// Whether a text matches a pattern in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
@@ -42,7 +42,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     ran: Vec<Ran>,
@@ -108,7 +108,7 @@ impl Report {
         Totals::of(self.all().map(|(_, tested)| tested))
     }
 
-    /// What is told at the end; the last line is the totals.
+    /// The report at the end; its last line has the totals.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         self.failures(&mut text);
@@ -150,7 +150,7 @@ impl Report {
         }
     }
 
-    /// For programs: every test with its outcome, and `about`, which tells what was run.
+    /// For programs: every test with its outcome, and `about`, which describes the run.
     pub(crate) fn json(&self, about: Value) -> Value {
         let test = |(binary, Tested { test, outcome, seconds }): (&str, &Tested)| {
             let (outcome, reason) = match outcome {
@@ -184,7 +184,7 @@ fn end_of(output: &str) -> String {
     }
 }
 
-/// How many tests have which outcome.
+/// The number of tests for each outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
     pub(crate) passed: usize,
@@ -212,7 +212,7 @@ impl std::fmt::Display for Totals {
     }
 }
 
-/// What is told of one event.
+/// The line for one event.
 pub(crate) fn line(news: &News) -> String {
     match news {
         News::Failed { binary, test, seconds, output } => {

@@ -1,4 +1,4 @@
-//! Runs test binaries side by side.
+//! Runs test binaries side by side, and those that must run alone at the end.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ use super::process::{Line, follow, interrupted};
 use super::suites::{Suite, Way};
 use crate::command::cargo;
 
-/// What is run by itself and has a result of its own.
+/// A unit that runs in one process and has its own result.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     Binary(Suite),
@@ -43,13 +43,13 @@ impl Job {
 /// Variables that tests get.
 pub(crate) type Environment = Vec<(&'static str, OsString)>;
 
-/// What is the same for every job.
+/// The settings that all jobs share.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     /// Texts of which one is in a test's name; none: every test.
     pub(crate) names: Vec<String>,
     pub(crate) environment: Environment,
-    /// How long a binary may report nothing.
+    /// How long a binary may be silent.
     pub(crate) silence_timeout: Duration,
     /// For the runner's own files.
     pub(crate) folder: PathBuf,
@@ -62,11 +62,11 @@ pub(crate) struct Ran {
     pub(crate) binary: String,
     pub(crate) tested: Vec<Tested>,
     pub(crate) seconds: f64,
-    /// The end of what the binary and its children printed besides.
+    /// The end of the other output of the binary and its children.
     pub(crate) noise: String,
 }
 
-/// What is told while it happens.
+/// Progress of the run.
 #[derive(Debug)]
 pub(crate) enum News {
     Failed { binary: String, test: String, seconds: f64, output: String },
@@ -74,7 +74,7 @@ pub(crate) enum News {
     Ended(Ran),
 }
 
-/// Runs all jobs: as many at a time as there are processors, and then those that run alone.
+/// Runs all jobs: one per processor at a time, then those that run alone.
 pub(crate) fn run(jobs: Vec<Job>, setting: &Setting, tell: &mut dyn FnMut(&News)) -> Vec<Ran> {
     let (alone, together): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(Job::is_alone);
     let mut all = side_by_side(together, setting.processors, setting, tell);
@@ -251,7 +251,7 @@ struct Noise(String);
 impl Noise {
     const LIMIT: usize = 16 * 1024;
 
-    /// Never a sign of life.
+    /// Without any sign of life.
     fn add(&mut self, line: &str) -> bool {
         self.0.push_str(line);
         self.0.push('\n');

@@ -1,4 +1,4 @@
-//! The cluster that tests share, for as long as they run.
+//! Provides the shared cluster while tests run.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use super::interrupt;
 use crate::command::say;
 use crate::progress;
 
-/// Does something while the cluster `default` runs with every part that this machine can run. Takes it down afterwards if
-/// it did not run before, also when its start fails or the run is interrupted.
+/// Runs `work` while the cluster `default` runs with every addon that this machine can run. Stops the cluster afterwards
+/// if it did not run before, also if its start fails or the run is interrupted.
 pub(crate) fn on_a_cluster<T>(keep: bool, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     say("the cluster; its first start builds it, which takes about a quarter of an hour");
     let options = Options { with: BTreeSet::from(Addon::ALL), ..Options::default() };
-    // A broken cluster was started by a person all the same: it is mended, and stays.
+    // A person started this cluster, though it is broken: `up` repairs it, and it stays.
     let running = status(&options.name)?.health != Health::Absent;
     let mut report = progress::on_stderr();
     let outcome = Cluster::up(&options, &mut report).map_err(anyhow::Error::from).and_then(|_| {
@@ -32,12 +32,12 @@ pub(crate) fn on_a_cluster<T>(keep: bool, work: impl FnOnce() -> anyhow::Result<
     outcome
 }
 
-/// Whether the environment names a cluster: then none is started.
+/// Whether the environment names a cluster, so that none is started.
 pub(crate) fn is_given() -> bool {
     std::env::var_os(KUBECONFIG_VARIABLE).is_some_and(|file| !file.is_empty())
 }
 
-/// Takes down the clusters that tests of this process had started when it was ended. The servers of a cluster are process
+/// Stops the clusters that the tests of a stopped process had started. The servers of a cluster are process
 /// groups of their own, so no signal to the group of the tests reaches them.
 pub(crate) fn take_down_clusters_of(process: u32) {
     let names = cluster_names().unwrap_or_default();

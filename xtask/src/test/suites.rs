@@ -1,4 +1,4 @@
-//! The test binaries of the workspace: which there are, and how each is run.
+//! The test binaries of the workspace, and how each runs.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(crate) struct Selection {
 }
 
 impl Selection {
-    /// With what stands after `--`, which is the same in the way that cargo takes it.
+    /// Adds the selection after `--`, where cargo expects it.
     pub(crate) fn and(mut self, more: &[String]) -> anyhow::Result<Self> {
         let more = Self::try_parse_from(["--"].into_iter().chain(more.iter().map(String::as_str))).map_err(
             |error| anyhow::anyhow!("after `--` stand names of tests, -p PACKAGE and --test NAME: {error}"),
@@ -40,7 +40,7 @@ impl Selection {
         self.package.iter().flat_map(|package| ["--package".to_owned(), package.clone()]).collect()
     }
 
-    /// Whether doctests are among what was asked for.
+    /// Whether the selection includes doctests.
     pub(crate) fn has_doctests(&self) -> bool {
         self.test.is_empty()
     }
@@ -80,18 +80,18 @@ impl Suite {
     }
 }
 
-/// How a test binary is run.
+/// How a test binary runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
     /// As many of its tests at a time as there are processors, beside other binaries.
     Computes,
-    /// So many of its tests at a time, beside other binaries: most of the time they wait for a cluster.
+    /// This many of its tests at a time, beside other binaries: they mostly wait for a cluster.
     Waits(usize),
     /// While no other binary runs.
     Alone,
 }
 
-/// The binaries that are not run as [`Way::Computes`], the longest first, and why. Tests of binaries that run beside others
+/// The binaries that do not run as [`Way::Computes`], the longest first, and why. Tests of binaries that run beside others
 /// share the cluster `default`: each has names of its own in it, and reads nothing of the audit log but its own.
 const WAYS: [(&str, Way, &str); 12] = [
     ("thinkube-e2e::devpi", Way::Waits(3), "pods start and images are built"),
