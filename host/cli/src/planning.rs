@@ -6,7 +6,7 @@ use crate::input::plugin;
 use crate::input::settings::{self, GivenSettings};
 use crate::output::printer::Printer;
 use crate::output::report::{report_grants, report_inventory, report_log};
-use thinkube_engine::model::Installed;
+use thinkube_engine::model::{CarriedGrants, Installed};
 use thinkube_engine::{Cluster, Error, FactSource, LoadedPlugin, PlanRequest, Planned, Release};
 
 /// A plan, and what it was made from.
@@ -52,8 +52,8 @@ async fn plan_release(
 ) -> Result<ReleasePlan, CliError> {
     let given = settings::read(args, &loaded).await?;
     report_inventory(printer, given.inventory.as_ref());
-    let grant_policy = given.grant_policy(release.as_ref().map(|release| release.plan.held()));
-    let before = grant_policy.held().map(<[_]>::to_vec);
+    let grant_policy = given.grant_policy(release.as_ref().map(|release| CarriedGrants::of(&release.plan)));
+    let before = grant_policy.carried().map(<[_]>::to_vec);
     let request = PlanRequest {
         release: args.release.clone().unwrap_or_else(|| loaded.descriptor.name.clone()),
         settings: given.settings.clone(),

@@ -365,8 +365,8 @@ mod tests {
         let password = format!("{AT}/credentials/password");
         for (pointer, value, said) in [
             ("/health/0/expect", json!("evaluate"), "use CEL"),
-            (&*password, json!({"namespace": "demo", "name": "mirrored", "key": "a"}), "no other is sent"),
-            (&*format!("{AT}/target"), json!({"url": "https://evil.example/"}), "never to a URL"),
+            (&*password, json!({"namespace": "demo", "name": "mirrored", "key": "a"}), "must not be sent"),
+            (&*format!("{AT}/target"), json!({"url": "https://evil.example/"}), "must not be sent to a URL"),
         ] {
             let change = |plan: &mut Value| *plan.pointer_mut(pointer).expect("it is there") = value;
             let error = checked(&cluster, &recorded(change)).await.expect_err("it is refused");

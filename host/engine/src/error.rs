@@ -36,7 +36,8 @@ pub enum Error {
     Descriptor(String),
     /// The release's name cannot be one.
     #[error(
-        "`{0}` cannot name a release: a DNS label (RFC 1123) is expected, a-z, 0-9 and `-`, at most 40 long"
+        "`{0}` is not a valid release name: expected a DNS label (RFC 1123) of at most {max} characters",
+        max = thinkube_plan::MAX_RELEASE_NAME
     )]
     ReleaseName(String),
     /// The settings are not what the schema wants.

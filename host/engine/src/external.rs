@@ -9,7 +9,7 @@ use thinkube_effects::{
 };
 use thinkube_plan::{
     Action, Change, ExternalRef, ExternalStep, FieldChange, OnUninstall, Outputs, Permission, Plan,
-    SecretInputs, Stage, Step, Subject, Values, connecting,
+    SecretInputs, Stage, Step, Subject, Values, connect_permissions,
 };
 
 fn changed(step: &ExternalStep, action: Action, fields: Vec<FieldChange>, note: Option<String>) -> Change {
@@ -104,7 +104,8 @@ impl<'a> ExternalResources<'a> {
         let there =
             self.plan.plugin_plan.external().zip(&self.changes).filter(|(_, change)| is_there(change));
         there.map(|(step, _)| step).filter(move |step| {
-            !on_record.iter().any(|old| old.is_of(step)) && !adopt.iter().any(|adopt| names(adopt, step))
+            !on_record.iter().any(|old| old.is_same_resource(step))
+                && !adopt.iter().any(|adopt| names(adopt, step))
         })
     }
 
@@ -118,7 +119,9 @@ impl<'a> ExternalResources<'a> {
     /// What would be done, in the plan's order, and what the plan no longer wants.
     pub(crate) fn changes(&self, on_record: &[ExternalStep]) -> Vec<Change> {
         let others: Vec<&str> = self.not_owned(on_record, &[]).map(|step| step.name.as_str()).collect();
-        let gone = on_record.iter().filter(|old| self.plan.plugin_plan.external().all(|new| !new.is_of(old)));
+        let gone = on_record
+            .iter()
+            .filter(|old| self.plan.plugin_plan.external().all(|new| !new.is_same_resource(old)));
         let gone = gone.map(|old| {
             changed(old, if stays(old) { Action::Keep } else { Action::Delete }, Vec::new(), None)
         });
@@ -156,15 +159,16 @@ impl<'a> ExternalResources<'a> {
 /// HTTP to where these resources are, and nowhere else: they were made by what was granted then, and the plan on record may
 /// be of an apply that was cut off, and be granted other places.
 pub(crate) fn http_for(steps: &[ExternalStep], options: &HttpOptions) -> Result<Http, Error> {
-    http(&steps.iter().flat_map(connecting).collect::<Vec<Permission>>(), options)
+    http(&steps.iter().flat_map(connect_permissions).collect::<Vec<Permission>>(), options)
 }
 
 /// Why a resource that `plan` no longer has is left where it is: the password by which it was made is another server's
 /// now, and must not be shown to this one.
 pub(crate) fn moved_reason(old: &ExternalStep, plan: &Plan) -> Option<String> {
     let input = old.auth.password_input()?;
-    let places = connecting(old);
-    let of = |new: &&ExternalStep| new.auth.password_input() == Some(input) && connecting(new) != places;
+    let places = connect_permissions(old);
+    let of =
+        |new: &&ExternalStep| new.auth.password_input() == Some(input) && connect_permissions(new) != places;
     let new = plan.plugin_plan.external().find(of)?;
     Some(format!(
         "left behind: the secret input {input} is now for {}, so it is not shown to {}; delete it there by hand",

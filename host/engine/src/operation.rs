@@ -13,7 +13,7 @@ use thinkube_cluster::{Apply, ApplyOptions, Cluster, OperationPlans, Release};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::{
     Action, Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values,
-    borrowed, nearest, overlay, validate_operation,
+    nearest, overlay, overridden_steps, validate_operation,
 };
 use thinkube_validate::SettingFault;
 
@@ -70,7 +70,7 @@ pub async fn plan_operation(
     judged(validate_operation(&wanted, &inputs, evaluates(loaded)), &wanted)?;
     let plugin_plan = overlay(&recorded.plugin_plan, wanted).map_err(Error::Invalid)?;
     let plan = Plan { plugin_plan, ..recorded.clone() };
-    let denials = Grants { permissions: plan.granted.clone() }.gate(&plan);
+    let denials = Grants { permissions: plan.granted.clone() }.denials(&plan);
     if !denials.is_empty() {
         return Err(Error::Denied(denials));
     }
@@ -101,7 +101,7 @@ pub async fn preview_operation(
     let plugin_plan = &planned.plan.plugin_plan;
     let mut preview =
         preview_outside_pods(cluster, &planned.plan, secrets, None, &release.images, http).await?;
-    let given_back = borrowed(&release.plan.plugin_plan, plugin_plan);
+    let given_back = overridden_steps(&release.plan.plugin_plan, plugin_plan);
     let restarted =
         |object: &ObjectRef| steps(plugin_plan).any(|step| matches!(step, Step::Restart(it) if it == object));
     // What the release has beside is not touched.
@@ -146,9 +146,9 @@ pub async fn operate(
     events: Events<'_>,
 ) -> Result<Applied, Error> {
     let (plan, recorded) = (&planned.plan, &release.plan);
-    let borrowed =
-        Plan { plugin_plan: borrowed(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
-    let operation = OperationPlans { name, plan, recorded, borrowed: &borrowed };
+    let overridden_steps =
+        Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
+    let operation = OperationPlans { name, plan, recorded, overridden_steps: &overridden_steps };
     let http = external::http(&plan.granted, &request.http)?;
     let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
     asking.supported(&plan.plugin_plan)?;

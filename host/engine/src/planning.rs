@@ -6,7 +6,8 @@ use std::sync::Arc;
 use thinkube_cluster::Cluster;
 use thinkube_plan::{
     CarriedGrants, Context, Descriptor, Digest, Fact, Fault, GrantPolicy, Grants, Identity, Installed,
-    Outcome, Permission, Plan, PluginPlan, Problem, Query, is_dns_label, permits_query, validate_plan,
+    Outcome, Permission, Plan, PluginPlan, Problem, Query, is_dns_label, is_release_name, permits_query,
+    validate_plan,
 };
 use thinkube_sandbox::{Called, Capability, LogLine};
 use thinkube_validate::{SettingFault, Unused, check_expressions};
@@ -16,8 +17,6 @@ use thinkube_validate::{SettingFault, Unused, check_expressions};
 const MAX_ROUNDS: usize = 8;
 /// How many facts one plan may depend on.
 const MAX_FACTS: usize = 256;
-/// A release's name is part of other names (`release-NAME.v12.3`) and of labels, which hold 63.
-const MAX_RELEASE_NAME: usize = 40;
 
 /// What a plan is made from, beside the plugin.
 pub struct PlanRequest<'a> {
@@ -69,7 +68,7 @@ pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Pla
     let PlanRequest { release, settings, grant_policy, namespace: there, facts: source, .. } = request;
     let (kubernetes_version, installed) = (request.kubernetes_version, request.installed);
     let descriptor = &loaded.descriptor;
-    let holds = grant_policy.held().is_some();
+    let holds = grant_policy.carried().is_some();
     let Settled { namespace, requested, held, unused } =
         settle(loaded, &release, settings, grant_policy).await?;
     // "Its own namespace" is what many a permission says, and another version of a plugin says which that is: by a default, or
@@ -110,7 +109,7 @@ pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Pla
         plugin_plan,
     };
     judge(loaded, &plan.plugin_plan)?;
-    let denials = Grants { permissions: plan.granted.clone() }.gate(&plan);
+    let denials = Grants { permissions: plan.granted.clone() }.denials(&plan);
     if !denials.is_empty() {
         return Err(Error::Denied(denials));
     }
@@ -134,7 +133,7 @@ pub(crate) async fn settle(
     given: Value,
     grant_policy: GrantPolicy,
 ) -> Result<Settled, Error> {
-    if !is_dns_label(release) || release.len() > MAX_RELEASE_NAME {
+    if !is_release_name(release) {
         return Err(Error::ReleaseName(release.to_owned()));
     }
     let unused = loaded.schema.unused(&given);
@@ -142,8 +141,8 @@ pub(crate) async fn settle(
     let settings =
         with_deadline("the settings", move || schema.settle(to_settle)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
-    let requested = loaded.descriptor.requests(&settings);
-    let held = grant_policy.settle(&loaded.descriptor, &given, settings);
+    let requested = loaded.descriptor.requested_for(&settings);
+    let held = grant_policy.resolve(&loaded.descriptor, &given, settings);
     Ok(Settled { namespace, requested, held, unused })
 }
 

@@ -3,7 +3,8 @@
 //! One type for every kind of step, so that it is compared, reported and rendered once. Its JSON has the keys of the
 //! subject's kind: programs read them in lists by kind.
 
-use crate::{FieldChange, ObjectRef};
+use crate::diff::FieldChange;
+use crate::object::ObjectRef;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use std::fmt;

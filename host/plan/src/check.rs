@@ -1,4 +1,7 @@
-use crate::{Credentials, ObjectRef, Selection};
+//! Questions about the running system, and their answers.
+
+use crate::object::{ObjectRef, Selection};
+use crate::plan::secret::SecretKey;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,17 +11,17 @@ use serde_json::Value;
 pub struct Check {
     /// A DNS label, unique in the plan.
     pub name: String,
-    /// What is true when it passes.
+    /// What holds if the check passes, for people.
     pub title: String,
-    /// What the host looks at.
+    /// What the host observes.
     pub probe: Probe,
-    /// When it passes.
+    /// The condition under which the check passes.
     pub expect: Expectation,
-    /// The host asks again until it holds or this many seconds are over.
+    /// How long the host repeats the probe until the check passes, in seconds.
     pub timeout_seconds: u32,
-    /// Whether a failure fails the operation.
+    /// Whether a failed check fails the command.
     pub severity: Severity,
-    /// What a person can do when it fails.
+    /// What a person can do if the check fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
@@ -27,46 +30,59 @@ pub struct Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Severity {
-    /// The operation fails.
+    /// The command fails.
     Error,
-    /// It is said, and the operation goes on.
+    /// The host reports the failure, and the command continues.
     Warning,
 }
 
-/// What a check looks at.
+/// What the host observes for a check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Probe {
-    /// An object and its readiness by the rules of kstatus.
+    /// Whether an object is ready by the rules of kstatus.
     Ready(ObjectRef),
-    /// An object.
+    /// The state of an object.
     Object(ObjectRef),
-    /// Objects by label.
+    /// The objects that a selection has.
     Objects(Selection),
-    /// An HTTP exchange.
+    /// The response to an HTTP request.
     Http(HttpProbe),
 }
 
-/// An HTTP exchange.
+/// An HTTP request of a check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpProbe {
-    /// Where it goes.
+    /// The server and the path.
     pub target: HttpTarget,
-    /// The method.
+    /// The HTTP method.
     pub method: HttpMethod,
-    /// Request headers.
+    /// The request headers, as names and values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
-    /// One more header, with a password that the host reads.
+    /// One more header, with a password that the host reads from a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
-    /// Request body.
+    /// The request body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-    /// Whether a 3xx answer is followed rather than observed.
+    /// Whether the host follows a redirect instead of observing it.
     #[serde(default)]
     pub follow_redirects: bool,
+}
+
+/// A header with the Base64 of `USERNAME:PASSWORD` (RFC 7617). The host reads the password from a Secret when it sends the
+/// request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Credentials {
+    /// The header's name.
+    pub header: String,
+    /// The user name.
+    pub username: String,
+    /// The key of a Secret with the password.
+    pub password: SecretKey,
 }
 
 /// An HTTP method.
@@ -83,6 +99,11 @@ pub enum HttpMethod {
 }
 
 impl HttpMethod {
+    /// Whether the method is safe (RFC 9110, section 9.2.1): it asks the server for no change.
+    pub fn is_safe(self) -> bool {
+        matches!(self, Self::Get | Self::Head)
+    }
+
     /// The method's name as RFC 9110 writes it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,13 +117,13 @@ impl HttpMethod {
     }
 }
 
-/// Where an HTTP probe goes.
+/// The server of an HTTP probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HttpTarget {
-    /// A Service, through the API server's proxy.
+    /// A Service, through the proxy of the API server.
     Service(ServiceTarget),
-    /// Any URL; needs a `connect` permission.
+    /// A URL; it needs the permission to connect to its origin.
     Url(String),
 }
 
@@ -116,53 +137,41 @@ pub struct ServiceTarget {
     pub name: String,
     /// The Service's port.
     pub port: u16,
-    /// Path and query, beginning with `/`.
+    /// The path and the query, beginning with `/`.
     pub path: String,
 }
 
-/// When a check passes.
+/// The condition under which a check passes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Expectation {
-    /// `ready`: it is; `object`: it exists; `objects`: there is one; `http`: status 200 to 299.
+    /// `ready`: the object is ready. `object`: it exists. `objects`: one exists. `http`: the status is 200 to 299.
     Holds,
-    /// A CEL expression that yields a bool.
+    /// A CEL expression over the probe's variables is true.
     Cel(String),
-    /// The plugin's own `evaluate`.
+    /// The plugin's `evaluate` function says so.
     Evaluate,
 }
 
-/// How random text is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// Lower-case hexadecimal.
-    Hex,
-    /// RFC 4648 section 4, padded.
-    Base64,
-    /// RFC 4648 section 5, padded.
-    Base64Url,
-}
-
-/// What a probe saw: the CEL variables of the check, by name.
+/// What a probe observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observation {
-    /// Whether the probe's own condition (`Expectation::Holds`) is met.
+    /// Whether the condition of [`Expectation::Holds`] is met.
     pub holds: bool,
-    /// One line for a person: `404 Not Found`, `0 of 1 replicas are ready`.
+    /// The observation for people, in one line: `404 Not Found`, `0 of 1 replicas are ready`.
     pub summary: String,
     /// The CEL variables, by name.
     pub variables: serde_json::Map<String, Value>,
 }
 
-/// Characters of an answer's body that a summary quotes at most.
-const QUOTED: usize = 200;
+/// Most characters of a server's message in a summary.
+const MAX_QUOTED: usize = 200;
 
 impl Observation {
-    /// What an HTTP answer shows, wherever it came from. A refusal is summed up with what the server says about it, in
-    /// one line: `reason` is the status' phrase, and `message` that text.
-    pub fn of_answer<'a>(
+    /// The observation of an HTTP response. `reason` is the phrase of the status. `message` is the server's explanation; the
+    /// summary of an error status quotes it.
+    pub fn of_response<'a>(
         status: u16,
         reason: &str,
         headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
@@ -172,7 +181,7 @@ impl Observation {
         let mut summary = format!("{status} {reason}").trim_end().to_owned();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         if status >= 400 && !message.is_empty() {
-            summary = summary + ": " + &message.chars().take(QUOTED).collect::<String>();
+            summary = summary + ": " + &message.chars().take(MAX_QUOTED).collect::<String>();
         }
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), text(value)));
         let variables = [
@@ -185,9 +194,9 @@ impl Observation {
         Self { holds: (200..300).contains(&status), summary, variables }
     }
 
-    /// That there was no answer, and why. The variables are those of an answer with status 0.
-    pub fn of_no_answer(summary: String) -> Self {
-        Self { summary, ..Self::of_answer(0, "", [], b"", "") }
+    /// The observation of a request without a response; `summary` says why. The variables are those of status 0.
+    pub fn of_no_response(summary: String) -> Self {
+        Self { summary, ..Self::of_response(0, "", [], b"", "") }
     }
 }
 
@@ -195,28 +204,28 @@ fn text(bytes: &[u8]) -> Value {
     String::from_utf8_lossy(bytes).into()
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verdict {
-    /// Passed or not.
+    /// Whether the check passed.
     pub status: Status,
-    /// Why, in one line.
+    /// The reason, in one line.
     pub message: String,
-    /// What to do about it.
+    /// What a person can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// The three ends of a check.
+/// Whether a check passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
-    /// It holds.
+    /// The condition holds.
     Passed,
-    /// It does not.
+    /// The condition does not hold.
     Failed,
-    /// It could not be asked.
+    /// The host could not observe or evaluate it.
     Unknown,
 }
 
@@ -226,29 +235,29 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_answer_is_seen_with_its_status_headers_text_and_json() {
+    fn a_response_has_status_headers_text_and_json() {
         let headers = [("location", b"/a".as_slice()), ("x", b"\xff")];
-        let seen = Observation::of_answer(201, "Created", headers, br#"{"a": 1}"#, "unasked");
+        let observed = Observation::of_response(201, "Created", headers, br#"{"a": 1}"#, "ignored");
         let variables = json!({"status": 201, "headers": {"location": "/a", "x": "\u{fffd}"},
             "body": "{\"a\": 1}", "json": {"a": 1}});
         assert_eq!(
-            (seen.holds, seen.summary.as_str(), Value::from(seen.variables)),
+            (observed.holds, observed.summary.as_str(), Value::from(observed.variables)),
             (true, "201 Created", variables)
         );
     }
 
     #[test]
-    fn a_refusal_is_summed_up_with_what_the_server_says_in_one_short_line() {
-        let seen = Observation::of_answer(404, "Not Found", [], b"<html>", "no such\n  thing\n");
-        assert_eq!((seen.holds, seen.summary.as_str()), (false, "404 Not Found: no such thing"));
-        assert_eq!(Observation::of_answer(599, "", [], b"", &"x".repeat(999)).summary.len(), 205);
+    fn an_error_status_is_summarized_with_the_server_message() {
+        let observed = Observation::of_response(404, "Not Found", [], b"<html>", "no such\n  thing\n");
+        assert_eq!((observed.holds, observed.summary.as_str()), (false, "404 Not Found: no such thing"));
+        assert_eq!(Observation::of_response(599, "", [], b"", &"x".repeat(999)).summary.len(), 205);
     }
 
     #[test]
-    fn no_answer_has_the_variables_of_an_empty_one() {
-        let seen = Observation::of_no_answer("nobody is there".into());
+    fn a_missing_response_has_the_variables_of_an_empty_one() {
+        let observed = Observation::of_no_response("no server answers".into());
         let variables = json!({"status": 0, "headers": {}, "body": "", "json": null});
-        assert_eq!((seen.holds, Value::from(seen.variables)), (false, variables));
-        assert_eq!(seen.summary, "nobody is there");
+        assert_eq!((observed.holds, Value::from(observed.variables)), (false, variables));
+        assert_eq!(observed.summary, "no server answers");
     }
 }

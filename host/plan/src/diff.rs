@@ -1,14 +1,16 @@
+//! The fields in which two JSON documents differ.
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// One field that differs.
+/// A field that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FieldChange {
-    /// Where, as a person would write it: `spec.containers[devpi].image`.
+    /// The path of the field, for people: `spec.containers[devpi].image`.
     pub path: String,
-    /// What happens to it.
+    /// What happens to the field.
     #[serde(flatten)]
     pub change: FieldEdit,
 }
@@ -17,17 +19,17 @@ pub struct FieldChange {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "change")]
 pub enum FieldEdit {
-    /// It was not there.
+    /// The field is added.
     Add {
         /// The new value.
         after: Value,
     },
-    /// It goes.
+    /// The field is removed.
     Remove {
         /// The old value.
         before: Value,
     },
-    /// It changes.
+    /// The value is replaced.
     Replace {
         /// The old value.
         before: Value,
@@ -38,8 +40,14 @@ pub enum FieldEdit {
 
 /// The fields in which `after` differs from `before`, in the order of their paths.
 ///
-/// A list whose elements all have a unique string `name` is compared by name, as Kubernetes merges most of its
-/// lists; any other by position.
+/// A list whose elements all have a unique string `name` is compared by name, as Kubernetes merges most of its lists. Any
+/// other list is compared by position.
+///
+/// ```
+/// use serde_json::json;
+/// let changes = thinkube_plan::diff(&json!({"spec": {"replicas": 1}}), &json!({"spec": {"replicas": 2}}));
+/// assert_eq!(changes[0].path, "spec.replicas");
+/// ```
 pub fn diff(before: &Value, after: &Value) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     walk(String::new(), Some(before), Some(after), &mut changes);
@@ -144,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_what_goes_and_what_changes_are_told_apart() {
+    fn additions_removals_and_replacements_are_distinguished() {
         let changes = diff(&json!({"a": 1, "b": 2}), &json!({"b": "2", "c": null}));
         assert_eq!(changes[0].change, FieldEdit::Remove { before: json!(1) });
         assert_eq!(changes[1].change, FieldEdit::Replace { before: json!(2), after: json!("2") });

@@ -1,17 +1,20 @@
-use crate::{ObjectRef, PluginPlan, Selection, TypeMeta};
+//! What a plugin asks about the cluster, what it is told, and what it answers.
+
+use crate::object::{ObjectRef, Selection, TypeMeta};
+use crate::plan::PluginPlan;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 
-/// What a plugin wants to know about the cluster.
+/// A question of a plugin about the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Query {
-    /// One object.
+    /// The state of one object.
     Object(ObjectRef),
-    /// Objects by label.
+    /// The objects that a selection has.
     Objects(Selection),
-    /// Is this kind served?
+    /// Whether the API server serves this kind.
     Served(TypeMeta),
 }
 
@@ -29,7 +32,7 @@ impl fmt::Display for Query {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Answer {
-    /// There is no such object.
+    /// The object does not exist.
     Absent,
     /// The object.
     Object(Value),
@@ -43,54 +46,54 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fact {
-    /// What was asked.
+    /// The question.
     pub query: Query,
-    /// What the cluster said.
+    /// The answer of the cluster.
     pub answer: Answer,
 }
 
-/// Everything a plugin's `plan` may depend on.
+/// Everything that a plugin's plan may depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context {
     /// The release's name.
     pub release: String,
     /// The release's own namespace.
     pub namespace: String,
-    /// Checked against the plugin's schema, with its defaults filled in.
+    /// Valid by the plugin's schema, with the defaults filled in.
     pub settings: Value,
-    /// What has been asked and answered so far.
+    /// The questions that have been answered so far.
     pub facts: Vec<Fact>,
     /// Major and minor, for example `1.34`.
     pub kubernetes_version: String,
-    /// What is there now.
+    /// The release's present revision; None before the first apply.
     pub installed: Option<Installed>,
 }
 
-/// What is installed under the release's name.
+/// A release that is installed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Installed {
     /// The plugin's version.
     pub version: String,
-    /// The settings it was given.
+    /// The settings of its last apply, with the defaults filled in.
     pub settings: Value,
-    /// The release's revision, counted from 1.
+    /// The revision, counted from 1.
     pub revision: u32,
 }
 
-/// What `plan` answers.
+/// What a plugin answers when it is asked for a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Ask again with these facts.
+    /// The plugin needs the answers to these questions first.
     NeedsFacts(Vec<Query>),
     /// The plan.
     Plan(PluginPlan),
 }
 
-/// Why a plugin cannot go on: its own words, not a failure of the sandbox.
+/// Why a plugin cannot plan. This is an answer of the plugin, not a failure of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// The settings are wrong together.
+    /// The settings do not fit each other.
     InvalidSettings {
         /// JSON Pointer into the settings.
         path: String,

@@ -1,96 +1,69 @@
-//! The typed plan of a release: what a plugin wants to exist, as a value that can be shown, compared,
-//! judged and kept. Nothing here does I/O, and no plan ever holds a secret's value.
+//! The typed plan of a release: what a plugin wants to exist, as a value that can be shown, compared, judged and recorded.
+//! Nothing here does I/O, and no plan ever holds the value of a secret.
 //!
 //! The types mirror the contract in `wit/`; their serde form is the plan file that people and tools read.
 
-mod canonical;
 mod change;
 mod check;
-mod credentials;
 mod descriptor;
 mod diagnostic;
 mod diff;
+mod digest;
+mod error;
 mod escape;
-mod external;
 mod facts;
-mod fill;
-mod grant_policy;
-mod grants;
-mod image;
+mod name;
 mod nearest;
 mod object;
 mod operation;
+mod origin;
 mod path;
+mod permission;
 mod plan;
-mod pod_files;
-mod rules;
-mod secret;
+mod python_package;
+mod template;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod validate;
+mod values;
 mod workstation;
 
-pub use canonical::{Digest, canonical_bytes};
 pub use change::{Action, Change, ChangesByKind, ExternalRef, ImageBuild, PodFileRef, Subject};
 pub use check::{
-    Check, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Observation, Probe, ServiceTarget,
+    Check, Credentials, Expectation, HttpMethod, HttpProbe, HttpTarget, Observation, Probe, ServiceTarget,
     Severity, Status, Verdict,
 };
-pub use credentials::{Credentials, faults as credential_faults};
-pub use descriptor::{
-    Dependency, Descriptor, Identity, KindPermission, Permission, Scope, SecretInput, widened,
-};
+pub use descriptor::{Dependency, Descriptor, SecretInput};
 pub use diagnostic::{Diagnostic, ErrorKind, FailureClass, Hint};
 pub use diff::{FieldChange, FieldEdit, diff};
+pub use digest::{Digest, canonical_bytes};
+pub use error::Error;
 pub use escape::{Untrusted, UntrustedLines};
-pub use external::{Part, Template, path_fault};
 pub use facts::{Answer, Context, Fact, Installed, Outcome, Problem, Query};
-pub use fill::{settings_in, with_settings};
-pub use grant_policy::{CarriedGrants, GrantPolicy};
-pub use grants::{Denial, Grants, connecting, lacking_for_image, permits_query};
-pub use image::ImageName;
+pub use name::{MAX_RELEASE_NAME, is_dns_label, is_dns_subdomain, is_release_name, is_rfc1035_label};
 pub use nearest::{nearest, nearest_first};
 pub use object::{ObjectRef, Selection, TypeMeta};
-pub use operation::{Operation, borrowed, overlay};
+pub use operation::{Operation, overlay, overridden_steps};
+pub use origin::origin;
 pub use path::RelativePath;
-pub use plan::{
-    Auth, Binding, ExternalOutput, ExternalStep, GitSource, HttpRequest, ImageSource, ImageStep, ObjectStep,
-    OnChange, OnUninstall, OutputRef, Plan, PluginPlan, PodFile, PodFilesStep, PodLine, RandomText,
-    SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep, Stage, Step,
+pub use permission::gate::{Denial, Grants, connect_permissions, missing_for_image, permits_query};
+pub use permission::grant_policy::{CarriedGrants, GrantPolicy};
+pub use permission::placeholder::{settings_in, with_settings};
+pub use permission::{KindPermission, Permission, Scope, widened};
+pub use plan::external::{
+    Auth, ExternalOutput, ExternalStep, HttpRequest, RequestSegment, request_segments, url_path_fault,
 };
-pub use rules::{Fault, is_dns_label, validate_operation, validate_plan};
-pub use secret::{Output, Outputs, SecretInputs, SecretText, Values};
-pub use workstation::{
-    PythonPackage, WorkstationDirectory, WorkstationFault, WorkstationFile, WorkstationPlan,
+pub use plan::image::{GitSource, ImageName, ImageSource, ImageStep};
+pub use plan::object::{Binding, ObjectStep, OnChange, OnUninstall, OutputRef};
+pub use plan::pod_files::{PodFile, PodFilesStep, PodLine};
+pub use plan::secret::{
+    Encoding, RandomText, SecretContent, SecretEntry, SecretKey, SecretSource, SecretStep,
 };
-
-/// Why a document of this crate could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The text is not the document that was expected.
-    #[error("this is no {what}: {source}")]
-    Malformed {
-        /// What was expected, for example `grants file`.
-        what: &'static str,
-        /// What the parser said, with line and column.
-        source: serde_json::Error,
-    },
-    /// A digest is not `sha256:` and 64 hexadecimal digits.
-    #[error("`{0}` is no digest: expected `sha256:` and 64 hexadecimal digits")]
-    Digest(String),
-    /// A path could lead elsewhere than it seems to.
-    #[error("{path:?} is no path in a folder: {message}")]
-    Path {
-        /// The path, cut where it is too long.
-        path: String,
-        /// What is wrong with it.
-        message: &'static str,
-    },
-    /// A Python package is not pinned to one version.
-    #[error("{0:?} is no Python package: expected NAME==VERSION")]
-    PythonPackage(String),
-    /// A destination of an image is not said in full.
-    #[error(
-        "{0:?} is no destination of an image: expected REGISTRY/REPOSITORY:TAG, the registry with a dot or a port"
-    )]
-    ImageName(String),
-}
+pub use plan::stage::{Stage, Step};
+pub use plan::{Identity, Plan, PluginPlan};
+pub use python_package::PythonPackage;
+pub use template::{Segment, Template, TemplateError};
+pub use validate::credentials::credential_faults;
+pub use validate::{Fault, validate_operation, validate_plan};
+pub use values::{Output, Outputs, SecretInputs, SecretText, Values};
+pub use workstation::{WorkstationDirectory, WorkstationFault, WorkstationFile, WorkstationPlan};

@@ -1,8 +1,10 @@
+//! How the plan refers to Kubernetes objects and to their kinds.
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 
-/// A kind as the API server serves it.
+/// A kind with its API group and version.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TypeMeta {
@@ -33,13 +35,13 @@ impl fmt::Display for TypeMeta {
     }
 }
 
-/// One object of the cluster.
+/// A reference to one object of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ObjectRef {
-    /// Group and version.
+    /// Group and version, for example `apps/v1`.
     pub api_version: String,
-    /// The kind.
+    /// The kind, for example `Deployment`.
     pub kind: String,
     /// None for cluster-scoped kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,7 +51,7 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
-    /// Reads the reference out of a manifest. None if apiVersion, kind or name is absent or no string.
+    /// The reference to the object of `manifest`. None if `apiVersion`, `kind` or `metadata.name` is not a string.
     pub fn of(manifest: &Value) -> Option<Self> {
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
@@ -60,12 +62,12 @@ impl ObjectRef {
         })
     }
 
-    /// The kind alone.
+    /// The kind with its group and version.
     pub fn type_meta(&self) -> TypeMeta {
         TypeMeta { api_version: self.api_version.clone(), kind: self.kind.clone() }
     }
 
-    /// The same object whatever version of its group it is named in: what identifies it in an inventory.
+    /// Group and kind, namespace and name: what identifies the object in an inventory, whichever version names it.
     pub fn identity(&self) -> (String, &str, &str) {
         (self.type_meta().group_kind(), self.namespace.as_deref().unwrap_or(""), &self.name)
     }
@@ -80,18 +82,18 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// Objects of one kind.
+/// Objects of one kind, by namespace and label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {
-    /// Group and version.
+    /// Group and version, for example `apps/v1`.
     pub api_version: String,
-    /// The kind.
+    /// The kind, for example `Deployment`.
     pub kind: String,
     /// None means all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// As `kubectl -l` takes it; empty selects all.
+    /// A label selector in the syntax of `kubectl -l`; empty selects all.
     pub label_selector: String,
 }
 

@@ -1,8 +1,12 @@
-//! What an operation may want of a release, and what it leaves of it. Pure: `docs/decisions/0005-operations-are-temporary.md`.
+//! How the plan of an operation is laid over the plan of its release. An operation is temporary: it never changes the
+//! release's recorded plan (`docs/decisions/0005-operations-are-temporary.md`).
 
-use crate::{
-    Fault, ObjectRef, OnChange, PluginPlan, SecretContent, SecretEntry, SecretSource, SecretStep, Stage, Step,
-};
+use crate::object::ObjectRef;
+use crate::plan::PluginPlan;
+use crate::plan::object::{ObjectStep, OnChange};
+use crate::plan::secret::{SecretContent, SecretEntry, SecretSource, SecretStep};
+use crate::plan::stage::{Stage, Step};
+use crate::validate::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,23 +16,23 @@ use serde_json::Value;
 pub struct Operation {
     /// A DNS label.
     pub name: String,
-    /// What it does.
+    /// What it does, for people.
     pub title: String,
-    /// Those of the descriptor that it uses.
+    /// The secret inputs of the descriptor that it uses.
     pub secret_inputs: Vec<String>,
     /// JSON Schema 2020-12 of its arguments.
     pub arguments_schema: Value,
 }
 
-/// What is carried out when an operation wants `wanted` of a release with `recorded`: keys that it does not name of a
-/// Secret of the release are kept as they are there, and those that are made of others are made anew.
+/// The plan that the host applies for an operation with the plan `wanted` on a release with the plan `recorded`. Keys of a
+/// Secret that the operation does not name keep their values; keys with a template are composed again.
 ///
 /// # Errors
-/// Everything that it wants to change of the release for good, which only an apply may, and what would stay.
+/// Every step that would change the release for good, which only an apply may do.
 pub fn overlay(recorded: &PluginPlan, wanted: PluginPlan) -> Result<PluginPlan, Vec<Fault>> {
     let mut plugin_plan = wanted;
     let mut faults = Vec::new();
-    let yields: Vec<String> = plugin_plan
+    let yielding: Vec<String> = plugin_plan
         .stages
         .iter()
         .flat_map(|stage| &stage.steps)
@@ -40,7 +44,7 @@ pub fn overlay(recorded: &PluginPlan, wanted: PluginPlan) -> Result<PluginPlan, 
         .collect();
     for stage in &mut plugin_plan.stages {
         for step in &mut stage.steps {
-            if let Err((path, message)) = on_top(recorded, step, &yields) {
+            if let Err((path, message)) = overlay_step(recorded, step, &yielding) {
                 faults.push(Fault { stage: stage.name.clone(), what: step.title(), path, message });
             }
         }
@@ -48,14 +52,14 @@ pub fn overlay(recorded: &PluginPlan, wanted: PluginPlan) -> Result<PluginPlan, 
     if faults.is_empty() { Ok(plugin_plan) } else { Err(faults) }
 }
 
-/// The steps of the release on objects that `plugin_plan` has otherwise: what has to be applied for the release to be as
-/// its plan says, when the operation is over. A Secret is not among them: what the operation made of it is its value now.
-pub fn borrowed(recorded: &PluginPlan, plugin_plan: &PluginPlan) -> PluginPlan {
+/// The release's steps on objects that the operation's plan has in another form: the host applies them after the operation. A
+/// Secret is not among them, because the release keeps its rotated values.
+pub fn overridden_steps(recorded: &PluginPlan, plugin_plan: &PluginPlan) -> PluginPlan {
     let changed = |step: &Step| {
         let Step::Object(old) = step else { return false };
         ObjectRef::of(&old.manifest)
             .and_then(|object| find(plugin_plan, &object))
-            .is_some_and(|new| matches!(new, Step::Object(new) if !same(old, new)))
+            .is_some_and(|new| matches!(new, Step::Object(new) if !is_same(old, new)))
     };
     let stages = recorded.stages.iter().map(|stage| Stage {
         name: stage.name.clone(),
@@ -72,42 +76,44 @@ pub fn borrowed(recorded: &PluginPlan, plugin_plan: &PluginPlan) -> PluginPlan {
     }
 }
 
-fn same(old: &crate::ObjectStep, new: &crate::ObjectStep) -> bool {
+fn is_same(old: &ObjectStep, new: &ObjectStep) -> bool {
     old.manifest == new.manifest && old.bindings == new.bindings
 }
 
-/// The step of `plugin_plan` that makes `object`.
+/// The step of `plugin_plan` that applies `object`.
 fn find<'a>(plugin_plan: &'a PluginPlan, object: &ObjectRef) -> Option<&'a Step> {
-    let makes = |step: &&Step| step.target().is_some_and(|target| target.identity() == object.identity());
-    plugin_plan.stages.iter().flat_map(|stage| &stage.steps).find(makes)
+    let applies = |step: &&Step| step.target().is_some_and(|target| target.identity() == object.identity());
+    plugin_plan.steps().find(applies)
 }
 
-/// Makes of a step on an object of the release what is carried out, or says where and why it cannot be.
-fn on_top(recorded: &PluginPlan, step: &mut Step, yields: &[String]) -> Result<(), (String, String)> {
+/// Completes `step` from the release's plan. The error is the path and the reason.
+fn overlay_step(recorded: &PluginPlan, step: &mut Step, yielding: &[String]) -> Result<(), (String, String)> {
     let fault = |message: &str| Err((String::new(), message.to_owned()));
     let old = step.target().and_then(|target| find(recorded, &target));
     match (step, old) {
         (Step::Restart(workload), _) if find(recorded, workload).is_none() => {
-            fault("the release has no such workload, and an operation restarts no other")
+            fault("the release has no such workload; an operation restarts only workloads of its release")
         }
         (Step::External(external), _) if recorded.external().all(|old| old != &**external) => fault(
-            "the release's plan has no such external resource: an operation leaves them as they are there",
+            "an operation must not change an external resource; the release's plan has another one or none",
         ),
-        (Step::Object(new), None) if outlives(&new.manifest) => fault(
-            "an operation makes no namespaces and no kinds: they outlive it, with what others put there",
+        (Step::Object(new), None) if is_shared(&new.manifest) => fault(
+            "an operation must not create a Namespace or a CustomResourceDefinition: others may fill it before the operation ends",
         ),
         (Step::Secret(new), Some(Step::Secret(old))) => merge(old, new),
         (Step::Object(new), Some(Step::Object(old)))
-            if old.on_change == OnChange::CreateOnly && !same(old, new) =>
-        {
-            fault("the release's plan leaves this object alone once it is there, and so must an operation")
-        }
-        (Step::Object(new), Some(Step::Object(old)))
-            if !same(old, new)
-                && !old.bindings.iter().all(|binding| yields.contains(&binding.source.step)) =>
+            if old.on_change == OnChange::CreateOnly && !is_same(old, new) =>
         {
             fault(
-                "it cannot be given back: its plan fills in what a step yields that the operation does not have",
+                "the release's plan never changes this object once it exists, so an operation must not either",
+            )
+        }
+        (Step::Object(new), Some(Step::Object(old)))
+            if !is_same(old, new)
+                && !old.bindings.iter().all(|binding| yielding.contains(&binding.source.step)) =>
+        {
+            fault(
+                "the host could not restore this object after the operation: it needs an output of a step that the operation lacks",
             )
         }
         (Step::Object(new), Some(Step::Object(old))) => {
@@ -115,13 +121,13 @@ fn on_top(recorded: &PluginPlan, step: &mut Step, yields: &[String]) -> Result<(
             Ok(())
         }
         (Step::Secret(_), Some(_)) | (Step::Object(_), Some(Step::Secret(_))) => fault(
-            "a Secret that is composed in one of the operation and the release must be in the other too",
+            "an object must be a secret step in both plans, of the release and of the operation, or in neither",
         ),
         _ => Ok(()),
     }
 }
 
-fn outlives(manifest: &Value) -> bool {
+fn is_shared(manifest: &Value) -> bool {
     manifest["kind"] == "Namespace" || manifest["kind"] == "CustomResourceDefinition"
 }
 
@@ -131,13 +137,12 @@ fn merge(old: &SecretStep, new: &mut SecretStep) -> Result<(), (String, String)>
     new.labels.clone_from(&old.labels);
     let (SecretContent::Entries(old), SecretContent::Entries(entries)) = (&old.content, &mut new.content)
     else {
-        let message = "an operation changes single keys of a Secret, not a mirror or by one";
+        let message = "an operation changes single keys of a Secret; neither plan may mirror it";
         return if old.content == new.content { Ok(()) } else { Err((String::new(), message.to_owned())) };
     };
     let unknown = entries.iter().find(|entry| old.iter().all(|old| old.key != entry.key));
     if let Some(SecretEntry { key, .. }) = unknown {
-        let message =
-            "the Secret has no such key in the release's plan, so the next apply would take it away";
+        let message = "the release's plan has no such key in the Secret, so the next apply would remove it";
         return Err((format!("/{key}"), message.to_owned()));
     }
     for SecretEntry { key, source } in old {
@@ -160,7 +165,7 @@ mod tests {
     fn plugin_plan(steps: Vec<Value>) -> PluginPlan {
         let stages = json!([{"name": "all", "steps": steps}]);
         let plugin_plan = json!({"preflight": [], "stages": stages, "health": [], "tests": []});
-        serde_json::from_value(plugin_plan).expect("an outline")
+        serde_json::from_value(plugin_plan).expect("a plan")
     }
 
     fn object(kind: &str, name: &str, on_change: &str, text: &str) -> Value {
@@ -187,49 +192,54 @@ mod tests {
     }
 
     fn refused(step: Value) -> String {
-        let faults = overlay(&release(), plugin_plan(vec![step])).expect_err("it is refused");
+        let faults = overlay(&release(), plugin_plan(vec![step])).expect_err("the operation is refused");
         faults[0].to_string()
     }
 
     #[test]
-    fn keys_that_an_operation_does_not_name_are_kept_and_templates_are_filled_again() {
-        let renewed = json!({"rotated": {"bytes": 8, "encoding": "hex"}});
-        let wanted = plugin_plan(vec![secret(&json!([{"key": "cookie", "source": renewed}]))]);
-        let carried = overlay(&release(), wanted).expect("it may");
+    fn unnamed_keys_are_kept_and_templates_are_composed_again() {
+        let rotated = json!({"rotated": {"bytes": 8, "encoding": "hex"}});
+        let wanted = plugin_plan(vec![secret(&json!([{"key": "cookie", "source": rotated}]))]);
+        let carried = overlay(&release(), wanted).expect("the operation is allowed");
         let Step::Secret(step) = &carried.stages[0].steps[0] else { panic!("a Secret") };
-        let sources = json!([{"key": "cookie", "source": renewed}, {"key": "password", "source": "kept"},
+        let sources = json!([{"key": "cookie", "source": rotated}, {"key": "password", "source": "kept"},
             {"key": "url", "source": {"template": "${cookie}"}}]);
         assert_eq!(json!(step.content), json!({"entries": sources}));
-        assert!(borrowed(&release(), &carried).stages.is_empty(), "its values are the release's from now on");
+        assert!(
+            overridden_steps(&release(), &carried).stages.is_empty(),
+            "the release keeps the rotated values"
+        );
     }
 
     #[test]
-    fn what_is_the_releases_is_given_back_and_what_is_the_operations_is_not_part_of_it() {
+    fn only_changed_objects_of_the_release_are_restored() {
         let steps =
             vec![object("ConfigMap", "a", "update", "changed"), object("ConfigMap", "own", "update", "x")];
-        let carried = overlay(&release(), plugin_plan(steps)).expect("it may");
+        let carried = overlay(&release(), plugin_plan(steps)).expect("the operation is allowed");
         assert_eq!(
-            borrowed(&release(), &carried),
+            overridden_steps(&release(), &carried),
             plugin_plan(vec![object("ConfigMap", "a", "update", "planned")])
         );
         let same = overlay(&release(), plugin_plan(vec![object("ConfigMap", "a", "update", "planned")]));
-        assert!(borrowed(&release(), &same.expect("it may")).stages.is_empty());
+        assert!(overridden_steps(&release(), &same.expect("the operation is allowed")).stages.is_empty());
     }
 
     #[test]
-    fn what_an_operation_must_not_do_to_a_release_is_refused_and_says_where() {
+    fn a_permanent_change_by_an_operation_is_refused() {
         let restart = json!({"restart": {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "n", "name": "x"}});
         assert!(refused(restart).contains("restart of Deployment n/x: the release has no such workload"));
-        assert!(refused(object("Namespace", "other", "update", "")).contains("makes no namespaces"));
-        assert!(refused(object("ConfigMap", "once", "update", "other")).contains("leaves this object alone"));
-        assert!(refused(object("Secret", "keys", "update", "")).contains("composed"));
+        assert!(refused(object("Namespace", "other", "update", "")).contains("must not create a Namespace"));
+        assert!(
+            refused(object("ConfigMap", "once", "update", "other")).contains("never changes this object")
+        );
+        assert!(refused(object("Secret", "keys", "update", "")).contains("secret step in both plans"));
         let mut bound = object("ConfigMap", "bound", "update", "planned");
         bound["object"]["bindings"] =
             json!([{"pointer": "/data/text", "source": {"step": "image", "output": "digest"}}]);
         let changed = plugin_plan(vec![object("ConfigMap", "bound", "update", "other")]);
-        let faults = overlay(&plugin_plan(vec![bound]), changed).expect_err("it is refused");
-        assert!(faults[0].to_string().contains("cannot be given back"));
+        let faults = overlay(&plugin_plan(vec![bound]), changed).expect_err("the operation is refused");
+        assert!(faults[0].to_string().contains("could not restore this object"));
         let unknown = secret(&json!([{"key": "new", "source": {"plain": "x"}}]));
-        assert!(refused(unknown).contains("Secret n/keys, /new: the Secret has no such key"));
+        assert!(refused(unknown).contains("Secret n/keys, /new: the release's plan has no such key"));
     }
 }

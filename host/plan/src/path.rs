@@ -1,48 +1,58 @@
-use crate::Error;
+//! Relative paths that stay in their folder, whatever program reads them.
+
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A path below some folder, that can't lead out of it by what it says: no `..`, no beginning slash, nothing that a
-/// terminal, a shell or a file system would read differently. What symbolic links do is for whoever opens it.
+/// A path below a folder. Its text cannot leave the folder: it has no `..`, no leading slash, and no character that a
+/// terminal, a shell or a file system could read in another way. Symbolic links are the concern of the code that opens it.
+///
+/// ```
+/// use thinkube_plan::RelativePath;
+/// let path: RelativePath = ".config/fish/config.fish".parse()?;
+/// assert!(path.is_within(&".config".parse()?));
+/// assert!("../.ssh/id_rsa".parse::<RelativePath>().is_err());
+/// # Ok::<(), thinkube_plan::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RelativePath(String);
 
 impl RelativePath {
-    /// Longest path, in bytes. Systems bound it at 4096, with the folder that it is below.
-    pub const LONGEST: usize = 1024;
-    /// Longest name in a path. Systems bound it at 255; this leaves room for a suffix.
-    pub const LONGEST_NAME: usize = 200;
+    /// Longest path, in bytes. Linux bounds the whole path, with the folder, at 4096.
+    pub const MAX_BYTES: usize = 1024;
+    /// Longest name in a path, in bytes. File systems bound it at 255; this leaves room for a suffix.
+    pub const MAX_NAME_BYTES: usize = 200;
     /// Most names in a path.
-    pub const DEEPEST: usize = 32;
+    pub const MAX_DEPTH: usize = 32;
 
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its names, outermost first.
+    /// The names in the path, outermost first.
     pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('/')
     }
 
-    /// Its last name.
+    /// The last name.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// What it lies in; none for a path of one name.
+    /// The folder that contains it; None for a path of one name.
     pub fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
     }
 
-    /// What it lies in, innermost first.
+    /// The folders that contain it, innermost first.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> {
         std::iter::successors(self.parent(), Self::parent)
     }
 
-    /// Whether it is this path or lies below it.
+    /// Whether the path is `folder` or lies below it.
     pub fn is_within(&self, folder: &Self) -> bool {
         self.0.strip_prefix(&folder.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -52,17 +62,17 @@ fn fault(path: &str) -> Option<&'static str> {
     if path.is_empty() {
         return Some("it is empty");
     }
-    if path.len() > RelativePath::LONGEST {
+    if path.len() > RelativePath::MAX_BYTES {
         return Some("it is longer than 1024 bytes");
     }
     if path.starts_with('/') {
-        return Some("it begins with `/`: write it relative to the folder that it is in");
+        return Some("it begins with `/`; expected a relative path");
     }
-    // Letters beyond ASCII look like others, are written in several ways, or turn the reading order around.
+    // Characters beyond ASCII can look like others, be encoded in several ways, or reverse the reading order.
     if !path.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\') {
-        return Some("it holds something else than printable ASCII, or a backslash");
+        return Some("it has a backslash or a character that is not printable ASCII");
     }
-    if path.split('/').count() > RelativePath::DEEPEST {
+    if path.split('/').count() > RelativePath::MAX_DEPTH {
         return Some("it is more than 32 names deep");
     }
     for name in path.split('/') {
@@ -70,9 +80,9 @@ fn fault(path: &str) -> Option<&'static str> {
             return Some("a name in it is empty");
         }
         if name == "." || name == ".." {
-            return Some("it holds `.` or `..`");
+            return Some("it has a `.` or `..` segment");
         }
-        if name.len() > RelativePath::LONGEST_NAME {
+        if name.len() > RelativePath::MAX_NAME_BYTES {
             return Some("a name in it is longer than 200 bytes");
         }
         if name.trim() != name {
@@ -122,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_could_lead_out_or_be_read_in_two_ways_is_refused() {
+    fn a_path_that_leaves_its_folder_or_is_ambiguous_is_refused() {
         let long = "a".repeat(201);
         let deep = ["a"; 33].join("/");
         let endless = ["a".repeat(200).as_str(); 6].join("/");
@@ -156,13 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn the_error_shows_a_hostile_path_without_doing_what_it_says() {
-        let error = "a\u{1b}[2J\n".parse::<RelativePath>().expect_err("it is hostile").to_string();
+    fn the_error_escapes_a_hostile_path() {
+        let error =
+            "a\u{1b}[2J\n".parse::<RelativePath>().expect_err("a hostile path is refused").to_string();
         assert!(error.chars().all(|character| !character.is_control()), "{error:?}");
     }
 
     #[test]
-    fn what_begins_with_the_same_letters_is_not_within() {
+    fn a_path_with_the_same_first_letters_is_not_within() {
         assert!(path("a/b").is_within(&path("a")));
         assert!(path("a").is_within(&path("a")));
         assert!(!path("ab").is_within(&path("a")));
@@ -177,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_a_hostile_path_is_not_read() {
+    fn a_record_with_a_hostile_path_is_refused() {
         assert!(serde_json::from_str::<RelativePath>("\"../a\"").is_err());
-        assert_eq!(serde_json::to_string(&path("a/b")).expect("text"), "\"a/b\"");
+        assert_eq!(serde_json::to_string(&path("a/b")).expect("a path serializes"), "\"a/b\"");
     }
 }

@@ -1,11 +1,16 @@
 //! Builders of plans, steps and checks for tests: a test states only the fields that it is about. Behind the cargo feature
 //! `testing`, so no build of the host contains them.
 
-use crate::{
-    Check, Digest, Expectation, ExternalStep, HttpMethod, HttpProbe, HttpTarget, Identity, KindPermission,
-    ObjectRef, ObjectStep, OnChange, OnUninstall, Permission, Plan, PluginPlan, PodFile, PodFilesStep,
-    PodLine, Probe, Scope, SecretContent, SecretEntry, SecretSource, SecretStep, Severity, Stage, Step,
-};
+use crate::check::{Check, Expectation, HttpMethod, HttpProbe, HttpTarget, Probe, Severity};
+use crate::digest::Digest;
+use crate::object::ObjectRef;
+use crate::permission::{KindPermission, Permission, Scope};
+use crate::plan::external::ExternalStep;
+use crate::plan::object::{ObjectStep, OnChange, OnUninstall};
+use crate::plan::pod_files::{PodFile, PodFilesStep, PodLine};
+use crate::plan::secret::{SecretContent, SecretEntry, SecretSource, SecretStep};
+use crate::plan::stage::{Stage, Step};
+use crate::plan::{Identity, Plan, PluginPlan};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -392,7 +392,7 @@ fn a_plugin_that_returns_no_json_is_told_where() {
 
 #[test]
 fn a_plugin_that_would_send_a_secret_of_others_to_its_own_server_is_refused() {
-    refused(&["plan", text(hostile()), "--set", "do=send-secret"], 5, "invalid-plan", &["no other is sent"]);
+    refused(&["plan", text(hostile()), "--set", "do=send-secret"], 5, "invalid-plan", &["must not be sent"]);
 }
 
 #[test]

@@ -335,8 +335,8 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let actions: Vec<&str> = changes.iter().map(|change| change["action"].as_str().expect("text")).collect();
     assert_eq!(actions, ["update", "restart"], "{shown}");
     assert!(!shown.to_string().contains(&before) && !shown.to_string().contains(CANARY), "{shown}");
-    let borrowed = release.run("borrow", &["--dry-run"]).ends_with(0).json();
-    let note = borrowed["changes"][0]["note"].as_str().expect("it says that it is given back");
+    let overridden_steps = release.run("borrow", &["--dry-run"]).ends_with(0).json();
+    let note = overridden_steps["changes"][0]["note"].as_str().expect("it says that it is given back");
     assert!(note.contains("when the operation ends"), "{note}");
     assert_eq!(release.key("cookie"), before);
     release.is_as_planned();

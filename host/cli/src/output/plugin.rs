@@ -54,8 +54,8 @@ pub(crate) fn inspect(facts: &PluginFacts<'_>) -> Text {
         text.push(&table(&descriptor.dependencies.iter().map(dependency).collect::<Vec<_>>()));
     }
     line!(text, "\n{}", styled(STRONG, "Requested permissions"));
-    for permission in descriptor.asks() {
-        line!(text, "  {}", untrusted(permission.stated()));
+    for permission in descriptor.requested() {
+        line!(text, "  {}", untrusted(permission.describe()));
     }
     line!(text, "\n{}", styled(STRONG, "Imports"));
     text.push(&imports(&facts.imports));

@@ -33,8 +33,8 @@ pub struct OperationPlans<'a> {
     pub plan: &'a Plan,
     /// The plan of the release.
     pub recorded: &'a Plan,
-    /// The steps of the release on objects that the operation changes ([`thinkube_plan::borrowed`]).
-    pub borrowed: &'a Plan,
+    /// The steps of the release on objects that the operation changes ([`thinkube_plan::overridden_steps`]).
+    pub overridden_steps: &'a Plan,
 }
 
 impl Release {
@@ -165,10 +165,11 @@ impl<'a> Apply<'a> {
         timeout: Duration,
     ) -> Result<(), Error> {
         self.check_lease()?;
-        self.plan = operation.borrowed;
+        self.plan = operation.overridden_steps;
         let stages = self.plan.plugin_plan.stages.len();
         if stages > 0 {
-            let diff = compare::compare_objects(self.client, operation.borrowed, &self.values).await?;
+            let diff =
+                compare::compare_objects(self.client, operation.overridden_steps, &self.values).await?;
             (self.objects, self.live) = (diff.objects, diff.live);
         }
         for stage in 0..stages {

@@ -195,7 +195,8 @@ async fn write_record(
     let inventory = superset(old, objects);
     let mut external: Vec<ExternalStep> = plan.plugin_plan.external().cloned().collect();
     let old = stored.iter().flat_map(|stored| &stored.external);
-    external.extend(old.filter(|old| plan.plugin_plan.external().all(|new| !new.is_of(old))).cloned());
+    external
+        .extend(old.filter(|old| plan.plugin_plan.external().all(|new| !new.is_same_resource(old))).cloned());
     let pod_files = superset_in_pods(plan, stored.as_ref().map_or(&[], |stored| &stored.pod_files));
     let images = stored.as_ref().map(|old| old.images.clone()).unwrap_or_default();
     let (resource_version, uid) = stored.map_or_else(Default::default, |old| (old.resource_version, old.uid));
@@ -311,7 +312,8 @@ struct Done {
 impl Apply<'_> {
     /// Resources outside the cluster that the release may have from before, and that the plan no longer wants.
     pub fn gone_external(&self) -> Vec<ExternalStep> {
-        let wanted = |old: &ExternalStep| self.plan.plugin_plan.external().any(|new| new.is_of(old));
+        let wanted =
+            |old: &ExternalStep| self.plan.plugin_plan.external().any(|new| new.is_same_resource(old));
         self.stored.external.iter().filter(|old| !wanted(old)).cloned().collect()
     }
 

@@ -238,7 +238,8 @@ async fn diff_container<'a>(
 ) -> Result<Vec<Judged<'a>>, Error> {
     let mut judged = Vec::new();
     for file in &step.files {
-        let Some(seen) = exec::read_file(client, at, &file.path, PodFilesStep::LARGEST + 1).await? else {
+        let Some(seen) = exec::read_file(client, at, &file.path, PodFilesStep::MAX_CONTENT_BYTES + 1).await?
+        else {
             return Ok(Vec::new());
         };
         let (action, note) = judge_file(entry, file, &seen);
@@ -329,7 +330,7 @@ async fn remove_from(
         kept.contains(&(at.clone(), path.to_owned(), line.map(str::to_owned)))
     };
     for path in entry.files.keys().filter(|path| !in_file(path)) {
-        let action = match exec::read_file(client, at, path, PodFilesStep::LARGEST + 1).await? {
+        let action = match exec::read_file(client, at, path, PodFilesStep::MAX_CONTENT_BYTES + 1).await? {
             None | Some(Seen::Absent) => continue,
             Some(Seen::File { content: Some(content), .. }) if entry.wrote(path, &Digest::of(&content)) => {
                 Action::Delete

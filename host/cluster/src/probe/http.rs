@@ -31,14 +31,14 @@ pub(crate) async fn probe_http(client: &Client, probe: &HttpProbe) -> Result<Obs
     if let Some(credentials) = &probe.credentials {
         password = match credential(client, credentials, service).await? {
             Credential::Header(value) => value,
-            Credential::Withheld(reason) => return Ok(Observation::of_no_answer(reason)),
+            Credential::Withheld(reason) => return Ok(Observation::of_no_response(reason)),
         };
         headers.push((&credentials.header, &password));
     }
     let response = match client.request_once(&request, &headers, MAX_BODY).await {
         Ok(response) => response,
         // The API server answered before, so it is the Service that does not.
-        Err(ApiError::Unreachable { message, .. }) => return Ok(Observation::of_no_answer(message)),
+        Err(ApiError::Unreachable { message, .. }) => return Ok(Observation::of_no_response(message)),
         Err(error) => return Err(error.into()),
     };
     // Only a 403 of the API server is an error. Another server's answer may quote the secret, so it stays an observation.
@@ -53,7 +53,7 @@ pub(crate) async fn probe_http(client: &Client, probe: &HttpProbe) -> Result<Obs
     let headers = response.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     // An answer to a secret may quote it, so only the status is shown.
     let message = if probe.credentials.is_none() { response.status.message.as_str() } else { "" };
-    Ok(Observation::of_answer(response.code, reason, headers, &response.body, message))
+    Ok(Observation::of_response(response.code, reason, headers, &response.body, message))
 }
 
 /// Whether this host can carry out the check, decided without a cluster.

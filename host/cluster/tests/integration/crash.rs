@@ -14,7 +14,8 @@ use thinkube_cluster::{
     ApiError, ApplyOptions, Cluster, Connect, Error, OperationPlans, Phase, ReleaseError, UninstallOptions,
 };
 use thinkube_plan::{
-    Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, borrowed, overlay,
+    Encoding, ObjectRef, Plan, RandomText, SecretContent, SecretEntry, SecretSource, Step, overlay,
+    overridden_steps,
 };
 use thinkube_test_cluster::sample;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -242,8 +243,8 @@ fn operation(bench: &Bench, recorded: &Plan) -> Plan {
 
 async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), Error> {
     let given_back =
-        Plan { plugin_plan: borrowed(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
-    let operation = OperationPlans { name: "change", plan, recorded, borrowed: &given_back };
+        Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
+    let operation = OperationPlans { name: "change", plan, recorded, overridden_steps: &given_back };
     let inputs = secrets();
     let comparison = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::fmt;
 use thinkube_plan::{
     Auth, ExternalOutput, ExternalStep, FieldChange, HttpRequest, Observation, OnUninstall, Output, Outputs,
-    Part, SecretText, Template, Values, path_fault,
+    RequestSegment, SecretText, Values, request_segments, url_path_fault,
 };
 use thinkube_validate::Selector;
 
@@ -299,7 +299,7 @@ impl<'a> ExternalResource<'a> {
     fn select(&self, answer: &Answer, selector: &Selector, source: &str) -> Result<Value, Error> {
         let Answer { what, reply, .. } = answer;
         let headers = reply.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let seen = Observation::of_answer(reply.status, "", headers, &reply.body, "");
+        let seen = Observation::of_response(reply.status, "", headers, &reply.body, "");
         // A page for people, of a proxy for example. An empty body is null.
         let is_page = seen.variables["json"].is_null() && !["", "null"].contains(&body_of(reply));
         if is_page && selector.names("json") {
@@ -374,8 +374,8 @@ impl<'a> ExternalResource<'a> {
     fn url(&self, what: &str, request: &HttpRequest, found: Option<&Value>) -> Result<Url, Error> {
         let invalid = |message: String| Error::Invalid { what: what.to_owned(), message };
         let mut path = String::new();
-        for part in Template::parse(&request.path).map_err(invalid)?.parts() {
-            if let Part::Text(text) = part {
+        for part in &request_segments(&request.path).map_err(invalid)? {
+            if let RequestSegment::Text(text) = part {
                 path.push_str(text);
                 continue;
             }
@@ -392,7 +392,7 @@ impl<'a> ExternalResource<'a> {
             }
             path.extend(utf8_percent_encode(&value, RESERVED));
         }
-        if let Some(fault) = path_fault(&path) {
+        if let Some(fault) = url_path_fault(&path) {
             return Err(invalid(format!("its path, filled in, {fault}")));
         }
         let base = parse(what, &self.step.base_url)?;
@@ -417,8 +417,8 @@ impl<'a> ExternalResource<'a> {
             Value::Object(fields) => fields.values_mut().try_for_each(|field| self.fill(what, field, found)),
             Value::String(text) => {
                 let invalid = |message| Error::Invalid { what: what.to_owned(), message };
-                let template = Template::parse(text).map_err(invalid)?;
-                *value = match template.parts() {
+                let segments = request_segments(text).map_err(invalid)?;
+                *value = match segments.as_slice() {
                     [] => Value::String(String::new()),
                     [part] => self.value(what, part, found)?,
                     parts => {
@@ -435,17 +435,17 @@ impl<'a> ExternalResource<'a> {
     }
 
     /// What a part of a template stands for: a string, a number or a bool.
-    fn value(&self, what: &str, part: &Part, found: Option<&Value>) -> Result<Value, Error> {
+    fn value(&self, what: &str, part: &RequestSegment, found: Option<&Value>) -> Result<Value, Error> {
         let invalid = |message: String| Error::Invalid { what: what.to_owned(), message };
         match part {
-            Part::Text(text) => Ok(Value::String(text.clone())),
-            Part::Found(name) => {
+            RequestSegment::Text(text) => Ok(Value::String(text.clone())),
+            RequestSegment::Field(name) => {
                 let field = found.and_then(|found| found.get(name)).filter(|field| text_of(field).is_some());
                 field.cloned().ok_or_else(|| {
                     invalid(format!("`${{{name}}}` is no string, number or bool of what `select` found"))
                 })
             }
-            Part::Output(at) => match self.values.outputs.get(at) {
+            RequestSegment::Output(at) => match self.values.outputs.get(at) {
                 Some(Output::Open(text)) => Ok(Value::String(text.clone())),
                 Some(Output::Secret(_)) => Err(invalid(format!(
                     "`${{steps.{}.{}}}` is secret, and only a Secret may hold it",

@@ -425,7 +425,7 @@ fn read(file: File) -> io::Result<Option<Content>> {
     let mut kept = Vec::new();
     let mut whole = true;
     let digest = hashed(file, LONGEST_READ, |bytes| {
-        whole &= kept.len() + bytes.len() <= WorkstationPlan::LARGEST;
+        whole &= kept.len() + bytes.len() <= WorkstationPlan::MAX_CONTENT_BYTES;
         if whole {
             kept.extend_from_slice(bytes);
         }

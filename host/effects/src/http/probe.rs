@@ -37,7 +37,7 @@ pub async fn probe(http: &Http, probe: &HttpProbe) -> Result<Observation, Error>
             let reply = match http.exchange(ask).await {
                 Ok(reply) => reply,
                 Err(error @ (Error::NotGranted { .. } | Error::Invalid { .. })) => return Err(error),
-                Err(error) => return Ok(Observation::of_no_answer(error.to_string())),
+                Err(error) => return Ok(Observation::of_no_response(error.to_string())),
             };
             let Some(next) = next(probe, &url, &reply) else { return Ok(observation(&reply)) };
             let next = parse(&what, next.as_str())?;
@@ -54,12 +54,12 @@ pub async fn probe(http: &Http, probe: &HttpProbe) -> Result<Observation, Error>
             }
             url = next;
         }
-        Ok(Observation::of_no_answer(format!("{what}: more than {MOST_REDIRECTS} redirects")))
+        Ok(Observation::of_no_response(format!("{what}: more than {MOST_REDIRECTS} redirects")))
     };
     let after = http.deadline();
     match tokio::time::timeout(after, exchanges).await {
         Ok(observed) => observed,
-        Err(_) => Ok(Observation::of_no_answer(Error::TimedOut { what: what.clone(), after }.to_string())),
+        Err(_) => Ok(Observation::of_no_response(Error::TimedOut { what: what.clone(), after }.to_string())),
     }
 }
 
@@ -122,5 +122,5 @@ fn observation(reply: &Reply) -> Observation {
     let text = String::from_utf8_lossy(&reply.body);
     // A page for people is no message.
     let message = if text.trim_start().starts_with('<') { "" } else { &text };
-    Observation::of_answer(reply.status, reason, headers, &reply.body, message)
+    Observation::of_response(reply.status, reason, headers, &reply.body, message)
 }

@@ -19,7 +19,7 @@ use registry::client::{Login, Manifest, Registry};
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_plan::{
-    Digest, ImageName, ImageStep, Output, Outputs, Permission, SecretText, lacking_for_image,
+    Digest, ImageName, ImageStep, Output, Outputs, Permission, SecretText, missing_for_image,
 };
 
 /// Longer builds hang.
@@ -169,7 +169,7 @@ impl Images {
         if let Some(fault) = step.faults().into_iter().next() {
             return Err(invalid(fault));
         }
-        if let Some(needed) = lacking_for_image(&self.options.granted, step).into_iter().next() {
+        if let Some(needed) = missing_for_image(&self.options.granted, step).into_iter().next() {
             return Err(invalid(format!("it needs the permission to {needed}")));
         }
         let destination: ImageName =

@@ -77,7 +77,7 @@ impl<'a> WorkstationPart<'a> {
         let name = args.release.as_deref().unwrap_or(&loaded.descriptor.name);
         let release = home.release(name).map_err(Error::from)?;
         let grant_policy = given.grant_policy(release.carried_grants());
-        let before = grant_policy.held().map(<[_]>::to_vec);
+        let before = grant_policy.carried().map(<[_]>::to_vec);
         let settings = given.settings.clone();
         let request =
             WorkstationRequest { release: name.to_owned(), settings, grant_policy, kubernetes_version };

@@ -1,20 +1,40 @@
-use crate::{
-    Auth, Error, Expectation, ExternalStep, HttpTarget, ObjectRef, Permission, Plan, Probe, Query,
-    RelativePath, Scope, SecretContent,
-};
-use crate::{HttpMethod, ImageStep, SecretSource, SecretStep, Step, TypeMeta};
+//! The gate: compares everything that a plan or a query does with what the operator granted. Anything without a grant is
+//! denied.
+
+use crate::check::{Check, Expectation, HttpProbe, HttpTarget, Probe};
+use crate::error::Error;
+use crate::facts::Query;
+use crate::object::{ObjectRef, Selection, TypeMeta};
+use crate::origin::origin;
+use crate::path::RelativePath;
+use crate::permission::{KindPermission, Permission, Scope};
+use crate::plan::external::{Auth, ExternalStep};
+use crate::plan::image::ImageStep;
+use crate::plan::secret::{SecretContent, SecretSource, SecretStep};
+use crate::plan::stage::Step;
+use crate::plan::{Plan, PluginPlan};
+use crate::python_package::normalized_name;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What the operator allows one plugin. The default allows nothing.
+/// The permissions that an operator grants to one plugin. The default grants nothing.
+///
+/// ```
+/// use serde_json::json;
+/// use thinkube_plan::Grants;
+///
+/// let grants = Grants::from_value(json!({"permissions": [{"connect": "https://auth.example.org"}]}))?;
+/// assert_eq!(grants.permissions[0].to_string(), "connect to https://auth.example.org");
+/// # Ok::<(), thinkube_plan::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grants {
-    /// What is allowed; everything else is refused.
+    /// The granted permissions.
     pub permissions: Vec<Permission>,
 }
 
-/// Something that a plan holds and nobody granted.
+/// A step or check of a plan without the permission that it needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Denial {
@@ -22,7 +42,7 @@ pub struct Denial {
     pub stage: String,
     /// The step or check.
     pub what: String,
-    /// What would have to be granted, in words.
+    /// The missing permission, for people.
     pub needs: String,
 }
 
@@ -41,83 +61,87 @@ impl Grants {
         serde_json::from_value(value).map_err(|source| Error::Malformed { what: "grants file", source })
     }
 
-    /// The one gate: everything in `plan` that these grants do not cover. Empty means that it may run.
-    pub fn gate(&self, plan: &Plan) -> Vec<Denial> {
+    /// Every step and check of `plan` that these grants do not cover. The plan may run only if there is none.
+    pub fn denials(&self, plan: &Plan) -> Vec<Denial> {
         let gate = Gate { granted: &self.permissions, namespace: &plan.namespace };
         let mut denials = Vec::new();
         for stage in &plan.plugin_plan.stages {
             for step in &stage.steps {
-                for needs in gate.step(step) {
-                    denials.push(Denial { stage: stage.name.clone(), what: step.title(), needs });
-                }
+                let missing = gate.missing_for_step(step).into_iter();
+                denials.extend(missing.map(|needs| Denial {
+                    stage: stage.name.clone(),
+                    what: step.title(),
+                    needs,
+                }));
             }
         }
         for (stage, check) in plan.plugin_plan.checks() {
-            if let Some(needs) = gate.probe(stage, &check.probe, &check.expect) {
-                denials.push(Denial {
-                    stage: stage.to_owned(),
-                    what: format!("check {}", check.name),
-                    needs,
-                });
-            }
+            let what = format!("check {}", check.name);
+            let missing = gate.missing_for_check(stage, check);
+            denials.extend(missing.map(|needs| Denial { stage: stage.to_owned(), what, needs }));
         }
         denials
     }
 }
 
-/// Whether `query` may be answered under `granted` for a release in `namespace`.
+/// Whether `granted` allows an answer to `query` for a release in `namespace`.
 pub fn permits_query(granted: &[Permission], namespace: &str, query: &Query) -> bool {
     let gate = Gate { granted, namespace };
     match query {
-        Query::Object(object) => gate.reads(&object.type_meta(), Place::of(object)),
-        Query::Objects(selection) => {
-            let kind = TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() };
-            gate.reads(&kind, Place::within(selection.namespace.as_deref()))
+        Query::Object(object) => gate.reads(&object.type_meta(), Location::of(object)),
+        Query::Objects(selection) => gate.reads(&kind_of(selection), Location::of_selection(selection)),
+        Query::Served(kind) => {
+            granted.iter().any(|held| matches!(held, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind))
         }
-        Query::Served(kind) => granted
-            .iter()
-            .any(|permission| matches!(permission, Permission::Read(held) | Permission::Emit(held) if held.type_meta() == *kind)),
     }
 }
 
-/// What an image step needs and `granted` does not have.
-pub fn lacking_for_image(granted: &[Permission], image: &ImageStep) -> Vec<String> {
+/// The permissions that an image step needs and `granted` lacks, for people.
+pub fn missing_for_image(granted: &[Permission], image: &ImageStep) -> Vec<String> {
     let gate = Gate { granted, namespace: "" };
-    needed_by(image).iter().filter(|wanted| !gate.holds(wanted)).map(ToString::to_string).collect()
+    needed_for_image(image).iter().filter(|needed| !gate.holds(needed)).map(ToString::to_string).collect()
 }
 
-fn needed_by(image: &ImageStep) -> Vec<Permission> {
+fn needed_for_image(image: &ImageStep) -> Vec<Permission> {
     let mut needed = vec![
         Permission::BuildFrom(image.source.location().to_owned()),
         Permission::PushImage(repository(&image.destination).to_owned()),
     ];
-    needed.extend(image.push_credentials.as_ref().map(copying));
+    needed.extend(image.push_credentials.as_ref().map(copy_permission));
     needed
 }
 
-/// What it takes to speak to where a resource outside the cluster is.
-pub fn connecting(step: &ExternalStep) -> Vec<Permission> {
-    let mut wanted = vec![Permission::Connect(origin(&step.base_url))];
+/// The permissions to connect that an external step needs.
+pub fn connect_permissions(step: &ExternalStep) -> Vec<Permission> {
+    let mut needed = vec![connect_permission(&step.base_url)];
     if let Auth::PasswordGrant { token_url, .. } = &step.auth {
-        wanted.push(Permission::Connect(origin(token_url)));
+        needed.push(connect_permission(token_url));
     }
-    wanted.dedup();
-    wanted
+    needed.dedup();
+    needed
 }
 
-/// What it takes to copy from this Secret.
-fn copying(secret: &ObjectRef) -> Permission {
-    Permission::CopySecret(namespaced(secret))
+/// A URL without an origin stays as it is: no grant has such an origin, so it is denied by name.
+fn connect_permission(url: &str) -> Permission {
+    Permission::Connect(origin(url).unwrap_or_else(|| url.to_owned()))
 }
 
-fn namespaced(object: &ObjectRef) -> String {
+fn copy_permission(secret: &ObjectRef) -> Permission {
+    Permission::CopySecret(namespaced_name(secret))
+}
+
+fn namespaced_name(object: &ObjectRef) -> String {
     format!("{}/{}", object.namespace.as_deref().unwrap_or(""), object.name)
 }
 
-/// Whether `path`, relative to the home, may be written under `granted`.
+fn kind_of(selection: &Selection) -> TypeMeta {
+    TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() }
+}
+
+/// Whether `granted` allows to write `path`, which is relative to the operator's home directory.
 pub(crate) fn permits_home(granted: &[Permission], path: &RelativePath) -> bool {
     granted.iter().any(|held| match held {
-        // What is no path grants nothing: "" and "." least of all.
+        // A grant that is not a path grants nothing, least of all "" and ".".
         Permission::WriteHome(held) => {
             held.trim_end_matches('/').parse().is_ok_and(|folder| path.is_within(&folder))
         }
@@ -125,15 +149,12 @@ pub(crate) fn permits_home(granted: &[Permission], path: &RelativePath) -> bool 
     })
 }
 
-/// Whether the Python package of this normalised name may be installed under `granted`.
+/// Whether `granted` allows to install the Python package of this normalized name.
 pub(crate) fn permits_python_package(granted: &[Permission], name: &str) -> bool {
-    granted
-        .iter()
-        .any(|held| matches!(held, Permission::PythonPackage(held) if crate::workstation::normalised(held) == name))
+    let is_granted =
+        |held: &Permission| matches!(held, Permission::PythonPackage(held) if normalized_name(held) == name);
+    granted.iter().any(is_granted)
 }
-
-/// The name of the phase in which checks may write. No stage can have it: see `validate_plan`.
-pub(crate) const TESTS: &str = "tests";
 
 struct Gate<'a> {
     granted: &'a [Permission],
@@ -142,180 +163,198 @@ struct Gate<'a> {
 
 /// Where an object is, as far as scopes are concerned.
 #[derive(Clone, Copy)]
-enum Place<'a> {
-    Everywhere,
+enum Location<'a> {
+    /// A cluster-scoped object, or every namespace.
+    Cluster,
     Namespace(&'a str),
 }
 
-impl<'a> Place<'a> {
+impl<'a> Location<'a> {
     fn of(object: &'a ObjectRef) -> Self {
-        // A Namespace is in itself: who may fill a namespace may make it, and no other one.
+        // A permission for objects in a namespace includes the Namespace object itself, and no other Namespace.
         let is_namespace = object.kind == "Namespace" && object.api_version == "v1";
-        let name = if is_namespace { Some(object.name.as_str()) } else { object.namespace.as_deref() };
-        Self::within(name)
+        Self::from(if is_namespace { Some(object.name.as_str()) } else { object.namespace.as_deref() })
     }
 
-    fn within(namespace: Option<&'a str>) -> Self {
-        namespace.map_or(Self::Everywhere, Self::Namespace)
+    fn of_selection(selection: &'a Selection) -> Self {
+        Self::from(selection.namespace.as_deref())
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Location<'a> {
+    fn from(namespace: Option<&'a str>) -> Self {
+        namespace.map_or(Self::Cluster, Self::Namespace)
+    }
+}
+
+impl fmt::Display for Location<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => f.write_str("the whole cluster"),
+            Self::Namespace(name) => write!(f, "namespace {name}"),
+        }
     }
 }
 
 impl Gate<'_> {
-    fn covers(&self, scope: &Scope, place: Place<'_>) -> bool {
-        match (scope, place) {
+    fn covers(&self, held: &KindPermission, kind: &TypeMeta, location: Location<'_>) -> bool {
+        let in_scope = match (&held.scope, location) {
             (Scope::Cluster, _) => true,
-            (_, Place::Everywhere) => false,
-            (Scope::Namespaces(names), Place::Namespace(name)) => names.iter().any(|granted| granted == name),
-            (Scope::OwnNamespace, Place::Namespace(name)) => name == self.namespace,
-        }
+            (_, Location::Cluster) => false,
+            (Scope::Namespaces(names), Location::Namespace(name)) => {
+                names.iter().any(|granted| granted == name)
+            }
+            (Scope::OwnNamespace, Location::Namespace(name)) => name == self.namespace,
+        };
+        in_scope && held.type_meta() == *kind
     }
 
-    fn emits(&self, kind: &TypeMeta, place: Place<'_>) -> bool {
-        self.granted.iter().any(|permission| {
-            matches!(permission, Permission::Emit(held) if held.type_meta() == *kind && self.covers(&held.scope, place))
+    fn emits(&self, kind: &TypeMeta, location: Location<'_>) -> bool {
+        self.granted
+            .iter()
+            .any(|held| matches!(held, Permission::Emit(held) if self.covers(held, kind, location)))
+    }
+
+    fn reads(&self, kind: &TypeMeta, location: Location<'_>) -> bool {
+        self.granted
+            .iter()
+            .any(|held| matches!(held, Permission::Read(held) if self.covers(held, kind, location)))
+    }
+
+    fn holds(&self, needed: &Permission) -> bool {
+        self.granted.iter().any(|held| match (held, needed) {
+            (Permission::Connect(held), Permission::Connect(needed)) => {
+                origin(held).is_some_and(|held| held == *needed)
+            }
+            (Permission::PushImage(held), Permission::PushImage(needed))
+            | (Permission::BuildFrom(held), Permission::BuildFrom(needed)) => is_prefix(held, needed),
+            _ => held == needed,
         })
     }
 
-    fn reads(&self, kind: &TypeMeta, place: Place<'_>) -> bool {
-        self.granted.iter().any(|permission| {
-            matches!(permission, Permission::Read(held) if held.type_meta() == *kind && self.covers(&held.scope, place))
-        })
-    }
-
-    fn holds(&self, wanted: &Permission) -> bool {
-        self.granted.iter().any(|held| match (held, wanted) {
-            (Permission::Connect(held), Permission::Connect(wanted)) => origin(held) == *wanted,
-            (Permission::PushImage(held), Permission::PushImage(wanted))
-            | (Permission::BuildFrom(held), Permission::BuildFrom(wanted)) => below(held, wanted),
-            _ => held == wanted,
-        })
-    }
-
-    /// What `step` needs and does not have.
-    fn step(&self, step: &Step) -> Vec<String> {
-        let mut needs = Vec::new();
-        // Who restarts a workload changes it.
+    /// The permissions that `step` needs and lacks, for people.
+    fn missing_for_step(&self, step: &Step) -> Vec<String> {
+        let mut missing = Vec::new();
+        // A restart changes the workload, so it needs the permission to apply it.
         let changed = match step {
             Step::Restart(workload) => Some(workload.clone()),
             _ => step.target(),
         };
         if let Some(target) = changed
-            && !self.emits(&target.type_meta(), Place::of(&target))
+            && !self.emits(&target.type_meta(), Location::of(&target))
         {
-            let place = match Place::of(&target) {
-                Place::Everywhere => "the whole cluster".to_owned(),
-                Place::Namespace(name) => format!("namespace {name}"),
-            };
-            needs.push(format!("apply {} ({}) in {place}", target.kind, target.api_version));
+            let location = Location::of(&target);
+            missing.push(format!("apply {} ({}) in {location}", target.kind, target.api_version));
         }
-        let wanted = match step {
-            Step::Object(_) | Step::Restart(_) => Vec::new(),
-            Step::Secret(secret) => match &secret.content {
-                SecretContent::Mirror(source) => vec![copying(source)],
-                SecretContent::Entries(entries) => entries
-                    .iter()
-                    .filter_map(|entry| match &entry.source {
-                        SecretSource::Copy(key) => {
-                            Some(Permission::CopySecret(format!("{}/{}", key.namespace, key.name)))
-                        }
-                        _ => None,
-                    })
-                    .chain(secret.discloses().then(|| Permission::Disclose(namespaced(&secret.target))))
-                    .collect(),
-            },
-            Step::Image(image) => needed_by(image),
-            Step::External(external) => connecting(external),
-            Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
-        };
-        needs.extend(wanted.iter().filter(|wanted| !self.holds(wanted)).map(ToString::to_string));
-        let inputs: Vec<&String> = match step {
-            Step::Secret(SecretStep { content: SecretContent::Entries(entries), .. }) => entries
-                .iter()
-                .filter_map(|entry| match &entry.source {
-                    SecretSource::Input(name) => Some(name),
-                    _ => None,
-                })
-                .collect(),
-            Step::External(external) => external.auth.password_input().into_iter().collect(),
-            _ => Vec::new(),
-        };
-        let granted = |name: &String| {
-            self.granted
-                .iter()
-                .any(|held| matches!(held, Permission::SecretInput { name: held, .. } if held == name))
-        };
-        let missing = inputs.into_iter().filter(|name| !granted(name));
-        needs.extend(missing.map(|name| format!("use the secret input {name}")));
-        needs
+        let needed = needed_for_step(step);
+        missing.extend(needed.iter().filter(|needed| !self.holds(needed)).map(ToString::to_string));
+        let inputs = secret_inputs(step).into_iter().filter(|name| !self.holds_input(name));
+        missing.extend(inputs.map(|name| format!("use the secret input {name}")));
+        missing
     }
 
-    /// What `probe` needs and does not have. A plugin may look at whatever it may apply.
-    fn probe(&self, phase: &str, probe: &Probe, expect: &Expectation) -> Option<String> {
-        let looks = |kind: TypeMeta, place: Place<'_>| {
-            // `evaluate` hands what was seen to the plugin, so it takes a permission to read.
-            let by_emitting = *expect != Expectation::Evaluate && self.emits(&kind, place);
-            (!by_emitting && !self.reads(&kind, place))
-                .then(|| format!("read {} ({})", kind.kind, kind.api_version))
-        };
-        match probe {
-            // A check sees less of a Secret than who may copy it: its type, the names of its keys, its certificate.
+    fn holds_input(&self, input: &str) -> bool {
+        self.granted.iter().any(|held| matches!(held, Permission::SecretInput { name, .. } if name == input))
+    }
+
+    /// The permission that `check` needs and lacks. A check may observe every object that the plugin may apply.
+    fn missing_for_check(&self, list: &str, check: &Check) -> Option<String> {
+        // `evaluate` shows the observation to the plugin, so it always needs the permission to read.
+        let is_shown = check.expect == Expectation::Evaluate;
+        match &check.probe {
+            // A check observes the type, the key names and the certificate of a Secret: less than a copy.
             Probe::Object(object)
-                if *expect != Expectation::Evaluate
+                if !is_shown
                     && object.kind == "Secret"
                     && object.api_version == "v1"
-                    && self.holds(&copying(object)) =>
+                    && self.holds(&copy_permission(object)) =>
             {
                 None
             }
-            Probe::Ready(object) | Probe::Object(object) => looks(object.type_meta(), Place::of(object)),
-            Probe::Objects(selection) => looks(
-                TypeMeta { api_version: selection.api_version.clone(), kind: selection.kind.clone() },
-                Place::within(selection.namespace.as_deref()),
-            ),
-            Probe::Http(http) => {
-                // Who may look must not be able to change: not outside tests, which a person asks for, and not in the
-                // Services of others.
-                let asks = matches!(http.method, HttpMethod::Get | HttpMethod::Head);
-                match &http.target {
-                    HttpTarget::Service(service) => {
-                        let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
-                        let place = Place::Namespace(&service.namespace);
-                        if !asks && (phase != TESTS || !self.emits(&kind, place)) {
-                            let method = http.method.as_str();
-                            return Some(format!(
-                                "send {method} to a Service, which only tests may, to Services of their own"
-                            ));
-                        }
-                        looks(kind, place)
-                    }
-                    HttpTarget::Url(url) => {
-                        if !asks && phase != TESTS {
-                            return Some(format!(
-                                "send {} to a URL, which only tests may",
-                                http.method.as_str()
-                            ));
-                        }
-                        let wanted = Permission::Connect(origin(url));
-                        (!self.holds(&wanted)).then(|| wanted.to_string())
-                    }
+            Probe::Ready(object) | Probe::Object(object) => {
+                self.missing_to_observe(&object.type_meta(), Location::of(object), is_shown)
+            }
+            Probe::Objects(selection) => {
+                self.missing_to_observe(&kind_of(selection), Location::of_selection(selection), is_shown)
+            }
+            Probe::Http(probe) => self.missing_for_request(list, probe, is_shown),
+        }
+    }
+
+    fn missing_to_observe(&self, kind: &TypeMeta, location: Location<'_>, is_shown: bool) -> Option<String> {
+        let is_allowed = !is_shown && self.emits(kind, location) || self.reads(kind, location);
+        (!is_allowed).then(|| format!("read {} ({})", kind.kind, kind.api_version))
+    }
+
+    /// A permission to observe must not allow changes: only tests, which a person starts, may send other methods, and only to
+    /// Services that the plugin may apply.
+    fn missing_for_request(&self, list: &str, probe: &HttpProbe, is_shown: bool) -> Option<String> {
+        let is_test = list == PluginPlan::TESTS;
+        let method = probe.method.as_str();
+        match &probe.target {
+            HttpTarget::Service(service) => {
+                let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
+                let location = Location::Namespace(&service.namespace);
+                if !probe.method.is_safe() && !(is_test && self.emits(&kind, location)) {
+                    return Some(format!(
+                        "send {method} to a Service; only tests may, and only to Services that the plugin may apply"
+                    ));
                 }
+                self.missing_to_observe(&kind, location, is_shown)
+            }
+            HttpTarget::Url(_) if !probe.method.is_safe() && !is_test => {
+                Some(format!("send {method} to a URL; only tests may"))
+            }
+            HttpTarget::Url(url) => {
+                let needed = connect_permission(url);
+                (!self.holds(&needed)).then(|| needed.to_string())
             }
         }
     }
 }
 
-/// `https://host:8443/a?b` → `https://host:8443`. User information stays in, so `https://granted@evil` matches
-/// no grant.
-fn origin(url: &str) -> String {
-    let authority_at = url.find("://").map_or(0, |at| at + 3);
-    let end = url[authority_at..].find(['/', '?', '#', '\\']).map_or(url.len(), |at| authority_at + at);
-    url[..end].to_ascii_lowercase()
+/// The permissions that a step needs beside those to apply an object and to use secret inputs.
+fn needed_for_step(step: &Step) -> Vec<Permission> {
+    match step {
+        Step::Object(_) | Step::Restart(_) => Vec::new(),
+        Step::Secret(SecretStep { content: SecretContent::Mirror(source), .. }) => {
+            vec![copy_permission(source)]
+        }
+        Step::Secret(secret @ SecretStep { content: SecretContent::Entries(entries), .. }) => {
+            let copies = entries.iter().filter_map(|entry| match &entry.source {
+                SecretSource::Copy(key) => {
+                    Some(Permission::CopySecret(format!("{}/{}", key.namespace, key.name)))
+                }
+                _ => None,
+            });
+            let disclosed = secret.discloses().then(|| Permission::Disclose(namespaced_name(&secret.target)));
+            copies.chain(disclosed).collect()
+        }
+        Step::Image(image) => needed_for_image(image),
+        Step::External(external) => connect_permissions(external),
+        Step::PodFiles(files) => vec![Permission::WritePodFiles(files.namespace.clone())],
+    }
 }
 
-/// Whether `wanted` is `held` or begins with it up to a slash. An empty one covers nothing.
-fn below(held: &str, wanted: &str) -> bool {
-    let held = held.trim_end_matches('/');
-    !held.is_empty() && wanted.strip_prefix(held).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn secret_inputs(step: &Step) -> Vec<&str> {
+    match step {
+        Step::Secret(SecretStep { content: SecretContent::Entries(entries), .. }) => entries
+            .iter()
+            .filter_map(|entry| match &entry.source {
+                SecretSource::Input(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect(),
+        Step::External(external) => external.auth.password_input().map(String::as_str).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `path` is `prefix` or lies below it. An empty prefix covers nothing.
+fn is_prefix(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    !prefix.is_empty()
+        && path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// `registry/library/devpi:1` → `registry/library/devpi`.
@@ -330,8 +369,9 @@ fn repository(destination: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::{HttpMethod, ServiceTarget};
+    use crate::plan::image::{GitSource, ImageSource};
     use crate::testing::{self, emit, manifest, object_ref, read};
-    use crate::{Check, HttpMethod};
     use serde_json::{Value, json};
 
     fn plan(manifests: Vec<Value>, health: Vec<Check>) -> Plan {
@@ -342,11 +382,11 @@ mod tests {
     }
 
     fn denied(permissions: Vec<Permission>, plan: &Plan) -> Vec<String> {
-        Grants { permissions }.gate(plan).into_iter().map(|denial| denial.to_string()).collect()
+        Grants { permissions }.denials(plan).into_iter().map(|denial| denial.to_string()).collect()
     }
 
     #[test]
-    fn nothing_is_allowed_by_default() {
+    fn nothing_is_granted_by_default() {
         let plan = plan(vec![manifest("v1", "ConfigMap", Some("demo"), "a")], vec![]);
         assert_eq!(
             denied(vec![], &plan),
@@ -355,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn own_namespace_covers_that_namespace_and_no_other() {
+    fn own_namespace_covers_only_the_release_s_namespace() {
         let own = |kind| emit("v1", kind, Scope::OwnNamespace);
         let inside = plan(
             vec![manifest("v1", "Namespace", None, "demo"), manifest("v1", "ConfigMap", Some("demo"), "a")],
@@ -381,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_for_one_group_is_none_for_the_same_kind_of_another() {
+    fn a_grant_for_one_api_group_does_not_cover_another() {
         let plan = plan(vec![manifest("example.org/v1", "ConfigMap", Some("demo"), "a")], vec![]);
         assert_eq!(denied(vec![emit("v1", "ConfigMap", Scope::Cluster)], &plan).len(), 1);
     }
@@ -391,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_user_information_does_not_pass_as_the_granted_origin() {
+    fn a_url_that_only_looks_like_the_granted_origin_is_denied() {
         let granted = vec![Permission::Connect("https://pypi.example.org".into())];
         let fine =
             plan(vec![], vec![http_check(HttpTarget::Url("https://PyPI.example.org/simple?x=1".into()))]);
@@ -408,21 +448,21 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_may_be_copied_may_be_looked_at_by_a_check_and_by_nothing_else() {
-        let look = |name: &str, expect| {
+    fn a_check_may_observe_a_secret_that_may_be_copied() {
+        let observe = |name: &str, expect| {
             let object = object_ref("v1", "Secret", Some("default"), name);
             let mut check = http_check(HttpTarget::Url("https://a/".into()));
             check.probe = Probe::Object(object);
             check.expect = expect;
             denied(vec![Permission::CopySecret("default/tls".into())], &plan(vec![], vec![check])).len()
         };
-        assert_eq!(look("tls", Expectation::Holds), 0);
-        assert_eq!(look("other", Expectation::Holds), 1);
-        assert_eq!(look("tls", Expectation::Evaluate), 1, "the plugin would be told");
+        assert_eq!(observe("tls", Expectation::Holds), 0);
+        assert_eq!(observe("other", Expectation::Holds), 1);
+        assert_eq!(observe("tls", Expectation::Evaluate), 1, "the plugin would see it");
     }
 
     #[test]
-    fn what_a_plugin_may_apply_it_may_also_probe_but_not_be_told() {
+    fn a_plugin_may_probe_but_not_see_what_it_may_apply() {
         let object = object_ref("v1", "Service", Some("demo"), "a");
         let mut check = http_check(HttpTarget::Url(String::new()));
         check.probe = Probe::Object(object);
@@ -433,10 +473,10 @@ mod tests {
     }
 
     #[test]
-    fn only_tests_may_send_what_changes_something_and_only_to_services_of_their_own() {
+    fn only_tests_may_send_unsafe_requests_to_the_plugin_s_services() {
         let service = |namespace: &str| {
             let (name, path) = ("a".to_owned(), "/".to_owned());
-            HttpTarget::Service(crate::ServiceTarget { namespace: namespace.into(), name, port: 80, path })
+            HttpTarget::Service(ServiceTarget { namespace: namespace.into(), name, port: 80, path })
         };
         let post = |namespace| {
             let mut check = http_check(service(namespace));
@@ -479,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_in_clear_are_granted_for_one_config_map_alone() {
+    fn secrets_in_clear_are_granted_for_one_config_map() {
         let mut plan = plan(vec![], vec![]);
         let step = json!({"secret": {"name": "config", "secretType": "", "onUninstall": "delete",
             "target": {"apiVersion": "v1", "kind": "ConfigMap", "namespace": "demo", "name": "config"},
@@ -508,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_goes_only_where_it_was_granted_to_go() {
+    fn a_password_is_sent_to_granted_origins_only() {
         let mut plan = plan(vec![], vec![]);
         plan.plugin_plan.stages[0].steps = vec![external("https://api.io/a", "https://auth.io/token")];
         let connect = |origin: &str| Permission::Connect(origin.into());
@@ -525,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tests_may_send_what_changes_something_to_a_url() {
+    fn only_tests_may_send_unsafe_requests_to_a_url() {
         let mut check = http_check(HttpTarget::Url("https://api.io/a".into()));
         if let Probe::Http(http) = &mut check.probe {
             http.method = HttpMethod::Post;
@@ -538,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_below_a_granted_prefix_is_covered_and_beside_it_is_not() {
+    fn a_granted_prefix_covers_repositories_below_it_only() {
         let granted = [Permission::PushImage("registry/library".into())];
         let gate = Gate { granted: &granted, namespace: "demo" };
         assert!(gate.holds(&Permission::PushImage("registry/library/devpi".into())));
@@ -546,12 +586,10 @@ mod tests {
     }
 
     #[test]
-    fn an_image_needs_its_source_its_destination_and_its_login_granted() {
-        let source = |url: &str| {
-            crate::ImageSource::Git(crate::GitSource { url: url.into(), revision: "main".into() })
-        };
+    fn an_image_needs_grants_for_source_destination_and_login() {
+        let source = |url: &str| ImageSource::Git(GitSource { url: url.into(), revision: "main".into() });
         let mut plan = plan(vec![], vec![]);
-        let mut step = crate::ImageStep {
+        let mut step = ImageStep {
             name: "devpi".into(),
             source: source("https://git.example.org/thinkube/devpi"),
             dockerfile: "Dockerfile".into(),
@@ -577,7 +615,7 @@ mod tests {
         for other in [
             source("https://git.example.org/thinkube-of-others/devpi"),
             source("https://git.example.org.evil.example/thinkube/devpi"),
-            crate::ImageSource::Folder("/srv/devpi".into()),
+            ImageSource::Folder("/srv/devpi".into()),
         ] {
             step.source = other;
             plan.plugin_plan.stages[0].steps = vec![Step::Image(step.clone())];
@@ -589,7 +627,7 @@ mod tests {
 
     #[test]
     fn a_query_for_all_namespaces_needs_the_cluster_scope() {
-        let query = Query::Objects(crate::Selection {
+        let query = Query::Objects(Selection {
             api_version: "v1".into(),
             kind: "Pod".into(),
             namespace: None,
@@ -600,7 +638,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_a_registry_is_not_taken_for_a_tag() {
+    fn a_port_of_a_registry_is_not_a_tag() {
         assert_eq!(repository("registry:5000/library/devpi"), "registry:5000/library/devpi");
         assert_eq!(repository("registry:5000/library/devpi:1"), "registry:5000/library/devpi");
         assert_eq!(repository("registry/library/devpi@sha256:00"), "registry/library/devpi");

@@ -1,96 +1,86 @@
-//! Credentials of probes, with a password that no plan holds.
+//! The rules for credentials of probes. A password goes from a Secret of the plan to a Service of the plan in the same
+//! namespace; anything else could send a secret of the cluster to a server of the plugin's choice.
 
-use crate::{
-    Check, Expectation, Fault, HttpProbe, HttpTarget, PluginPlan, Probe, SecretContent, SecretKey,
-    SecretSource, ServiceTarget, Step,
-};
-use serde::{Deserialize, Serialize};
+use crate::check::{Check, Credentials, Expectation, HttpProbe, HttpTarget, Probe, ServiceTarget};
+use crate::plan::PluginPlan;
+use crate::plan::secret::{SecretContent, SecretKey, SecretSource};
+use crate::plan::stage::Step;
+use crate::validate::Fault;
 
-/// A header with the Base64 of USERNAME:PASSWORD (RFC 7617), whose password the host reads from a Secret when it asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Credentials {
-    /// The header's name.
-    pub header: String,
-    /// The username.
-    pub username: String,
-    /// The key of a Secret that holds the password.
-    pub password: SecretKey,
-}
-
-/// What is wrong with the credentials in an outline: a password goes from the plan's own Secret to the plan's own Service
-/// in the same namespace, and to nothing else.
-pub fn faults(plugin_plan: &PluginPlan) -> Vec<Fault> {
+/// Every rule that the credentials of a plan's probes break.
+pub fn credential_faults(plugin_plan: &PluginPlan) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (stage, check) in plugin_plan.checks() {
         let Probe::Http(probe) = &check.probe else { continue };
         let Some(credentials) = &probe.credentials else { continue };
-        faults.extend(wrong(plugin_plan, stage, check, probe, credentials).into_iter().map(|message| {
-            Fault {
-                stage: stage.to_owned(),
-                what: format!("check {}", check.name),
-                path: String::new(),
-                message,
-            }
+        let mut messages = check_faults(stage, check);
+        messages.extend(target_fault(plugin_plan, probe, &credentials.password));
+        messages.extend(secret_faults(plugin_plan, credentials));
+        faults.extend(messages.into_iter().map(|message| Fault {
+            stage: stage.to_owned(),
+            what: format!("check {}", check.name),
+            path: String::new(),
+            message,
         }));
     }
     faults
 }
 
-fn wrong(
-    plugin_plan: &PluginPlan,
-    stage: &str,
-    check: &Check,
-    probe: &HttpProbe,
-    credentials: &Credentials,
-) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if stage == "preflight" {
-        wrong.push("a preflight check comes before the plan's Secrets, so it sends none of them".to_owned());
-    }
-    if check.expect == Expectation::Evaluate {
-        wrong.push(
-            "an answer may hold the secret that was sent, so the plugin cannot evaluate it: use CEL"
+fn check_faults(list: &str, check: &Check) -> Vec<String> {
+    let mut faults = Vec::new();
+    if list == PluginPlan::PREFLIGHT {
+        faults.push(
+            "a preflight check must not send a key of a Secret: it runs before the plan's Secrets exist"
                 .to_owned(),
         );
     }
-    match &probe.target {
-        HttpTarget::Url(_) => {
-            wrong.push("a key of a Secret goes to a Service of the plan, and never to a URL".to_owned());
-        }
-        HttpTarget::Service(service) if service.namespace != credentials.password.namespace => {
-            wrong.push(format!(
-                "a key of a Secret goes to a Service in the namespace of the Secret, which is {}, and never to one in {}",
-                credentials.password.namespace, service.namespace
-            ));
-        }
-        HttpTarget::Service(service) if !makes_service(plugin_plan, service) => wrong.push(format!(
-            "a key of a Secret goes to a Service that the plan makes with a selector, and {}/{} is none",
-            service.namespace, service.name
-        )),
-        HttpTarget::Service(_) => {}
+    if check.expect == Expectation::Evaluate {
+        faults.push(
+            "the response may contain the secret, so the plugin must not evaluate it; use CEL".to_owned(),
+        );
     }
+    faults
+}
+
+fn target_fault(plugin_plan: &PluginPlan, probe: &HttpProbe, password: &SecretKey) -> Option<String> {
+    let service = match &probe.target {
+        HttpTarget::Url(_) => {
+            return Some("a key of a Secret must not be sent to a URL, only to a Service".to_owned());
+        }
+        HttpTarget::Service(service) => service,
+    };
+    if service.namespace != password.namespace {
+        return Some(format!(
+            "a key of a Secret in {} must be sent to a Service in the namespace of the Secret, not in {}",
+            password.namespace, service.namespace
+        ));
+    }
+    (!makes_service(plugin_plan, service)).then(|| {
+        format!(
+            "a key of a Secret must be sent to a Service that the plan applies with a selector; {}/{} is not one",
+            service.namespace, service.name
+        )
+    })
+}
+
+fn secret_faults(plugin_plan: &PluginPlan, credentials: &Credentials) -> Vec<String> {
+    let mut faults = Vec::new();
     let SecretKey { namespace, name, key } = &credentials.password;
     if !makes_key(plugin_plan, &credentials.password) {
-        wrong.push(format!(
-            "the key `{key}` of Secret {namespace}/{name} is none that the plan makes of an input, of an output or at \
-             random: no other is sent"
+        faults.push(format!(
+            "the key `{key}` of Secret {namespace}/{name} must not be sent: the plan does not make it from an input, an output \
+             or at random"
         ));
     }
     if credentials.username.contains(':') {
-        wrong
-            .push(format!("the username of header `{}` has a colon, which would end it", credentials.header));
+        faults.push(format!("the user name of header `{}` must not have a colon", credentials.header));
     }
-    wrong
+    faults
 }
 
-fn steps(plugin_plan: &PluginPlan) -> impl Iterator<Item = &Step> {
-    plugin_plan.stages.iter().flat_map(|stage| &stage.steps)
-}
-
-/// A Service without a selector leads to addresses that other people write, and an ExternalName to any server.
+/// Whether the plan applies this Service. One without a selector or of type ExternalName can lead to any server.
 fn makes_service(plugin_plan: &PluginPlan, service: &ServiceTarget) -> bool {
-    steps(plugin_plan).any(|step| match step {
+    plugin_plan.steps().any(|step| match step {
         Step::Object(object) => {
             let manifest = &object.manifest;
             let selector = manifest["spec"]["selector"].as_object();
@@ -105,9 +95,9 @@ fn makes_service(plugin_plan: &PluginPlan, service: &ServiceTarget) -> bool {
     })
 }
 
-/// A copy of another Secret was agreed to as a copy, and is sent nowhere.
+/// Whether the plan makes this key itself. The permission to copy a Secret does not allow to send the copy.
 fn makes_key(plugin_plan: &PluginPlan, at: &SecretKey) -> bool {
-    steps(plugin_plan).any(|step| match step {
+    plugin_plan.steps().any(|step| match step {
         Step::Secret(secret) => {
             let SecretContent::Entries(entries) = &secret.content else { return false };
             let made = |source: &SecretSource| {
@@ -124,7 +114,8 @@ fn makes_key(plugin_plan: &PluginPlan, at: &SecretKey) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{PluginPlan, validate_plan};
+    use crate::plan::PluginPlan;
+    use crate::validate::validate_plan;
     use serde_json::{Value, json};
 
     /// A plan with a Secret and a Service of its own, and a check that sends the one to the other, after `change`.
@@ -159,7 +150,7 @@ mod tests {
         let mut plugin_plan = json!({"preflight": [], "tests": [], "health": [check],
             "stages": [{"name": "all", "steps": steps, "gates": [], "skipIf": []}]});
         change(&mut plugin_plan);
-        let plugin_plan: PluginPlan = serde_json::from_value(plugin_plan).expect("an outline");
+        let plugin_plan: PluginPlan = serde_json::from_value(plugin_plan).expect("a plan");
         validate_plan(&plugin_plan, &["admin-password"], true)
             .iter()
             .map(|fault| fault.message.clone())
@@ -167,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_plan_s_own_secret_goes_to_the_plan_s_own_service() {
+    fn a_key_of_the_plan_is_sent_to_a_service_of_the_plan() {
         assert_eq!(messages(|_| ()), [""; 0]);
     }
 
@@ -179,19 +170,22 @@ mod tests {
                 json!("other");
         });
         assert!(
-            matches!(&messages[..], [only] if only.contains("which is demo, and never to one in other")),
+            matches!(&messages[..], [only] if only.contains("a Secret in demo must be sent to a Service in the namespace of the Secret, not in other")),
             "{messages:?}"
         );
     }
 
     #[test]
-    fn a_secret_of_others_is_never_sent_and_none_goes_to_a_service_of_others_or_to_a_url() {
+    fn only_own_keys_are_sent_and_only_to_own_services() {
         const AT: &str = "/health/0/probe/http";
-        let refused = |pointer: &str, value: Value, said: &str| {
+        let refused = |pointer: &str, value: Value, expected: &str| {
             let messages = messages(|plugin_plan| {
                 *plugin_plan.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.clone();
             });
-            assert!(messages.iter().any(|message| message.contains(said)), "{pointer} {value}: {messages:?}");
+            assert!(
+                messages.iter().any(|message| message.contains(expected)),
+                "{pointer} {value}: {messages:?}"
+            );
         };
         let key = |namespace: &str, name: &str, key: &str| json!({"namespace": namespace, "name": name, "key": key});
         let secret = format!("{AT}/credentials/password");
@@ -203,11 +197,11 @@ mod tests {
             key("demo", "root", "theirs"),
             key("demo", "root", "both"),
         ] {
-            refused(&secret, others, "no other is sent");
+            refused(&secret, others, "must not be sent: the plan does not make it");
         }
         let service = format!("{AT}/target/service");
         refused(&format!("{service}/namespace"), json!("kube-system"), "in the namespace of the Secret");
-        refused(&format!("{service}/name"), json!("other"), "is none");
+        refused(&format!("{service}/name"), json!("other"), "is not one");
         refused("/stages/0/steps/2/object/manifest/spec", json!({"ports": []}), "with a selector");
         refused("/stages/0/steps/2/object/manifest/spec", json!({"selector": {}}), "with a selector");
         refused(
@@ -215,7 +209,11 @@ mod tests {
             json!({"type": "ExternalName", "externalName": "evil.example", "selector": {"a": "b"}}),
             "with a selector",
         );
-        refused(&format!("{AT}/target"), json!({"url": "https://server.demo.svc/"}), "never to a URL");
+        refused(
+            &format!("{AT}/target"),
+            json!({"url": "https://server.demo.svc/"}),
+            "must not be sent to a URL",
+        );
         refused("/health/0/expect", json!("evaluate"), "use CEL");
         refused(&format!("{AT}/credentials/username"), json!("root:x"), "colon");
         let moved = messages(|plugin_plan| {

@@ -1,4 +1,6 @@
-use crate::Error;
+//! The canonical bytes of a document and their digest. The same document has the same digest on every machine.
+
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -6,17 +8,25 @@ use std::str::FromStr;
 
 /// Compact JSON with the keys of every object sorted by their UTF-8 bytes.
 ///
-/// Sorting comes from `serde_json::Value`, whose map is a BTreeMap as long as the feature `preserve_order` is off;
-/// a test holds it so.
+/// The map of `serde_json::Value` sorts the keys as long as no crate enables its feature `preserve_order`; a test notices
+/// when one does.
 ///
 /// # Panics
-/// If `value` has a map whose keys are no strings, which no type of this crate has.
+/// If `value` has a map whose keys are not strings. No type of this crate has one.
 pub fn canonical_bytes(value: &impl Serialize) -> Vec<u8> {
     let value = serde_json::to_value(value).expect("plan types have string keys only");
     value.to_string().into_bytes()
 }
 
-/// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits (the form of OCI).
+/// A SHA-256 digest in the form of OCI: `sha256:` and 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use thinkube_plan::Digest;
+/// let digest = Digest::of(b"");
+/// assert_eq!(digest.short(), "e3b0c44298fc");
+/// assert_eq!(digest.to_string().parse::<Digest>()?, digest);
+/// # Ok::<(), thinkube_plan::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
@@ -32,7 +42,7 @@ impl Digest {
         &self.0["sha256:".len()..]
     }
 
-    /// The first twelve digits: enough for a person to tell two apart.
+    /// The first twelve hexadecimal digits, for people.
     pub fn short(&self) -> &str {
         &self.hex()[..12]
     }

@@ -1,20 +1,20 @@
-//! Values that no plan holds. A plan names them; whoever carries it out is handed them beside it.
+//! Values that a plan names and never holds: secret inputs and the outputs of steps.
 
-use crate::OutputRef;
+use crate::plan::object::OutputRef;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// A secret's text. It cannot be printed, compared or serialised, and is overwritten when it is dropped.
+/// The text of a secret. It cannot be printed, compared or serialized, and its memory is overwritten on drop.
 #[derive(Clone)]
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Takes the text over.
+    /// Takes ownership of the text.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The text itself, for the one place that sends it where the plan says.
+    /// The text itself, for the code that sends it to the destination in the plan.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -26,27 +26,27 @@ impl From<String> for SecretText {
     }
 }
 
-/// The secrets that the operator supplied, by the name of the input.
+/// The secrets that the operator supplied, by input name.
 #[derive(Clone, Default)]
 pub struct SecretInputs(BTreeMap<String, SecretText>);
 
 impl SecretInputs {
-    /// Adds one.
+    /// Adds the value of an input.
     pub fn insert(&mut self, name: impl Into<String>, text: SecretText) {
         self.0.insert(name.into(), text);
     }
 
-    /// Adds others.
+    /// Adds the inputs of `others`; they replace inputs of the same name.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 
-    /// The names, without the values.
+    /// The names of the inputs.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// One of them.
+    /// The value of an input.
     pub fn get(&self, name: &str) -> Option<&SecretText> {
         self.0.get(name)
     }
@@ -58,40 +58,40 @@ impl FromIterator<(String, SecretText)> for SecretInputs {
     }
 }
 
-/// What a step has yielded.
+/// The value of an output.
 #[derive(Clone)]
 pub enum Output {
-    /// Text that anybody may see, an image's digest for example.
+    /// Text that is not secret, for example the digest of an image.
     Open(String),
-    /// Text that only a Secret may hold.
+    /// Text that only a Secret may contain.
     Secret(SecretText),
 }
 
-/// What a plan needs and does not hold.
+/// The values that a plan needs.
 #[derive(Clone, Default)]
 pub struct Values {
-    /// From the operator.
+    /// The secret inputs.
     pub inputs: SecretInputs,
-    /// From the plan's own steps.
+    /// The outputs of the plan's steps.
     pub outputs: Outputs,
 }
 
-/// What steps have yielded so far, by step and output.
+/// The outputs that steps have yielded, by step and output.
 #[derive(Clone, Default)]
 pub struct Outputs(BTreeMap<(String, String), Output>);
 
 impl Outputs {
-    /// Adds one.
+    /// Adds an output.
     pub fn insert(&mut self, step: &str, output: &str, value: Output) {
         self.0.insert((step.to_owned(), output.to_owned()), value);
     }
 
-    /// Adds those of another run, which are the newer ones.
+    /// Adds the outputs of a newer run; they replace older ones.
     pub fn extend(&mut self, newer: Self) {
         self.0.extend(newer.0);
     }
 
-    /// One of them; None: its step has not run, or has not yielded it.
+    /// The value of an output. None if its step has not yielded it.
     pub fn get(&self, at: &OutputRef) -> Option<&Output> {
         self.0.get(&(at.step.clone(), at.output.clone()))
     }

@@ -1,12 +1,76 @@
-use crate::{Error, GitSource, ImageSource, ImageStep, RelativePath};
+//! An image that the host builds and pushes. The rules refuse whatever a container tool or git could read as an option, as
+//! another place, or as a file of this machine.
+
+use crate::error::Error;
+use crate::object::ObjectRef;
+use crate::path::RelativePath;
+use crate::plan::secret::is_secret;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where an image is pushed to: REGISTRY/REPOSITORY:TAG. The registry is always said, so that no tool puts its own
-/// default there.
+/// An image that the host builds from source and pushes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageStep {
+    /// Unique among the steps.
+    pub name: String,
+    /// What the image is built from.
+    pub source: ImageSource,
+    /// The path of the Dockerfile in the source.
+    pub dockerfile: String,
+    /// The path of the build context in the source; `.` for the whole source.
+    pub context: String,
+    /// The image name: REGISTRY/REPOSITORY:TAG.
+    pub destination: String,
+    /// The Secret with the registry credentials, of type kubernetes.io/dockerconfigjson.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_credentials: Option<ObjectRef>,
+}
+
+/// The source of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageSource {
+    /// A git repository.
+    Git(GitSource),
+    /// The absolute path of a folder on the machine that the host runs on.
+    Folder(String),
+}
+
+impl ImageSource {
+    /// The URL or the path.
+    pub fn location(&self) -> &str {
+        match self {
+            Self::Git(git) => &git.url,
+            Self::Folder(folder) => folder,
+        }
+    }
+}
+
+/// A revision of a git repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitSource {
+    /// The URL of the repository.
+    pub url: String,
+    /// A commit, tag or branch.
+    pub revision: String,
+}
+
+/// The name of an image: REGISTRY/REPOSITORY:TAG. The registry is required, because container tools fill in different
+/// defaults.
+///
+/// ```
+/// use thinkube_plan::ImageName;
+/// let name: ImageName = "registry.example.org:5000/library/devpi:1.0".parse()?;
+/// assert_eq!(name.repository, "library/devpi");
+/// assert_eq!(name.with_tag("1.1").to_string(), "registry.example.org:5000/library/devpi:1.1");
+/// # Ok::<(), thinkube_plan::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageName {
-    /// Host, and port where there is one.
+    /// The host, and the port if there is one.
     pub registry: String,
     /// The path below the registry.
     pub repository: String,
@@ -35,7 +99,7 @@ impl fmt::Display for ImageName {
 impl FromStr for ImageName {
     type Err = Error;
 
-    /// As the OCI distribution specification says, with the registry and the tag said.
+    /// Follows the OCI distribution specification; the registry and the tag are required.
     fn from_str(text: &str) -> Result<Self, Error> {
         let read = || {
             let (registry, path) = text.split_once('/')?;
@@ -50,7 +114,7 @@ impl FromStr for ImageName {
     }
 }
 
-/// With a dot, a port or the name `localhost`: else container tools take it for a part of the repository.
+/// Container tools read a host without a dot and a port, except `localhost`, as part of the repository.
 fn is_registry(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     let label = |label: &str| {
@@ -88,7 +152,10 @@ fn is_tag(text: &str) -> bool {
 }
 
 impl ImageStep {
-    /// What is wrong with it, whatever was granted. Empty means that a tool may be told.
+    /// The outputs of an image step.
+    pub(super) const OUTPUTS: [&str; 2] = ["digest", "reference"];
+
+    /// Every rule that the step breaks, whatever was granted.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if let Err(error) = self.destination.parse::<ImageName>() {
@@ -98,48 +165,45 @@ impl ImageStep {
             ImageSource::Git(GitSource { url, revision }) => {
                 if !is_git_url(url) {
                     faults.push(format!(
-                        "the source {url:?} is no URL of a git repository: expected https://HOST/PATH or file:///PATH, with no \
-                         user, no `..` and no `%`"
+                        "the source {url:?} is not a valid git URL: expected https://HOST/PATH or file:///PATH, without user, \
+                         `..` and `%`"
                     ));
                 }
                 if !is_revision(revision) {
-                    faults.push(format!("the revision {revision:?} is no commit, tag or branch"));
+                    faults.push(format!("the revision {revision:?} is not a valid commit, tag or branch"));
                 }
             }
             ImageSource::Folder(folder) => {
                 if !is_folder(folder) {
                     faults.push(format!(
-                        "the source {folder:?} is no folder: expected an absolute path without `.` or `..`"
+                        "the source {folder:?} is not a valid folder: expected an absolute path without `.` and `..`"
                     ));
                 }
             }
         }
         for (what, path) in [("dockerfile", &self.dockerfile), ("context", &self.context)] {
-            // The source itself is a context, and no Dockerfile.
+            // `.` is the whole source: a context, but not a Dockerfile.
             if what == "context" && path == "." {
                 continue;
             }
-            // buildah-build(1): such a file goes through the preprocessor of this machine, which includes any file of it.
+            // buildah-build(1) runs the C preprocessor on such a file, which can include any file of this machine.
             if what == "dockerfile" && path.ends_with(".in") {
                 faults.push(format!(
-                    "the dockerfile {path:?} ends in `.in`, which reads files of this machine"
+                    "the dockerfile {path:?} ends in `.in`: a preprocessor would read files of this machine into it"
                 ));
             }
             if let Err(error) = path.parse::<RelativePath>() {
                 faults.push(format!("the {what}: {error}"));
             }
         }
-        let secret = |object: &crate::ObjectRef| {
-            object.kind == "Secret" && object.api_version == "v1" && object.namespace.is_some()
-        };
-        if !self.push_credentials.as_ref().is_none_or(secret) {
-            faults.push("its push credentials must be a v1 Secret in a namespace".to_owned());
+        if !self.push_credentials.as_ref().is_none_or(is_secret) {
+            faults.push("the push credentials must be a v1 Secret in a namespace".to_owned());
         }
         faults
     }
 }
 
-/// Nothing that two programs could read in two ways: what is granted is a prefix of this text.
+/// A grant is a prefix of this text, so no two programs may read the text in different ways.
 fn is_git_url(url: &str) -> bool {
     let path = if let Some(rest) = url.strip_prefix("https://") {
         let Some((authority, path)) = rest.split_once('/') else { return false };
@@ -163,7 +227,7 @@ fn is_git_url(url: &str) -> bool {
         && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+~".contains(&byte))
 }
 
-/// Close to what `git check-ref-format` says of names, and no option.
+/// A subset of the names of git-check-ref-format(1) that git cannot read as an option or an expression.
 fn is_revision(revision: &str) -> bool {
     (1..=200).contains(&revision.len())
         && !revision.starts_with(['-', '/', '.'])
@@ -186,11 +250,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_destination_names_its_registry_its_repository_and_its_tag() {
-        let name: ImageName = "registry.example.org:5000/library/devpi:1.0".parse().expect("a name");
+    fn an_image_name_has_a_registry_a_repository_and_a_tag() {
+        let name: ImageName = "registry.example.org:5000/library/devpi:1.0".parse().expect("an image name");
         assert_eq!(name.name(), "registry.example.org:5000/library/devpi");
         assert_eq!(name.tag, "1.0");
-        assert_eq!(name.to_string().parse::<ImageName>().expect("a name"), name);
+        assert_eq!(name.to_string().parse::<ImageName>().expect("an image name"), name);
         for fine in ["localhost/a:1", "a.b/c__d/e-f.g:X_1", "a:1/b:c"] {
             assert!(fine.parse::<ImageName>().is_ok(), "{fine}");
         }
@@ -227,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_could_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_git_url_is_refused() {
         for fine in ["https://example.org/a/b.git", "https://example.org:8443/a", "file:///srv/git/a.git"] {
             assert_eq!(step(fine, "main", "Dockerfile", ".").faults(), Vec::<String>::new(), "{fine}");
         }
@@ -255,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_is_no_option_and_no_expression() {
+    fn a_revision_that_git_reads_as_an_option_or_expression_is_refused() {
         for fine in
             ["main", "v1.0", "refs/heads/main", "feature/a-b", "7bbfb79f0a1b2c3d4e5f60718293a4b5c6d7e8f9"]
         {
@@ -273,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn dockerfile_and_context_lie_in_the_source_and_nothing_of_this_machine_gets_into_them() {
+    fn dockerfile_and_context_stay_in_the_source() {
         for wrong in ["../Dockerfile", "/etc/passwd", ".", "Dockerfile.in"] {
             assert_eq!(step("https://a.b/c", "main", wrong, ".").faults().len(), 1, "{wrong}");
         }
