@@ -33,7 +33,7 @@ impl Plugin for DevPi {
 
     fn describe() -> Descriptor {
         let gateway_api = |kind| TypeMeta::new("gateway.networking.k8s.io/v1", kind);
-        Descriptor::new("devpi", env!("CARGO_PKG_VERSION"))
+        let descriptor = Descriptor::new("devpi", env!("CARGO_PKG_VERSION"))
             .title("DevPI")
             .summary("A private Python package index that also caches the public one.")
             .license(env!("CARGO_PKG_LICENSE"))
@@ -70,30 +70,8 @@ impl Plugin for DevPi {
             .reads(TypeMeta::of::<Node>(), Scope::Cluster)
             .reads(TypeMeta::of::<StorageClass>(), Scope::Cluster)
             .reads(TypeMeta::of::<IngressClass>(), Scope::Cluster)
-            .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]))
-            .permission(Permission::BuildFrom("${devpi_git_url}${devpi_image:unless}".to_owned()))
-            .permission(Permission::PushImage(
-                "${harbor_registry}/${harbor_project}/devpi${devpi_image:unless}".to_owned(),
-            ))
-            .permission(Permission::Disclose(
-                "${devpi_password_in_clear:if}${devpi_namespace}/thinkube-service-config".to_owned(),
-            ))
-            .permission(Permission::WritePodFiles("${code_server_namespace}${code_server_env:if}".to_owned()))
-            .permission(Permission::WriteHome(".local/bin/devpi".to_owned()))
-            .permission(Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()))
-            .permission(Permission::WriteHome("devpi-scripts".to_owned()))
-            .permission(Permission::WriteHome(".devpi.ini".to_owned()))
-            .permission(Permission::WriteHome(".pip/pip.conf".to_owned()))
-            .permission(Permission::PythonPackage("devpi-client".to_owned()))
-            .permission(Permission::CopySecret("${tls_source_secret}".to_owned()))
-            .permission(Permission::CopySecret("${harbor_pull_secret}".to_owned()))
-            .permission(Permission::CopySecret("${keycloak_ca_secret}${oauth2_proxy_enabled:if}".to_owned()))
-            .permission(Permission::Connect("${keycloak_url}${oauth2_proxy_enabled:if}".to_owned()))
-            .permission(Permission::Connect("https://${harbor_registry}".to_owned()))
-            .permission(Permission::Connect(
-                "https://${devpi_dashboard_hostname}${oauth2_proxy_enabled:if}".to_owned(),
-            ))
-            .permission(Permission::Connect("https://${devpi_api_hostname}".to_owned()))
+            .reads(gateway_api("Gateway"), Scope::Namespaces(vec!["${gateway_namespace}".to_owned()]));
+        permissions().into_iter().fold(descriptor, Descriptor::permission)
     }
 
     fn plan(context: &Context<Settings>) -> Result<Outcome, Problem> {
@@ -115,6 +93,31 @@ impl Plugin for DevPi {
     fn settings_schema() -> String {
         include_str!("settings.schema.json").to_owned()
     }
+}
+
+/// The permissions beyond kinds of objects. Each is requested only if the settings use it.
+fn permissions() -> Vec<Permission> {
+    vec![
+        Permission::BuildFrom("${devpi_git_url}${devpi_image:unless}".to_owned()),
+        Permission::PushImage("${harbor_registry}/${harbor_project}/devpi${devpi_image:unless}".to_owned()),
+        Permission::Disclose(
+            "${devpi_password_in_clear:if}${devpi_namespace}/thinkube-service-config".to_owned(),
+        ),
+        Permission::WritePodFiles("${code_server_namespace}${code_server_env:if}".to_owned()),
+        Permission::WriteHome(".local/bin/devpi".to_owned()),
+        Permission::WriteHome(".config/fish/conf.d/devpi.fish".to_owned()),
+        Permission::WriteHome("devpi-scripts".to_owned()),
+        Permission::WriteHome(".devpi.ini".to_owned()),
+        Permission::WriteHome(".pip/pip.conf".to_owned()),
+        Permission::PythonPackage("devpi-client".to_owned()),
+        Permission::CopySecret("${tls_source_secret}".to_owned()),
+        Permission::CopySecret("${harbor_pull_secret}".to_owned()),
+        Permission::CopySecret("${keycloak_ca_secret}${oauth2_proxy_enabled:if}".to_owned()),
+        Permission::Connect("${keycloak_url}${oauth2_proxy_enabled:if}".to_owned()),
+        Permission::Connect("https://${harbor_registry}".to_owned()),
+        Permission::Connect("https://${devpi_dashboard_hostname}${oauth2_proxy_enabled:if}".to_owned()),
+        Permission::Connect("https://${devpi_api_hostname}".to_owned()),
+    ]
 }
 
 impl Evaluate for DevPi {

@@ -12,9 +12,9 @@ use thinkube_sdk::{
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Who is greeted.
+    /// The name to greet.
     name: String,
-    /// How.
+    /// The greeting.
     #[serde(default = "hello")]
     greeting: String,
 }

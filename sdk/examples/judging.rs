@@ -1,5 +1,5 @@
-//! A plugin that asks for a fact, logs, and judges an observation itself because CEL cannot say it: that a text reads
-//! the same backwards.
+//! A plugin that asks for a fact, writes a log line, and evaluates a check that CEL cannot express: that a text is a
+//! palindrome.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ impl Plugin for Judging {
     fn describe() -> Descriptor {
         Descriptor::new("judging", "1.0.0")
             .emits(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
-            // What `evaluate` is told needs the permission to read.
+            // `evaluate` receives the object, which needs the permission to read it.
             .reads(TypeMeta::of::<ConfigMap>(), Scope::OwnNamespace)
     }
 
@@ -45,8 +45,8 @@ impl Plugin for Judging {
             "metadata": {"name": "text", "namespace": context.namespace},
             "data": {"text": context.settings.text},
         }));
-        let reads = Check::object("palindrome", "The text reads the same backwards", &text).evaluated();
-        Ok(Plan::new().stage(Stage::new("text").object(text)).health(reads).into())
+        let palindrome = Check::object("palindrome", "The text reads the same backwards", &text).evaluated();
+        Ok(Plan::new().stage(Stage::new("text").object(text)).health(palindrome).into())
     }
 }
 
@@ -54,13 +54,21 @@ impl Evaluate for Judging {
     fn evaluate(observation: Observation) -> Verdict {
         let observed: Value = from_str(&observation.json).unwrap_or_default();
         let Some(text) = observed["object"]["data"]["text"].as_str() else {
-            return Verdict { status: Status::Unknown, message: "there is no text".to_owned(), remedy: None };
+            return Verdict {
+                status: Status::Unknown,
+                message: "the ConfigMap has no text".to_owned(),
+                remedy: None,
+            };
         };
         if text.chars().eq(text.chars().rev()) {
-            return Verdict { status: Status::Passed, message: "it does".to_owned(), remedy: None };
+            return Verdict {
+                status: Status::Passed,
+                message: "the text is a palindrome".to_owned(),
+                remedy: None,
+            };
         }
         let remedy = Some("Set `text` to a palindrome.".to_owned());
-        Verdict { status: Status::Failed, message: format!("`{text}` does not"), remedy }
+        Verdict { status: Status::Failed, message: format!("`{text}` is not a palindrome"), remedy }
     }
 }
 
@@ -77,23 +85,23 @@ mod tests {
     }
 
     #[test]
-    fn the_fact_is_asked_for_and_the_line_is_logged() {
-        let planned = case(true).plan().expect("it has a plan");
+    fn it_asks_for_the_fact_and_logs_a_line() {
+        let planned = case(true).plan().expect("the settings have a plan");
         assert_eq!(planned.log, [(log::Level::Info, "keeping 5 bytes".to_owned())]);
     }
 
     #[test]
-    fn a_cluster_without_config_maps_is_refused() {
+    fn a_cluster_without_config_maps_is_rejected() {
         let unmet = Problem::unmet_requirement("this cluster has no ConfigMaps");
         assert_eq!(case(false).plan(), Err(PlanError::Problem(unmet)));
     }
 
     #[test]
     fn only_a_palindrome_passes() {
-        let judge = |text: &str| {
+        let evaluate = |text: &str| {
             let json = json!({"object": {"data": {"text": text}}}).to_string();
             Judging::evaluate(Observation { check: "palindrome".to_owned(), json }).status
         };
-        assert_eq!((judge("level"), judge("devil")), (Status::Passed, Status::Failed));
+        assert_eq!((evaluate("level"), evaluate("devil")), (Status::Passed, Status::Failed));
     }
 }

@@ -23,6 +23,17 @@ pub struct Context<S> {
     facts: Vec<Fact>,
 }
 
+/// What a plugin knows about an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObjectFact {
+    /// The fact is not known yet: return [`Outcome::needs_facts`] with the query.
+    Unknown,
+    /// The object does not exist.
+    Absent,
+    /// The object. A Secret has the names of its keys, as `keys`, instead of data.
+    Present(Value),
+}
+
 impl<S: DeserializeOwned> Context<S> {
     pub(crate) fn parse(context: lifecycle::Context) -> Result<Self, Problem> {
         let settings = deserialize::from_json(&context.settings)?;
@@ -45,12 +56,13 @@ impl<S> Context<S> {
         Some(matches!(fact.answer, Answer::Served(true)))
     }
 
-    /// The object, or `Some(None)` if it does not exist. None: the fact is not known yet.
-    pub fn object(&self, reference: &ObjectRef) -> Option<Option<Value>> {
+    /// What is known about an object.
+    pub fn object(&self, reference: &ObjectRef) -> ObjectFact {
         let asks = |query: &Query| matches!(query, Query::Object(asked) if asked == reference);
-        match &self.facts.iter().find(|fact| asks(&fact.query))?.answer {
-            Answer::Object(json) => Some(Some(parse(json))),
-            _ => Some(None),
+        match self.facts.iter().find(|fact| asks(&fact.query)).map(|fact| &fact.answer) {
+            None => ObjectFact::Unknown,
+            Some(Answer::Object(json)) => ObjectFact::Present(parse(json)),
+            Some(_) => ObjectFact::Absent,
         }
     }
 

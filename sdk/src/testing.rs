@@ -131,7 +131,7 @@ impl<P: Plugin> Case<P> {
         }
     }
 
-    /// Answers queries. None is no answer, which ends the run; the answer for an object that does not exist is
+    /// Answers queries. None ends the run without a plan; the answer for an object that does not exist is
     /// [`Answer::Absent`].
     pub fn facts(mut self, answer: impl Fn(&Query) -> Option<Answer> + 'static) -> Self {
         self.answer = Box::new(answer);

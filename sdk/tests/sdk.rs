@@ -1,4 +1,4 @@
-//! What the SDK promises authors, each as a sentence.
+//! What the SDK promises to authors.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,21 +9,21 @@ use thinkube_sdk::k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use thinkube_sdk::testing::{Case, PlanError, describe, plan, schema};
 use thinkube_sdk::{
     Answer, Check, Context, Descriptor, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, Installed,
-    Object, ObjectRef, OnChange, OnUninstall, Outcome, Plan, Plugin, Probe, Problem, Query, Scope, Secret,
-    SecretKey, Severity, Stage, Step, TypeMeta,
+    Object, ObjectFact, ObjectRef, OnChange, OnUninstall, Outcome, Plan, Plugin, Probe, Problem, Query,
+    Scope, Secret, SecretKey, Severity, Stage, Step, TypeMeta,
 };
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Where it goes.
+    /// The namespace.
     #[serde(default)]
-    #[expect(dead_code, reason = "the host reads it: it is the namespace setting")]
+    #[expect(dead_code, reason = "the host reads the namespace setting")]
     space: String,
-    /// A part with settings of its own.
+    /// A nested setting.
     #[serde(default)]
     part: Part,
-    /// How many facts are asked for, one a round.
+    /// The number of queries, one in each round.
     #[serde(default)]
     rounds: u32,
 }
@@ -34,7 +34,7 @@ struct Part {
     /// Whether it is on.
     #[serde(default = "yes")]
     on: bool,
-    /// Only words that the host's engine can match.
+    /// Only lower-case letters.
     #[serde(default)]
     #[schemars(regex(pattern = "^[a-z]*$"))]
     word: String,
@@ -61,9 +61,9 @@ impl Plugin for Probing {
         let mut known = 0;
         for number in 0..context.settings.rounds {
             match context.object(&numbered(number)) {
-                None => return Ok(Outcome::needs_facts([Query::Object(numbered(number))])),
-                Some(Some(_)) => known += 1,
-                Some(None) => {}
+                ObjectFact::Unknown => return Ok(Outcome::needs_facts([Query::Object(numbered(number))])),
+                ObjectFact::Present(_) => known += 1,
+                ObjectFact::Absent => {}
             }
         }
         let text = Object::of(&json!({
@@ -84,7 +84,7 @@ impl Plugin for Probing {
 }
 
 fn seen(case: Case<Probing>) -> Value {
-    case.plan().expect("it has a plan").object("ConfigMap", "seen")
+    case.plan().expect("the settings have a plan").object("ConfigMap", "seen")
 }
 
 #[test]
@@ -98,25 +98,25 @@ fn an_object_can_be_a_kubernetes_type_or_json() {
 
 #[test]
 #[should_panic(expected = "a manifest has no /metadata/name")]
-fn an_object_without_a_name_is_found_by_the_first_test() {
+fn an_object_without_a_name_panics() {
     Object::of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}));
 }
 
 #[test]
-fn what_happens_on_change_and_on_uninstall_is_said_at_the_object() {
+fn an_object_states_what_happens_on_change_and_on_uninstall() {
     let object = || Object::of(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
-    let said = |object: Object| match Step::from(object) {
+    let policies = |object: Object| match Step::from(object) {
         Step::Object(step) => (step.on_change, step.on_uninstall),
         other => panic!("{other:?}"),
     };
-    assert_eq!(said(object()), (OnChange::Update, OnUninstall::Delete));
-    assert_eq!(said(object().retain()), (OnChange::Update, OnUninstall::Retain));
-    assert_eq!(said(object().create_only()), (OnChange::CreateOnly, OnUninstall::Delete));
-    assert_eq!(said(object().recreate()), (OnChange::Recreate, OnUninstall::Delete));
+    assert_eq!(policies(object()), (OnChange::Update, OnUninstall::Delete));
+    assert_eq!(policies(object().retain()), (OnChange::Update, OnUninstall::Retain));
+    assert_eq!(policies(object().create_only()), (OnChange::CreateOnly, OnUninstall::Delete));
+    assert_eq!(policies(object().recreate()), (OnChange::Recreate, OnUninstall::Delete));
 }
 
 #[test]
-fn a_secret_says_where_each_value_comes_from() {
+fn a_secret_states_the_source_of_each_value() {
     let from = SecretKey { namespace: "default".into(), name: "source".into(), key: "token".into() };
     let secret = Secret::new("demo", "login")
         .of_type("kubernetes.io/basic-auth")
@@ -127,7 +127,7 @@ fn a_secret_says_where_each_value_comes_from() {
         .template("url", "https://${username}:${password}@db")
         .retain();
     assert_eq!(secret.reference(), TypeMeta::new("v1", "Secret").namespaced("demo", "login"));
-    let Step::Secret(step) = Step::from(secret) else { panic!("it is a secret step") };
+    let Step::Secret(step) = Step::from(secret) else { panic!("a Secret becomes a secret step") };
     assert_eq!(
         (step.secret_type.as_str(), step.on_uninstall),
         ("kubernetes.io/basic-auth", OnUninstall::Retain)
@@ -145,7 +145,7 @@ fn a_secret_says_where_each_value_comes_from() {
 }
 
 #[test]
-fn a_check_holds_by_default_and_is_an_error() {
+fn by_default_a_check_expects_existence_and_is_an_error() {
     let check = Check::ready("runs", "It runs", TypeMeta::of::<Deployment>().namespaced("demo", "server"));
     assert_eq!(
         (check.expect, check.severity, check.timeout_seconds),
@@ -162,15 +162,15 @@ fn a_check_holds_by_default_and_is_an_error() {
 }
 
 #[test]
-fn a_json_body_brings_its_content_type() {
+fn a_json_body_sets_the_content_type() {
     let request = HttpProbe::service(HttpMethod::Post, "demo", "server", 80, "/login?a=b")
         .header("accept", "text/plain")
         .json(&json!({"user": "root"}))
         .follow_redirects();
     let Probe::Http(request) = Check::http("login", "It answers", request).probe else {
-        panic!("it is HTTP")
+        panic!("the check has an HTTP probe")
     };
-    let HttpTarget::Service(service) = &request.target else { panic!("it is a Service") };
+    let HttpTarget::Service(service) = &request.target else { panic!("the target is a Service") };
     assert_eq!((service.port, service.path.as_str()), (80, "/login?a=b"));
     assert_eq!(
         request.headers,
@@ -191,10 +191,10 @@ fn the_descriptor_gets_the_schema_of_the_settings_type() {
     assert_eq!((descriptor.title.as_str(), descriptor.version.as_str()), ("probing", "1.2.3"));
     let stated: Value = serde_json::from_str(&descriptor.settings_schema).expect("a schema is JSON");
     assert_eq!(stated, schema::<Probing>());
-    thinkube_validate::SettingsSchema::new(stated.clone()).expect("the host takes it");
+    thinkube_validate::SettingsSchema::new(stated.clone()).expect("the host accepts the schema");
     assert_eq!(stated["additionalProperties"], false);
-    assert_eq!(stated["properties"]["space"]["description"], "Where it goes.");
-    assert!(!descriptor.settings_schema.contains("$ref"), "every setting is said in its place");
+    assert_eq!(stated["properties"]["space"]["description"], "The namespace.");
+    assert!(!descriptor.settings_schema.contains("$ref"), "every setting is described in place");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_test_kit_fills_in_defaults_as_the_host_does() {
 }
 
 #[test]
-fn the_test_kit_refuses_what_the_host_refuses() {
+fn the_test_kit_rejects_what_the_host_rejects() {
     for settings in [
         json!({"spaec": "a"}),
         json!({"space": 1}),
@@ -212,8 +212,8 @@ fn the_test_kit_refuses_what_the_host_refuses() {
         json!({"part": {"of": true}}),
         json!([]),
     ] {
-        let refusal = Case::<Probing>::new(settings.clone()).plan();
-        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{settings}: {refusal:?}");
+        let result = Case::<Probing>::new(settings.clone()).plan();
+        assert!(matches!(result, Err(PlanError::InvalidInput(_))), "{settings}: {result:?}");
     }
 }
 
@@ -228,7 +228,7 @@ fn the_namespace_is_the_settings_or_the_releases() {
 }
 
 #[test]
-fn a_case_says_everything_a_plan_may_depend_on() {
+fn a_case_sets_every_input_of_a_plan() {
     let installed = Installed { version: "1.0.0".into(), settings: "{}".into(), revision: 3 };
     let case = Case::new(json!({})).release("second").kubernetes_version("1.30").installed(installed);
     let data = seen(case)["data"].clone();
@@ -237,7 +237,7 @@ fn a_case_says_everything_a_plan_may_depend_on() {
 }
 
 #[test]
-fn facts_are_asked_for_until_there_is_a_plan() {
+fn facts_are_answered_until_there_is_a_plan() {
     let answer = |query: &Query| match query {
         Query::Object(object) if object.name == "number-1" => {
             Some(Answer::Object(json!({"metadata": {"name": "number-1"}}).to_string()))
@@ -248,7 +248,7 @@ fn facts_are_asked_for_until_there_is_a_plan() {
 }
 
 #[test]
-fn a_fact_without_an_answer_and_endless_asking_end_the_run() {
+fn an_unanswered_query_and_endless_queries_end_the_run() {
     let unanswered = Case::<Probing>::new(json!({"rounds": 1})).plan();
     assert_eq!(unanswered, Err(PlanError::UnansweredQuery(Query::Object(numbered(0)))));
     let endless = Case::<Probing>::new(json!({"rounds": 99})).facts(|_| Some(Answer::Absent)).plan();
@@ -256,7 +256,7 @@ fn a_fact_without_an_answer_and_endless_asking_end_the_run() {
 }
 
 #[test]
-fn several_facts_can_be_asked_for_at_once() {
+fn several_queries_can_be_asked_at_once() {
     struct Both;
     impl Plugin for Both {
         type Settings = Settings;
@@ -282,7 +282,7 @@ fn several_facts_can_be_asked_for_at_once() {
 }
 
 #[test]
-fn the_page_for_authors_shows_the_example_that_is_tested() {
+fn the_tutorial_shows_the_tested_example() {
     let page = include_str!("../../docs/write-a-plugin/README.md");
     let code = include_str!("../examples/greeting.rs");
     assert!(

@@ -1,3 +1,5 @@
+//! The checks: which ones there are, and what passes and fails them.
+
 use crate::{plan, plan_with};
 use cel::{Context, Program, Value as CelValue};
 use plugin_devpi::DevPi;
@@ -5,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use thinkube_sdk::{Check, Evaluate, Expectation, HttpTarget, Observation, Probe, Severity, Status};
 
-/// What the check's expression yields over these variables.
+/// Whether the check's CEL expression yields true with these variables.
 fn holds(check: &Check, variables: Value) -> bool {
     let Expectation::Cel(expression) = &check.expect else { panic!("{} has no expression", check.name) };
     let program = Program::compile(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
@@ -20,9 +22,8 @@ fn names(checks: &[Check]) -> Vec<&str> {
     checks.iter().map(|check| check.name.as_str()).collect()
 }
 
-/// By the seed's Troubleshooting and the original's test playbook.
 #[test]
-fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_others() {
+fn every_object_but_jobs_and_helper_services_has_a_health_check() {
     assert_eq!(
         names(&plan().plan.health),
         [
@@ -53,7 +54,7 @@ fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_othe
         ["index-config", "empty-password-refused", "anonymous-users-refused", "oauth2-callback"]
     );
     for settings in [plan(), plan_with("routing", "gateway"), plan_with("oauth2_proxy_enabled", false)] {
-        let looked_at: HashSet<(String, String)> = settings
+        let checked: HashSet<(String, String)> = settings
             .plan
             .health
             .iter()
@@ -69,17 +70,17 @@ fn there_is_a_health_check_for_every_object_but_the_job_and_the_services_of_othe
             })
             .collect();
         for object in settings.objects() {
-            let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+            let text = |value: &Value| value.as_str().expect("the field is text").to_owned();
             let identity = (text(&object["kind"]), text(&object["metadata"]["name"]));
-            // A Job is gone when it is old; whether a Service leads somewhere is seen by what is behind it.
-            let by_another = identity.0 == "Job" || identity.0 == "Service" && identity.1 != "devpi";
-            assert!(by_another || looked_at.contains(&identity), "no check looks at {identity:?}");
+            // Kubernetes deletes an old Job; the check of a helper's Deployment covers its Service.
+            let exempt = identity.0 == "Job" || identity.0 == "Service" && identity.1 != "devpi";
+            assert!(exempt || checked.contains(&identity), "no check observes {identity:?}");
         }
     }
 }
 
 #[test]
-fn what_it_depends_on_is_demanded_before_anything_is_changed() {
+fn every_dependency_has_a_preflight_check() {
     let plan = plan();
     assert_eq!(
         names(&plan.plan.preflight),
@@ -93,7 +94,7 @@ fn what_it_depends_on_is_demanded_before_anything_is_changed() {
 }
 
 #[test]
-fn the_platform_s_certificate_must_be_for_both_hosts_and_for_a_week() {
+fn the_platform_certificate_must_name_both_hosts_and_last_a_week() {
     let check = plan().check("acme-certificates");
     let Probe::Object(source) = &check.probe else { panic!("{check:?}") };
     assert_eq!((source.namespace.as_deref(), source.name.as_str()), (Some("default"), "example-com-tls"));
@@ -123,7 +124,7 @@ fn a_gateway_must_be_programmed() {
 }
 
 #[test]
-fn a_node_must_take_pods() {
+fn a_node_must_accept_pods() {
     let check = plan().check("k8s");
     let node = |ready: &str, spec: Value| {
         json!({"spec": spec, "status": {"conditions": [
@@ -137,7 +138,7 @@ fn a_node_must_take_pods() {
 }
 
 #[test]
-fn a_default_storage_class_is_told_by_its_annotation() {
+fn a_default_storage_class_has_the_annotation() {
     let check = plan().check("storage");
     let class = |annotations: Value| json!({"metadata": {"name": "a", "annotations": annotations}});
     let key = "storageclass.kubernetes.io/is-default-class";
@@ -154,7 +155,7 @@ fn a_default_storage_class_is_told_by_its_annotation() {
 }
 
 #[test]
-fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
+fn objects_as_planned_pass_their_checks() {
     let plan = plan();
     let live = |kind: &str, name: &str, status: Value| {
         let mut object = plan.object(kind, name);
@@ -164,30 +165,33 @@ fn objects_pass_their_checks_when_they_are_as_planned_and_live() {
     let phase = |phase: &str| json!({"phase": phase});
     assert!(holds(&plan.check("namespace"), live("Namespace", "devpi", phase("Active"))));
     assert!(!holds(&plan.check("namespace"), live("Namespace", "devpi", phase("Terminating"))));
-    let claim = |status| live("PersistentVolumeClaim", "devpi-data-pvc", status);
-    assert!(holds(&plan.check("volume"), claim(phase("Bound"))));
-    assert!(!holds(&plan.check("volume"), claim(phase("Pending"))));
+    let pvc = |status| live("PersistentVolumeClaim", "devpi-data-pvc", status);
+    assert!(holds(&plan.check("volume"), pvc(phase("Bound"))));
+    assert!(!holds(&plan.check("volume"), pvc(phase("Pending"))));
     assert!(holds(&plan.check("dashboard-route"), live("Ingress", "devpi-http-ingress", json!({}))));
     assert!(holds(&plan.check("api-route"), live("Ingress", "devpi-api-ingress", json!({}))));
     assert!(!holds(&plan.check("api-route"), live("Ingress", "devpi-http-ingress", json!({}))));
     assert!(holds(&plan.check("discovery"), live("ConfigMap", "thinkube-service-config", json!({}))));
     let mut old = live("ConfigMap", "thinkube-service-config", json!({}));
-    let text = old["object"]["data"]["service.yaml"].as_str().expect("text").replace("secretKeyRef", "value");
+    let text = old["object"]["data"]["service.yaml"]
+        .as_str()
+        .expect("service.yaml is text")
+        .replace("secretKeyRef", "value");
     old["object"]["data"]["service.yaml"] = text.into();
     assert!(!holds(&plan.check("discovery"), old), "the original's form, with the password");
     let in_clear = plan_with("devpi_password_in_clear", true);
-    let seen = json!({"object": {"metadata": {"labels": {"thinkube.io/managed": "true"}},
+    let observed = json!({"object": {"metadata": {"labels": {"thinkube.io/managed": "true"}},
         "keys": ["DEVPI_PASSWORD", "service.yaml"]}});
-    assert!(holds(&in_clear.check("discovery"), seen), "as the host shows it");
+    assert!(holds(&in_clear.check("discovery"), observed), "the host shows only the keys");
 }
 
 #[test]
-fn the_service_leads_to_the_server_when_the_server_answers_behind_it() {
+fn the_service_check_passes_if_the_server_answers() {
     let check = plan().check("service");
     let answer = |status: u16, json: Value| json!({"status": status, "headers": {}, "body": json.to_string(), "json": json});
     assert!(holds(&check, answer(200, json!({"type": "apiconfig"}))));
     assert!(!holds(&check, answer(200, json!({"type": "other"}))), "another server");
-    assert!(!holds(&check, refused_by_the_api_server(503)), "no pod is behind it");
+    assert!(!holds(&check, rejected_by_the_api_server(503)), "no pod is behind it");
 }
 
 #[test]
@@ -204,9 +208,9 @@ fn an_http_route_must_be_accepted_by_its_gateway() {
     assert!(!holds(&check, json!({"object": plan.object("HTTPRoute", "devpi-http-httproute")})));
 }
 
-/// W1: the test of the original takes a dashboard that is open to everybody for one that works.
+/// The original's test accepts an open dashboard.
 #[test]
-fn a_dashboard_that_answers_without_a_login_fails_its_check() {
+fn a_dashboard_without_a_login_fails_its_check() {
     let check = plan().check("dashboard-asks-for-login");
     let answer = |status: u16, location: &str| json!({"status": status, "headers": {"location": location}, "body": "", "json": null});
     let login = "https://keycloak.example.com/realms/thinkube/protocol/openid-connect/auth?x";
@@ -217,45 +221,50 @@ fn a_dashboard_that_answers_without_a_login_fails_its_check() {
 }
 
 #[test]
-fn the_plugin_s_own_judgement_names_every_field_that_differs() {
-    let judge = |status: u16, result: Value| {
+fn the_evaluation_names_every_wrong_field() {
+    let evaluate = |status: u16, result: Value| {
         let json = json!({"status": status, "json": {"result": result}}).to_string();
         DevPi::evaluate(Observation { check: "index-config".into(), json })
     };
     let good = json!({"type": "stage", "bases": ["root/pypi"], "volatile": false, "acl_upload": ["root"], "projects": []});
-    assert_eq!(judge(200, good.clone()).status, Status::Passed);
+    assert_eq!(evaluate(200, good.clone()).status, Status::Passed);
     let mut open = good;
     open["acl_upload"] = json!([":ANONYMOUS:"]);
     open["volatile"] = json!(true);
-    let verdict = judge(200, open);
+    let verdict = evaluate(200, open);
     assert_eq!(verdict.status, Status::Failed);
     assert_eq!(
         verdict.message,
         "volatile is true, expected false; acl_upload is [\":ANONYMOUS:\"], expected [\"root\"]"
     );
-    assert_eq!(judge(404, json!(null)).message, "the server answers 404, expected 200");
+    assert_eq!(evaluate(404, json!(null)).message, "the server answers 404, expected 200");
     let unknown = DevPi::evaluate(Observation { check: "other".into(), json: "{}".into() });
     assert_eq!(unknown.status, Status::Unknown);
 }
 
 #[test]
-fn the_bootstrap_is_done_when_the_index_is_as_it_should_be() {
+fn the_bootstrap_is_skipped_if_the_index_is_correct() {
     let plan = plan();
-    let stage = plan.plan.stages.iter().find(|stage| stage.name == "bootstrap").expect("a stage");
-    let [done] = stage.skip_if.as_slice() else { panic!("{:?}", stage.skip_if) };
+    let stage = plan
+        .plan
+        .stages
+        .iter()
+        .find(|stage| stage.name == "bootstrap")
+        .expect("the plan has the stage bootstrap");
+    let [skip_if] = stage.skip_if.as_slice() else { panic!("{:?}", stage.skip_if) };
     let answer = |bases: Value| {
         let result = json!({"type": "stage", "bases": bases, "volatile": false});
         json!({"status": 200, "headers": {}, "body": "", "json": {"type": "indexconfig", "result": result}})
     };
-    assert!(holds(done, answer(json!(["root/pypi"]))));
-    assert!(!holds(done, answer(json!([]))));
-    assert!(!holds(done, json!({"status": 404, "headers": {}, "body": "", "json": {"message": "no"}})));
+    assert!(holds(skip_if, answer(json!(["root/pypi"]))));
+    assert!(!holds(skip_if, answer(json!([]))));
+    assert!(!holds(skip_if, json!({"status": 404, "headers": {}, "body": "", "json": {"message": "no"}})));
 }
 
-// The answers below are those of devpi-server 6.20.1 with devpi-web 5.1.0.
+// The responses below are those of devpi-server 6.20.1 with devpi-web 5.1.0.
 
 #[test]
-fn the_server_must_say_the_address_that_clients_use() {
+fn the_server_must_link_to_the_api_host() {
     let check = plan().check("outside-url");
     let answer = |login: &str| {
         let json = json!({
@@ -270,60 +279,62 @@ fn the_server_must_say_the_address_that_clients_use() {
     assert!(!holds(&check, json!({"status": 502, "headers": {}, "body": "", "json": null})));
 }
 
-/// A password that is changed in the Secret alone: the stage that would notice is skipped when the index is right.
+/// After a change in the Secret only, the stage that would fail is skipped, because the index is correct.
 #[test]
-fn a_password_that_the_server_does_not_have_is_said_with_the_operation_that_gives_it() {
+fn a_wrong_root_password_warns_and_names_the_operation() {
     let check = plan().check("root-login");
     let answer = |status: Value| json!({"status": 200, "headers": {}, "body": "", "json": {"result": {"authstatus": status}, "type": "apiconfig"}});
     assert!(holds(&check, answer(json!(["ok", "root", []]))));
     assert!(!holds(&check, answer(json!(["noauth", "", []]))));
     assert!(!holds(&check, answer(json!(["ok", "mallory", []]))));
-    assert!(!holds(&check, refused_by_the_api_server(503)));
+    assert!(!holds(&check, rejected_by_the_api_server(503)));
     assert_eq!(check.severity, Severity::Warning, "the server works");
-    assert!(check.remedy.expect("it has one").contains("run reset-root-password --release devpi "));
-    let Probe::Http(request) = check.probe else { panic!("it is an HTTP probe") };
-    let sent = request.credentials.expect("it sends some");
+    assert!(
+        check.remedy.expect("the check has a remedy").contains("run reset-root-password --release devpi ")
+    );
+    let Probe::Http(request) = check.probe else { panic!("the check has an HTTP probe") };
+    let sent = request.credentials.expect("the check sends credentials");
     assert_eq!((sent.header.as_str(), sent.username.as_str()), ("x-devpi-auth", "root"));
     assert_eq!((sent.password.name.as_str(), sent.password.key.as_str()), ("devpi-root", "password"));
 }
 
-/// What the API server says when it refuses the way to the Service itself.
-fn refused_by_the_api_server(code: u16) -> Value {
+/// The response of the API server when it rejects a request to its proxy.
+fn rejected_by_the_api_server(code: u16) -> Value {
     let json =
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "…"});
     json!({"status": code, "headers": {}, "body": json.to_string(), "json": json})
 }
 
 #[test]
-fn an_empty_password_must_be_refused_by_devpi_itself() {
+fn devpi_itself_must_reject_an_empty_password() {
     let check = plan().check("empty-password-refused");
     let json = json!({"message": "user 'root' could not be authenticated"});
     assert!(holds(&check, json!({"status": 401, "headers": {}, "body": json.to_string(), "json": json})));
-    assert!(!holds(&check, refused_by_the_api_server(401)));
+    assert!(!holds(&check, rejected_by_the_api_server(401)));
     let json = json!({"result": {"password": "…", "expiration": 36000}, "type": "proxyauth"});
     assert!(!holds(&check, json!({"status": 200, "headers": {}, "body": json.to_string(), "json": json})));
 }
 
 #[test]
-fn a_user_must_not_be_made_by_anybody() {
+fn creating_a_user_must_require_a_login() {
     let check = plan().check("anonymous-users-refused");
     let json = json!({"message": "Access was denied to this resource.", "code": "403 Forbidden", "title": "Forbidden"});
     assert!(holds(&check, json!({"status": 403, "headers": {}, "body": json.to_string(), "json": json})));
-    assert!(!holds(&check, refused_by_the_api_server(403)));
+    assert!(!holds(&check, rejected_by_the_api_server(403)));
     let json = json!({"message": "password needs to be set"});
     assert!(!holds(&check, json!({"status": 400, "headers": {}, "body": json.to_string(), "json": json})));
 }
 
 #[test]
-fn a_server_that_fails_the_user_test_still_makes_no_user() {
+fn the_user_test_creates_no_user_even_if_it_fails() {
     let Probe::Http(request) = plan().check("anonymous-users-refused").probe else {
-        panic!("it is an HTTP probe")
+        panic!("the check has an HTTP probe")
     };
     assert_eq!(request.body.as_deref(), Some("{}"), "devpi makes no user without a password");
 }
 
 #[test]
-fn no_request_lists_an_index_and_each_goes_to_the_server_or_to_a_host_of_the_settings() {
+fn checks_list_no_index_and_contact_only_hosts_of_the_settings() {
     let plan = plan();
     let paths: Vec<String> = plan
         .checks()

@@ -1,3 +1,5 @@
+//! The identity of the plugin, its secret inputs and the permissions it requests.
+
 use crate::{plan, plan_with};
 use plugin_devpi::DevPi;
 use thinkube_sdk::testing::describe;
@@ -29,7 +31,7 @@ fn it_comes_25th_after_the_five_services_it_needs() {
 }
 
 #[test]
-fn one_password_is_enough_and_two_can_be_told_apart() {
+fn one_password_is_enough_and_two_are_possible() {
     let inputs: Vec<_> = describe::<DevPi>()
         .secret_inputs
         .into_iter()
@@ -46,7 +48,7 @@ fn one_password_is_enough_and_two_can_be_told_apart() {
 }
 
 #[test]
-fn it_asks_to_emit_exactly_the_kinds_of_its_plans_in_its_own_namespace() {
+fn it_requests_exactly_the_kinds_of_its_plans() {
     let mut emitted: Vec<String> = [plan(), plan_with("routing", "gateway")]
         .iter()
         .flat_map(|plan| plan.objects())
@@ -66,9 +68,9 @@ fn it_asks_to_emit_exactly_the_kinds_of_its_plans_in_its_own_namespace() {
     assert_eq!(asked, emitted);
 }
 
-/// What it may touch elsewhere is what the operator's settings name, and nothing that its author wrote.
+/// The operator's settings decide what the plugin may change outside its namespace.
 #[test]
-fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_read() {
+fn permissions_outside_the_namespace_name_a_setting_or_only_read() {
     for permission in describe::<DevPi>().permissions {
         match permission {
             Permission::Emit(_) => {}
@@ -83,7 +85,7 @@ fn whatever_it_asks_for_outside_its_namespace_is_named_by_a_setting_or_is_only_r
             | Permission::WritePodFiles(text) => {
                 assert!(text.trim_start_matches("https://").starts_with("${"), "{text}");
             }
-            // What it puts into a home is said file by file.
+            // Files of a workstation are requested one by one.
             Permission::WriteHome(path) => {
                 assert!(path.contains("devpi") || path == ".pip/pip.conf", "{path}")
             }

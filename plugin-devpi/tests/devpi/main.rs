@@ -1,4 +1,4 @@
-//! What the plugin promises, each as a sentence. Expected values are those of the Ansible component, written out.
+//! The tests of the DevPI plugin, without a cluster. Expected values are those of the Ansible component, written out.
 
 mod checks;
 mod descriptor;
@@ -11,10 +11,10 @@ use plugin_devpi::DevPi;
 use serde_json::{Map, Value, json};
 use thinkube_sdk::testing::{self, Planned};
 
-/// The image that the smallest settings name, where they build none.
+/// The ready image that the smallest settings name.
 const READY: &str = "harbor.example.com/library/devpi:6.20.1";
 
-/// The smallest settings there are, with a ready image.
+/// The smallest settings, with a ready image.
 fn minimal() -> Value {
     json!({"domain_name": "example.com", "devpi_image": READY})
 }
@@ -50,5 +50,5 @@ fn with_settings(values: Value) -> Value {
 /// The settings of the schema, by name.
 fn properties() -> Map<String, Value> {
     let schema = testing::schema::<DevPi>();
-    schema["properties"].as_object().expect("a schema of settings has properties").clone()
+    schema["properties"].as_object().expect("a settings schema has properties").clone()
 }

@@ -1,3 +1,5 @@
+//! The objects and the operations, compared with those of the Ansible component (*the original*).
+
 use crate::{minimal, plan, plan_with};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
@@ -17,7 +19,7 @@ fn the_namespace_is_bare() {
 }
 
 #[test]
-fn the_claim_asks_for_5gi_of_the_default_class() {
+fn the_pvc_requests_5gi_of_the_default_storage_class() {
     assert_eq!(
         plan().object("PersistentVolumeClaim", "devpi-data-pvc"),
         json!({
@@ -30,7 +32,7 @@ fn the_claim_asks_for_5gi_of_the_default_class() {
 }
 
 #[test]
-fn the_deployment_is_the_second_stage_of_the_original_without_root_in_one_stage() {
+fn the_deployment_is_the_second_stage_of_the_original_without_root() {
     let image = "harbor.example.com/library/devpi:6.20.1";
     let mounts = json!([{"name": "devpi-data", "mountPath": "/devpi"}]);
     let confined = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
@@ -111,7 +113,7 @@ fn the_deployment_is_the_second_stage_of_the_original_without_root_in_one_stage(
 }
 
 #[test]
-fn an_image_that_is_built_is_used_by_its_digest_wherever_the_server_s_is() {
+fn a_built_image_is_used_by_its_digest_everywhere() {
     let plan = plan_of::<DevPi>(json!({"domain_name": "example.com"}));
     let Some(Step::Image(image)) = plan.plan.stages[0].steps.first() else {
         panic!("{:?}", plan.plan.stages[0])
@@ -180,7 +182,7 @@ fn ingress(name: &str, host: &str, annotations: Value) -> Value {
     })
 }
 
-/// The headers in which the proxy names the person.
+/// The headers in which the proxy names the user.
 const IDENTITY: [&str; 8] = [
     "X-Auth-Request-User",
     "X-Auth-Request-Email",
@@ -193,14 +195,14 @@ const IDENTITY: [&str; 8] = [
 ];
 
 #[test]
-fn behind_a_gateway_a_client_names_no_person_to_the_dashboard() {
+fn behind_a_gateway_a_client_cannot_impersonate_a_user() {
     let rules = |plan: &Planned| plan.object("HTTPRoute", "devpi-http-httproute")["spec"]["rules"].clone();
     let removed = &rules(&plan_with("routing", "gateway"))[0]["filters"][0];
     assert_eq!(removed["type"], "RequestHeaderModifier");
     assert_eq!(removed["requestHeaderModifier"]["remove"], json!(IDENTITY));
 }
 
-/// The annotations of a host whose requests are all passed on, after devpi itself has said yes without the header.
+/// The annotations of an open host: DevPI accepts every request, and its answer lacks the header.
 fn open_annotations() -> Value {
     json!({
         "nginx.ingress.kubernetes.io/auth-url": "http://devpi.devpi.svc.cluster.local:3141/+authcheck",
@@ -227,7 +229,7 @@ fn the_dashboard_asks_the_oauth2_proxy() {
 }
 
 #[test]
-fn the_dashboard_asks_for_no_login_when_the_proxy_is_switched_off() {
+fn the_dashboard_is_open_if_the_proxy_is_disabled() {
     let expected = ingress("devpi-http-ingress", "devpi.example.com", open_annotations());
     assert_eq!(plan_with("oauth2_proxy_enabled", false).object("Ingress", "devpi-http-ingress"), expected);
 }
@@ -238,9 +240,9 @@ fn the_api_is_open() {
     assert_eq!(plan().object("Ingress", "devpi-api-ingress"), expected);
 }
 
-/// W7: the header leads the links of a page elsewhere, and the server believes it from any client.
+/// The server builds its links with the header of any client.
 #[test]
-fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
+fn a_client_cannot_set_the_address_of_links() {
     for (name, value) in [("oauth2_proxy_enabled", true), ("oauth2_proxy_enabled", false)] {
         let mut settings = minimal();
         settings["routing"] = json!("gateway");
@@ -252,7 +254,7 @@ fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
         ] {
             let rules = &plan.object("HTTPRoute", route)["spec"]["rules"];
             assert_eq!(rules.as_array().map(Vec::len), Some(1), "{route}");
-            let [filter] = rules[0]["filters"].as_array().expect("a list").as_slice() else {
+            let [filter] = rules[0]["filters"].as_array().expect("filters are a list").as_slice() else {
                 panic!("{rules}")
             };
             assert_eq!(filter["type"], "RequestHeaderModifier", "{route}");
@@ -260,7 +262,7 @@ fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
             assert_eq!(filter["requestHeaderModifier"]["set"], set, "{route}");
         }
     }
-    // What is asked answers without the header, so nginx drops that of the client.
+    // The answer to `auth-url` lacks the header, so ingress-nginx drops the client's.
     for object in plan().objects().iter().filter(|object| object["kind"] == "Ingress") {
         let annotations = &object["metadata"]["annotations"];
         let login = object["metadata"]["name"] == "oauth2-proxy-ingress";
@@ -273,7 +275,7 @@ fn the_address_of_links_is_the_host_s_own_and_never_the_client_s() {
 }
 
 #[test]
-fn the_ingress_controller_can_be_given_the_headers_of_the_original() {
+fn ingress_nginx_can_use_the_headers_of_the_original() {
     let config = plan().object("ConfigMap", "nginx-headers");
     assert_eq!(
         config["data"],
@@ -294,7 +296,7 @@ fn the_ingress_controller_can_be_given_the_headers_of_the_original() {
 }
 
 #[test]
-fn the_login_has_a_route_of_its_own_that_asks_nobody() {
+fn the_login_has_its_own_route_without_authentication() {
     let login = plan().object("Ingress", "oauth2-proxy-ingress");
     let path = &login["spec"]["rules"][0]["http"]["paths"][0];
     assert_eq!(login["spec"]["rules"][0]["host"], "devpi.example.com");
@@ -310,10 +312,10 @@ fn backend(plan: &Planned, route: &str) -> Value {
 fn proxy_arguments(plan: &Planned) -> Vec<String> {
     let proxy = plan.object("Deployment", "oauth2-proxy");
     let arguments = &proxy["spec"]["template"]["spec"]["containers"][0]["args"];
-    serde_json::from_value(arguments.clone()).expect("a list of texts")
+    serde_json::from_value(arguments.clone()).expect("arguments are a list of texts")
 }
 
-/// W1: the move of the original to the Gateway API left the dashboard open to everybody.
+/// The original's move to the Gateway API left the dashboard open.
 #[test]
 fn behind_a_gateway_the_dashboard_is_reached_through_the_proxy_only() {
     let plan = plan_with("routing", "gateway");
@@ -344,7 +346,7 @@ fn without_sign_on_there_is_neither_proxy_nor_client_nor_session_store() {
 }
 
 #[test]
-fn the_proxy_is_told_what_the_original_tells_it_and_no_secret() {
+fn the_proxy_has_the_arguments_of_the_original_and_no_secret() {
     let arguments = proxy_arguments(&plan());
     for wanted in [
         "--provider=keycloak-oidc",
@@ -367,7 +369,7 @@ fn the_proxy_is_told_what_the_original_tells_it_and_no_secret() {
     assert!(!arguments.iter().any(|argument| argument.contains("secret")), "{arguments:?}");
 }
 
-/// W5: the original runs every platform in the world with one and the same cookie secret.
+/// The original uses one cookie secret on every platform.
 #[test]
 fn the_cookie_secret_is_32_random_bytes_of_the_release_s_own() {
     let secret = format!("{:?}", plan().secret("oauth2-proxy"));
@@ -378,7 +380,7 @@ fn the_cookie_secret_is_32_random_bytes_of_the_release_s_own() {
     assert!(secret.contains(r#"step: "oauth2-proxy-devpi", output: "client-secret""#), "{secret}");
 }
 
-/// W3: the original writes secrets into pods, ConfigMaps and files.
+/// The original writes secrets into pods, ConfigMaps and files.
 #[test]
 fn every_workload_reads_its_secrets_by_reference() {
     let plan = plan();
@@ -387,7 +389,7 @@ fn every_workload_reads_its_secrets_by_reference() {
         for variable in
             containers.into_iter().flatten().flat_map(|container| container["env"].as_array()).flatten()
         {
-            let name = variable["name"].as_str().expect("a name");
+            let name = variable["name"].as_str().expect("a variable has a name");
             let secret = ["PASS", "SECRET"].iter().any(|word| name.contains(word));
             assert_eq!(
                 secret,
@@ -398,14 +400,14 @@ fn every_workload_reads_its_secrets_by_reference() {
     }
 }
 
-/// W6: the original pulls `latest`, clones a branch and installs whatever is newest.
+/// The original pulls `latest`, clones a branch and installs the newest versions.
 #[test]
 fn every_image_has_a_tag_that_is_not_latest() {
     for object in plan().objects() {
         let template = &object["spec"]["template"]["spec"];
         for kind in ["containers", "initContainers"] {
             for container in template[kind].as_array().into_iter().flatten() {
-                let image = container["image"].as_str().expect("an image");
+                let image = container["image"].as_str().expect("a container has an image");
                 let tag = image.rsplit_once(':').map(|(_, tag)| tag).unwrap_or_default();
                 assert!(!tag.is_empty() && !tag.contains('/') && tag != "latest", "{image}");
             }
@@ -413,9 +415,9 @@ fn every_image_has_a_tag_that_is_not_latest() {
     }
 }
 
-/// W4: the original has a shell expand the password.
+/// In the original a shell expands the password.
 #[test]
-fn the_bootstrap_gets_the_password_from_its_environment_and_no_shell_sees_it() {
+fn the_bootstrap_reads_the_password_from_its_environment() {
     let job = plan().object("Job", "devpi-init");
     assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 300);
     let container = &job["spec"]["template"]["spec"]["containers"][0];
@@ -431,20 +433,20 @@ fn the_bootstrap_gets_the_password_from_its_environment_and_no_shell_sees_it() {
 }
 
 #[test]
-fn the_client_sends_people_back_to_the_dashboard_only() {
+fn the_client_redirects_to_the_dashboard_only() {
     let client = plan()
         .steps()
         .find_map(|step| match step {
             Step::External(client) if client.name == "oauth2-proxy-devpi" => Some(client.clone()),
             _ => None,
         })
-        .expect("there is a client");
+        .expect("the plan has the client");
     assert_eq!(client.base_url, "https://keycloak.example.com/admin/realms/thinkube");
-    let desired: Value = serde_json::from_str(&client.desired).expect("it is JSON");
+    let desired: Value = serde_json::from_str(&client.desired).expect("desired is JSON");
     assert_eq!(desired["redirectUris"], json!(["https://devpi.example.com/oauth2/callback"]));
     assert_eq!(desired["baseUrl"], "https://devpi.example.com");
     assert_eq!(desired["publicClient"], false);
-    assert!(client.delete.is_some(), "the original never takes it away");
+    assert!(client.delete.is_some(), "the original never deletes it");
 }
 
 #[test]
@@ -464,7 +466,7 @@ fn the_certificate_and_the_credentials_are_mirrors_of_the_platform_s() {
 }
 
 #[test]
-fn the_password_is_in_clear_only_where_a_setting_asks_for_it() {
+fn the_password_is_in_clear_text_only_with_the_setting() {
     let config = plan_with("devpi_password_in_clear", true).secret("thinkube-service-config");
     assert_eq!((config.target.kind.as_str(), config.secret_type.as_str()), ("ConfigMap", ""));
     let label = ("thinkube.io/managed".to_owned(), "true".to_owned());
@@ -480,9 +482,10 @@ fn the_password_is_in_clear_only_where_a_setting_asks_for_it() {
 }
 
 #[test]
-fn discovery_says_what_control_reads() {
+fn discovery_has_the_fields_that_thinkube_control_reads() {
     let mut config = plan().object("ConfigMap", "thinkube-service-config");
-    let data = config.as_object_mut().and_then(|config| config.remove("data")).expect("it has data");
+    let data =
+        config.as_object_mut().and_then(|config| config.remove("data")).expect("the ConfigMap has data");
     assert_eq!(
         config,
         json!({
@@ -550,7 +553,7 @@ fn discovery_says_what_control_reads() {
 }
 
 #[test]
-fn roots_password_comes_from_the_secret_input_and_from_nowhere_else() {
+fn roots_password_comes_only_from_the_secret_input() {
     let plan = plan();
     let secret = format!("{:?}", plan.secret("devpi-root"));
     assert!(
@@ -588,12 +591,12 @@ fn the_stages_go_from_the_namespace_to_discovery() {
     assert_eq!(gates, ["api-answers"]);
 }
 
-/// A typed struct drops the fields it does not know, so what survives the way through it is spelt right.
+/// A typed struct drops unknown fields, so a field that survives is spelt correctly.
 #[test]
 fn every_field_is_one_that_kubernetes_knows() {
     fn through<T: Serialize + DeserializeOwned>(object: &Value) -> Value {
-        let typed: T = serde_json::from_value(object.clone()).expect("it fits its type");
-        serde_json::to_value(typed).expect("it serialises")
+        let typed: T = serde_json::from_value(object.clone()).expect("the manifest matches its type");
+        serde_json::to_value(typed).expect("the object serialises")
     }
     for object in plan().objects() {
         let typed = match object["kind"].as_str().expect("a manifest has a kind") {
@@ -604,7 +607,7 @@ fn every_field_is_one_that_kubernetes_knows() {
             "Service" => through::<Service>(&object),
             "Ingress" => through::<Ingress>(&object),
             "Job" => through::<Job>(&object),
-            other => panic!("a kind that this test does not know: {other}"),
+            other => panic!("unknown kind: {other}"),
         };
         assert_eq!(typed, object);
     }
@@ -621,7 +624,7 @@ fn operation(name: &str, settings: Value) -> Result<Planned, PlanError> {
 
 #[test]
 fn a_reset_writes_the_supplied_password_into_the_secret_and_the_server() {
-    let plan = operation("reset-root-password", minimal()).expect("a plan");
+    let plan = operation("reset-root-password", minimal()).expect("the operation has a plan");
     assert!(format!("{:?}", plan.secret("devpi-root")).contains(r#"SecretSource::Input("admin-password")"#));
     let pod = &plan.object("Job", "devpi-passwd")["spec"]["template"]["spec"];
     assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "devpi-data-pvc");
@@ -629,13 +632,13 @@ fn a_reset_writes_the_supplied_password_into_the_secret_and_the_server() {
     assert_eq!(plan.steps().count(), 2);
     let mut in_clear = minimal();
     in_clear["devpi_password_in_clear"] = json!(true);
-    let plan = operation("reset-root-password", in_clear).expect("a plan");
+    let plan = operation("reset-root-password", in_clear).expect("the operation has a plan");
     assert_eq!(plan.secret("thinkube-service-config").target.kind, "ConfigMap");
 }
 
 #[test]
-fn a_rotation_renews_the_cookie_secret_alone_and_starts_the_proxy_anew() {
-    let plan = operation("rotate-cookie-secret", minimal()).expect("a plan");
+fn a_rotation_replaces_the_cookie_secret_and_restarts_the_proxy() {
+    let plan = operation("rotate-cookie-secret", minimal()).expect("the operation has a plan");
     let secret = format!("{:?}", plan.secret("oauth2-proxy"));
     assert!(secret.contains("cookie-secret") && !secret.contains("client"), "{secret}");
     assert!(
@@ -649,7 +652,7 @@ fn a_rotation_renews_the_cookie_secret_alone_and_starts_the_proxy_anew() {
 #[test]
 fn a_refresh_builds_what_the_plan_builds_and_runs_it() {
     let settings = json!({"domain_name": "example.com"});
-    let plan = operation("refresh-image", settings.clone()).expect("a plan");
+    let plan = operation("refresh-image", settings.clone()).expect("the operation has a plan");
     assert_eq!(plan.object("Deployment", "devpi"), plan_of::<DevPi>(settings).object("Deployment", "devpi"));
     assert!(plan.steps().any(|step| matches!(step, Step::Image(_))));
     assert!(matches!(operation("refresh-image", minimal()), Err(PlanError::Problem(_))));

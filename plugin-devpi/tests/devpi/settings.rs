@@ -1,3 +1,5 @@
+//! The settings: schema, defaults, effects and limits.
+
 use crate::{minimal, plan, plan_with, properties, with, with_settings};
 use plugin_devpi::DevPi;
 use serde_json::{Value, json};
@@ -6,7 +8,7 @@ use thinkube_sdk::{Problem, Step};
 
 const UNUSED: &str = "x-thinkube-unused";
 
-/// Another value than the default for each setting that has an effect, and what it needs to have one.
+/// A value other than the default for each setting with an effect, and the settings on which the effect depends.
 fn other_values(name: &str) -> Value {
     match name {
         "domain_name" => json!({"domain_name": "example.org"}),
@@ -44,13 +46,13 @@ fn other_values(name: &str) -> Value {
         "keycloak_url" => json!({name: "https://auth.example.com"}),
         "keycloak_realm" => json!({name: "other"}),
         "admin_username" => json!({name: "tkadmin"}),
-        other => panic!("{other} has neither a value in this test nor the mark {UNUSED}"),
+        other => panic!("{other} has neither a value in this test nor {UNUSED}"),
     }
 }
 
-/// W14: the original has settings and objects that nothing reads.
+/// The original has settings that nothing reads.
 #[test]
-fn every_setting_changes_the_plan_or_says_why_not() {
+fn every_setting_changes_the_plan_or_explains_why_not() {
     for (name, property) in properties() {
         match property.get(UNUSED) {
             None => {
@@ -58,10 +60,11 @@ fn every_setting_changes_the_plan_or_says_why_not() {
                 let changed = testing::plan::<DevPi>(with_settings(values.clone()));
                 values.as_object_mut().expect("a mapping").remove(&name);
                 let without = if name == "domain_name" { minimal() } else { with_settings(values.clone()) };
-                let setup = |settings| testing::plan_workstation::<DevPi>(settings);
-                let elsewhere = setup(with_settings(other_values(&name))) != setup(without.clone());
+                let workstation = |settings| testing::plan_workstation::<DevPi>(settings);
+                let on_workstation =
+                    workstation(with_settings(other_values(&name))) != workstation(without.clone());
                 assert!(
-                    elsewhere || changed.plan != testing::plan::<DevPi>(without).plan,
+                    on_workstation || changed.plan != testing::plan::<DevPi>(without).plan,
                     "{name} has no effect"
                 );
             }
@@ -73,20 +76,24 @@ fn every_setting_changes_the_plan_or_says_why_not() {
     }
 }
 
-/// `UPDATE_SCHEMA=1 cargo test -p plugin-devpi` writes it.
+/// `UPDATE_SCHEMA=1 cargo test -p plugin-devpi` writes the file.
 #[test]
-fn the_schema_that_the_component_carries_is_the_one_of_its_settings() {
-    let mut made: Value =
-        serde_json::from_str(&thinkube_sdk::schema_of::<plugin_devpi::Settings>()).expect("it is JSON");
+fn the_component_holds_the_schema_of_its_settings() {
+    let mut made: Value = serde_json::from_str(&thinkube_sdk::schema_of::<plugin_devpi::Settings>())
+        .expect("the schema is JSON");
     made.sort_all_objects();
-    // A setting a line: what is in it is in the component.
+    // One line for each setting; spaces would become bytes of the component.
     let made =
         made.to_string().replace("\"properties\":{", "\"properties\":{\n").replace("},\"", "},\n\"") + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/settings.schema.json");
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
-        std::fs::write(path, &made).expect("it is written");
+        std::fs::write(path, &made).expect("the schema can be written");
     }
-    assert_eq!(std::fs::read_to_string(path).expect("it is there"), made, "UPDATE_SCHEMA=1 makes it new");
+    assert_eq!(
+        std::fs::read_to_string(path).expect("the schema can be read"),
+        made,
+        "UPDATE_SCHEMA=1 writes it"
+    );
 }
 
 #[test]
@@ -110,7 +117,7 @@ kubectl_bin: /snap/k8s/current/bin/kubectl
 helm_bin: /snap/k8s/current/bin/helm
 ",
     )
-    .expect("it is YAML");
+    .expect("the inventory is YAML");
     let mut inventory: Value = inventory;
     inventory["devpi_image"] = json!(crate::READY);
     assert_eq!(testing::plan::<DevPi>(inventory).plan, plan().plan);
@@ -119,12 +126,12 @@ helm_bin: /snap/k8s/current/bin/helm
 #[test]
 fn the_example_inventory_gives_a_plan() {
     let inventory =
-        serde_norway::from_str(include_str!("../../examples/inventory.yaml")).expect("it is YAML");
+        serde_norway::from_str(include_str!("../../examples/inventory.yaml")).expect("the inventory is YAML");
     testing::plan::<DevPi>(inventory);
 }
 
 #[test]
-fn what_is_not_set_derives_from_the_domain_and_the_namespace() {
+fn defaults_derive_from_the_domain_and_the_namespace() {
     let mut settings = with("devpi_namespace", "packages");
     settings["domain_name"] = json!("example.org");
     let plan = testing::plan::<DevPi>(settings);
@@ -150,7 +157,7 @@ fn what_is_not_set_derives_from_the_domain_and_the_namespace() {
 }
 
 #[test]
-fn a_host_name_that_is_set_reaches_the_discovery_too() {
+fn a_set_host_name_reaches_the_discovery() {
     let plan = plan_with("devpi_api_hostname", "pip.example.com");
     let config = plan.object("ConfigMap", "thinkube-service-config");
     let text = config["data"]["service.yaml"].as_str().expect("YAML is text");
@@ -158,7 +165,7 @@ fn a_host_name_that_is_set_reaches_the_discovery_too() {
 }
 
 #[test]
-fn an_image_that_is_set_wins_over_registry_and_project() {
+fn a_set_image_wins_over_registry_and_project() {
     let mut settings = with("devpi_image", "registry.example.com/devpi:1");
     settings["harbor_project"] = json!("thinkube");
     let template =
@@ -169,14 +176,14 @@ fn an_image_that_is_set_wins_over_registry_and_project() {
 }
 
 #[test]
-fn one_name_for_both_hosts_is_refused_with_its_place() {
-    let refusal = Case::<DevPi>::new(with("devpi_api_hostname", "devpi.example.com")).plan();
-    let Err(PlanError::Problem(Problem::InvalidSettings(located))) = refusal else { panic!("{refusal:?}") };
+fn one_name_for_both_hosts_is_rejected_with_its_path() {
+    let result = Case::<DevPi>::new(with("devpi_api_hostname", "devpi.example.com")).plan();
+    let Err(PlanError::Problem(Problem::InvalidSettings(located))) = result else { panic!("{result:?}") };
     assert_eq!(located.path, "/devpi_api_hostname");
 }
 
 #[test]
-fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
+fn unknown_missing_and_malformed_settings_are_rejected() {
     let cases = [
         json!({}),
         with("devpi_namspace", "devpi"),
@@ -217,14 +224,14 @@ fn settings_that_are_unknown_missing_or_of_another_form_are_refused() {
         with("pip_trusted_host", "devpi-api.example.com"),
     ];
     for settings in cases {
-        let refusal = Case::<DevPi>::new(settings.clone()).plan();
-        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{settings}: {refusal:?}");
+        let result = Case::<DevPi>::new(settings.clone()).plan();
+        assert!(matches!(result, Err(PlanError::InvalidInput(_))), "{settings}: {result:?}");
     }
 }
 
-/// DNS and certificates have no longer label, and the API server refuses a longer name.
+/// DNS and certificates allow no longer label, and the API server rejects a longer name.
 #[test]
-fn names_end_where_dns_and_kubernetes_end_them() {
+fn names_have_the_limits_of_dns_and_kubernetes() {
     let label = |length: usize| "a".repeat(length);
     let accepted = |name: &str, value: String| Case::<DevPi>::new(with(name, value)).plan().is_ok();
     let host = |length: usize| format!("{}.example.com", label(length));
@@ -259,9 +266,9 @@ fn names_end_where_dns_and_kubernetes_end_them() {
     }
 }
 
-/// W6: a tag says what is under it.
+/// A tag must name its content.
 #[test]
-fn the_tag_of_a_built_image_is_the_version_of_the_default_revision_and_of_nothing_else() {
+fn only_the_default_revision_is_tagged_with_the_server_version() {
     let tag = |settings: &[(&str, &str)]| {
         let mut all = json!({"domain_name": "example.com"});
         for (name, value) in settings {
@@ -272,9 +279,14 @@ fn the_tag_of_a_built_image_is_the_version_of_the_default_revision_and_of_nothin
             Step::Image(image) => Some(image.destination.clone()),
             _ => None,
         });
-        image.expect("it is built").rsplit_once(':').expect("it has a tag").1.to_owned()
+        image
+            .expect("the plan builds an image")
+            .rsplit_once(':')
+            .expect("the destination has a tag")
+            .1
+            .to_owned()
     };
-    // Not the whole commit, which the host keeps for itself.
+    // The host reserves tags of a whole commit.
     let commit = "7bbfb7950cb1";
     assert_eq!(tag(&[]), "6.20.1");
     assert_eq!(tag(&[("devpi_git_revision", "release/6.21")]), "release-6.21");
@@ -284,13 +296,13 @@ fn the_tag_of_a_built_image_is_the_version_of_the_default_revision_and_of_nothin
     assert_eq!(tag(&[("devpi_git_revision", "main"), ("devpi_image_tag", "6.21.0")]), "6.21.0");
     assert_eq!(tag(&[("devpi_git_revision", &"v".repeat(200))]).len(), 128);
     for wrong in ["", "-a", "a b", "a/b", &"a".repeat(129)] {
-        let refusal = Case::<DevPi>::new(with("devpi_image_tag", wrong)).plan();
-        assert!(matches!(refusal, Err(PlanError::InvalidInput(_))), "{wrong}: {refusal:?}");
+        let result = Case::<DevPi>::new(with("devpi_image_tag", wrong)).plan();
+        assert!(matches!(result, Err(PlanError::InvalidInput(_))), "{wrong}: {result:?}");
     }
 }
 
 #[test]
-fn the_schema_is_draft_2020_12_and_every_setting_is_explained() {
+fn the_schema_is_draft_2020_12_and_describes_every_setting() {
     let schema = testing::schema::<DevPi>();
     assert!(jsonschema::draft202012::meta::is_valid(&schema), "{schema:#}");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -342,7 +354,7 @@ fn the_defaults_are_those_of_the_inventory() {
 }
 
 #[test]
-fn what_follows_from_other_settings_is_what_the_original_works_out() {
+fn derived_defaults_are_those_of_the_original() {
     let derived: Value = properties()
         .into_iter()
         .filter_map(|(name, property)| Some((name, property.get("x-thinkube-default")?.clone())))
@@ -377,7 +389,7 @@ fn the_documentation_lists_every_setting() {
 }
 
 #[test]
-fn the_namespace_is_that_of_the_release_even_without_its_setting() {
-    let plan = Case::<DevPi>::new(minimal()).release("second").plan().expect("it has a plan");
+fn the_namespace_has_its_default_with_any_release_name() {
+    let plan = Case::<DevPi>::new(minimal()).release("second").plan().expect("the settings have a plan");
     assert_eq!(plan.object("Namespace", "devpi")["metadata"]["name"], "devpi");
 }

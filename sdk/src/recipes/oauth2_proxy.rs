@@ -130,6 +130,11 @@ impl OAuth2Proxy {
             // The flag is required; with this value the proxy answers 202 itself.
             arguments.push("--upstream=static://202".to_owned());
         }
+        // From the Secret, because many accounts may read a pod's arguments.
+        let environment = ["client-id", "client-secret", "cookie-secret"].map(|key| {
+            let variable = format!("OAUTH2_PROXY_{}", key.replace('-', "_").to_ascii_uppercase());
+            json!({"name": variable, "valueFrom": {"secretKeyRef": {"name": NAME, "key": key}}})
+        });
         let pod = template(
             stringify!(
                 {
@@ -137,18 +142,7 @@ impl OAuth2Proxy {
                     "name": "${name}",
                     "image": "${image}",
                     "args": "${arguments}",
-                    // From the Secret, because many accounts may read a pod's arguments.
-                    "env": [
-                      {"name": "OAUTH2_PROXY_CLIENT_ID", "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-id"}}},
-                      {
-                        "name": "OAUTH2_PROXY_CLIENT_SECRET",
-                        "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "client-secret"}}
-                      },
-                      {
-                        "name": "OAUTH2_PROXY_COOKIE_SECRET",
-                        "valueFrom": {"secretKeyRef": {"name": "${name}", "key": "cookie-secret"}}
-                      }
-                    ],
+                    "env": "${environment}",
                     "ports": [{"name": "http", "containerPort": "${port}"}],
                     "livenessProbe": {"httpGet": {"path": "/ping", "port": "http"}},
                     "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "timeoutSeconds": 5},
@@ -166,6 +160,7 @@ impl OAuth2Proxy {
                 "image": self.image,
                 "port": PORT,
                 "arguments": arguments,
+                "environment": environment,
                 "mounts": ca["mounts"],
                 "volumes": ca["volumes"],
             }),

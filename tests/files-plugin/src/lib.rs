@@ -164,7 +164,7 @@ mod tests {
     use thinkube_sdk::testing::{Case, PlanError, plan_workstation};
 
     #[test]
-    fn a_setup_is_made_natively_with_the_defaults_of_the_schema() {
+    fn a_workstation_is_planned_natively_with_the_schema_defaults() {
         let setup = plan_workstation::<Files>(json!({ "package": "iniconfig==2.1.0" }));
         assert_eq!((setup.files[0].path.as_str(), setup.files[0].mode), (".config/greeting/text", 0o644));
         assert_eq!(setup.files[0].content, "hello\n");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_for_which_there_is_no_setup_are_refused() {
+    fn settings_without_a_workstation_plan_are_rejected() {
         let refusal = Case::<Files>::new(json!({ "greeting": "" })).plan_workstation().unwrap_err();
         assert_eq!(
             refusal,

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_the_host_refuses_are_refused_and_so_is_an_operation_that_there_is_not() {
+    fn invalid_arguments_and_unknown_operations_are_rejected() {
         for wrong in [json!({}), json!({"text": 1}), json!({"text": "a", "other": 1})] {
             assert!(matches!(case().plan_operation("say", wrong), Err(PlanError::InvalidInput(_))));
         }
