@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use thinkube_effects::{
-    Error, ExternalAction, ExternalRemoval, ExternalResource, ExternalState, Http, HttpOptions,
+    AuthError, ExternalAction, ExternalError, ExternalRemoval, ExternalResource, ExternalState, Http,
+    HttpError, HttpOptions, ResponseError,
 };
 use thinkube_plan::{
     ExternalStep, HttpMethod, HttpProbe, HttpTarget, Output, OutputRef, Outputs, SecretText, Values,
@@ -108,7 +109,7 @@ impl World {
         (outcome.action, outcome.outputs)
     }
 
-    async fn fails(&self, changes: Value) -> Error {
+    async fn fails(&self, changes: Value) -> ExternalError {
         let error =
             ExternalResource::new(&self.http, &self.step(changes), &self.values).observe().await.unwrap_err();
         let text = format!("{error} {error:?}");
@@ -123,7 +124,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn a_client_and_its_mapper_come_are_kept_and_go() {
+fn a_client_and_its_mapper_are_created_kept_and_removed() {
     let Some(mut world) = world() else { return };
     run(async {
         let client = world.step(json!({}));
@@ -168,7 +169,7 @@ fn a_client_and_its_mapper_come_are_kept_and_go() {
 }
 
 #[test]
-fn what_keycloak_refuses_is_told_apart() {
+fn each_refusal_of_keycloak_has_an_error_of_its_own() {
     let Some(world) = world() else { return };
     run(async {
         let Keycloak { url, realm, admin, user, .. } = &world.keycloak;
@@ -178,28 +179,33 @@ fn what_keycloak_refuses_is_told_apart() {
                 "passwordInput": input}}})
         };
         let error = world.fails(auth("master", "admin-cli", admin, "wrong-password")).await;
-        assert!(matches!(error, Error::WrongPassword { .. }), "{error}");
+        assert!(matches!(error, ExternalError::Auth(AuthError::WrongPassword { .. })), "{error}");
         let error = world.fails(auth("master", "nobody", admin, "admin-password")).await;
-        assert!(matches!(error, Error::NoToken { .. }), "{error}");
+        assert!(matches!(error, ExternalError::Auth(AuthError::NoToken { .. })), "{error}");
         let error = world.fails(auth("nowhere", "admin-cli", admin, "admin-password")).await;
-        assert!(matches!(error, Error::Missing { .. }), "{error}");
+        let not_found =
+            |error: &AuthError| matches!(error, AuthError::Response(ResponseError::NotFound { .. }));
+        assert!(matches!(&error, ExternalError::Auth(error) if not_found(error)), "{error}");
         let error = world.fails(auth(realm, "admin-cli", user, "user-password")).await;
-        assert!(matches!(error, Error::Forbidden { .. }), "{error}");
+        assert!(matches!(error, ExternalError::Response(ResponseError::Forbidden { .. })), "{error}");
         let error = world.fails(json!({"auth": "anonymous"})).await;
-        assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
+        assert!(matches!(error, ExternalError::Response(ResponseError::Unauthorized { .. })), "{error}");
         let error = world.fails(json!({"baseUrl": format!("{url}/admin/realms/nowhere")})).await;
-        assert!(matches!(error, Error::Missing { .. }), "{error}");
+        assert!(matches!(error, ExternalError::Response(ResponseError::NotFound { .. })), "{error}");
 
         let no_authority = HttpOptions { ca_file: None, ..world.options.clone() };
         let http = Http::new(&no_authority).unwrap();
         let error =
             ExternalResource::new(&http, &world.step(json!({})), &world.values).observe().await.unwrap_err();
-        assert!(matches!(error, Error::NotTrusted { .. }), "{error}");
+        assert!(
+            matches!(error, ExternalError::Auth(AuthError::Http(HttpError::NotTrusted { .. }))),
+            "{error}"
+        );
     });
 }
 
 #[test]
-fn a_probe_sees_the_realm_and_the_way_to_the_sign_on() {
+fn a_probe_observes_the_realm_and_the_redirect_to_the_sign_on() {
     let Some(world) = world() else { return };
     run(async {
         let probe = |path: &str, follow_redirects: bool| HttpProbe {

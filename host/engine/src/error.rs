@@ -1,9 +1,8 @@
 use crate::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Orphan;
-use thinkube_effects::Error as EffectError;
-use thinkube_plan::{Denial, Fault, ObjectRef, Problem, Query};
-use thinkube_plan::{Diagnostic as _, FailureClass};
+use thinkube_effects::{ExternalError, HttpError, ImageError, WorkstationError};
+use thinkube_plan::{Denial, Diagnostic, FailureClass, Fault, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -108,16 +107,25 @@ pub enum Error {
         external(.0), .0[0].0
     )]
     ExternalNotOwned(Vec<(String, String)>),
-    /// Something outside the cluster failed.
+    /// An external resource failed.
     #[error(transparent)]
-    Effect(#[from] EffectError),
+    External(#[from] ExternalError),
+    /// A request to an external server failed.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// An image failed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Files of a workstation failed.
+    #[error(transparent)]
+    Workstation(#[from] WorkstationError),
     /// A resource outside the cluster cannot be taken away.
     #[error("{source}\nTo leave it behind, say --orphan External/{step}.")]
     Outside {
         /// The step.
         step: String,
         /// Why.
-        source: EffectError,
+        source: ExternalError,
     },
     /// What was granted for one namespace would count in another one.
     #[error(
@@ -230,17 +238,13 @@ impl Error {
     /// The class of this error.
     pub fn class(&self) -> Class {
         match self {
-            Self::Cluster(error) => match error.kind().class() {
-                FailureClass::Environment => Class::Failure,
-                FailureClass::Input => Class::Input,
-                FailureClass::Refused => Class::Refused,
-                FailureClass::Plugin => Class::Plugin,
-                FailureClass::Check => Class::Check,
-                FailureClass::Interrupted => Class::Interrupted,
-            },
+            Self::Cluster(error) => class_of(error),
+            Self::External(error) | Self::Outside { source: error, .. } => class_of(error),
+            Self::Http(error) => class_of(error),
+            Self::Image(error) => class_of(error),
+            Self::Workstation(error) => class_of(error),
             Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => Class::Input,
             Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Effect(error) | Self::Outside { source: error, .. } => of_effect(error),
             Self::Build { .. } | Self::ImageMoved { .. } => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
@@ -285,7 +289,10 @@ impl Error {
             Self::Moved { .. } => "moved",
             Self::SecretMissing { .. } => "secret-missing",
             Self::Cluster(error) => error.kind().as_str(),
-            Self::Effect(error) | Self::Outside { source: error, .. } => error.kind(),
+            Self::External(error) | Self::Outside { source: error, .. } => error.kind().as_str(),
+            Self::Http(error) => error.kind().as_str(),
+            Self::Image(error) => error.kind().as_str(),
+            Self::Workstation(error) => error.kind().as_str(),
             Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => "registry-login",
             Self::ImageMoved { .. } => "image-moved",
             Self::ExternalNotOwned(_) => "not-owned",
@@ -298,18 +305,14 @@ impl Error {
     }
 }
 
-fn of_effect(error: &EffectError) -> Class {
-    match error {
-        EffectError::NoInput { .. }
-        | EffectError::NoHome
-        | EffectError::NothingToOverwrite { .. }
-        | EffectError::NoLogin { .. }
-        | EffectError::NoRevision { .. }
-        | EffectError::Source { .. } => Class::Input,
-        EffectError::NotGranted { .. } | EffectError::ForeignHome { .. } => Class::Refused,
-        EffectError::WorkstationRefused(faults) if faults.iter().all(|fault| fault.denied) => Class::Refused,
-        EffectError::WorkstationRefused(_) => Class::Plugin,
-        _ => Class::Failure,
+fn class_of(error: &impl Diagnostic) -> Class {
+    match error.kind().class() {
+        FailureClass::Environment => Class::Failure,
+        FailureClass::Input => Class::Input,
+        FailureClass::Refused => Class::Refused,
+        FailureClass::Plugin => Class::Plugin,
+        FailureClass::Check => Class::Check,
+        FailureClass::Interrupted => Class::Interrupted,
     }
 }
 

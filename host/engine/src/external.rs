@@ -4,7 +4,7 @@ use crate::{Error, Event, Events};
 use std::collections::BTreeMap;
 use thinkube_cluster::Adopt;
 use thinkube_effects::{
-    Error as EffectError, ExternalAction, ExternalRemoval, ExternalResource, ExternalState, Http,
+    AuthError, ExternalAction, ExternalError, ExternalRemoval, ExternalResource, ExternalState, Http,
     HttpOptions, ObservedExternal,
 };
 use thinkube_plan::{
@@ -76,8 +76,8 @@ impl<'a> ExternalResources<'a> {
                         }
                     },
                     // What it is found by is not there, so neither is it.
-                    Err(EffectError::NoOutput { .. }) => (None, Action::Create, Vec::new(), None),
-                    Err(EffectError::NoInput { input, .. }) if !require => {
+                    Err(ExternalError::MissingOutput { .. }) => (None, Action::Create, Vec::new(), None),
+                    Err(ExternalError::Auth(AuthError::MissingInput { input, .. })) if !require => {
                         let note = format!("not compared: the secret input `{input}` was not supplied");
                         (None, Action::Update, Vec::new(), Some(note))
                     }
@@ -187,7 +187,7 @@ pub(crate) async fn remove(
     left: impl Fn(&ExternalStep) -> Option<String>,
     inputs: &SecretInputs,
     events: Events<'_>,
-) -> Result<Vec<Change>, (String, EffectError)> {
+) -> Result<Vec<Change>, (String, ExternalError)> {
     let mut values = Values { inputs: inputs.clone(), outputs: Outputs::default() };
     let mut behind: BTreeMap<&str, String> = BTreeMap::new();
     let lost =
@@ -200,10 +200,10 @@ pub(crate) async fn remove(
         }
         match ExternalResource::new(http, step, &values).observe().await {
             Ok(seen) => values.outputs.extend(seen.outputs),
-            Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
+            Err(ExternalError::MissingOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
                 behind.insert(&step.name, lost(&of));
             }
-            Err(EffectError::NoOutput { .. }) => {}
+            Err(ExternalError::MissingOutput { .. }) => {}
             Err(error) => return Err((step.name.clone(), error)),
         }
     }
@@ -214,10 +214,10 @@ pub(crate) async fn remove(
             None => match ExternalResource::new(http, step, &values).remove().await {
                 Ok(ExternalRemoval::Deleted) => (Action::Delete, None),
                 Ok(ExternalRemoval::Retained) => (Action::Keep, None),
-                Err(EffectError::NoOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
+                Err(ExternalError::MissingOutput { step: of, .. }) if behind.contains_key(of.as_str()) => {
                     (Action::Keep, Some(lost(&of)))
                 }
-                Ok(ExternalRemoval::NotFound) | Err(EffectError::NoOutput { .. }) => {
+                Ok(ExternalRemoval::NotFound) | Err(ExternalError::MissingOutput { .. }) => {
                     (Action::Unchanged, None)
                 }
                 Err(error) => return Err((step.name.clone(), error)),

@@ -6,8 +6,7 @@ use crate::{CancellationToken, Error, unless_cancelled};
 use serde_json::Value;
 use std::path::Path;
 use thinkube_effects::{
-    Error as EffectError, Workstation, WorkstationAction, WorkstationChange, WorkstationEvents,
-    WorkstationRelease, WorkstationReport,
+    Workstation, WorkstationChange, WorkstationEvents, WorkstationRelease, WorkstationReport,
 };
 use thinkube_plan::{CarriedGrants, Context, GrantPolicy, Permission, Problem, WorkstationPlan};
 use thinkube_sandbox::LogLine;
@@ -45,7 +44,7 @@ pub struct PlannedWorkstation {
 /// The home at `path`; none: that of the user who runs this.
 ///
 /// # Errors
-/// [`Error::Effect`] if there is none, or it is another user's.
+/// [`Error::Workstation`] if there is none, or it is another user's.
 pub fn home(path: Option<&Path>) -> Result<Workstation, Error> {
     Ok(path.map_or_else(Workstation::of_user, Workstation::at)?)
 }
@@ -77,25 +76,19 @@ pub async fn plan_workstation(
 /// What [`apply_workstation`] would do in a home, with the lines that change. Writes nothing.
 ///
 /// # Errors
-/// [`Error::Effect`] with everything in the setup that was not granted, or must not be done; or if the home cannot be
+/// [`Error::Workstation`] with everything in the setup that was not granted, or must not be done; or if the home cannot be
 /// looked at.
 pub fn preview_workstation(
     release: &WorkstationRelease<'_>,
     planned: &PlannedWorkstation,
 ) -> Result<Vec<WorkstationChange>, Error> {
-    let changes = release.diff(&planned.setup, &planned.held.granted)?;
-    let refused = |change: &WorkstationChange| match &change.action {
-        WorkstationAction::Refused(fault) => Some(fault.clone()),
-        _ => None,
-    };
-    let faults: Vec<_> = changes.iter().filter_map(refused).collect();
-    if faults.is_empty() { Ok(changes) } else { Err(EffectError::WorkstationRefused(faults).into()) }
+    Ok(release.diff(&planned.setup, &planned.held.granted)?)
 }
 
 /// Does in a home what was shown. Ends early when `cancel` is cancelled; the same call finishes what was begun.
 ///
 /// # Errors
-/// [`Error::Effect`], [`Error::Interrupted`].
+/// [`Error::Workstation`], [`Error::Interrupted`].
 pub async fn apply_workstation(
     release: &mut WorkstationRelease<'_>,
     planned: &PlannedWorkstation,

@@ -129,7 +129,20 @@ error_kinds! {
     Api, "api", Environment;
     Several, "several", Environment;
     // Other servers and the machine.
-    External, "external", Environment;
+    Certificates, "certificates", Environment;
+    NotTrusted, "not-trusted", Environment;
+    NoResponse, "no-response", Environment;
+    ResponseTooLarge, "response-too-large", Environment;
+    Redirected, "redirected", Environment;
+    NotFound, "not-found", Environment;
+    UnexpectedStatus, "unexpected-status", Environment;
+    UnexpectedResponse, "unexpected-response", Environment;
+    WrongPassword, "wrong-password", Environment;
+    NoToken, "no-token", Environment;
+    MissingOutput, "missing-output", Environment;
+    NotUpdatable, "not-updatable", Environment;
+    NotKept, "not-kept", Environment;
+    BuildDir, "build-dir", Environment;
     ImageBuild, "image-build", Environment;
     ImageMoved, "image-moved", Environment;
     ImagePush, "image-push", Environment;

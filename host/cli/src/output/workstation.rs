@@ -142,7 +142,6 @@ fn title(change: &WorkstationChange) -> Text {
             text!("{} was not written by this release: {}", place, overwrite)
         }
         WorkstationAction::Blocked { at, obstacle } => blocked(&place, at, obstacle.to_string()),
-        WorkstationAction::Refused(fault) => styled(BAD, untrusted(format!("✗ {fault}"))),
         _ => untrusted(place),
     }
 }

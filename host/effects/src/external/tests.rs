@@ -1,9 +1,14 @@
-use crate::http::client::Limits;
-use crate::testing::mock_server::{ADMIN, Answer, Keycloak, SECRET, Server};
-use crate::{
-    Error, ExternalAction, ExternalOutcome, ExternalRemoval, ExternalResource, ExternalState, Http,
-    HttpOptions, ObservedExternal,
+//! External resources against a stand-in for Keycloak.
+
+use super::error::Error;
+use super::{
+    ExternalAction, ExternalOutcome, ExternalRemoval, ExternalResource, ExternalState, ObservedExternal,
 };
+use crate::http::auth::AuthError;
+use crate::http::client::{Http, HttpOptions, Limits};
+use crate::http::error::Error as HttpError;
+use crate::http::response::ResponseError;
+use crate::testing::mock_server::{ADMIN, Answer, Keycloak, SECRET, Server};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use thinkube_plan::{ExternalStep, FieldChange, FieldEdit, Output, OutputRef, SecretText, Values};
@@ -105,7 +110,7 @@ impl World {
         self.keycloak.lock().unwrap().moods.push((method, end, answer));
     }
 
-    /// What the server says of every error that a mood makes, and that none repeats a secret.
+    /// The error after a prepared answer, which shows no secret.
     async fn fails(&self, method: &'static str, end: &'static str, answer: Answer) -> Error {
         self.mood(method, end, answer);
         let error = self.ensure(&client(&self.server)).await.unwrap_err();
@@ -143,7 +148,7 @@ async fn a_client_is_created_found_the_same_updated_and_removed() {
 
     world.keycloak.lock().unwrap().clients[0]["redirectUris"] = json!(["https://old/callback"]);
     let ExternalState::Differs(changes) = world.observe(&step).await.unwrap().state else {
-        panic!("it was changed")
+        panic!("the resource differs")
     };
     let change = FieldEdit::Replace {
         before: json!("https://old/callback"),
@@ -155,7 +160,7 @@ async fn a_client_is_created_found_the_same_updated_and_removed() {
 
     assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::Deleted);
     assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::NotFound);
-    // One token for everything.
+    // All requests share one token.
     assert_eq!(world.server.tokens(), 0);
     assert_eq!(world.keycloak.lock().unwrap().token, 1);
 }
@@ -166,7 +171,7 @@ async fn a_second_step_is_found_below_the_first_by_its_output() {
     let (client, mapper) = (client(&world.server), mapper(&world.server));
     let error = world.observe(&mapper).await.unwrap_err();
     assert!(
-        matches!(&error, Error::NoOutput { step, output, .. } if step == "client" && output == "id"),
+        matches!(&error, Error::MissingOutput { step, output, .. } if step == "client" && output == "id"),
         "{error}"
     );
     world.values.outputs.extend(world.ensure(&client).await.unwrap().outputs);
@@ -177,12 +182,12 @@ async fn a_second_step_is_found_below_the_first_by_its_output() {
     assert_eq!(world.ensure(&mapper).await.unwrap().action, ExternalAction::Unchanged);
     assert_eq!(world.remove(&mapper).await.unwrap(), ExternalRemoval::Deleted);
     assert_eq!(world.remove(&client).await.unwrap(), ExternalRemoval::Deleted);
-    // Below what is gone there is nothing either.
+    // The parent of the mapper is deleted as well.
     assert_eq!(world.remove(&mapper).await.unwrap(), ExternalRemoval::NotFound);
 }
 
 #[tokio::test]
-async fn a_look_asks_for_no_secret_and_changes_nothing() {
+async fn observe_requests_no_secret_and_changes_nothing() {
     let world = World::new().await;
     let step = client(&world.server);
     world.ensure(&step).await.unwrap();
@@ -194,10 +199,10 @@ async fn a_look_asks_for_no_secret_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_faster_is_looked_at_again() {
+async fn a_resource_that_another_client_creates_first_is_compared() {
     let world = World::new().await;
     let step = client(&world.server);
-    // Twice seen absent, and there when it should be made.
+    // Observed twice as absent, and created between.
     let seen = world.observe(&step).await.unwrap();
     let stale = world.observe(&step).await.unwrap();
     let theirs = ExternalResource::new(&world.http, &step, &world.values).ensure(seen).await.unwrap();
@@ -212,11 +217,11 @@ async fn somebody_who_is_faster_is_looked_at_again() {
     assert_eq!(ours.action, ExternalAction::Updated);
 
     let hidden = changed(&step, json!({"select": "null"}));
-    assert!(matches!(world.ensure(&hidden).await.unwrap_err(), Error::NotFound { .. }));
+    assert!(matches!(world.ensure(&hidden).await.unwrap_err(), Error::NotShown { .. }));
 }
 
 #[tokio::test]
-async fn a_difference_that_cannot_be_mended_is_an_error_that_names_the_field() {
+async fn a_difference_that_stays_is_an_error_that_names_the_field() {
     let world = World::new().await;
     let step = client(&world.server);
     world.ensure(&step).await.unwrap();
@@ -224,16 +229,16 @@ async fn a_difference_that_cannot_be_mended_is_an_error_that_names_the_field() {
     let fixed = changed(&step, json!({"update": null}));
     let error = world.ensure(&fixed).await.unwrap_err();
     assert!(matches!(&error, Error::NoUpdate { fields, .. } if fields == &["enabled"]), "{error}");
-    // A server that says yes and does nothing.
+    // A server that accepts the change and does nothing.
     world.mood("PUT", "0000-1", Answer::status(204));
     let error = world.ensure(&step).await.unwrap_err();
     assert!(matches!(&error, Error::NotKept { fields, .. } if fields == &["enabled"]), "{error}");
     world.mood("DELETE", "0000-1", Answer::status(204));
-    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
+    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotDeleted { .. }));
 }
 
 #[tokio::test]
-async fn what_should_stay_is_not_even_asked_for() {
+async fn a_retained_resource_gets_no_request() {
     let world = World::new().await;
     let step = client(&world.server);
     for kept in [json!({"onUninstall": "retain"}), json!({"delete": null})] {
@@ -243,15 +248,15 @@ async fn what_should_stay_is_not_even_asked_for() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_deletes_meanwhile_is_gone_as_well() {
+async fn a_resource_that_another_client_deletes_is_not_found() {
     let world = World::new().await;
     let step = client(&world.server);
     world.ensure(&step).await.unwrap();
     let keycloak = world.keycloak.clone();
-    // The request to delete comes when it is gone already.
+    // The resource is deleted before the request arrives.
     world.mood("DELETE", "0000-1", Answer::status(404));
     world.mood("GET", "never", Answer::status(500));
-    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotGone { .. }));
+    assert!(matches!(world.remove(&step).await.unwrap_err(), Error::NotDeleted { .. }));
     keycloak.lock().unwrap().clients.clear();
     assert_eq!(world.remove(&step).await.unwrap(), ExternalRemoval::NotFound);
 }
@@ -261,16 +266,21 @@ async fn a_wrong_password_names_the_input_and_is_tried_once() {
     let mut world = World::new().await;
     world.values.inputs.insert("admin-password", SecretText::new("wrong-5a".into()));
     let error = world.observe(&client(&world.server)).await.unwrap_err();
-    let Error::WrongPassword { username, input, origin, .. } = &error else { panic!("{error}") };
+    let Error::Auth(AuthError::WrongPassword { username, input, origin, .. }) = &error else {
+        panic!("{error}")
+    };
     assert_eq!((username.as_str(), input.as_str(), origin), ("admin", "admin-password", &world.server.url));
     assert!(!error.to_string().contains("wrong-5a"));
     assert_eq!((world.server.tokens(), world.server.asked().len()), (1, 0));
     world.values = Values::default();
-    assert!(matches!(world.observe(&client(&world.server)).await.unwrap_err(), Error::NoInput { .. }));
+    assert!(matches!(
+        world.observe(&client(&world.server)).await.unwrap_err(),
+        Error::Auth(AuthError::MissingInput { .. })
+    ));
 }
 
 #[tokio::test]
-async fn why_no_token_is_given_is_told_apart_and_the_answer_is_never_repeated() {
+async fn each_reason_for_no_token_has_a_message_without_secrets() {
     let world = World::new().await;
     let echo = |status: u16, code: &str| {
         let said = format!("you sent {PASSWORD}");
@@ -281,20 +291,20 @@ async fn why_no_token_is_given_is_told_apart_and_the_answer_is_never_repeated() 
         (echo(401, "anything"), "does not accept the password"),
         (Answer::page(401), "does not accept the password"),
         (echo(401, "invalid_client"), "does not know this client"),
-        (echo(400, "unauthorized_client"), "may not sign on"),
-        (echo(400, "unsupported_grant_type"), "does not sign anybody on"),
+        (echo(400, "unauthorized_client"), "may not use the password grant"),
+        (echo(400, "unsupported_grant_type"), "does not support the password grant"),
         (echo(400, "invalid_scope"), "does not understand"),
-        (echo(400, PASSWORD), "answers 400"),
-        (echo(500, "x"), "answers 500"),
-        (Answer::status(404), "knows no such place"),
-        (Answer::page(200), "no JSON"),
-        (Answer::json(200, json!({"access": "token-1"})), "its answer has none"),
-        (Answer::json(200, json!({"access_token": "a\nb"})), "its answer has none"),
-        (Answer::json(200, json!({"access_token": "a", "token_type": "mac"})), "cannot use"),
-        (Answer::to(302, "https://evil.io/?token-1"), "points to https://evil.io, which"),
-        (Answer::Cut, "cannot be reached"),
-        (Answer::Endless, "more than 4 MiB"),
-        (Answer::Silence, "no answer within 5 s"),
+        (echo(400, PASSWORD), "responds with 400"),
+        (echo(500, "x"), "responds with 500"),
+        (Answer::status(404), "does not know this path"),
+        (Answer::page(200), "not JSON"),
+        (Answer::json(200, json!({"access": "token-1"})), "its response has no access token"),
+        (Answer::json(200, json!({"access_token": "a\nb"})), "its response has no access token"),
+        (Answer::json(200, json!({"access_token": "a", "token_type": "mac"})), "not a bearer token"),
+        (Answer::to(302, "https://evil.io/?token-1"), "redirects (302) to https://evil.io;"),
+        (Answer::Cut, "cannot reach"),
+        (Answer::Endless, "exceeds 4 MiB"),
+        (Answer::Silence, "no response within 5 s"),
     ] {
         let error = world.fails("POST", "/token", answer).await;
         assert!(error.to_string().contains(expected), "{expected}: {error}");
@@ -303,26 +313,31 @@ async fn why_no_token_is_given_is_told_apart_and_the_answer_is_never_repeated() 
 }
 
 #[tokio::test]
-async fn each_refusal_of_the_api_is_told_with_the_request_and_without_its_secrets() {
+async fn each_refusal_names_the_request_and_shows_no_secret() {
     let world = World::new().await;
     let echo =
         |status: u16, said: &str| Answer::json(status, json!({"errorMessage": said, "secret": SECRET}));
     let find = "clientId=oauth2-proxy-devpi";
     for (method, end, answer, expected) in [
-        ("GET", find, Answer::status(401), "does not accept who is asking"),
-        ("GET", find, Answer::status(403), "forbids it (403) to admin"),
-        ("GET", find, Answer::json(404, json!({"error": "Realm not found."})), "knows no such place (404)"),
-        ("GET", find, Answer::page(200), "no JSON"),
+        ("GET", find, Answer::status(401), "does not accept the credentials"),
+        ("GET", find, Answer::status(403), "forbids this to admin (403)"),
+        (
+            "GET",
+            find,
+            Answer::json(404, json!({"error": "Realm not found."})),
+            "does not know this path (404)",
+        ),
+        ("GET", find, Answer::page(200), "not JSON"),
         ("GET", find, Answer::json(200, json!({"a": SECRET})), "in json.size()"),
-        ("GET", find, Answer::to(301, "/elsewhere?x=token-1"), "points to another path"),
-        ("GET", find, Answer::Endless, "more than 4 MiB"),
-        ("GET", find, Answer::Silence, "no answer within 5 s"),
-        ("GET", find, Answer::Cut, "cannot be reached"),
-        ("POST", "/clients", echo(400, "bad\n  \u{1b}[31mthing"), "answers 400: bad [31mthing"),
-        ("POST", "/clients", echo(400, &format!("no, {PASSWORD}")), "answers 400"),
-        ("POST", "/clients", echo(500, "token-1 is yours"), "answers 500"),
-        ("POST", "/clients", echo(418, &"x".repeat(5000)), "answers 418: xxx"),
-        ("POST", "/clients", Answer::status(404), "knows no such place"),
+        ("GET", find, Answer::to(301, "/elsewhere?x=token-1"), "redirects (301) to another path"),
+        ("GET", find, Answer::Endless, "exceeds 4 MiB"),
+        ("GET", find, Answer::Silence, "no response within 5 s"),
+        ("GET", find, Answer::Cut, "cannot reach"),
+        ("POST", "/clients", echo(400, "bad\n  \u{1b}[31mthing"), "responds with 400: bad [31mthing"),
+        ("POST", "/clients", echo(400, &format!("no, {PASSWORD}")), "responds with 400"),
+        ("POST", "/clients", echo(500, "token-1 is yours"), "responds with 500"),
+        ("POST", "/clients", echo(418, &"x".repeat(5000)), "responds with 418: xxx"),
+        ("POST", "/clients", Answer::status(404), "does not know this path"),
         ("POST", "/clients", Answer::status(409), "do not find it"),
         ("POST", "/clients", Answer::status(204), "do not find it"),
     ] {
@@ -337,7 +352,7 @@ async fn each_refusal_of_the_api_is_told_with_the_request_and_without_its_secret
 }
 
 #[tokio::test]
-async fn a_token_that_became_void_is_renewed_once() {
+async fn a_rejected_token_is_renewed_once() {
     let world = World::new().await;
     let step = client(&world.server);
     world.ensure(&step).await.unwrap();
@@ -345,7 +360,7 @@ async fn a_token_that_became_void_is_renewed_once() {
     world.keycloak.lock().unwrap().token = 7;
     assert_eq!(world.observe(&step).await.unwrap().state, ExternalState::InSync);
     assert_eq!(world.server.tokens(), 2);
-    // One that is about to run out is not used any more.
+    // A token in its last seconds is not used.
     world.keycloak.lock().unwrap().life = 4;
     world.keycloak.lock().unwrap().token = 9;
     world.observe(&step).await.unwrap();
@@ -354,7 +369,7 @@ async fn a_token_that_became_void_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn basic_authentication_sends_the_password_and_says_when_it_is_wrong() {
+async fn basic_authentication_reports_a_wrong_password() {
     let found = json!([{"id": "1", "clientId": "a"}]);
     let server = Server::start(move |request| {
         // base64 of `admin:hunter 2&3`
@@ -374,17 +389,17 @@ async fn basic_authentication_sends_the_password_and_says_when_it_is_wrong() {
     let mut wrong = values();
     wrong.inputs.insert("admin-password", SecretText::new("wrong".into()));
     let error = ExternalResource::new(&http, &step, &wrong).observe().await.unwrap_err();
-    assert!(matches!(error, Error::WrongPassword { .. }), "{error}");
+    assert!(matches!(error, Error::Auth(AuthError::WrongPassword { .. })), "{error}");
     assert!(!error.to_string().contains("YWRt"), "{error}");
     let anonymous = changed(&step, json!({"auth": "anonymous"}));
     assert!(matches!(
         ExternalResource::new(&http, &anonymous, &values()).observe().await.unwrap_err(),
-        Error::Unauthorized { .. }
+        Error::Response(ResponseError::Unauthorized { .. })
     ));
 }
 
 #[tokio::test]
-async fn nothing_goes_to_an_origin_that_was_not_granted() {
+async fn an_origin_that_is_not_granted_gets_no_request() {
     let world = World::new().await;
     let other = Server::start(|_| Answer::json(200, json!([]))).await;
     let step = client(&world.server);
@@ -392,18 +407,27 @@ async fn nothing_goes_to_an_origin_that_was_not_granted() {
     auth["passwordGrant"]["tokenUrl"] = format!("{}/token", other.url).into();
     for step in [changed(&step, json!({"baseUrl": other.url})), changed(&step, json!({"auth": auth}))] {
         let error = world.observe(&step).await.unwrap_err();
-        assert!(matches!(&error, Error::NotGranted { origin, .. } if *origin == other.url), "{error}");
-        assert!(matches!(ExternalResource::validate(&world.http, &step), Err(Error::NotGranted { .. })));
+        assert!(
+            matches!(&error, Error::Http(HttpError::NotGranted { origin, .. }) if *origin == other.url),
+            "{error}"
+        );
+        assert!(matches!(
+            ExternalResource::validate(&world.http, &step),
+            Err(Error::Http(HttpError::NotGranted { .. }))
+        ));
     }
     // A redirect is not followed even to the same origin, and least of all to another.
     world.mood("GET", "devpi", Answer::to(307, &other.url));
     let error = world.observe(&step).await.unwrap_err();
-    assert!(matches!(&error, Error::Redirected { status: 307, to, .. } if *to == other.url), "{error}");
+    assert!(
+        matches!(&error, Error::Response(ResponseError::Redirected { status: 307, to, .. }) if *to == other.url),
+        "{error}"
+    );
     assert_eq!((other.asked().len(), other.tokens()), (0, 0));
 }
 
 #[tokio::test]
-async fn what_is_filled_into_a_path_stays_within_its_segment() {
+async fn a_value_in_a_path_stays_within_its_segment() {
     let mut world = World::new().await;
     let step = |path: &str| {
         changed(&client(&world.server), json!({"auth": "anonymous", "find": {"method": "GET", "path": path}}))
@@ -432,14 +456,14 @@ async fn what_is_filled_into_a_path_stays_within_its_segment() {
     world.values.outputs.insert("a", "b", Output::Secret(SecretText::new("x".into())));
     assert!(matches!(world.observe(&in_path).await.unwrap_err(), Error::Invalid { .. }));
     assert!(world.server.asked().is_empty());
-    // In a query anything goes, and stays a value.
+    // In a query every character is allowed, and stays in the value.
     put(&mut world.values, "../../%2f&x");
     drop(world.observe(&in_query).await);
     assert_eq!(world.server.last().path, format!("{ADMIN}/x?y=..%2F..%2F%252f%26x"));
 }
 
 #[tokio::test]
-async fn what_is_filled_into_a_body_stays_within_its_string() {
+async fn a_value_in_a_body_stays_within_its_string() {
     let world = World::new().await;
     let mut step = client(&world.server);
     world.ensure(&step).await.unwrap();
@@ -466,7 +490,7 @@ async fn what_is_filled_into_a_body_stays_within_its_string() {
 }
 
 #[tokio::test]
-async fn a_404_means_none_only_where_one_thing_was_asked_for() {
+async fn a_404_means_absent_only_for_a_path_without_a_query() {
     let world = World::new().await;
     let find = |path: &str, select: &str| {
         let find = json!({"method": "GET", "path": path});
@@ -474,13 +498,16 @@ async fn a_404_means_none_only_where_one_thing_was_asked_for() {
     };
     assert_eq!(world.observe(&find("/clients/none", "json")).await.unwrap().state, ExternalState::Absent);
     let searched = "/clients/none?x=y";
-    assert!(matches!(world.observe(&find(searched, "json")).await.unwrap_err(), Error::Missing { .. }));
+    assert!(matches!(
+        world.observe(&find(searched, "json")).await.unwrap_err(),
+        Error::Response(ResponseError::NotFound { .. })
+    ));
     let judged = find(searched, "status == 404 ? null : json");
     assert_eq!(world.observe(&judged).await.unwrap().state, ExternalState::Absent);
 }
 
 #[tokio::test]
-async fn an_output_that_is_no_text_is_an_error_that_does_not_show_it() {
+async fn an_output_that_is_not_text_is_an_error_without_its_value() {
     let world = World::new().await;
     let output = |select: &str| {
         let outputs = json!([{"name": "x", "select": select, "secret": true}]);

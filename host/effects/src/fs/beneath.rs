@@ -1,5 +1,8 @@
-//! Files and folders below one folder, with no step outside it: every path is opened by the kernel's `openat2`, beneath
-//! that folder and through no symbolic link, whatever is swapped in meanwhile.
+//! Reads and writes files below one directory, and nothing outside it.
+//!
+//! The kernel resolves every path with `openat2`, beneath that directory and through no symbolic link, so that a link that is
+//! swapped in during a run leads nowhere. cap-std is not used: it follows links that stay inside, and has no rename that
+//! exchanges two files, without which a file that changed in the last moment would be lost.
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, fstat, fsync, mkdirat, open,
@@ -15,21 +18,28 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use thinkube_plan::{RelativePath, WorkstationPlan};
 
-/// Longer files are not read: no setup has written them.
-const LONGEST_READ: u64 = 64 << 20;
-/// Copies of one file that are kept beside it.
-const COPIES: u32 = 999;
+/// Bytes of a file that is read. A workstation plan writes shorter files.
+const MAX_READ_BYTES: u64 = 64 << 20;
+/// Backups of one file.
+const MAX_BACKUPS: u32 = 999;
+/// How often a path is resolved again while others rename directories.
+const MAX_RESOLVE_TRIES: u32 = 100;
 
-/// A folder that is open.
-pub(crate) struct Folder(OwnedFd);
+/// Ends the name under which a file lies until it is complete. No plan may use such a name.
+pub(crate) const NEW_SUFFIX: &str = ".thinkube-new";
+/// Ends the name under which a file lies until its removal is certain. No plan may use such a name.
+pub(crate) const OLD_SUFFIX: &str = ".thinkube-old";
 
-/// What a file is known by.
+const OPEN_DIR: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Identifies a file's content and mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FileFingerprint {
-    /// Of its content.
+    /// Of the content.
     pub(crate) digest: thinkube_plan::Digest,
-    /// Its permission bits.
+    /// Permission bits.
     pub(crate) mode: u32,
 }
 
@@ -39,29 +49,32 @@ impl FileFingerprint {
     }
 }
 
-/// What lies somewhere.
+/// The entry of a directory under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Entry {
     Absent,
+    /// With its content, if that is UTF-8 and no longer than a plan may write.
     File(FileFingerprint, Option<String>),
-    Directory { mode: u32 },
-    Other(Obstacle),
+    Directory {
+        mode: u32,
+    },
+    Obstacle(Obstacle),
 }
 
-/// What is in the way of a file or a folder.
+/// Blocks the way of a file or a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Obstacle {
     /// A symbolic link, wherever it leads.
     Link,
-    /// A file where a folder is needed.
+    /// A file where a directory is expected.
     File,
-    /// A folder where a file is needed.
+    /// A directory where a file is expected.
     Directory,
     /// A device, a pipe or a socket.
     Special,
-    /// Something that this user may not look at.
+    /// An entry that this user may not read.
     Forbidden,
     /// A file of more than 64 MiB.
     Large,
@@ -72,137 +85,127 @@ impl fmt::Display for Obstacle {
         f.write_str(match self {
             Self::Link => "a symbolic link",
             Self::File => "a file",
-            Self::Directory => "a folder",
+            Self::Directory => "a directory",
             Self::Special => "a device, a pipe or a socket",
-            Self::Forbidden => "something that you may not look at",
+            Self::Forbidden => "an entry that you may not read",
             Self::Large => "a file of more than 64 MiB",
         })
     }
 }
 
-/// Where a path leads.
-pub(crate) enum Place {
-    There(Folder),
+/// The result of opening a path.
+pub(crate) enum Opened {
+    Dir(Dir),
     Missing,
+    /// This part of the path is an obstacle.
     Blocked(RelativePath, Obstacle),
 }
 
-/// How a write or a removal went.
+/// The result of a write or a removal.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Done {
-    /// As it was to go.
-    Well,
-    /// What was there is kept under this name.
+pub(crate) enum Written {
+    Done,
+    /// Done; the former file has this name beside the new one.
     BackedUpAs(String),
-    /// What was there was not what had been seen. It is there still, untouched.
-    Moved,
+    /// Not done: the entry differs from the expected one, and is untouched.
+    Changed,
 }
 
-const OPEN_FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// The name under which what is to become `name` lies until it is whole.
-fn new(name: &str) -> String {
-    format!(".{name}{NEW}")
+fn new_name(name: &str) -> String {
+    format!(".{name}{NEW_SUFFIX}")
 }
 
-/// The name under which what was `name` lies until it is certain that it may go.
-fn old(name: &str) -> String {
-    format!(".{name}{OLD}")
+fn old_name(name: &str) -> String {
+    format!(".{name}{OLD_SUFFIX}")
 }
 
-/// How such names end. No setup may have one.
-pub(crate) const NEW: &str = ".thinkube-new";
-/// See [`NEW`].
-pub(crate) const OLD: &str = ".thinkube-old";
+/// An open directory.
+pub(crate) struct Dir(OwnedFd);
 
-impl Folder {
-    /// Opens the folder that everything else is below. Links on the way there are the operator's own.
+impl Dir {
+    /// Opens the directory that all other paths are below. Links on the path to it are the operator's choice.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
-    /// Whether it belongs to whoever runs this.
+    /// Whether the directory belongs to the user of this process.
     pub(crate) fn is_own(&self) -> io::Result<bool> {
         Ok(fstat(&self.0)?.st_uid == rustix::process::geteuid().as_raw())
     }
 
-    fn beneath(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let mut tries = 0;
         loop {
             match openat2(&self.0, path, flags, Mode::empty(), how) {
-                // Something was renamed while the kernel looked.
-                Err(Errno::AGAIN) if tries < 100 => tries += 1,
+                // A rename during the resolution.
+                Err(Errno::AGAIN) if tries < MAX_RESOLVE_TRIES => tries += 1,
                 opened => return opened,
             }
         }
     }
 
-    /// Opens a folder below this one; none is this one.
-    pub(crate) fn place(&self, path: Option<&RelativePath>) -> io::Result<Place> {
-        let Some(path) = path else { return Ok(Place::There(Self(self.0.try_clone()?))) };
-        match self.beneath(path.as_str(), OPEN_FOLDER) {
-            Ok(folder) => Ok(Place::There(Self(folder))),
-            Err(Errno::NOENT) => Ok(Place::Missing),
-            Err(error) => {
-                // Which of the names on the way it is.
-                let mut way: Vec<RelativePath> = path.ancestors().collect();
-                way.reverse();
-                way.push(path.clone());
-                for path in way {
-                    let Ok(found) =
-                        self.beneath(path.as_str(), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
-                    else {
-                        return Ok(Place::Blocked(path, Obstacle::Forbidden));
-                    };
-                    match FileType::from_raw_mode(fstat(found)?.st_mode) {
-                        FileType::Directory => {}
-                        FileType::Symlink => return Ok(Place::Blocked(path, Obstacle::Link)),
-                        FileType::RegularFile => return Ok(Place::Blocked(path, Obstacle::File)),
-                        _ => return Ok(Place::Blocked(path, Obstacle::Special)),
-                    }
-                }
-                Ok(match error {
-                    Errno::ACCESS | Errno::PERM => Place::Blocked(path.clone(), Obstacle::Forbidden),
-                    error => return Err(error.into()),
-                })
+    /// Opens a directory below this one. No path: this directory.
+    pub(crate) fn open_beneath(&self, path: Option<&RelativePath>) -> io::Result<Opened> {
+        let Some(path) = path else { return Ok(Opened::Dir(Self(self.0.try_clone()?))) };
+        let error = match self.resolve(path.as_str(), OPEN_DIR) {
+            Ok(dir) => return Ok(Opened::Dir(Self(dir))),
+            Err(Errno::NOENT) => return Ok(Opened::Missing),
+            Err(error) => error,
+        };
+        // Which part of the path is the obstacle.
+        let mut parts: Vec<RelativePath> = path.ancestors().collect();
+        parts.reverse();
+        parts.push(path.clone());
+        for part in parts {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(found) = self.resolve(part.as_str(), flags) else {
+                return Ok(Opened::Blocked(part, Obstacle::Forbidden));
+            };
+            match FileType::from_raw_mode(fstat(found)?.st_mode) {
+                FileType::Directory => {}
+                FileType::Symlink => return Ok(Opened::Blocked(part, Obstacle::Link)),
+                FileType::RegularFile => return Ok(Opened::Blocked(part, Obstacle::File)),
+                _ => return Ok(Opened::Blocked(part, Obstacle::Special)),
             }
+        }
+        match error {
+            Errno::ACCESS | Errno::PERM => Ok(Opened::Blocked(path.clone(), Obstacle::Forbidden)),
+            error => Err(error.into()),
         }
     }
 
-    /// What lies here under this name.
-    pub(crate) fn look(&self, name: &str) -> io::Result<Seen> {
+    /// Reads the entry under a name.
+    pub(crate) fn entry(&self, name: &str) -> io::Result<Entry> {
         let found = match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Ok(Seen::Absent),
-            Err(Errno::ACCESS) => return Ok(Seen::Other(Obstacle::Forbidden)),
+            Err(Errno::NOENT) => return Ok(Entry::Absent),
+            Err(Errno::ACCESS) => return Ok(Entry::Obstacle(Obstacle::Forbidden)),
             found => found?,
         };
         match FileType::from_raw_mode(found.st_mode) {
             FileType::RegularFile => {}
-            FileType::Directory => return Ok(Seen::Directory { mode: mode_of(&found) }),
-            FileType::Symlink => return Ok(Seen::Other(Obstacle::Link)),
-            _ => return Ok(Seen::Other(Obstacle::Special)),
+            FileType::Directory => return Ok(Entry::Directory { mode: mode_of(&found) }),
+            FileType::Symlink => return Ok(Entry::Obstacle(Obstacle::Link)),
+            _ => return Ok(Entry::Obstacle(Obstacle::Special)),
         }
-        // Should it have become a pipe meanwhile, opening it does not wait.
+        // NONBLOCK: the file may have become a pipe since `statat`.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat(&self.0, name, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(Seen::Absent),
-            Err(Errno::LOOP) => return Ok(Seen::Other(Obstacle::Link)),
-            Err(Errno::ACCESS | Errno::PERM) => return Ok(Seen::Other(Obstacle::Forbidden)),
+            Err(Errno::NOENT) => return Ok(Entry::Absent),
+            Err(Errno::LOOP) => return Ok(Entry::Obstacle(Obstacle::Link)),
+            Err(Errno::ACCESS | Errno::PERM) => return Ok(Entry::Obstacle(Obstacle::Forbidden)),
             file => file?,
         };
         let found = fstat(&file)?;
         if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
-            return Ok(Seen::Other(Obstacle::Special));
+            return Ok(Entry::Obstacle(Obstacle::Special));
         }
-        let Some(content) = read(File::from(file))? else { return Ok(Seen::Other(Obstacle::Large)) };
-        let mark = FileFingerprint { digest: content.digest, mode: mode_of(&found) };
-        Ok(Seen::File(mark, content.text))
+        let Some(content) = read(File::from(file))? else { return Ok(Entry::Obstacle(Obstacle::Large)) };
+        Ok(Entry::File(FileFingerprint { digest: content.digest, mode: mode_of(&found) }, content.text))
     }
 
-    /// Makes a folder and gives it its mode, whatever the umask says. False: there is something already.
-    pub(crate) fn make(&self, name: &str, mode: u32) -> io::Result<bool> {
+    /// Creates a directory with exactly this mode, whatever the umask is. False: the name is taken.
+    pub(crate) fn create_dir(&self, name: &str, mode: u32) -> io::Result<bool> {
         match mkdirat(&self.0, name, Mode::RWXU) {
             Err(Errno::EXIST) => return Ok(false),
             made => made?,
@@ -212,14 +215,14 @@ impl Folder {
         Ok(true)
     }
 
-    /// Gives a folder its mode.
+    /// Sets the mode of a directory.
     pub(crate) fn set_mode(&self, name: &str, mode: u32) -> io::Result<()> {
-        let folder = openat(&self.0, name, OPEN_FOLDER, Mode::empty())?;
-        Ok(fchmod(folder, Mode::from_raw_mode(mode))?)
+        let dir = openat(&self.0, name, OPEN_DIR, Mode::empty())?;
+        Ok(fchmod(dir, Mode::from_raw_mode(mode))?)
     }
 
-    /// Removes a folder that is empty. False: it is not, or it is no folder.
-    pub(crate) fn remove_empty(&self, name: &str) -> io::Result<bool> {
+    /// Removes an empty directory. False: it is not empty, or not a directory.
+    pub(crate) fn remove_empty_dir(&self, name: &str) -> io::Result<bool> {
         match unlinkat(&self.0, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(true),
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR | Errno::BUSY) => Ok(false),
@@ -227,130 +230,131 @@ impl Folder {
         }
     }
 
-    /// Puts a file in the place of what was seen there: all of it or nothing, and never in the place of anything else.
-    /// `keep`: what was there stays beside it.
-    pub(crate) fn put(
+    /// Replaces the expected entry by a file, completely or not at all, and never another entry. `backup` keeps the former
+    /// file beside it.
+    pub(crate) fn replace(
         &self,
         name: &str,
         content: &[u8],
         mode: u32,
-        seen: &Seen,
-        keep: bool,
-    ) -> io::Result<Done> {
-        let new = new(name);
+        expected: &Entry,
+        backup: bool,
+    ) -> io::Result<Written> {
+        let new = new_name(name);
         let mut file = self.create(&new)?;
-        let written = (|| {
+        let complete = (|| {
             file.write_all(content)?;
             fchmod(&file, Mode::from_raw_mode(mode))?;
             file.sync_all()
         })();
-        let done = written.and_then(|()| self.exchange(&new, name, seen, keep));
-        if !matches!(done, Ok(Done::Well | Done::BackedUpAs(_))) {
+        let written = complete.and_then(|()| self.exchange(&new, name, expected, backup));
+        if !matches!(written, Ok(Written::Done | Written::BackedUpAs(_))) {
             let _ = unlinkat(&self.0, &*new, AtFlags::empty());
         }
         fsync(&self.0)?;
-        done
+        written
     }
 
-    /// Puts `new` in the place of `name`.
-    fn exchange(&self, new: &str, name: &str, seen: &Seen, keep: bool) -> io::Result<Done> {
+    /// Renames `new` to `name`.
+    fn exchange(&self, new: &str, name: &str, expected: &Entry, backup: bool) -> io::Result<Written> {
         let rename = |flags| renameat_with(&self.0, new, &self.0, name, flags);
-        if *seen == Seen::Absent {
+        if *expected == Entry::Absent {
             return match rename(RenameFlags::NOREPLACE) {
-                Ok(()) => Ok(Done::Well),
-                Err(Errno::EXIST) => Ok(Done::Moved),
-                Err(error) if cannot(error) && self.look(name)? == *seen => {
+                Ok(()) => Ok(Written::Done),
+                Err(Errno::EXIST) => Ok(Written::Changed),
+                Err(error) if is_unsupported(error) && self.entry(name)? == *expected => {
                     renameat(&self.0, new, &self.0, name)?;
-                    Ok(Done::Well)
+                    Ok(Written::Done)
                 }
-                Err(error) if cannot(error) => Ok(Done::Moved),
+                Err(error) if is_unsupported(error) => Ok(Written::Changed),
                 Err(error) => Err(error.into()),
             };
         }
         match rename(RenameFlags::EXCHANGE) {
             Ok(()) => {
-                // What was there is now `new`. Was it what had been seen?
-                if self.look(new)? != *seen {
+                // `new` is the former entry now.
+                if self.entry(new)? != *expected {
                     rename(RenameFlags::EXCHANGE)?;
-                    return Ok(Done::Moved);
+                    return Ok(Written::Changed);
                 }
-                if keep {
-                    return self.keep(new, name).map(Done::BackedUpAs);
+                if backup {
+                    return self.keep_backup(new, name).map(Written::BackedUpAs);
                 }
                 unlinkat(&self.0, new, AtFlags::empty())?;
-                Ok(Done::Well)
+                Ok(Written::Done)
             }
-            Err(Errno::NOENT) => Ok(Done::Moved),
-            // A file system that cannot exchange (NFS): between the look and the rename is a moment.
-            Err(error) if cannot(error) => {
-                if self.look(name)? != *seen {
-                    return Ok(Done::Moved);
+            Err(Errno::NOENT) => Ok(Written::Changed),
+            // NFS cannot exchange: a change between this check and the rename is lost there.
+            Err(error) if is_unsupported(error) => {
+                if self.entry(name)? != *expected {
+                    return Ok(Written::Changed);
                 }
-                let kept = if keep { Some(self.keep(name, name)?) } else { None };
+                let kept = if backup { Some(self.keep_backup(name, name)?) } else { None };
                 renameat(&self.0, new, &self.0, name)?;
-                Ok(kept.map_or(Done::Well, Done::BackedUpAs))
+                Ok(kept.map_or(Written::Done, Written::BackedUpAs))
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Takes a file away if it is what was seen. `keep`: it stays beside its place.
-    pub(crate) fn take(&self, name: &str, seen: &Seen, keep: bool) -> io::Result<Done> {
-        let old = old(name);
+    /// Removes a file if it is the expected entry. `backup` keeps it beside its place.
+    pub(crate) fn remove(&self, name: &str, expected: &Entry, backup: bool) -> io::Result<Written> {
+        let old = old_name(name);
         match self.rename_free(name, &old) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Done::Moved),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Written::Changed),
             moved => moved?,
         };
-        let done = if self.look(&old)? != *seen {
+        let written = if self.entry(&old)? != *expected {
             self.rename_free(&old, name)?;
-            Done::Moved
-        } else if keep {
-            Done::BackedUpAs(self.keep(&old, name)?)
+            Written::Changed
+        } else if backup {
+            Written::BackedUpAs(self.keep_backup(&old, name)?)
         } else {
             unlinkat(&self.0, &*old, AtFlags::empty())?;
-            Done::Well
+            Written::Done
         };
         fsync(&self.0)?;
-        Ok(done)
+        Ok(written)
     }
 
-    /// Cleans up after a [`put`](Self::put) or [`take`](Self::take) that was cut off. What may be a person's is put back, or
-    /// kept under the name that is returned. `intended` is what was to be written, `ours` knows what the host wrote.
+    /// Cleans up after a [`replace`](Self::replace) or [`remove`](Self::remove) that was cut off. A file that may be a person's
+    /// returns to its place, or is kept under the name that is returned. `intended` is the file that was being written;
+    /// `is_ours` knows the content that the host wrote.
     pub(crate) fn recover(
         &self,
         name: &str,
         intended: Option<&FileFingerprint>,
-        ours: impl Fn(&FileFingerprint) -> bool,
+        is_ours: impl Fn(&FileFingerprint) -> bool,
     ) -> io::Result<Option<String>> {
-        let is_ours = |seen: &Seen| matches!(seen, Seen::File(mark, _) if ours(mark));
-        let taken = old(name);
-        match self.look(&taken)? {
-            Seen::Absent => {}
-            seen if is_ours(&seen) => self.unlink(&taken)?,
-            _ => match self.rename_free(&taken, name) {
+        let is_ours = |entry: &Entry| matches!(entry, Entry::File(file, _) if is_ours(file));
+        let old = old_name(name);
+        match self.entry(&old)? {
+            Entry::Absent => {}
+            entry if is_ours(&entry) => self.unlink(&old)?,
+            _ => match self.rename_free(&old, name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return self.keep(&taken, name).map(Some);
+                    return self.keep_backup(&old, name).map(Some);
                 }
-                put_back => put_back?,
+                renamed => renamed?,
             },
         }
-        let left = new(name);
-        let seen = self.look(&left)?;
-        if seen == Seen::Absent {
+        let new = new_name(name);
+        let entry = self.entry(&new)?;
+        if entry == Entry::Absent {
             return Ok(None);
         }
-        // The two are exchanged once the new one is whole. Until then what is left is half of it.
-        let exchanged = matches!(self.look(name)?, Seen::File(mark, _) if intended == Some(&mark));
-        if exchanged && !is_ours(&seen) {
-            return self.keep(&left, name).map(Some);
+        // The two files are exchanged once the new one is complete. Before that, `new` is a part of it.
+        let exchanged = matches!(self.entry(name)?, Entry::File(file, _) if intended == Some(&file));
+        if exchanged && !is_ours(&entry) {
+            return self.keep_backup(&new, name).map(Some);
         }
-        self.unlink(&left)?;
+        self.unlink(&new)?;
         Ok(None)
     }
 
     /// Renames `from` to the first free NAME.orig-1, NAME.orig-2, …
-    fn keep(&self, from: &str, name: &str) -> io::Result<String> {
-        for number in 1..=COPIES {
+    fn keep_backup(&self, from: &str, name: &str) -> io::Result<String> {
+        for number in 1..=MAX_BACKUPS {
             let to = format!("{name}.orig-{number}");
             match self.rename_free(from, &to) {
                 Ok(()) => return Ok(to),
@@ -358,13 +362,13 @@ impl Folder {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "999 copies are kept already"))
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{name} has {MAX_BACKUPS} backups already")))
     }
 
-    /// Renames to a name that is free.
+    /// Renames to a free name.
     fn rename_free(&self, from: &str, to: &str) -> io::Result<()> {
         match renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE) {
-            Err(error) if cannot(error) => match statat(&self.0, to, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(error) if is_unsupported(error) => match statat(&self.0, to, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => Ok(renameat(&self.0, from, &self.0, to)?),
                 Err(error) => Err(error.into()),
                 Ok(_) => Err(Errno::EXIST.into()),
@@ -378,7 +382,7 @@ impl Folder {
         Ok(File::from(openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
-    /// Removes a file that is the host's own.
+    /// Removes a file of the host's own.
     pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.0, name, AtFlags::empty()) {
             Err(Errno::NOENT) => Ok(()),
@@ -386,9 +390,9 @@ impl Folder {
         }
     }
 
-    /// Writes a file that is the host's own, all of it or nothing.
+    /// Writes a file of the host's own, completely or not at all.
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let new = new(name);
+        let new = new_name(name);
         self.unlink(&new)?;
         let mut file = self.create(&new)?;
         file.write_all(content)?;
@@ -399,14 +403,14 @@ impl Folder {
     }
 }
 
-impl AsFd for Folder {
+impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// The file system or the kernel does not know these ways of renaming.
-fn cannot(error: Errno) -> bool {
+/// Whether the file system or the kernel lacks this kind of rename.
+fn is_unsupported(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
 }
 
@@ -416,31 +420,32 @@ fn mode_of(found: &Stat) -> u32 {
 
 struct Content {
     digest: thinkube_plan::Digest,
-    /// Where it is text, and no longer than what a setup may write.
+    /// UTF-8 of at most [`WorkstationPlan::MAX_CONTENT_BYTES`] bytes.
     text: Option<String>,
 }
 
-/// None: it is longer than anything that is read here.
+/// None: the file is longer than [`MAX_READ_BYTES`].
 fn read(file: File) -> io::Result<Option<Content>> {
     let mut kept = Vec::new();
-    let mut whole = true;
-    let digest = hashed(file, LONGEST_READ, |bytes| {
-        whole &= kept.len() + bytes.len() <= WorkstationPlan::MAX_CONTENT_BYTES;
-        if whole {
+    let mut fits = true;
+    let digest = sha256_of(file, MAX_READ_BYTES, |bytes| {
+        fits &= kept.len() + bytes.len() <= WorkstationPlan::MAX_CONTENT_BYTES;
+        if fits {
             kept.extend_from_slice(bytes);
         }
         Ok(())
     })?;
     let Some(digest) = digest else { return Ok(None) };
     let digest = format!("sha256:{digest}").parse().map_err(io::Error::other)?;
-    let text = if whole { String::from_utf8(kept).ok() } else { None };
+    let text = if fits { String::from_utf8(kept).ok() } else { None };
     Ok(Some(Content { digest, text }))
 }
 
-/// The SHA-256 of a file whose bytes go to `each` meanwhile. None: it is longer than `most`.
-pub(crate) fn hashed(
+/// The SHA-256 of a file in hexadecimal digits; `each` receives every chunk that is hashed. None: the file is longer than
+/// `limit` bytes.
+pub(crate) fn sha256_of(
     mut file: File,
-    most: u64,
+    limit: u64,
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Option<String>> {
     let mut hash = Sha256::new();
@@ -454,7 +459,7 @@ pub(crate) fn hashed(
             Err(error) => return Err(error),
         };
         length += count as u64;
-        if length > most {
+        if length > limit {
             return Ok(None);
         }
         hash.update(&buffer[..count]);
@@ -469,19 +474,19 @@ mod tests {
     use std::fs;
     use tempfile::TempDir;
 
-    fn folder() -> (TempDir, Folder) {
-        let temporary = tempfile::tempdir().expect("a temporary folder");
-        let folder = Folder::open(temporary.path()).expect("it opens");
-        (temporary, folder)
+    fn dir() -> (TempDir, Dir) {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let dir = Dir::open(temporary.path()).expect("the directory opens");
+        (temporary, dir)
     }
 
     fn all(temporary: &TempDir) -> BTreeMap<String, String> {
         fs::read_dir(temporary.path())
-            .expect("a folder")
+            .expect("a directory")
             .map(|entry| {
                 let entry = entry.expect("readable");
-                let content = fs::read_to_string(entry.path()).expect("text");
-                (entry.file_name().into_string().expect("text"), content)
+                let content = fs::read_to_string(entry.path()).expect("UTF-8");
+                (entry.file_name().into_string().expect("UTF-8"), content)
             })
             .collect()
     }
@@ -492,78 +497,90 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_since_it_was_seen_is_neither_overwritten_nor_taken() {
-        let (temporary, folder) = folder();
-        assert_eq!(folder.put("a", b"one", 0o644, &Seen::Absent, false).expect("it is put"), Done::Well);
-        let seen = folder.look("a").expect("it is seen");
+    fn an_entry_that_changed_is_neither_overwritten_nor_removed() {
+        let (temporary, dir) = dir();
+        assert_eq!(
+            dir.replace("a", b"one", 0o644, &Entry::Absent, false).expect("the file is written"),
+            Written::Done
+        );
+        let seen = dir.entry("a").expect("the entry is readable");
         fs::write(temporary.path().join("a"), "mine").expect("writable");
-        assert_eq!(folder.put("a", b"two", 0o644, &seen, false).expect("nothing fails"), Done::Moved);
-        assert_eq!(folder.put("a", b"two", 0o644, &Seen::Absent, false).expect("nothing fails"), Done::Moved);
-        assert_eq!(folder.take("a", &seen, false).expect("nothing fails"), Done::Moved);
+        assert_eq!(dir.replace("a", b"two", 0o644, &seen, false).expect("no I/O error"), Written::Changed);
+        assert_eq!(
+            dir.replace("a", b"two", 0o644, &Entry::Absent, false).expect("no I/O error"),
+            Written::Changed
+        );
+        assert_eq!(dir.remove("a", &seen, false).expect("no I/O error"), Written::Changed);
         is(&temporary, &[("a", "mine")]);
-        fs::remove_file(temporary.path().join("a")).expect("it is there");
-        assert_eq!(folder.put("a", b"two", 0o644, &seen, false).expect("nothing fails"), Done::Moved);
-        assert_eq!(folder.take("a", &seen, false).expect("nothing fails"), Done::Moved);
+        fs::remove_file(temporary.path().join("a")).expect("the file exists");
+        assert_eq!(dir.replace("a", b"two", 0o644, &seen, false).expect("no I/O error"), Written::Changed);
+        assert_eq!(dir.remove("a", &seen, false).expect("no I/O error"), Written::Changed);
         is(&temporary, &[]);
     }
 
     #[test]
-    fn a_copy_that_is_kept_takes_no_name_that_is_taken() {
-        let (temporary, folder) = folder();
+    fn a_backup_takes_a_free_name() {
+        let (temporary, dir) = dir();
         for (name, content) in [("a", "mine"), ("a.orig-1", "older")] {
             fs::write(temporary.path().join(name), content).expect("writable");
         }
-        let seen = folder.look("a").expect("it is seen");
-        let done = folder.put("a", b"new", 0o644, &seen, true).expect("it is put");
-        assert_eq!(done, Done::BackedUpAs("a.orig-2".into()));
+        let seen = dir.entry("a").expect("the entry is readable");
+        let done = dir.replace("a", b"new", 0o644, &seen, true).expect("the file is written");
+        assert_eq!(done, Written::BackedUpAs("a.orig-2".into()));
         is(&temporary, &[("a", "new"), ("a.orig-1", "older"), ("a.orig-2", "mine")]);
     }
 
     #[test]
-    fn what_a_host_that_died_has_left_is_removed_if_it_is_its_own_and_kept_if_it_may_be_a_persons() {
+    fn leftovers_are_removed_if_ours_and_kept_if_a_persons() {
         let new = FileFingerprint::of(b"new", 0o644);
         let old = FileFingerprint::of(b"old", 0o644);
         let ours = |mark: &FileFingerprint| [&new, &old].iter().any(|own| own.digest == mark.digest);
-        // Before, kept as, after. The names: a, .a.thinkube-new, .a.thinkube-old.
+        // Before, backup, after. The names: a, .a.thinkube-new, .a.thinkube-old.
         type Case<'a> = ([Option<&'a str>; 3], Option<&'a str>, &'a [(&'a str, &'a str)]);
         let cases: [Case<'_>; 8] = [
             ([Some("new"), None, None], None, &[("a", "new")]),
-            // Half of a new one.
+            // A part of the new file.
             ([Some("old"), Some("ne"), None], None, &[("a", "old")]),
             ([None, Some("ne"), None], None, &[]),
-            // They were exchanged, and the old one was the host's, or a person's.
+            // Exchanged; the former file was the host's, or a person's.
             ([Some("new"), Some("old"), None], None, &[("a", "new")]),
             ([Some("new"), Some("mine"), None], Some("a.orig-1"), &[("a", "new"), ("a.orig-1", "mine")]),
-            // It was being removed.
+            // Cut off in the removal.
             ([None, None, Some("old")], None, &[]),
             ([None, None, Some("mine")], None, &[("a", "mine")]),
             ([Some("other"), None, Some("mine")], Some("a.orig-1"), &[("a", "other"), ("a.orig-1", "mine")]),
         ];
         for (before, kept, after) in cases {
-            let (temporary, folder) = folder();
+            let (temporary, dir) = dir();
             for (name, content) in ["a", ".a.thinkube-new", ".a.thinkube-old"].into_iter().zip(before) {
                 if let Some(content) = content {
-                    let seen = folder.put(name, content.as_bytes(), 0o644, &Seen::Absent, false);
-                    assert_eq!(seen.expect("it is put"), Done::Well);
+                    let seen = dir.replace(name, content.as_bytes(), 0o644, &Entry::Absent, false);
+                    assert_eq!(seen.expect("the file is written"), Written::Done);
                 }
             }
-            let found = folder.recover("a", Some(&new), ours).expect("it recovers");
+            let found = dir.recover("a", Some(&new), ours).expect("recovery succeeds");
             assert_eq!(found.as_deref(), kept, "{before:?}");
             is(&temporary, after);
         }
     }
 
     #[test]
-    fn nothing_is_opened_through_a_link_not_even_one_that_stays_inside() {
-        let (temporary, folder) = folder();
+    fn no_link_is_followed_not_even_one_that_stays_inside() {
+        let (temporary, dir) = dir();
         fs::create_dir(temporary.path().join("real")).expect("writable");
         std::os::unix::fs::symlink("real", temporary.path().join("link")).expect("a link");
         let path = |text: &str| text.parse::<RelativePath>().expect("a path");
-        assert!(matches!(folder.place(Some(&path("real"))).expect("it opens"), Place::There(_)));
+        assert!(matches!(
+            dir.open_beneath(Some(&path("real"))).expect("the directory opens"),
+            Opened::Dir(_)
+        ));
         for blocked in ["link", "link/below"] {
-            let place = folder.place(Some(&path(blocked))).expect("nothing fails");
-            assert!(matches!(place, Place::Blocked(at, Obstacle::Link) if at == path("link")), "{blocked}");
+            let place = dir.open_beneath(Some(&path(blocked))).expect("no I/O error");
+            assert!(matches!(place, Opened::Blocked(at, Obstacle::Link) if at == path("link")), "{blocked}");
         }
-        assert!(matches!(folder.place(Some(&path("none/below"))).expect("nothing fails"), Place::Missing));
+        assert!(matches!(
+            dir.open_beneath(Some(&path("none/below"))).expect("no I/O error"),
+            Opened::Missing
+        ));
     }
 }

@@ -1,7 +1,9 @@
-use crate::Error;
-use crate::http::client::Limits;
-use crate::http::client::{Http, HttpOptions};
-use crate::testing::mock_server::{Answer, Server};
+//! Exchanges and probes, with servers on this machine.
+
+use super::client::{Http, HttpOptions, Limits, Request, parse_url};
+use super::error::Error;
+use super::probe::{probe, validate_probe};
+use crate::testing::mock_server::{self, Answer, Server};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,16 +12,16 @@ use tokio::net::TcpListener;
 
 /// A server with TLS, and the file of its authority.
 async fn secure(name: &str, folder: &Path) -> (Server, PathBuf) {
-    crate::testing::mock_server::secure(name, folder, |_| Answer::json(200, json!({"a": 1}))).await
+    mock_server::secure(name, folder, |_| Answer::json(200, json!({"a": 1}))).await
 }
 
-/// The error of one GET.
+/// The status or the error of one GET.
 async fn ask(options: HttpOptions, url: &str) -> Result<u64, Error> {
     let http = Http::with_limits(&options, Limits::SHORT)?;
-    let url = crate::http::client::parse("test", url)?;
+    let url = parse_url("test", url)?;
     let headers = reqwest::header::HeaderMap::new();
-    let ask = crate::http::client::Ask { what: "test", method: HttpMethod::Get, url, headers, body: None };
-    http.exchange(ask).await.map(|reply| u64::from(reply.status))
+    let request = Request { what: "test", method: HttpMethod::Get, url, headers, body: None };
+    http.exchange(request).await.map(|response| u64::from(response.status))
 }
 
 fn to(url: &str) -> HttpOptions {
@@ -27,10 +29,10 @@ fn to(url: &str) -> HttpOptions {
 }
 
 #[tokio::test]
-async fn each_way_of_not_being_reached_is_told_apart() {
+async fn each_failure_to_connect_has_an_error_of_its_own() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let closed = format!("http://{free}");
-    assert!(matches!(ask(to(&closed), &closed).await.unwrap_err(), Error::Refused { .. }));
+    assert!(matches!(ask(to(&closed), &closed).await.unwrap_err(), Error::ConnectionRefused { .. }));
     let nowhere = "https://nobody.invalid";
     assert!(matches!(ask(to(nowhere), nowhere).await.unwrap_err(), Error::NotResolved { .. }));
     let plain = Server::start(|_| Answer::status(200)).await;
@@ -41,7 +43,7 @@ async fn each_way_of_not_being_reached_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_server_is_trusted_by_an_authority_of_ones_own_and_by_its_name_alone() {
+async fn a_server_is_trusted_by_a_named_authority_and_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let (server, ca_file) = secure("auth.example.org", folder.path()).await;
     let named = |name: &str, ca_file: Option<&PathBuf>| {
@@ -53,14 +55,17 @@ async fn a_server_is_trusted_by_an_authority_of_ones_own_and_by_its_name_alone()
     assert_eq!(ask(options, &url).await.unwrap(), 200);
     let (options, url) = named("auth.example.org", None);
     let error = ask(options, &url).await.unwrap_err();
-    assert!(matches!(&error, Error::NotTrusted { reason, .. } if reason.contains("no authority")), "{error}");
+    assert!(
+        matches!(&error, Error::NotTrusted { reason, .. } if reason.contains("no trusted authority")),
+        "{error}"
+    );
     let (options, url) = named("other.example.org", Some(&ca_file));
     let error = ask(options, &url).await.unwrap_err();
     assert!(matches!(&error, Error::NotTrusted { reason, .. } if reason.contains("another name")), "{error}");
 }
 
 #[test]
-fn a_file_without_certificates_is_said_before_anything_is_asked() {
+fn a_file_without_certificates_is_an_error_before_any_request() {
     let folder = tempfile::tempdir().unwrap();
     let (missing, empty) = (folder.path().join("missing"), folder.path().join("empty"));
     std::fs::write(&empty, "no certificate").unwrap();
@@ -95,18 +100,18 @@ async fn asks_as_a_child() {
 }
 
 #[tokio::test]
-async fn ssl_cert_file_is_honoured_and_a_wrong_one_is_said() {
+async fn ssl_cert_file_counts_and_a_wrong_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (server, ca_file) = secure("127.0.0.1", folder.path()).await;
     let ca_file = ca_file.to_str().unwrap();
     let said = in_child(&server.url, &[("SSL_CERT_FILE", ca_file)]).await;
     assert!(said.contains("status 200"), "{said}");
     let said = in_child(&server.url, &[("SSL_CERT_FILE", "/nowhere/ca.crt")]).await;
-    assert!(said.contains("SSL_CERT_FILE") && said.contains("cannot be read"), "{said}");
+    assert!(said.contains("SSL_CERT_FILE") && said.contains("cannot read"), "{said}");
 }
 
 #[tokio::test]
-async fn a_proxy_in_the_environment_is_passed_by() {
+async fn a_proxy_of_the_environment_is_not_used() {
     let proxy = Server::start(|_| Answer::status(502)).await;
     let server = Server::start(|_| Answer::status(200)).await;
     let variables = ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -130,12 +135,12 @@ async fn an_origin_is_the_scheme_the_host_and_the_port() {
     }
     for wrong in [format!("http://a@localhost:{port}"), "ftp://localhost".to_owned(), "localhost".to_owned()]
     {
-        assert!(matches!(ask(options(), &wrong).await.unwrap_err(), Error::Invalid { .. }), "{wrong}");
+        assert!(matches!(ask(options(), &wrong).await.unwrap_err(), Error::InvalidRequest { .. }), "{wrong}");
     }
     assert_eq!(server.asked().len(), 1);
 }
 
-fn probe(url: &str, follow_redirects: bool) -> HttpProbe {
+fn get(url: &str, follow_redirects: bool) -> HttpProbe {
     let target = HttpTarget::Url(url.into());
     HttpProbe {
         target,
@@ -153,7 +158,7 @@ fn prober(servers: &[&Server]) -> Http {
 }
 
 #[tokio::test]
-async fn a_probe_sees_status_headers_body_and_json() {
+async fn a_probe_observes_status_headers_body_and_json() {
     let server = Server::start(|request| match request.path.as_str() {
         "/" => Answer::json(200, json!({"a": [1]})),
         "/page" => Answer::page(503),
@@ -161,37 +166,37 @@ async fn a_probe_sees_status_headers_body_and_json() {
     })
     .await;
     let http = prober(&[&server]);
-    let mut asked = probe(&server.url, false);
+    let mut asked = get(&server.url, false);
     asked.headers.push(("accept".into(), "application/json".into()));
-    let seen = crate::probe(&http, &asked).await.unwrap();
+    let seen = probe(&http, &asked).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (true, "200 OK"));
     assert_eq!(seen.variables["json"], json!({"a": [1]}));
     assert_eq!(seen.variables["headers"]["content-type"], "application/json");
     assert_eq!(server.last().headers["accept"], "application/json");
-    let seen = crate::probe(&http, &probe(&format!("{}/x", server.url), false)).await.unwrap();
+    let seen = probe(&http, &get(&format!("{}/x", server.url), false)).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (false, "404 Not Found: no such thing"));
-    let seen = crate::probe(&http, &probe(&format!("{}/page", server.url), false)).await.unwrap();
+    let seen = probe(&http, &get(&format!("{}/page", server.url), false)).await.unwrap();
     assert_eq!(seen.summary, "503 Service Unavailable");
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_an_observation_that_does_not_hold() {
+async fn no_response_is_an_observation_that_does_not_hold() {
     let silent = Server::start(|_| Answer::Silence).await;
     let endless = Server::start(|_| Answer::Endless).await;
     for server in [&silent, &endless] {
-        let seen = crate::probe(&prober(&[server]), &probe(&server.url, false)).await.unwrap();
+        let seen = probe(&prober(&[server]), &get(&server.url, false)).await.unwrap();
         assert!(
             !seen.holds && seen.variables["status"] == 0 && seen.summary.contains(&server.url),
             "{seen:?}"
         );
     }
     let nowhere = "https://nobody.invalid";
-    let seen = crate::probe(&Http::new(&to(nowhere)).unwrap(), &probe(nowhere, false)).await.unwrap();
-    assert!(!seen.holds && seen.summary.contains("leads nowhere"), "{seen:?}");
+    let seen = probe(&Http::new(&to(nowhere)).unwrap(), &get(nowhere, false)).await.unwrap();
+    assert!(!seen.holds && seen.summary.contains("cannot resolve"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_redirect_is_followed_when_asked_and_only_within_granted_origins() {
+async fn a_redirect_is_followed_only_to_granted_origins() {
     let outside = Server::start(|_| Answer::status(200)).await;
     let target = Server::start(|_| Answer::json(200, json!("there"))).await;
     let (to_target, to_outside) = (format!("{}/there", target.url), outside.url.clone());
@@ -206,53 +211,50 @@ async fn a_redirect_is_followed_when_asked_and_only_within_granted_origins() {
     let http = prober(&[&server, &target]);
     let at = |path: &str| format!("{}{path}", server.url);
 
-    let seen = crate::probe(&http, &probe(&at("/outside"), false)).await.unwrap();
+    let seen = probe(&http, &get(&at("/outside"), false)).await.unwrap();
     assert_eq!((seen.holds, seen.summary.as_str()), (false, "302 Found"));
     assert_eq!(seen.variables["headers"]["location"], json!(outside.url));
 
-    let mut followed = probe(&at("/near"), true);
+    let mut followed = get(&at("/near"), true);
     followed.headers = vec![("authorization".into(), "Basic eA==".into()), ("x-a".into(), "b".into())];
     (followed.method, followed.body) = (HttpMethod::Post, Some("{}".into()));
-    let seen = crate::probe(&http, &followed).await.unwrap();
+    let seen = probe(&http, &followed).await.unwrap();
     assert_eq!((seen.holds, &seen.variables["json"]), (true, &json!("there")));
     assert_eq!(server.asked()[1..], ["POST /near", "GET /away"]);
     let last = target.last();
     assert_eq!((last.headers.get("authorization"), last.headers["x-a"].as_str()), (None, "b"));
 
     for refused in ["/outside", "/creep"] {
-        let error = crate::probe(&http, &probe(&at(refused), true)).await.unwrap_err();
-        assert!(matches!(error, Error::NotGranted { .. } | Error::Invalid { .. }), "{error}");
+        let error = probe(&http, &get(&at(refused), true)).await.unwrap_err();
+        assert!(matches!(error, Error::NotGranted { .. } | Error::InvalidRequest { .. }), "{error}");
     }
     assert!(outside.asked().is_empty());
-    let seen = crate::probe(&http, &probe(&at("/loop"), true)).await.unwrap();
+    let seen = probe(&http, &get(&at("/loop"), true)).await.unwrap();
     assert!(!seen.holds && seen.summary.contains("more than 5 redirects"), "{seen:?}");
 }
 
 #[tokio::test]
-async fn what_cannot_be_observed_is_known_without_a_request() {
+async fn an_invalid_probe_is_an_error_before_any_request() {
     let server = Server::start(|_| Answer::status(200)).await;
     let http = prober(&[&server]);
-    assert!(crate::validate_probe(&http, &probe(&server.url, true)).is_ok());
+    assert!(validate_probe(&http, &get(&server.url, true)).is_ok());
     let with_header = |name: &str, value: &str| {
-        let mut probe = probe(&server.url, false);
+        let mut probe = get(&server.url, false);
         probe.headers.push((name.into(), value.into()));
         probe
     };
     for wrong in [
-        probe("https://user:secret-5a@a.io", false),
-        probe("nonsense", false),
+        get("https://user:secret-5a@a.io", false),
+        get("nonsense", false),
         with_header("a b", "secret-5a"),
         with_header("a", "secret-5a\n"),
         with_header("Host", "elsewhere"),
     ] {
-        let error = crate::validate_probe(&http, &wrong).unwrap_err();
-        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+        let error = validate_probe(&http, &wrong).unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest { .. }), "{error}");
         assert!(!error.to_string().contains("secret-5a"), "{error}");
-        assert!(crate::probe(&http, &wrong).await.is_err());
+        assert!(probe(&http, &wrong).await.is_err());
     }
-    assert!(matches!(
-        crate::validate_probe(&http, &probe("https://a.io", false)),
-        Err(Error::NotGranted { .. })
-    ));
+    assert!(matches!(validate_probe(&http, &get("https://a.io", false)), Err(Error::NotGranted { .. })));
     assert!(server.asked().is_empty());
 }

@@ -1,77 +1,77 @@
-//! Images built from source and pushed.
+//! Images that are built from source and pushed to a registry.
 //!
-//! An image is known by the commit that it was built from: it is pushed under the tag of the commit first, and a registry
-//! that has this tag has the image, so it is not built again. The tag that the plan wants leads to the same digest. Whether
-//! the registry takes it is asked before the build.
+//! An image is first pushed under the tag of its commit. A registry that has this tag has the image, so the image is not built
+//! again, and the tag of the plan is pointed to it. The right to push is checked before the build. Push credentials reach the
+//! registry and the builder only; without credentials the builder uses no login of the operator.
 
-mod build_dir;
+pub(crate) mod build_dir;
 mod builder;
 mod connect_proxy;
-pub(crate) mod git;
-mod registry;
+pub(crate) mod error;
+pub(crate) mod registry;
+pub(crate) mod source;
 
-use crate::Error;
 use crate::http::client::HttpOptions;
 use build_dir::BuildDir;
-use builder::Tool;
-use git::Commit;
-use registry::client::{Login, Manifest, Registry};
+use builder::Builder;
+use error::Error;
+use registry::auth::Login;
+use registry::client::{Manifest, Registry};
+use source::Commit;
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_plan::{
     Digest, ImageName, ImageStep, Output, Outputs, Permission, SecretText, missing_for_image,
 };
 
-/// Longer builds hang.
-const BUILD: Duration = Duration::from_secs(3600);
+const DEFAULT_BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What a person who watches is told.
+/// Progress of a build.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ImageEvent {
-    /// The source is fetched.
+    /// The source is being fetched.
     Fetching {
         /// The step.
         name: String,
-        /// From where.
+        /// The URL or directory.
         source: String,
-        /// Which commit.
+        /// The commit.
         commit: String,
     },
-    /// The image is built.
+    /// The image is being built.
     Building {
         /// The step.
         name: String,
     },
-    /// The image is pushed.
+    /// The image is being pushed.
     Pushing {
         /// The step.
         name: String,
-        /// To where.
+        /// REGISTRY/REPOSITORY:TAG.
         to: String,
     },
-    /// A program says something.
+    /// A line of a program's output.
     Output(String),
-    /// A temporary folder could not be removed.
+    /// A build directory that cannot be removed.
     NotRemoved(PathBuf),
 }
 
-/// Where events go.
+/// Receives events.
 pub type ImageEvents<'a> = &'a (dyn Fn(ImageEvent) + Send + Sync);
 
 /// How images are built.
 #[derive(Debug, Clone, Default)]
 pub struct ImageOptions {
-    /// What was granted. Nothing else is built from or pushed to.
+    /// The granted permissions, which name the sources and destinations that may be used.
     pub granted: Vec<Permission>,
-    /// How registries and repositories are found and trusted, by the host and by the programs that fetch, build and push.
-    /// Its own `granted` does not count.
+    /// How the host and its programs find and trust registries and repositories. `granted` of these options is ignored.
     pub http: HttpOptions,
-    /// How long one build may take; an hour if it is not said.
+    /// The time limit of one build. None: an hour.
     pub limit: Option<Duration>,
 }
 
-/// Builds images and pushes them, by the buildah or podman, and the git, of this machine.
+/// Builds and pushes images with the buildah or podman, and the git, of this machine.
 #[derive(Debug, Clone)]
 pub struct Images {
     options: ImageOptions,
@@ -82,17 +82,17 @@ pub struct Images {
 pub struct Image {
     /// REGISTRY/REPOSITORY.
     pub name: String,
-    /// Of its manifest.
+    /// The digest of the manifest.
     pub digest: Digest,
 }
 
 impl Image {
-    /// REGISTRY/REPOSITORY@DIGEST: what a pod is to run.
+    /// REGISTRY/REPOSITORY@DIGEST, as a pod names the image.
     pub fn reference(&self) -> String {
         format!("{}@{}", self.name, self.digest)
     }
 
-    /// What other steps may use: `digest` and `reference`.
+    /// The outputs of the step: `digest` and `reference`.
     pub fn outputs(&self, step: &str) -> Outputs {
         let mut outputs = Outputs::default();
         outputs.insert(step, "digest", Output::Open(self.digest.to_string()));
@@ -101,27 +101,27 @@ impl Image {
     }
 }
 
-/// What a look at an image step showed.
+/// The present state of an image step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedImage {
-    /// What the source is now.
+    /// The commit of the source.
     pub commit: Commit,
-    /// What the registry has of it.
+    /// What the registry has of this commit.
     pub state: ImageState,
 }
 
 /// What a registry has of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageState {
-    /// No image of it: it is to be built.
+    /// No image: it must be built.
     Absent,
-    /// The image, and the tag of the plan leads elsewhere or nowhere.
+    /// The image, but the tag of the plan is absent or leads to another image.
     Untagged(Image),
-    /// The image, and the tag of the plan leads to it.
+    /// The image, under the tag of the plan.
     Current(Image),
 }
 
-/// What became of an image.
+/// The result of [`Images::ensure`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageOutcome {
     /// The image.
@@ -130,27 +130,28 @@ pub struct ImageOutcome {
     pub action: ImageAction,
 }
 
-/// What was done for an image.
+/// What [`Images::ensure`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImageAction {
-    /// It was built and pushed.
+    /// Built and pushed the image.
     Built,
-    /// The registry had it, and the tag of the plan now leads to it.
+    /// Pointed the tag of the plan to an image that the registry has.
     Tagged,
     /// Nothing.
     Unchanged,
 }
 
-/// Whether this machine has a program that builds images.
+/// Checks that this machine has a program that builds images.
 ///
 /// # Errors
-/// [`Error::NoProgram`].
+/// [`Error::Program`].
 pub fn require_image_builder() -> Result<(), Error> {
-    builder::program().map(drop)
+    builder::find_builder()?;
+    Ok(())
 }
 
-/// What is known of a step before anything is run.
-struct Checked<'a> {
+/// A step that passed the checks which need no server.
+struct ValidStep<'a> {
     step: &'a ImageStep,
     destination: ImageName,
     login: Option<Login>,
@@ -158,66 +159,64 @@ struct Checked<'a> {
 }
 
 impl Images {
-    /// For the images of one plan.
+    /// Builds images with these options.
     pub fn new(options: ImageOptions) -> Self {
         Self { options }
     }
 
-    fn checked<'a>(&self, step: &'a ImageStep, login: Option<&SecretText>) -> Result<Checked<'a>, Error> {
+    fn validate<'a>(&self, step: &'a ImageStep, login: Option<&SecretText>) -> Result<ValidStep<'a>, Error> {
         let what = format!("image {}", step.name);
         let invalid = |message: String| Error::Invalid { what: what.clone(), message };
         if let Some(fault) = step.faults().into_iter().next() {
             return Err(invalid(fault));
         }
         if let Some(needed) = missing_for_image(&self.options.granted, step).into_iter().next() {
-            return Err(invalid(format!("it needs the permission to {needed}")));
+            return Err(Error::NotGranted { what, needed: needed.to_string() });
         }
         let destination: ImageName =
             step.destination.parse().map_err(|error: thinkube_plan::Error| invalid(error.to_string()))?;
         let login = login.map(|login| Login::of(login, &destination, &what)).transpose()?;
-        Ok(Checked { step, destination, login, what })
+        Ok(ValidStep { step, destination, login, what })
     }
 
-    fn registry<'a>(&'a self, checked: &'a Checked<'_>) -> Result<Registry<'a>, Error> {
-        Registry::new(&self.options.http, &checked.destination, checked.login.as_ref(), &checked.what)
+    fn registry<'a>(&'a self, valid: &'a ValidStep<'_>) -> Result<Registry<'a>, Error> {
+        Ok(Registry::new(&self.options.http, &valid.destination, valid.login.as_ref(), &valid.what)?)
     }
 
-    /// What the source of a step is now: the commit that its revision leads to, without fetching it, or the hash of what
-    /// its folder holds.
+    /// The present commit of a step's source: that of its git revision, without a fetch, or the hash of its directory.
     ///
     /// # Errors
-    /// [`Error::NoRevision`], [`Error::Git`], [`Error::Source`] and those of running programs.
+    /// [`Error::Source`], and those of running programs.
     pub async fn resolve(&self, step: &ImageStep) -> Result<Commit, Error> {
-        self.checked(step, None)?;
+        self.validate(step, None)?;
         let build_dir = BuildDir::open(&self.options.http).await?;
-        git::resolve(step, &build_dir).await
+        Ok(source::resolve(step, &build_dir).await?)
     }
 
-    /// Looks what the source is, and whether the registry has an image of it. Nothing is changed. `login` is the text of a
-    /// `.dockerconfigjson`; none: nobody is logged in, whatever this machine's tools are.
+    /// The commit of a step's source, and what the registry has of it. Changes nothing. `login` is the text of a
+    /// `.dockerconfigjson`. None: anonymous, whatever logins the builder of this machine has.
     ///
     /// # Errors
-    /// As those of [`Images::resolve`]; [`Error::NoLogin`]; [`Error::RegistryRefused`]; those of HTTP, of which
-    /// [`Error::NotTrusted`] says that the registry's certificate is not.
+    /// As those of [`Images::resolve`]; [`Error::Registry`]; [`Error::Http`].
     pub async fn observe(
         &self,
         step: &ImageStep,
         login: Option<&SecretText>,
     ) -> Result<ObservedImage, Error> {
-        let checked = self.checked(step, login)?;
+        let valid = self.validate(step, login)?;
         let commit = self.resolve(step).await?;
-        let tag = &checked.destination.tag;
-        // Else whoever builds that other commit would be given this image.
-        if git::is_tag_of_commit(tag) && tag != commit.tag() {
+        let tag = &valid.destination.tag;
+        // This tag would give this image to a later build of another commit.
+        if source::is_commit_tag(tag) && tag != commit.tag() {
             let message =
-                format!("the tag {tag} is by which the image of another commit is found; choose another one");
-            return Err(Error::Invalid { what: checked.what, message });
+                format!("the tag {tag} is reserved for the image of another commit; choose another tag");
+            return Err(Error::Invalid { what: valid.what, message });
         }
-        let registry = self.registry(&checked)?;
+        let registry = self.registry(&valid)?;
         let state = match registry.manifest(commit.tag()).await? {
             None => ImageState::Absent,
             Some(manifest) => {
-                let image = checked.image(&manifest);
+                let image = valid.image(&manifest);
                 let tagged = registry.manifest(tag).await?;
                 if tagged.is_some_and(|tagged| tagged.digest == manifest.digest) {
                     ImageState::Current(image)
@@ -229,101 +228,100 @@ impl Images {
         Ok(ObservedImage { commit, state })
     }
 
-    /// Builds and pushes what the registry lacks. `seen` is what [`Images::observe`] showed; it is built from that commit,
-    /// wherever its branch leads by now.
+    /// Builds, pushes and tags what the registry lacks. `observed` is the result of [`Images::observe`]; its commit is built,
+    /// even if the branch has moved.
     ///
-    /// Dropping the future ends every program that was started, and removes the private folder.
+    /// Dropping the future stops every program that it started, and removes the build directory.
     ///
     /// # Errors
-    /// As those of [`Images::observe`]; [`Error::RegistryRefused`] and [`Error::NoRepository`] before anything is built;
-    /// [`Error::Build`], [`Error::Push`], [`Error::SourceMoved`], and [`Error::TooSlow`].
+    /// As those of [`Images::observe`]; a refused push before the build; [`Error::Build`], [`Error::Push`], and a timeout.
     pub async fn ensure(
         &self,
         step: &ImageStep,
-        seen: &ObservedImage,
+        observed: &ObservedImage,
         login: Option<&SecretText>,
         events: ImageEvents<'_>,
     ) -> Result<ImageOutcome, Error> {
-        if let ImageState::Current(image) = &seen.state {
+        if let ImageState::Current(image) = &observed.state {
             return Ok(ImageOutcome { image: image.clone(), action: ImageAction::Unchanged });
         }
-        let checked = self.checked(step, login)?;
-        let registry = self.registry(&checked)?;
-        let tag = seen.commit.tag();
+        let valid = self.validate(step, login)?;
+        let registry = self.registry(&valid)?;
+        let tag = observed.commit.tag();
         let (manifest, action) = match registry.manifest(tag).await? {
             Some(manifest) => (manifest, ImageAction::Tagged),
             None => {
-                registry.may_push().await?;
-                let digest = self.build_and_push(&checked, &seen.commit, events).await?;
+                registry.require_push().await?;
+                let digest = self.build_and_push(&valid, &observed.commit, events).await?;
                 let manifest = registry.manifest(tag).await?;
-                let to = checked.destination.with_tag(tag);
                 match manifest.filter(|manifest| manifest.digest == digest) {
                     Some(manifest) => (manifest, ImageAction::Built),
                     None => {
-                        let lines = vec![format!("the registry does not show {digest} there")];
-                        return Err(Error::Push { destination: to.to_string(), lines });
+                        let destination = valid.destination.with_tag(tag).to_string();
+                        let lines = vec![format!("the registry does not have {digest} under this tag")];
+                        return Err(Error::Push { destination, lines });
                     }
                 }
             }
         };
-        registry.tag(&checked.destination.tag, &manifest).await?;
-        Ok(ImageOutcome { image: checked.image(&manifest), action })
+        registry.tag(&valid.destination.tag, &manifest).await?;
+        Ok(ImageOutcome { image: valid.image(&manifest), action })
     }
 
-    /// Deletes an image of a step from its registry, with every tag that leads to it. False: it was not there.
+    /// Deletes an image of a step from its registry, with all of its tags. False: it does not exist.
     ///
     /// # Errors
-    /// As those of [`Images::observe`]; [`Error::NoDeletion`].
+    /// As those of [`Images::observe`].
     pub async fn remove(
         &self,
         step: &ImageStep,
         digest: &Digest,
         login: Option<&SecretText>,
     ) -> Result<bool, Error> {
-        let checked = self.checked(step, login)?;
-        self.registry(&checked)?.forget(digest).await
+        let valid = self.validate(step, login)?;
+        Ok(self.registry(&valid)?.delete(digest).await?)
     }
 
-    /// Fetches the source, builds the image and pushes it under the tag of its commit.
+    /// Fetches the source, builds the image, and pushes it under the tag of its commit.
     async fn build_and_push(
         &self,
-        checked: &Checked<'_>,
+        valid: &ValidStep<'_>,
         commit: &Commit,
         events: ImageEvents<'_>,
     ) -> Result<Digest, Error> {
-        let Checked { step, destination, login, what } = checked;
-        for left in build_dir::sweep() {
-            events(ImageEvent::NotRemoved(left));
+        let ValidStep { step, destination, login, what } = valid;
+        for path in build_dir::remove_abandoned() {
+            events(ImageEvent::NotRemoved(path));
         }
         let mut build_dir = BuildDir::open(&self.options.http).await?;
-        // Also where nobody is logged in: else the tools would look for logins of the operator's.
-        let nobody = SecretText::new(r#"{"auths":{}}"#.to_owned());
-        let auth = login.as_ref().map_or(nobody, |login| login.auth_file(&destination.registry));
+        // Also without a login: else the builder would use the operator's.
+        let anonymous = SecretText::new(r#"{"auths":{}}"#.to_owned());
+        let auth = login.as_ref().map_or(anonymous, |login| login.auth_file(&destination.registry));
         let auth_file = build_dir.write_secret("auth.json", &auth)?;
         let secrets = login.as_ref().map(Login::secrets).unwrap_or_default();
-        let says = |line: &str| events(ImageEvent::Output(line.to_owned()));
+        let sink = |line: &str| events(ImageEvent::Output(line.to_owned()));
         let name = || step.name.clone();
 
-        let built = async {
-            let tool = Tool::find(&build_dir, auth_file, &says, &secrets)?;
+        let pushed = async {
+            let builder = Builder::new(&build_dir, auth_file, &sink, &secrets)?;
             let source = step.source.location().to_owned();
             events(ImageEvent::Fetching { name: name(), source, commit: commit.id().to_owned() });
-            let checkout = git::fetch(step, commit, &build_dir, &says).await?;
+            let layout = source::fetch(step, commit, &build_dir, &sink).await?;
             events(ImageEvent::Building { name: name() });
-            tool.build(&checkout, self.options.limit.unwrap_or(BUILD), what).await?;
+            builder.build(&layout, self.options.limit.unwrap_or(DEFAULT_BUILD_TIMEOUT), what).await?;
             let to = destination.with_tag(commit.tag());
             events(ImageEvent::Pushing { name: name(), to: to.to_string() });
-            tool.push(&to).await
+            builder.push(&to).await
         };
-        let built = built.await;
-        if let Some(left) = build_dir.remove() {
-            events(ImageEvent::NotRemoved(left));
+        let pushed = pushed.await;
+        if let Some(path) = build_dir.remove() {
+            events(ImageEvent::NotRemoved(path));
         }
-        built
+        pushed
     }
 }
 
-impl Checked<'_> {
+impl ValidStep<'_> {
     fn image(&self, manifest: &Manifest) -> Image {
         Image { name: self.destination.name(), digest: manifest.digest.clone() }
     }

@@ -1,8 +1,10 @@
-//! What a release has written into a home. The record is always a superset of what may be there: it grows before the first
-//! write and shrinks after the last removal.
+//! The record of the entries that a release wrote to a home directory.
+//!
+//! The record is a superset of the entries that exist: it grows before the first write and shrinks after the last removal.
+//! Its field names are persistent: a record of every earlier version with [`VERSION`] must stay readable.
 
-use crate::Error;
-use crate::fs::beneath::{FileFingerprint, Folder, Seen};
+use super::error::Error;
+use crate::fs::beneath::{Dir, Entry, FileFingerprint};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -18,24 +20,23 @@ use thinkube_plan::{Permission, RelativePath, is_dns_label};
 
 const VERSION: u32 = 1;
 
-/// The lock is tried for a second: a program that was started in the very moment in which it was let go holds it on until
-/// it is loaded.
-const TRIES: u32 = 50;
-const PAUSE: Duration = Duration::from_millis(20);
+/// A program that another host started as it released the lock holds the lock until `exec` closes it: within a second.
+const MAX_LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// One release's part of a home.
+/// The entries of one release in a home directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Record {
     version: u32,
-    /// The home. The folder of the records may be another one's by XDG_STATE_HOME.
+    /// The home directory. XDG_STATE_HOME may lead to the records of another one.
     home: PathBuf,
     pub(super) files: BTreeMap<RelativePath, FileRecord>,
-    /// Those that it made, with their modes.
+    /// The directories that it created, with their modes.
     pub(super) directories: BTreeMap<RelativePath, u32>,
-    /// Those in its virtual environment. None: it has no environment.
+    /// The packages in its virtual environment. None: no virtual environment.
     pub(super) python: Option<BTreeSet<String>>,
-    /// What its last setup was allowed in the home, as [`Held`](thinkube_plan::Held) has it.
+    /// The grants of its last plan, as [`CarriedGrants`](thinkube_plan::CarriedGrants) has them.
     #[serde(default)]
     pub(super) granted: Vec<Permission>,
     #[serde(default)]
@@ -44,7 +45,7 @@ pub(super) struct Record {
     pub(super) settings: Value,
 }
 
-/// A file that it wrote. A host that was cut off has left one of the two.
+/// A file that the release wrote. After a run that was cut off, the file is one of the two.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct FileRecord {
@@ -55,14 +56,14 @@ pub(super) struct FileRecord {
 }
 
 impl FileRecord {
-    /// It is as the release wrote it.
-    pub(super) fn wrote(&self, mark: &FileFingerprint) -> bool {
-        self.written.as_ref() == Some(mark) || self.intended.as_ref() == Some(mark)
+    /// Whether the release wrote this content with this mode.
+    pub(super) fn wrote(&self, found: &FileFingerprint) -> bool {
+        self.written.as_ref() == Some(found) || self.intended.as_ref() == Some(found)
     }
 
-    /// Its content is the release's; its mode may be another one.
-    pub(super) fn wrote_content(&self, mark: &FileFingerprint) -> bool {
-        [&self.written, &self.intended].into_iter().flatten().any(|own| own.digest == mark.digest)
+    /// Whether the release wrote this content.
+    pub(super) fn wrote_content(&self, found: &FileFingerprint) -> bool {
+        [&self.written, &self.intended].into_iter().flatten().any(|own| own.digest == found.digest)
     }
 }
 
@@ -85,17 +86,17 @@ impl Record {
     }
 }
 
-/// The releases that have a record below `state`, by name.
-pub(super) fn names(state: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source: io::Error| Error::Record { path: state.to_owned(), source };
+/// The names of the releases that have a record, sorted.
+pub(super) fn names(records: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source: io::Error| Error::RecordIo { path: records.to_owned(), source };
     let mut names = Vec::new();
-    let entries = match fs::read_dir(state) {
+    let entries = match fs::read_dir(records) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
         entries => entries.map_err(failed)?,
     };
     for entry in entries {
         let name = entry.map_err(failed)?.file_name();
-        // What is no record is somebody else's, or a record that was being written.
+        // Skips files of others, and a record whose write was cut off.
         names.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
     }
     names.retain(|name| is_dns_label(name));
@@ -103,71 +104,71 @@ pub(super) fn names(state: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// The record's file, for one host at a time.
+/// The file of a record, which one host at a time has.
 pub(super) struct RecordFile {
-    folder: Folder,
+    dir: Dir,
     path: PathBuf,
     name: String,
-    /// As the file has it.
+    /// The content of the file.
     last: Record,
-    /// Holds the lock until it is dropped.
-    _lock: Folder,
+    /// Has the lock until it is dropped.
+    _lock: Dir,
 }
 
 impl RecordFile {
-    /// Opens the record of a release below `state`, and takes the lock of that folder.
-    pub(super) fn open(state: &Path, release: &str, home: &Path) -> Result<(Self, Record), Error> {
+    /// Opens the record of a release, and locks the directory of the records.
+    pub(super) fn open(records: &Path, release: &str, home: &Path) -> Result<(Self, Record), Error> {
         let name = format!("{release}.json");
-        let path = state.join(&name);
-        let failed = |source: io::Error| Error::Record { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
-        let folder = Folder::open(state).map_err(failed)?;
-        let lock = Folder::open(state).map_err(failed)?;
-        let mut tries = TRIES;
+        let path = records.join(&name);
+        let failed = |source: io::Error| Error::RecordIo { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(records).map_err(failed)?;
+        let dir = Dir::open(records).map_err(failed)?;
+        let lock = Dir::open(records).map_err(failed)?;
+        let mut tries = MAX_LOCK_TRIES;
         while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             match error {
                 Errno::WOULDBLOCK if tries > 0 => {
                     tries -= 1;
-                    thread::sleep(PAUSE);
+                    thread::sleep(LOCK_PAUSE);
                 }
-                Errno::WOULDBLOCK => return Err(Error::WorkstationBusy { state: state.to_owned() }),
+                Errno::WOULDBLOCK => return Err(Error::Busy { records: records.to_owned() }),
                 error => return Err(failed(error.into())),
             }
         }
-        let malformed = |message: String| Error::RecordMalformed { path: path.clone(), message };
-        let record = match folder.look(&name).map_err(failed)? {
-            Seen::Absent => Record::new(home),
-            Seen::File(_, Some(text)) => {
+        let invalid = |message: String| Error::RecordInvalid { path: path.clone(), message };
+        let record = match dir.entry(&name).map_err(failed)? {
+            Entry::Absent => Record::new(home),
+            Entry::File(_, Some(text)) => {
                 let record: Record =
-                    serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+                    serde_json::from_str(&text).map_err(|error| invalid(error.to_string()))?;
                 if record.version != VERSION {
-                    return Err(malformed(format!("it is of version {}, not {VERSION}", record.version)));
+                    return Err(invalid(format!("its version is {}, expected {VERSION}", record.version)));
                 }
                 if record.home != home {
-                    return Err(malformed(format!("it is of another home, {}", record.home.display())));
+                    return Err(invalid(format!("it is of the home directory {}", record.home.display())));
                 }
                 record
             }
-            _ => return Err(malformed("it is no text file".to_owned())),
+            _ => return Err(invalid("it is not a text file".to_owned())),
         };
-        Ok((Self { folder, path, name, last: record.clone(), _lock: lock }, record))
+        Ok((Self { dir, path, name, last: record.clone(), _lock: lock }, record))
     }
 
-    /// Writes it down unless it is there already; an empty one is no file.
+    /// Writes the record if it changed, and deletes the file of an empty one.
     pub(super) fn write(&mut self, record: &Record) -> Result<(), Error> {
         if *record == self.last || record.is_empty() && self.last.is_empty() {
             return Ok(());
         }
         let written = if record.is_empty() {
-            self.folder.unlink(&self.name)
+            self.dir.unlink(&self.name)
         } else {
             let mut text = serde_json::to_vec_pretty(record).map_err(io::Error::other);
             if let Ok(text) = &mut text {
                 text.push(b'\n');
             }
-            text.and_then(|text| self.folder.write(&self.name, &text))
+            text.and_then(|text| self.dir.write(&self.name, &text))
         };
-        written.map_err(|source| Error::Record { path: self.path.clone(), source })?;
+        written.map_err(|source| Error::RecordIo { path: self.path.clone(), source })?;
         self.last = record.clone();
         Ok(())
     }

@@ -1,7 +1,10 @@
-//! A virtual environment of a release's own, with exactly the packages that its setup names and what these need.
+//! The Python virtual environment of a release: the packages that its plan names, and their dependencies.
+//!
+//! pip reads the operator's configuration, but never a file that the release itself writes: it may name a package index that
+//! does not answer yet.
 
-use crate::Error;
-use crate::process::{OutputSink, Run, command, find, variables};
+use super::error::Error;
+use crate::process::{self, OutputSink, Run, command, find, variables};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::env::var_os;
@@ -10,19 +13,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use thinkube_plan::RelativePath;
 use tokio::process::Command;
 
-/// OutputSink in the environment what is in it. Written last: an environment without it is half of one.
+/// The file in a virtual environment that lists its packages. Written last: without it the environment is incomplete.
 const MARKER: &str = "thinkube.json";
 
-/// An empty file in the environment, which pip reads in place of a configuration that does not count.
-const NO_SETTINGS: &str = "no-settings.conf";
+/// An empty file in a virtual environment, which pip reads instead of a configuration that the release writes.
+const EMPTY_CONFIGURATION: &str = "no-settings.conf";
 
-const MAKE: Duration = Duration::from_secs(300);
-const INSTALL: Duration = Duration::from_secs(1800);
+const VENV_TIMEOUT: Duration = Duration::from_secs(300);
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// What pip is told beside its own settings: where these are, and where the user keeps things.
-const PASSED: [&str; 9] = [
+/// Variables that pip gets beside its own: where its configuration and its caches are.
+const PASSED_VARIABLES: [&str; 9] = [
     "XDG_CONFIG_HOME",
     "XDG_CONFIG_DIRS",
     "XDG_CACHE_HOME",
@@ -34,11 +38,11 @@ const PASSED: [&str; 9] = [
     "LD_LIBRARY_PATH",
 ];
 
-/// Names the one file of the operator's that pip reads.
+/// Names the one configuration file of the user that pip reads.
 const CONFIGURATION: &str = "PIP_CONFIG_FILE";
 
-/// Settings of pip that would put packages elsewhere, or more of them.
-const WITHHELD: [&str; 6] =
+/// Variables of pip that would install to another directory, or install more packages.
+const WITHHELD_VARIABLES: [&str; 6] =
     ["PIP_REQUIREMENT", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_EDITABLE"];
 
 #[derive(Serialize, Deserialize)]
@@ -47,18 +51,25 @@ struct Marker {
     packages: BTreeSet<String>,
 }
 
-/// Where the environment is, or is to be.
-pub(super) struct Environment<'a> {
-    /// The operator's home.
-    pub(super) home: &'a Path,
-    pub(super) path: PathBuf,
-    /// The files of the release in the home. A configuration of pip among them may lead to a service that does not
-    /// answer.
-    pub(super) written: BTreeSet<PathBuf>,
+/// The virtual environment of a release; it need not exist.
+pub(super) struct Venv<'a> {
+    home: &'a Path,
+    path: PathBuf,
+    /// The files that the release writes to the home directory.
+    release_files: BTreeSet<PathBuf>,
 }
 
-impl Environment<'_> {
-    /// The packages in it; none if it is not whole, or its interpreter is gone.
+impl<'a> Venv<'a> {
+    pub(super) fn new<'f>(
+        home: &'a Path,
+        path: &RelativePath,
+        release_files: impl Iterator<Item = &'f RelativePath>,
+    ) -> Self {
+        let release_files = release_files.map(|file| home.join(file.as_str())).collect();
+        Self { home, path: home.join(path.as_str()), release_files }
+    }
+
+    /// The packages in it. None: it is incomplete, or its interpreter is missing.
     pub(super) fn packages(&self) -> Option<BTreeSet<String>> {
         let marker: Marker = serde_json::from_slice(&fs::read(self.path.join(MARKER)).ok()?).ok()?;
         self.python().metadata().is_ok().then_some(marker.packages)
@@ -68,68 +79,73 @@ impl Environment<'_> {
         self.path.join("bin/python")
     }
 
-    /// Where the one before is while a new one is made. It comes back if that fails: its scripts name the path where it was.
-    fn before(&self) -> PathBuf {
+    /// Where the former environment is while the new one is created. The new one is created at the final path, because its
+    /// scripts hold that path.
+    fn former(&self) -> PathBuf {
         self.path.with_added_extension("old")
     }
 
-    fn failed(&self, source: io::Error) -> Error {
-        Error::Workstation { path: self.path.display().to_string(), source }
+    fn io_error(&self, source: io::Error) -> Error {
+        Error::Io { path: self.path.display().to_string(), source }
     }
 
-    /// Makes it anew.
-    pub(super) async fn make(&self, packages: &BTreeSet<String>, says: OutputSink<'_>) -> Result<(), Error> {
-        let python = find("python3").ok_or(Error::NoProgram {
+    /// Creates it, in the place of a former one.
+    pub(super) async fn create(
+        &self,
+        packages: &BTreeSet<String>,
+        sink: OutputSink<'_>,
+    ) -> Result<(), Error> {
+        let python = find("python3").ok_or(process::Error::NotFound {
             program: "python3",
-            cure: "install Python 3 with its modules venv and pip (on Debian: python3-venv)",
+            advice: "install Python 3 with its modules venv and pip (on Debian: python3-venv)",
         })?;
-        self.recover().map_err(|source| self.failed(source))?;
+        self.recover().map_err(|source| self.io_error(source))?;
         if self.path.exists() {
-            fs::rename(&self.path, self.before()).map_err(|source| self.failed(source))?;
+            fs::rename(&self.path, self.former()).map_err(|source| self.io_error(source))?;
         }
-        let mut making = Making { environment: self, whole: false };
+        let mut guard = RestoreFormer { venv: self, is_complete: false };
         let mut venv = self.command(&python);
         venv.args(["-I", "-m", "venv", "--"]).arg(&self.path);
-        self.run("python3 -m venv", MAKE, venv, says).await?;
+        self.run("python3 -m venv", VENV_TIMEOUT, venv, sink).await?;
         let mut pip = self.command(&self.python());
         if let Some(configuration) =
-            self.configuration(|name| var_os(name)).map_err(|source| self.failed(source))?
+            self.configuration(|name| var_os(name)).map_err(|source| self.io_error(source))?
         {
             pip.env(CONFIGURATION, configuration);
         }
         pip.args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--"])
             .args(packages);
-        self.run("pip install", INSTALL, pip, says).await?;
+        self.run("pip install", INSTALL_TIMEOUT, pip, sink).await?;
         let marker = Marker { packages: packages.clone() };
         let text = serde_json::to_vec(&marker).map_err(io::Error::other);
         text.and_then(|text| fs::write(self.path.join(MARKER), text))
-            .map_err(|source| self.failed(source))?;
-        making.whole = true;
+            .map_err(|source| self.io_error(source))?;
+        guard.is_complete = true;
         Ok(())
     }
 
-    /// What pip is to read in place of the operator's own files. None: as pip does by itself, because none of the
-    /// release's files is among those that pip reads.
+    /// The configuration file that pip is to read instead of the user's own. None: pip's default, because the release writes
+    /// none of the files that pip reads.
     fn configuration(&self, variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Option<PathBuf>> {
         let named = variable(CONFIGURATION).map(PathBuf::from);
-        let folder = variable("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
-        let folder = folder.map_or_else(|| self.home.join(".config"), PathBuf::from);
-        let own = [self.home.join(".pip/pip.conf"), folder.join("pip/pip.conf")];
-        let of_the_release = |file: &PathBuf| {
+        let directory = variable("XDG_CONFIG_HOME").filter(|directory| !directory.is_empty());
+        let directory = directory.map_or_else(|| self.home.join(".config"), PathBuf::from);
+        let own = [self.home.join(".pip/pip.conf"), directory.join("pip/pip.conf")];
+        let is_of_release = |file: &PathBuf| {
             let real = file.canonicalize();
-            self.written.contains(file) || real.is_ok_and(|real| self.written.contains(&real))
+            self.release_files.contains(file) || real.is_ok_and(|real| self.release_files.contains(&real))
         };
-        if !named.iter().chain(&own).any(of_the_release) {
+        if !named.iter().chain(&own).any(is_of_release) {
             return Ok(None);
         }
-        // pip reads no other file of the operator where this variable names one that exists; machine-wide ones count.
-        let mut others = named.iter().chain(&own).filter(|file| !of_the_release(file));
+        // With this variable pip reads no other file of the user; it still reads machine-wide files.
+        let mut others = named.iter().chain(&own).filter(|file| !is_of_release(file));
         if let Some(other) = others.find(|file| file.exists()) {
             return Ok(Some(other.clone()));
         }
-        let none = self.path.join(NO_SETTINGS);
-        fs::write(&none, "")?;
-        Ok(Some(none))
+        let empty = self.path.join(EMPTY_CONFIGURATION);
+        fs::write(&empty, "")?;
+        Ok(Some(empty))
     }
 
     async fn run(
@@ -137,64 +153,66 @@ impl Environment<'_> {
         what: &'static str,
         limit: Duration,
         command: Command,
-        says: OutputSink<'_>,
+        sink: OutputSink<'_>,
     ) -> Result<(), Error> {
-        let run = Run { what, limit, says, secrets: &[] };
-        match run.shown(command).await?.success() {
+        let run = Run { what, limit, sink, secrets: &[] };
+        match run.streamed(command).await?.success() {
             Ok(_) => Ok(()),
             Err(lines) => Err(Error::Python { what, path: self.path.clone(), lines }),
         }
     }
 
-    /// `-I` keeps Python from running what lies in the folder that one happens to be in.
+    /// The caller adds `-I`, which keeps Python from importing modules of the current directory.
     fn command(&self, program: &Path) -> Command {
-        let mut command = command(program, &PASSED);
+        let mut command = command(program, &PASSED_VARIABLES);
         command.env("HOME", self.home).current_dir(self.home);
         let settings = variables("PIP_").chain(variables("PYENV_"));
-        command.envs(settings.filter(|(name, _)| !WITHHELD.iter().any(|withheld| name == withheld)));
+        command
+            .envs(settings.filter(|(name, _)| !WITHHELD_VARIABLES.iter().any(|withheld| name == withheld)));
         command
     }
 
-    /// What a host that was cut off has left: the one before counts until the new one is whole.
+    /// Cleans up after a run that was cut off: the former environment counts until the new one is complete.
     pub(super) fn recover(&self) -> io::Result<()> {
-        if !self.before().exists() {
+        if !self.former().exists() {
             return Ok(());
         }
         if self.packages().is_some() {
-            return remove(&self.before());
+            return remove_all(&self.former());
         }
-        remove(&self.path)?;
-        fs::rename(self.before(), &self.path)
+        remove_all(&self.path)?;
+        fs::rename(self.former(), &self.path)
     }
 
-    /// Removes it.
     pub(super) fn remove(&self) -> Result<(), Error> {
-        remove(&self.path).and_then(|()| remove(&self.before())).map_err(|source| self.failed(source))
+        remove_all(&self.path)
+            .and_then(|()| remove_all(&self.former()))
+            .map_err(|source| self.io_error(source))
     }
 }
 
-/// Of the standard library, which follows no link and is not fooled by one that is swapped in.
-fn remove(path: &Path) -> io::Result<()> {
+/// `fs::remove_dir_all` follows no symbolic link, not even one that appears during the removal.
+fn remove_all(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
 }
 
-/// Brings the one before back unless the new one is whole, also when nobody waits for it any more.
-struct Making<'a> {
-    environment: &'a Environment<'a>,
-    whole: bool,
+/// Restores the former environment unless the new one is complete, also when the future is dropped.
+struct RestoreFormer<'a> {
+    venv: &'a Venv<'a>,
+    is_complete: bool,
 }
 
-impl Drop for Making<'_> {
+impl Drop for RestoreFormer<'_> {
     fn drop(&mut self) {
-        let before = self.environment.before();
-        // What fails here is done by the next run.
-        if self.whole {
-            let _ = remove(&before);
-        } else if remove(&self.environment.path).is_ok() && before.exists() {
-            let _ = fs::rename(before, &self.environment.path);
+        let former = self.venv.former();
+        // The next run repeats what fails here.
+        if self.is_complete {
+            let _ = remove_all(&former);
+        } else if remove_all(&self.venv.path).is_ok() && former.exists() {
+            let _ = fs::rename(former, &self.venv.path);
         }
     }
 }

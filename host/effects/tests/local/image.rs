@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 use thinkube_effects::{
-    Error, HttpOptions, ImageAction, ImageEvent, ImageOptions, ImageState, Images, ObservedImage,
+    HttpError, HttpOptions, ImageAction, ImageError, ImageEvent, ImageOptions, ImageState, Images,
+    ObservedImage, ProgramError, RegistryError, SourceError,
 };
 use thinkube_plan::{GitSource, ImageSource, ImageStep, Output, OutputRef, Permission, SecretText};
 use thinkube_test_cluster::{Addon, TestNamespace, skip};
@@ -104,7 +105,7 @@ async fn commit_of(step: &ImageStep) -> String {
 }
 
 #[tokio::test]
-async fn a_revision_is_a_commit_a_tag_or_a_branch_and_tags_come_first_as_git_reads_them() {
+async fn a_revision_is_a_commit_a_tag_or_a_branch_in_this_order() {
     let repository = Repository::new();
     repository.write("Dockerfile", "FROM scratch\n");
     let first = repository.commit();
@@ -130,19 +131,19 @@ async fn a_revision_is_a_commit_a_tag_or_a_branch_and_tags_come_first_as_git_rea
     }
     for unknown in ["nothing", "ain", &first[..10], "heads/main"] {
         let error = images().resolve(&repository.step(unknown)).await.expect_err(unknown);
-        assert!(matches!(error, Error::NoRevision { .. }), "{error}");
+        assert!(matches!(error, ImageError::Source(SourceError::NoRevision { .. })), "{error}");
     }
 }
 
 #[tokio::test]
-async fn one_commit_can_hold_several_images_and_each_has_a_tag_of_its_own() {
+async fn each_image_of_one_commit_has_a_tag_of_its_own() {
     let repository = Repository::new();
     repository.write("Dockerfile", "FROM scratch\n");
     let commit = repository.commit();
     let tag = |dockerfile: &str, context: &str| {
         let (dockerfile, context) = (dockerfile.to_owned(), context.to_owned());
         let step = ImageStep { dockerfile, context, ..repository.step(&commit) };
-        async move { images().resolve(&step).await.expect("it is a commit").tag().to_owned() }
+        async move { images().resolve(&step).await.expect("a commit").tag().to_owned() }
     };
     assert_eq!(tag("Dockerfile", ".").await, commit);
     let other = tag("docker/Dockerfile", "docker").await;
@@ -151,7 +152,7 @@ async fn one_commit_can_hold_several_images_and_each_has_a_tag_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_plan_cannot_give_an_image_the_tag_by_which_that_of_another_commit_is_found() {
+async fn a_plan_cannot_use_the_tag_of_another_commit() {
     let repository = Repository::new();
     repository.write("Dockerfile", "FROM scratch\n");
     let step = repository.step(&repository.commit());
@@ -160,37 +161,40 @@ async fn a_plan_cannot_give_an_image_the_tag_by_which_that_of_another_commit_is_
         let destination = destination().replace("latest", tag);
         let step = ImageStep { destination, ..step.clone() };
         let error = images().observe(&step, None).await.expect_err(tag);
-        assert!(matches!(&error, Error::Invalid { message, .. } if message.contains(tag)), "{error}");
+        assert!(matches!(&error, ImageError::Invalid { message, .. } if message.contains(tag)), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_repository_that_is_not_there_says_so_and_asks_nobody_for_a_password() {
+async fn an_absent_repository_is_an_error_without_a_password_prompt() {
     let mut step = Repository::new().step("main");
     let gone = format!("file://{}/gone.git", env::temp_dir().display());
     step.source = ImageSource::Git(GitSource { url: gone, revision: "main".into() });
     let error = images().resolve(&step).await.expect_err("it is not there");
-    assert!(matches!(&error, Error::Git { lines, .. } if !lines.is_empty()), "{error}");
+    assert!(
+        matches!(&error, ImageError::Source(SourceError::Git { lines, .. }) if !lines.is_empty()),
+        "{error}"
+    );
 }
 
 #[tokio::test]
-async fn what_is_not_granted_is_not_even_looked_at() {
+async fn a_source_or_registry_that_is_not_granted_is_not_contacted() {
     let repository = Repository::new();
     let mut step = repository.step("main");
     for url in ["file:///etc/x", "https://git.example.org/x"] {
         step.source = ImageSource::Git(GitSource { url: url.into(), revision: "main".into() });
-        assert!(matches!(images().resolve(&step).await, Err(Error::Invalid { .. })), "{url}");
+        assert!(matches!(images().resolve(&step).await, Err(ImageError::NotGranted { .. })), "{url}");
     }
     for url in ["ext::sh -c whoami", "ssh://a.b/c", "http://a.b/c", "--upload-pack=x"] {
         let granted =
             vec![Permission::BuildFrom(url.into()), Permission::PushImage("registry.example.org".into())];
         step.source = ImageSource::Git(GitSource { url: url.into(), revision: "main".into() });
         let images = Images::new(ImageOptions { granted, ..options() });
-        assert!(matches!(images.resolve(&step).await, Err(Error::Invalid { .. })), "{url}");
+        assert!(matches!(images.resolve(&step).await, Err(ImageError::NotGranted { .. })), "{url}");
     }
     let mut step = repository.step("main");
     step.destination = "elsewhere.example.org/library/devpi:1".into();
-    assert!(matches!(images().observe(&step, None).await, Err(Error::Invalid { .. })));
+    assert!(matches!(images().observe(&step, None).await, Err(ImageError::NotGranted { .. })));
 }
 
 fn folder_step(folder: &Path) -> ImageStep {
@@ -205,7 +209,7 @@ fn folder_step(folder: &Path) -> ImageStep {
 }
 
 #[tokio::test]
-async fn a_folder_is_known_by_what_a_build_reads_of_it() {
+async fn a_directory_is_identified_by_what_a_build_reads_of_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (root, step) = (folder.path(), folder_step(folder.path()));
     let write = |path: &str, content: &str| {
@@ -250,7 +254,7 @@ async fn a_folder_is_known_by_what_a_build_reads_of_it() {
 }
 
 #[tokio::test]
-async fn nothing_is_read_through_a_link_that_leads_out_of_the_source() {
+async fn no_link_that_leads_out_of_the_source_is_followed() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = folder.path();
     fs::write(root.join("Dockerfile"), "FROM scratch\n").expect("writable");
@@ -272,7 +276,10 @@ async fn nothing_is_read_through_a_link_that_leads_out_of_the_source() {
     ] {
         let step = ImageStep { dockerfile: dockerfile.into(), context: context.into(), ..step.clone() };
         let error = images().resolve(&step).await.expect_err(context);
-        assert!(matches!(error, Error::Source { .. }), "{dockerfile} {context}: {error}");
+        assert!(
+            matches!(error, ImageError::Source(SourceError::Path { .. })),
+            "{dockerfile} {context}: {error}"
+        );
     }
 }
 
@@ -299,7 +306,7 @@ impl Again {
         }
         let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return false };
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let output = self.command(&namespace, folder.path()).output().expect("it runs");
+        let output = self.command(&namespace, folder.path()).output().expect("the process runs");
         let said =
             [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
         assert!(output.status.success(), "{said}");
@@ -373,7 +380,7 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 fn password() -> String {
-    env::var("ADMIN_PASSWORD").expect("it is given")
+    env::var("ADMIN_PASSWORD").expect("the variable is set")
 }
 
 fn login(password: &str) -> SecretText {
@@ -390,14 +397,14 @@ async fn observe(step: &ImageStep) -> ObservedImage {
 
 /// Whether a process has this in its arguments.
 fn in_arguments(text: &str) -> bool {
-    let processes = fs::read_dir("/proc").expect("it is mounted").flatten();
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     processes
         .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
         .any(|arguments| String::from_utf8_lossy(&arguments).contains(text))
 }
 
 #[test]
-fn an_image_is_built_and_pushed_once_for_each_commit_and_the_plans_tag_follows() {
+fn an_image_is_built_once_for_each_commit_and_the_tag_follows() {
     if USUALLY.inside() {
         run(once_for_each_commit());
     }
@@ -425,12 +432,12 @@ async fn once_for_each_commit() {
     let said = Mutex::new(String::new());
     let events = |event: ImageEvent| {
         assert!(!in_arguments(&password()), "the password is an argument of a program");
-        said.lock().expect("nobody panics").push_str(&format!("{event:?}\n"));
+        said.lock().expect("no thread panicked").push_str(&format!("{event:?}\n"));
     };
     let built = images.ensure(&step, &seen, Some(&login), &events).await;
     let built = built.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(built.action, ImageAction::Built);
-    let said = said.into_inner().expect("nobody panics");
+    let said = said.into_inner().expect("no thread panicked");
     for part in ["Fetching", "Building", "COPY page /page", "Pushing"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
@@ -453,7 +460,7 @@ async fn once_for_each_commit() {
     repository.commit();
     let seen = observe(&step).await;
     assert_eq!(seen.state, ImageState::Absent);
-    let second = images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect("it is built");
+    let second = images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect("the image is built");
     assert_ne!(second.image.digest, built.image.digest);
 
     // Back to the first: the registry has it, and the tag follows.
@@ -461,20 +468,20 @@ async fn once_for_each_commit() {
     let seen = observe(&back).await;
     assert_eq!(seen.state, ImageState::Untagged(built.image.clone()));
     let tagged = images.ensure(&back, &seen, Some(&login), &|event| panic!("{event:?}")).await;
-    assert_eq!(tagged.expect("it is there").action, ImageAction::Tagged);
+    assert_eq!(tagged.expect("the result exists").action, ImageAction::Tagged);
     assert_eq!(observe(&back).await.state, ImageState::Current(built.image));
     assert!(!Path::new("/tmp/thinkube-ran").exists());
 }
 
 #[test]
-fn an_ordinary_user_builds_and_pushes_as_well() {
+fn a_user_without_root_builds_and_pushes() {
     if (Again { ordinary: true, ..USUALLY }).inside() {
         run(once_for_each_commit());
     }
 }
 
 #[test]
-fn a_folder_is_built_as_it_was_when_it_was_looked_at_or_not_at_all() {
+fn a_directory_that_changed_after_the_preview_is_not_built() {
     if USUALLY.inside() {
         run(as_it_was());
     }
@@ -493,7 +500,7 @@ async fn as_it_was() {
     let seen = observe(&step).await;
     write("page", "second");
     let error = images.ensure(&step, &seen, Some(&login), &|_| ()).await.expect_err("it has changed");
-    assert!(matches!(error, Error::SourceMoved { .. }), "{error}");
+    assert!(matches!(error, ImageError::Source(SourceError::Changed { .. })), "{error}");
     let seen = observe(&step).await;
     assert_eq!(seen.state, ImageState::Absent);
     let built = images.ensure(&step, &seen, Some(&login), &|_| ()).await;
@@ -502,7 +509,7 @@ async fn as_it_was() {
 }
 
 #[test]
-fn whoever_may_not_push_is_told_before_anything_is_built() {
+fn a_refused_push_is_an_error_before_the_build() {
     if USUALLY.inside() {
         run(refused());
     }
@@ -516,18 +523,19 @@ async fn refused() {
     for (who, logged_in) in [(None, false), (Some(login("canary-wrong")), true)] {
         let error = images.observe(&step, who.as_ref()).await.expect_err("the registry wants a login");
         assert!(
-            matches!(error, Error::RegistryRefused { status: 401, login, .. } if login == logged_in),
+            matches!(error, ImageError::Registry(RegistryError::Refused { status: 401, login, .. }) if login == logged_in),
             "{error:?}"
         );
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
     let seen = observe(&step).await;
     let nothing = |event: ImageEvent| panic!("{event:?}");
-    let error = images.ensure(&step, &seen, None, &nothing).await.expect_err("nobody may");
-    assert!(matches!(error, Error::RegistryRefused { .. }), "{error:?}");
+    let error =
+        images.ensure(&step, &seen, None, &nothing).await.expect_err("an anonymous user may not push");
+    assert!(matches!(error, ImageError::Registry(RegistryError::Refused { .. })), "{error:?}");
     let elsewhere = SecretText::new(r#"{"auths":{"other.example.org":{"auth":"YTpi"}}}"#.into());
     let error = images.observe(&step, Some(&elsewhere)).await.expect_err("it has no login for this registry");
-    assert!(matches!(error, Error::NoLogin { .. }), "{error:?}");
+    assert!(matches!(error, ImageError::Registry(RegistryError::NoLogin { .. })), "{error:?}");
 }
 
 #[test]
@@ -542,9 +550,12 @@ async fn trusted() {
     repository.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
     repository.commit();
     let (step, login) = (repository.step("main"), login(&password()));
-    let error = images().observe(&step, Some(&login)).await.expect_err("nobody vouches for it");
-    assert!(matches!(error, Error::NotTrusted { .. }), "{error:?}");
-    let authority = PathBuf::from(env::var_os(AUTHORITY).expect("it is given"));
+    let error = images().observe(&step, Some(&login)).await.expect_err("the registry is not trusted");
+    assert!(
+        matches!(error, ImageError::Registry(RegistryError::Http(HttpError::NotTrusted { .. }))),
+        "{error:?}"
+    );
+    let authority = PathBuf::from(env::var_os(AUTHORITY).expect("the variable is set"));
     let http = HttpOptions { ca_file: Some(authority), ..HttpOptions::default() };
     let images = Images::new(ImageOptions { http, ..options() });
     let seen = images.observe(&step, Some(&login)).await.unwrap_or_else(|error| panic!("{error}"));
@@ -553,14 +564,14 @@ async fn trusted() {
 }
 
 #[test]
-fn a_build_that_fails_says_why_and_one_that_hangs_is_ended_and_nothing_of_either_is_left() {
+fn a_build_that_fails_or_hangs_leaves_nothing() {
     if USUALLY.inside() {
         run(failing());
     }
 }
 
 #[test]
-fn a_build_with_containers_that_hangs_is_ended_with_them() {
+fn a_build_that_hangs_is_stopped_with_its_containers() {
     if Command::new("runc").arg("--version").output().is_err() {
         skip("there is no runc");
     } else if (Again { isolation: "oci", ..USUALLY }).inside() {
@@ -570,7 +581,7 @@ fn a_build_with_containers_that_hangs_is_ended_with_them() {
 
 /// Processes whose arguments have this.
 fn running(text: &str) -> usize {
-    let processes = fs::read_dir("/proc").expect("it is mounted").flatten();
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     let command = |process: fs::DirEntry| fs::read(process.path().join("cmdline")).ok();
     processes
         .filter_map(command)
@@ -579,7 +590,7 @@ fn running(text: &str) -> usize {
 }
 
 async fn failing() {
-    let toolbox = env::var(TOOLBOX).expect("it is given");
+    let toolbox = env::var(TOOLBOX).expect("the variable is set");
     let repository = Repository::new();
     let login = login(&password());
     let step = repository.step("main");
@@ -604,14 +615,14 @@ async fn failing() {
     }
     let error = build("FROM scratch\nCOPY nothing /\n", 60).await;
     assert!(
-        matches!(&error, Error::Build { lines, .. } if lines.iter().any(|line| line.contains("nothing"))),
+        matches!(&error, ImageError::Build { lines, .. } if lines.iter().any(|line| line.contains("nothing"))),
         "{error}"
     );
     // A secret input is in this very environment.
     let env = format!("FROM docker-archive:{toolbox}\nRUN env && echo \"it is $ADMIN_PASSWORD.\" && false\n");
     let error = build(&env, 120).await;
     assert!(
-        matches!(&error, Error::Build { lines, .. } if lines.iter().any(|line| line == "it is .")),
+        matches!(&error, ImageError::Build { lines, .. } if lines.iter().any(|line| line == "it is .")),
         "{error}"
     );
     assert!(!error.to_string().contains(&password()));
@@ -621,7 +632,7 @@ async fn failing() {
     let [first, second] = ["1", "2"].map(|last| format!("8{}{last}", std::process::id()));
     let hang = |seconds: &str| format!("FROM docker-archive:{toolbox}\nRUN sleep {seconds}\n");
     let error = build(&hang(&first), 5).await;
-    assert!(matches!(error, Error::TooSlow { .. }), "{error}");
+    assert!(matches!(error, ImageError::Program(ProgramError::TimedOut { .. })), "{error}");
     assert_eq!((left(), running(&first)), (0, 0));
 
     // Nobody waits any more.
@@ -632,12 +643,12 @@ async fn failing() {
     let began = Mutex::new(false);
     let events = |event: ImageEvent| {
         if matches!(&event, ImageEvent::Output(line) if line.contains("RUN sleep")) {
-            *began.lock().expect("nobody panics") = true;
+            *began.lock().expect("no thread panicked") = true;
         }
     };
     let waiting = images.ensure(&step, &seen, Some(&login), &events);
     let dropped = async {
-        while !*began.lock().expect("nobody panics") || running(&second) == 0 {
+        while !*began.lock().expect("no thread panicked") || running(&second) == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
@@ -662,25 +673,25 @@ const TOOLS: &str = "THINKUBE_TEST_TOOLS";
 
 #[test]
 #[allow(clippy::print_stdout, reason = "the run that started this one reads it")]
-fn podman_does_where_there_is_no_buildah_and_without_either_the_cure_is_said() {
+fn podman_replaces_buildah_and_without_both_there_is_an_error() {
     if env::var_os(TOOLS).is_some() {
         run(async { println!("it says: {}", builds().await) });
     } else if USUALLY.inside() {
         let tools = tempfile::tempdir().expect("a temporary folder");
         let link = |name: &str, program: &str| {
-            let found = env::split_paths(&env::var_os("PATH").expect("it is set"))
+            let found = env::split_paths(&env::var_os("PATH").expect("PATH is set"))
                 .map(|folder| folder.join(program))
                 .find(|path| path.is_file())
-                .expect("it is there");
+                .expect("the result exists");
             symlink(found, tools.path().join(name)).expect("a link");
         };
         let again = || {
             let mut again = Command::new(env::current_exe().expect("a test is a program"));
             again.args(["--exact", &thread_name(), "--nocapture"]).env(TOOLS, "1").env("PATH", tools.path());
-            String::from_utf8(again.output().expect("it runs").stdout).expect("text")
+            String::from_utf8(again.output().expect("the process runs").stdout).expect("text")
         };
         let said = again();
-        assert!(said.contains("it says: there is no buildah or podman on PATH"), "{said}");
+        assert!(said.contains("it says: buildah or podman is not on PATH"), "{said}");
         // It takes the arguments that podman takes.
         link("podman", "buildah");
         let said = again();

@@ -1,20 +1,23 @@
+//! A home directory for tests.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use thinkube_effects::{
-    Error, Skipped, Workstation, WorkstationAction, WorkstationChange, WorkstationEvent, WorkstationReport,
+    Skipped, Workstation, WorkstationAction, WorkstationChange, WorkstationError, WorkstationEvent,
+    WorkstationReport,
 };
 use thinkube_plan::{CarriedGrants, Permission, WorkstationFile, WorkstationPlan};
 
-/// A home, the folder of its records, and a folder beside it that nothing may be written to.
+/// A home directory, the directory of its records, and a directory beside it that no test may change.
 pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = tempfile::tempdir().expect("a temporary directory");
         for name in ["home", "outside"] {
             fs::create_dir(folder.path().join(name)).expect("writable");
         }
@@ -25,7 +28,7 @@ impl Place {
         self.folder.path().join("home")
     }
 
-    /// Where, for all that its owner has granted, nothing is ever written.
+    /// The directory that no test may change.
     pub(crate) fn outside(&self) -> PathBuf {
         self.folder.path().join("outside")
     }
@@ -40,7 +43,7 @@ impl Place {
 
     pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.home().join(path);
-        fs::create_dir_all(path.parent().expect("it lies in the home")).expect("writable");
+        fs::create_dir_all(path.parent().expect("a path below the home")).expect("writable");
         fs::write(path, content).expect("writable");
     }
 
@@ -56,7 +59,7 @@ impl Place {
             & 0o7777
     }
 
-    /// Everything in the home, with contents and modes.
+    /// Every entry of the home, with contents and modes.
     pub(crate) fn all(&self) -> Vec<(String, String)> {
         listing(&self.home())
     }
@@ -71,7 +74,7 @@ impl Place {
         &self,
         setup: &WorkstationPlan,
         overwrite: &[&str],
-    ) -> Result<WorkstationReport, Error> {
+    ) -> Result<WorkstationReport, WorkstationError> {
         self.apply_watched(setup, overwrite, &|_| ()).await
     }
 
@@ -80,7 +83,7 @@ impl Place {
         setup: &WorkstationPlan,
         overwrite: &[&str],
         events: &(dyn Fn(WorkstationEvent) + Send + Sync),
-    ) -> Result<WorkstationReport, Error> {
+    ) -> Result<WorkstationReport, WorkstationError> {
         let home = self.open();
         let mut release = home.release("devpi")?;
         let shown = release.diff(setup, &granted())?;
@@ -95,7 +98,7 @@ impl Place {
         &self,
         overwrite: &[&str],
         events: &(dyn Fn(WorkstationEvent) + Send + Sync),
-    ) -> Result<Vec<Skipped>, Error> {
+    ) -> Result<Vec<Skipped>, WorkstationError> {
         self.open().release("devpi")?.remove(&owned(overwrite), events)
     }
 
@@ -108,7 +111,7 @@ fn owned(paths: &[&str]) -> Vec<String> {
     paths.iter().map(|path| (*path).to_owned()).collect()
 }
 
-/// Everything below a folder, with contents and modes; where links lead, for links.
+/// Every entry below a directory, with its content and mode, or the target of its link.
 pub(crate) fn listing(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk(folder, folder, &mut found);
@@ -117,23 +120,23 @@ pub(crate) fn listing(folder: &Path) -> Vec<(String, String)> {
 }
 
 fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
+    for entry in fs::read_dir(folder).expect("a directory") {
         let path = entry.expect("readable").path();
-        let kind = fs::symlink_metadata(&path).expect("it is there");
+        let kind = fs::symlink_metadata(&path).expect("the entry exists");
         let mode = kind.permissions().mode() & 0o7777;
         let what = if kind.is_dir() {
             walk(root, &path, found);
-            format!("{mode:o} folder")
+            format!("{mode:o} directory")
         } else if kind.is_symlink() {
             format!("-> {}", fs::read_link(&path).expect("a link").display())
         } else {
             format!("{mode:o} {}", String::from_utf8_lossy(&fs::read(&path).expect("readable")))
         };
-        found.push((path.strip_prefix(root).expect("below").display().to_string(), what));
+        found.push((path.strip_prefix(root).expect("a path below the root").display().to_string(), what));
     }
 }
 
-/// What every test's operator has granted.
+/// The grants of every test.
 pub(crate) fn granted() -> Vec<Permission> {
     [".config", ".pip", "devpi-scripts"]
         .map(|path| Permission::WriteHome(path.to_owned()))
@@ -142,7 +145,7 @@ pub(crate) fn granted() -> Vec<Permission> {
         .collect()
 }
 
-/// The same, with the settings and the words in which it was agreed to.
+/// The grants, with the settings and the permissions as they were agreed to.
 pub(crate) fn held() -> CarriedGrants {
     let settings = serde_json::json!({ "folder": ".config" });
     CarriedGrants {
@@ -163,12 +166,12 @@ pub(crate) fn files(files: &[(&str, &str)]) -> WorkstationPlan {
     }
 }
 
-/// The name of the test, by which it can be run alone.
+/// The name of this test, with which it runs alone.
 pub(crate) fn thread_name() -> String {
     std::thread::current().name().expect("a test has a name").to_owned()
 }
 
-/// The action for one path.
+/// The action of one path.
 pub(crate) fn action<'a>(changes: &'a [WorkstationChange], path: &str) -> &'a WorkstationAction {
     let found: Vec<&WorkstationChange> = changes.iter().filter(|change| change.path == path).collect();
     assert_eq!(found.len(), 1, "{path} in {changes:?}");

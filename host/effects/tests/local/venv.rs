@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
-use thinkube_effects::{DiffLine, Error, WorkstationAction, WorkstationEvent};
+use thinkube_effects::{DiffLine, WorkstationAction, WorkstationError, WorkstationEvent};
 use thinkube_plan::WorkstationPlan;
 use thinkube_test_cluster::skip;
 
@@ -90,7 +90,7 @@ fn block_on(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn packages_are_installed_by_the_operators_pip_once_and_a_failure_leaves_those_that_were_there() {
+fn packages_are_installed_once_and_a_failure_keeps_the_former_ones() {
     // Were these to count, nothing would be found.
     let nowhere = Path::new("/nowhere");
     let hostile = [("PIP_TARGET", nowhere), ("PYTHONHOME", nowhere)];
@@ -119,7 +119,7 @@ fn machine_wide(folder: &Path) {
 }
 
 #[test]
-fn the_file_that_leads_pip_to_the_service_does_not_count_for_the_install_of_its_client() {
+fn the_releases_own_pip_configuration_is_not_used_for_the_install() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     if in_a_process_of_its_own(&[("XDG_CONFIG_DIRS", folder.path())]) {
         block_on(installs_beside_its_configuration());
@@ -143,12 +143,12 @@ async fn installs_beside_its_configuration() {
     fs::remove_dir_all(place.home().join(ENVIRONMENT)).expect("ours");
     place.write(".config/pip/pip.conf", "[global]\nno-index = true\n");
     let error = place.apply(&setup, &[]).await.expect_err("the operator allows no index");
-    assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
+    assert!(matches!(error, WorkstationError::Python { what: "pip install", .. }), "{error}");
     assert!(place.read(".pip/pip.conf").contains("127.0.0.1:9"), "the files stay");
 }
 
 #[tokio::test]
-async fn a_client_that_cannot_be_installed_leaves_the_files_that_lead_to_the_service_unwritten() {
+async fn a_failed_install_leaves_the_files_unwritten() {
     if !python_can_make_environments() {
         return;
     }
@@ -156,7 +156,7 @@ async fn a_client_that_cannot_be_installed_leaves_the_files_that_lead_to_the_ser
     let setup = leading_to_an_index_that_does_not_answer("tiny==99999");
     place.write(".config/pip/pip.conf", "[global]\nno-index = true\n");
     let error = place.apply(&setup, &[]).await.expect_err("there is none");
-    assert!(matches!(error, Error::Python { .. }), "{error}");
+    assert!(matches!(error, WorkstationError::Python { .. }), "{error}");
     assert!(!place.home().join(".pip/pip.conf").exists());
 }
 
@@ -167,13 +167,13 @@ async fn installs() {
     let said = Mutex::new(Vec::new());
     let events = |event| {
         if let WorkstationEvent::Output(line) = event {
-            said.lock().expect("nobody panics").push(line);
+            said.lock().expect("no thread panicked").push(line);
         }
     };
     let applied = place.apply_watched(&packages(&["Tiny==1.0"]), &[], &events).await;
     assert!(applied.unwrap_or_else(|error| panic!("{error}")).changed);
     assert!(imports(&place));
-    assert!(said.into_inner().expect("nobody panics").iter().any(|line| line.contains("tiny")));
+    assert!(said.into_inner().expect("no thread panicked").iter().any(|line| line.contains("tiny")));
 
     // Written another way it is the same.
     assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
@@ -184,7 +184,7 @@ async fn installs() {
     let plan = place.diff(&packages(&["tiny==2.0"]));
     assert_eq!(*action(&plan, ENVIRONMENT), WorkstationAction::Update { lines, mode: None });
     let error = place.apply(&packages(&["tiny==2.0"]), &[]).await.expect_err("there is none");
-    assert!(matches!(error, Error::Python { what: "pip install", .. }), "{error}");
+    assert!(matches!(error, WorkstationError::Python { what: "pip install", .. }), "{error}");
     assert!(imports(&place), "the one before is back");
     assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);
 
@@ -203,7 +203,7 @@ async fn installs() {
 }
 
 #[tokio::test]
-async fn an_environment_that_the_release_did_not_make_is_in_the_way() {
+async fn a_foreign_virtual_environment_blocks_the_plan() {
     let place = Place::new();
     place.write(&format!("{ENVIRONMENT}/mine"), "mine");
     let plan = place.diff(&packages(&["tiny==1.0"]));
@@ -220,7 +220,7 @@ async fn a_package_that_is_not_granted_or_not_pinned_is_refused() {
     let place = Place::new();
     for wrong in ["requests==2.0", "tiny", "tiny>=1.0", "tiny==1.0 --index-url=https://evil.example/"] {
         assert!(
-            matches!(place.apply(&packages(&[wrong]), &[]).await, Err(Error::WorkstationRefused(_))),
+            matches!(place.apply(&packages(&[wrong]), &[]).await, Err(WorkstationError::InvalidPlan(_))),
             "{wrong}"
         );
     }

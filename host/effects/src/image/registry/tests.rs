@@ -1,9 +1,11 @@
-//! Registries that want to be shown different things.
+//! Requests to a stand-in for Harbor.
 
-use super::client::{Login, Registry};
-use crate::Error;
+use super::auth::Login;
+use super::client::Registry;
+use super::error::RegistryError;
 use crate::http::client::HttpOptions;
-use crate::testing::mock_server::{Answer, Request, secure};
+use crate::http::error::Error as HttpError;
+use crate::testing::mock_server::{Answer, Request, Server, secure};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -15,13 +17,13 @@ const PASSWORD: &str = "canary-5d1e";
 const TOKEN: &str = "token-canary";
 const MANIFEST: &str = r#"{"schemaVersion":2}"#;
 
-/// As Harbor does it: a token for each repository and what is done there, for a name and a password.
+/// Gives a token for a repository and an action, for a user and a password.
 struct Harbor {
-    /// Where it says that tokens are given.
+    /// The URL of its token server.
     realm: String,
     tags: BTreeMap<String, String>,
     pushers: bool,
-    /// It deletes nothing.
+    /// Whether it refuses every deletion.
     frozen: bool,
 }
 
@@ -84,17 +86,19 @@ struct Place {
     harbor: Arc<Mutex<Harbor>>,
     options: HttpOptions,
     name: ImageName,
-    server: crate::testing::mock_server::Server,
+    server: Server,
 }
 
 async fn harbor() -> Place {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir().expect("a temporary directory");
     let tags = [("known".to_owned(), MANIFEST.to_owned())].into();
     let harbor = Arc::new(Mutex::new(Harbor { realm: String::new(), tags, pushers: true, frozen: false }));
     let own = harbor.clone();
     let (server, ca_file) =
-        secure(HOST, folder.path(), move |request| own.lock().expect("nobody panics").answer(request)).await;
-    harbor.lock().expect("nobody panics").realm = format!("https://{HOST}:{}/service/token", server.port);
+        secure(HOST, folder.path(), move |request| own.lock().expect("no thread panicked").answer(request))
+            .await;
+    harbor.lock().expect("no thread panicked").realm =
+        format!("https://{HOST}:{}/service/token", server.port);
     let resolve = [(HOST.to_owned(), Ipv4Addr::LOCALHOST.into())].into();
     let options = HttpOptions { ca_file: Some(ca_file), resolve, ..HttpOptions::default() };
     let name = format!("{HOST}:{}/library/devpi:1", server.port).parse().expect("a name");
@@ -107,18 +111,18 @@ fn login(place: &Place, password: &str) -> Login {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_what_is_done_and_a_tag_is_put_where_another_is() {
+async fn a_token_has_the_scope_of_its_request() {
     let place = harbor().await;
     let login = login(&place, PASSWORD);
     let registry =
         Registry::new(&place.options, &place.name, Some(&login), "image devpi").expect("a registry");
-    let manifest = registry.manifest("known").await.expect("an answer").expect("it is there");
+    let manifest = registry.manifest("known").await.expect("a response").expect("the manifest exists");
     assert_eq!(manifest.digest, Digest::of(MANIFEST.as_bytes()));
-    assert!(registry.manifest("unknown").await.expect("an answer").is_none());
-    registry.may_push().await.expect("ann may");
-    registry.tag("1", &manifest).await.expect("ann may");
+    assert!(registry.manifest("unknown").await.expect("a response").is_none());
+    registry.require_push().await.expect("ann may do this");
+    registry.tag("1", &manifest).await.expect("ann may do this");
     assert_eq!(
-        registry.manifest("1").await.expect("an answer").expect("it is there").digest,
+        registry.manifest("1").await.expect("a response").expect("the manifest exists").digest,
         manifest.digest
     );
     assert!(place.server.asked().contains(&"DELETE /v2/library/devpi/blobs/uploads/1?_state=x".to_owned()));
@@ -126,65 +130,64 @@ async fn a_token_is_asked_for_what_is_done_and_a_tag_is_put_where_another_is() {
 }
 
 #[tokio::test]
-async fn whoever_may_not_push_is_told_before_anything_is_built() {
+async fn a_refused_push_is_an_error_before_the_build() {
     let place = harbor().await;
-    let refused = |error: Error, status: u16, with: bool| {
+    let refused = |error: RegistryError, status: u16, with: bool| {
         assert!(
-            matches!(&error, Error::RegistryRefused { status: found, login, .. } if *found == status && *login == with),
+            matches!(&error, RegistryError::Refused { status: found, login, .. } if *found == status && *login == with),
             "{error:?}"
         );
         assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     };
-    let nobody = Registry::new(&place.options, &place.name, None, "image devpi").expect("a registry");
-    assert!(nobody.manifest("known").await.expect("anybody may look").is_some());
-    refused(nobody.may_push().await.expect_err("nobody may"), 403, false);
+    let anonymous = Registry::new(&place.options, &place.name, None, "image devpi").expect("a registry");
+    assert!(anonymous.manifest("known").await.expect("everyone may pull").is_some());
+    refused(anonymous.require_push().await.expect_err("an anonymous user may not push"), 403, false);
 
     let wrong = login(&place, "canary-wrong");
     let registry =
         Registry::new(&place.options, &place.name, Some(&wrong), "image devpi").expect("a registry");
-    refused(registry.may_push().await.expect_err("the password is wrong"), 401, true);
+    refused(registry.require_push().await.expect_err("the password is wrong"), 401, true);
 
-    place.harbor.lock().expect("nobody panics").pushers = false;
+    place.harbor.lock().expect("no thread panicked").pushers = false;
     let ann = login(&place, PASSWORD);
     let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");
-    refused(registry.may_push().await.expect_err("ann may not any more"), 403, true);
+    refused(registry.require_push().await.expect_err("ann may no longer push"), 403, true);
 }
 
 #[tokio::test]
-async fn an_image_is_deleted_with_its_tags_where_the_registry_deletes_any() {
+async fn an_image_is_deleted_with_its_tags() {
     let place = harbor().await;
     let ann = login(&place, PASSWORD);
     let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");
     let digest = Digest::of(MANIFEST.as_bytes());
-    place.harbor.lock().expect("nobody panics").frozen = true;
-    let error = registry.forget(&digest).await.expect_err("it deletes nothing");
-    assert!(matches!(error, Error::NoDeletion { .. }), "{error}");
-    place.harbor.lock().expect("nobody panics").frozen = false;
-    assert!(registry.forget(&digest).await.expect("ann may"));
-    assert!(registry.manifest("known").await.expect("an answer").is_none());
-    assert!(!registry.forget(&digest).await.expect("it is not there"));
+    place.harbor.lock().expect("no thread panicked").frozen = true;
+    let error = registry.delete(&digest).await.expect_err("the registry deletes nothing");
+    assert!(matches!(error, RegistryError::DeletionUnsupported { .. }), "{error}");
+    place.harbor.lock().expect("no thread panicked").frozen = false;
+    assert!(registry.delete(&digest).await.expect("ann may do this"));
+    assert!(registry.manifest("known").await.expect("a response").is_none());
+    assert!(!registry.delete(&digest).await.expect("a response"));
 }
 
 #[tokio::test]
-async fn no_password_goes_to_a_realm_without_tls() {
+async fn a_token_server_without_tls_gets_no_password() {
     let place = harbor().await;
-    let thief =
-        crate::testing::mock_server::Server::start(|_| Answer::json(200, json!({"token": "x"}))).await;
-    place.harbor.lock().expect("nobody panics").realm = format!("{}/service/token", thief.url);
+    let thief = Server::start(|_| Answer::json(200, json!({"token": "x"}))).await;
+    place.harbor.lock().expect("no thread panicked").realm = format!("{}/service/token", thief.url);
     let ann = login(&place, PASSWORD);
     let registry = Registry::new(&place.options, &place.name, Some(&ann), "image devpi").expect("a registry");
-    let error = registry.manifest("known").await.err().expect("it is not asked");
-    assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    let error = registry.manifest("known").await.err().expect("the token server is refused");
+    assert!(matches!(error, RegistryError::InsecureTokenServer { .. }), "{error}");
     assert_eq!(thief.asked(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_registry_whose_certificate_nobody_vouches_for_is_shown_nothing() {
+async fn a_registry_that_is_not_trusted_gets_no_request() {
     let place = harbor().await;
     let ann = login(&place, PASSWORD);
     let options = HttpOptions { ca_file: None, ..place.options.clone() };
     let registry = Registry::new(&options, &place.name, Some(&ann), "image devpi").expect("a registry");
-    let error = registry.manifest("known").await.err().expect("it is not trusted");
-    assert!(matches!(error, Error::NotTrusted { .. }), "{error}");
+    let error = registry.manifest("known").await.err().expect("the registry is not trusted");
+    assert!(matches!(error, RegistryError::Http(HttpError::NotTrusted { .. })), "{error}");
     assert_eq!(place.server.asked(), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
-//! Repositories behind HTTPS, by a real git on both sides.
+//! Repositories behind HTTPS, with git as client and as server.
 
+use super::error::SourceError;
 use super::{fetch, resolve};
-use crate::Error;
 use crate::http::client::HttpOptions;
 use crate::image::build_dir::BuildDir;
 use std::fs;
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use thinkube_plan::{GitSource, ImageSource, ImageStep};
 
-/// What git itself has for web servers, behind the web server that Python has.
+/// git's own HTTP backend, behind Python's web server.
 const SERVER: &str = r#"
 import http.server, os, ssl, subprocess, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,8 +77,8 @@ impl Web {
             .spawn()
             .expect("Python runs");
         let mut port = String::new();
-        let said = server.stdout.take().expect("it is piped");
-        BufReader::new(said).read_line(&mut port).expect("it says its port");
+        let said = server.stdout.take().expect("stdout is piped");
+        BufReader::new(said).read_line(&mut port).expect("the server prints its port");
         Self { server, folder, port: port.trim().to_owned() }
     }
 
@@ -131,27 +131,27 @@ async fn build_dir(options: &HttpOptions) -> BuildDir {
     BuildDir::open(options).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn is_refused<T>(result: Result<T, Error>) {
+fn is_refused<T>(result: Result<T, SourceError>) {
     match result {
-        Err(Error::Git { .. }) => {}
+        Err(SourceError::Git { .. }) => {}
         Err(error) => panic!("{error}"),
-        Ok(_) => panic!("it was to be refused"),
+        Ok(_) => panic!("git succeeded"),
     }
 }
 
 #[tokio::test]
-async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_now() {
+async fn one_commit_is_fetched_by_its_hash_even_if_its_branch_moved() {
     let web = Web::start();
     let [first, second] = web.repository("devpi.git");
     let build_dir = build_dir(&web.options()).await;
     let step = web.step("devpi.git", "main");
     let commit = resolve(&step, &build_dir).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(commit.id(), second);
-    let old = resolve(&web.step("devpi.git", &first), &build_dir).await.expect("it is one");
+    let old = resolve(&web.step("devpi.git", &first), &build_dir).await.expect("a commit");
     let checkout = fetch(&step, &old, &build_dir, &|_| ()).await;
     let checkout = checkout.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(fs::read_to_string(checkout.dockerfile).expect("it is there"), "first");
-    let files: Vec<_> = fs::read_dir(checkout.context).expect("it is there").flatten().collect();
+    assert_eq!(fs::read_to_string(checkout.dockerfile).expect("the source is readable"), "first");
+    let files: Vec<_> = fs::read_dir(checkout.context).expect("the source is readable").flatten().collect();
     assert_eq!(files.len(), 1, "nothing of git's own is in the context");
     let mut commits = Command::new("git");
     commits.arg("--git-dir").arg(build_dir.path("git")).args(["rev-list", "--count", "HEAD"]);
@@ -159,27 +159,27 @@ async fn a_commit_is_fetched_alone_and_by_its_hash_wherever_its_branch_leads_by_
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_that_sends_elsewhere_or_wants_a_password_is_not_fetched_from() {
+async fn an_untrusted_redirecting_or_private_server_is_refused() {
     let web = Web::start();
     let [first, _] = web.repository("devpi.git");
     let distrusting = build_dir(&HttpOptions::default()).await;
     is_refused(resolve(&web.step("devpi.git", "main"), &distrusting).await);
 
-    for elsewhere in ["moved/devpi.git", "private/devpi.git", "gone.git"] {
-        let (step, build_dir) = (web.step(elsewhere, "main"), build_dir(&web.options()).await);
+    for path in ["moved/devpi.git", "private/devpi.git", "gone.git"] {
+        let (step, build_dir) = (web.step(path, "main"), build_dir(&web.options()).await);
         is_refused(resolve(&step, &build_dir).await);
-        let commit = resolve(&web.step(elsewhere, &first), &build_dir).await.expect("it is one");
+        let commit = resolve(&web.step(path, &first), &build_dir).await.expect("a commit");
         is_refused(fetch(&step, &commit, &build_dir, &|_| ()).await);
     }
 }
 
 #[tokio::test]
-async fn whatever_the_operator_has_told_git_does_not_count() {
+async fn the_configuration_of_the_operators_git_does_not_count() {
     let web = Web::start();
     let [_, second] = web.repository("devpi.git");
     let build_dir = build_dir(&web.options()).await;
-    // As if it were the operator's: everything that this git may read is here.
-    let home = build_dir.folder("home").expect("writable");
+    // Everything that git may read in place of the operator's configuration is here.
+    let home = build_dir.create_dir("home").expect("writable");
     let hooks = home.join("hooks");
     fs::create_dir(&hooks).expect("writable");
     for hook in ["post-checkout", "reference-transaction"] {
@@ -193,19 +193,19 @@ async fn whatever_the_operator_has_told_git_does_not_count() {
     );
     fs::write(home.join(".gitconfig"), settings).expect("writable");
     let step = web.step("devpi.git", &second);
-    let commit = resolve(&step, &build_dir).await.expect("it is one");
+    let commit = resolve(&step, &build_dir).await.expect("a commit");
     fetch(&step, &commit, &build_dir, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
     is_refused(resolve(&web.step("private/devpi.git", "main"), &build_dir).await);
     assert!(!home.join("ran").exists());
 }
 
 #[tokio::test]
-async fn a_name_that_only_the_operator_knows_is_found_by_git_too() {
+async fn git_uses_the_addresses_of_the_options() {
     let web = Web::start();
     let [_, second] = web.repository("devpi.git");
     let named = |name: &str| {
         let step = web.step("devpi.git", "main");
-        let ImageSource::Git(git) = &step.source else { panic!("it is from git") };
+        let ImageSource::Git(git) = &step.source else { panic!("the source is git") };
         let url = git.url.replace("localhost", name);
         ImageStep { source: ImageSource::Git(GitSource { url, ..git.clone() }), ..step }
     };
@@ -216,7 +216,7 @@ async fn a_name_that_only_the_operator_knows_is_found_by_git_too() {
     let commit = resolve(&step, &build_dir).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(commit.id(), second);
     fetch(&step, &commit, &build_dir, &|_| ()).await.unwrap_or_else(|error| panic!("{error}"));
-    // The certificate must be for the name, wherever it leads; and nobody knows this one.
+    // The certificate must be for the name; the second name is not in the options.
     is_refused(resolve(&named("other.thinkube.test"), &build_dir).await);
     is_refused(resolve(&named("nowhere.thinkube.test"), &build_dir).await);
 }
