@@ -3,34 +3,26 @@
 //! It must not decide what an answer means for a release.
 
 use crate::api::concurrency::Limiter;
-use crate::api::connect::{Connect, chain, innermost};
+use crate::api::connect::{Connect, chain};
 use crate::api::discovery::{ApiResources, Lookup};
-use crate::api::error::ApiError;
 use crate::api::request::ApiRequest;
 use crate::api::resource::{ApiResource, check_name};
 use crate::api::response::ApiResponse;
 use crate::api::retry::{SendError, after_error, after_response};
-use crate::api::status::{StatusKind, classify};
+use crate::api::status::StatusKind;
+use crate::api::transport::Transport;
+use crate::error::api::ApiError;
 use crate::progress::{Progress, ProgressSink, ignore};
-use http::{HeaderName, HeaderValue, Request, header};
-use http_body_util::BodyExt as _;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::client::Body;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use thinkube_plan::{ObjectRef, TypeMeta};
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
-/// For one request and its whole answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// For one request with all its repetitions.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
-/// An etcd object has at most 1.5 MiB; a page has 500 of them, and most are a few kB.
-const MAX_BYTES: usize = 256 << 20;
 const MAX_ITEMS: usize = 20_000;
 
 /// A connection to an API server. Clones share it, with its limiter and what it knows of the server's kinds.
@@ -38,14 +30,10 @@ const MAX_ITEMS: usize = 20_000;
 pub(crate) struct Client(Arc<Shared>);
 
 struct Shared {
-    client: kube::Client,
-    server: String,
+    transport: Transport,
     version: String,
     state_namespace: String,
-    limiter: Limiter,
     api_resources: RwLock<Option<Arc<ApiResources>>>,
-    /// Seconds from this machine's clock to the server's.
-    clock_skew: AtomicI64,
 }
 
 impl Client {
@@ -60,22 +48,16 @@ impl Client {
             path: options.kubeconfig_path(),
             message: chain(&error),
         })?;
-        let mut shared = Shared {
-            client,
-            server,
-            version: String::new(),
-            state_namespace: options.state_namespace.clone(),
-            limiter: Limiter::new(),
-            api_resources: RwLock::new(None),
-            clock_skew: AtomicI64::new(0),
-        };
-        shared.version = shared.read_version().await?;
-        Ok(Self(Arc::new(shared)))
+        let transport = Transport::new(client, server);
+        let version = transport.read_version().await?;
+        let state_namespace = options.state_namespace.clone();
+        let api_resources = RwLock::new(None);
+        Ok(Self(Arc::new(Shared { transport, version, state_namespace, api_resources })))
     }
 
     /// The API server's URL.
     pub(crate) fn server(&self) -> &str {
-        &self.0.server
+        self.0.transport.server()
     }
 
     /// The server's major and minor version: `1.34`.
@@ -90,17 +72,16 @@ impl Client {
 
     /// kube's client, for what is not a plain request (WebSockets). It is not under the limiter.
     pub(crate) fn kube(&self) -> kube::Client {
-        self.0.client.clone()
+        self.0.transport.kube()
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
-        &self.0.limiter
+        self.0.transport.limiter()
     }
 
     /// The server's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        let skew = SignedDuration::from_secs(self.0.clock_skew.load(Ordering::Relaxed));
-        Timestamp::now().checked_add(skew).unwrap_or_else(|_| Timestamp::now())
+        self.0.transport.now()
     }
 
     /// Sends a request, again where [`crate::api::retry`] says so. The answer may be a refusal.
@@ -116,19 +97,19 @@ impl Client {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let (retry, response) = match self.0.send_counted(request).await {
+            let (retry, response) = match self.0.transport.send_counted(request).await {
                 Ok(response) => {
                     response.warnings().into_iter().for_each(|text| progress(Progress::Warning(text)));
                     (after_response(request, &response, attempt), Some(response))
                 }
                 Err(SendError::Connect(message)) => (after_error(message, attempt), None),
                 Err(SendError::Lost(message)) if request.idempotent => (after_error(message, attempt), None),
-                Err(error) => return Err(self.0.send_error(error)),
+                Err(error) => return Err(self.0.transport.send_error(error)),
             };
             if attempt >= retry.attempts || started.elapsed() + retry.pause > RETRY_TIMEOUT {
                 return match response {
-                    Some(response) => self.0.authorized(response),
-                    None => Err(self.0.unreachable(retry.reason)),
+                    Some(response) => self.0.transport.authorized(response),
+                    None => Err(self.0.transport.unreachable(retry.reason)),
                 };
             }
             let what = request.what.clone();
@@ -147,7 +128,11 @@ impl Client {
         headers: &[(&str, &str)],
         max_bytes: usize,
     ) -> Result<ApiResponse, ApiError> {
-        self.0.send(request, headers, max_bytes).await.map_err(|error| self.0.send_error(error))
+        self.0
+            .transport
+            .send(request, headers, max_bytes)
+            .await
+            .map_err(|error| self.0.transport.send_error(error))
     }
 
     /// Sends a request and returns the body of a success.
@@ -355,127 +340,4 @@ impl Client {
             Lookup::Unknown => Err(ApiError::Undiscovered { object: Box::new(object.clone()) }),
         }
     }
-}
-
-impl Shared {
-    async fn read_version(&self) -> Result<String, ApiError> {
-        let request = ApiRequest::version();
-        let response = self.send_counted(&request).await.map_err(|error| self.send_error(error))?;
-        let response = self.authorized(response)?;
-        if response.status.kind != StatusKind::Success {
-            return Err(self.unreachable(format!("it answers {} to GET /version", response.code)));
-        }
-        let version = response.value(&request.what)?;
-        // Some distributions write `34+`.
-        let number = |field: &str| {
-            let digits = version[field].as_str().unwrap_or_default().chars();
-            digits.take_while(char::is_ascii_digit).collect::<String>()
-        };
-        let (major, minor) = (number("major"), number("minor"));
-        if major.is_empty() || minor.is_empty() {
-            return Err(self.unreachable("its /version is not that of a Kubernetes API server".to_owned()));
-        }
-        Ok(format!("{major}.{minor}"))
-    }
-
-    /// Sends once, and lets the limiter and the clock learn from the answer.
-    async fn send_counted(&self, request: &ApiRequest) -> Result<ApiResponse, SendError> {
-        let response = self.send(request, &[], MAX_BYTES).await?;
-        match response.status.kind {
-            StatusKind::Throttled | StatusKind::Unavailable => self.limiter.overloaded(),
-            _ => self.limiter.succeeded(),
-        }
-        if let Some(skew) = response.clock_skew() {
-            self.clock_skew.store(skew, Ordering::Relaxed);
-        }
-        Ok(response)
-    }
-
-    async fn send(
-        &self,
-        request: &ApiRequest,
-        headers: &[(&str, &str)],
-        max_bytes: usize,
-    ) -> Result<ApiResponse, SendError> {
-        let request = http_request(request, headers)?;
-        let _permit = self.limiter.enter().await;
-        tokio::time::timeout(TIMEOUT, self.exchange(request, max_bytes))
-            .await
-            .unwrap_or_else(|_| Err(SendError::Lost(format!("no answer within {} s", TIMEOUT.as_secs()))))
-    }
-
-    async fn exchange(&self, request: Request<Body>, max_bytes: usize) -> Result<ApiResponse, SendError> {
-        let response = self.client.send(request).await.map_err(classify_error)?;
-        let (parts, mut body) = response.into_parts();
-        let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| SendError::Lost(innermost(&error)))?;
-            if let Some(data) = frame.data_ref() {
-                let room = max_bytes - bytes.len();
-                bytes.extend_from_slice(&data[..data.len().min(room)]);
-                if bytes.len() == max_bytes {
-                    break;
-                }
-            }
-        }
-        let code = parts.status.as_u16();
-        let status = classify(code, &bytes);
-        Ok(ApiResponse { code, headers: parts.headers, body: bytes, status })
-    }
-
-    fn authorized(&self, response: ApiResponse) -> Result<ApiResponse, ApiError> {
-        if response.status.kind != StatusKind::Unauthorized {
-            return Ok(response);
-        }
-        Err(ApiError::Unauthorized { server: self.server.clone(), message: response.status.message })
-    }
-
-    fn send_error(&self, error: SendError) -> ApiError {
-        match error {
-            SendError::Auth(message) => ApiError::Unauthorized { server: self.server.clone(), message },
-            SendError::Connect(message) | SendError::Lost(message) => self.unreachable(message),
-        }
-    }
-
-    fn unreachable(&self, message: String) -> ApiError {
-        ApiError::Unreachable { server: self.server.clone(), message }
-    }
-}
-
-fn http_request(request: &ApiRequest, headers: &[(&str, &str)]) -> Result<Request<Body>, SendError> {
-    let mut builder = Request::builder()
-        .method(request.method.clone())
-        .uri(&request.uri)
-        .header(header::ACCEPT, request.accept)
-        .header(header::USER_AGENT, concat!("thinkube-host/", env!("CARGO_PKG_VERSION")));
-    if request.body.is_some() {
-        builder = builder.header(header::CONTENT_TYPE, request.content_type);
-    }
-    let body = Body::from(request.body.clone().unwrap_or_default());
-    let mut built = builder.body(body).map_err(|error| SendError::Connect(error.to_string()))?;
-    for (name, value) in headers {
-        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>()) else {
-            return Err(SendError::Connect(format!("`{name}` or its value is not a valid HTTP header")));
-        };
-        built.headers_mut().insert(name, value);
-    }
-    Ok(built)
-}
-
-fn classify_error(error: kube::Error) -> SendError {
-    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    let text = innermost(&error);
-    if matches!(error, kube::Error::Auth(_)) {
-        return SendError::Auth(text);
-    }
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
-        {
-            return SendError::Connect(text);
-        }
-        source = inner.source();
-    }
-    SendError::Lost(text)
 }

@@ -1,6 +1,6 @@
 //! From a kubeconfig to a connection.
 
-use crate::api::error::ApiError;
+use crate::error::api::ApiError;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::error::Error;
 use std::path::PathBuf;

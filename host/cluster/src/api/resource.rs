@@ -2,7 +2,7 @@
 //!
 //! kube-core's `ApiResource` has no scope and no verbs, and its `Request` puts names into a path unencoded.
 
-use crate::api::error::ApiError;
+use crate::error::api::ApiError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thinkube_plan::{ObjectRef, TypeMeta};

@@ -1,7 +1,7 @@
 //! One answer of the API server, and what its headers say.
 
-use crate::api::error::ApiError;
 use crate::api::status::ApiStatus;
+use crate::error::api::ApiError;
 use http::{HeaderMap, HeaderValue, header};
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822::DateTimeParser;

@@ -1,16 +1,7 @@
 //! What an answer of the API server means. Decided by status, reason and causes, never by the text of a message.
 
+use crate::error::apply::FieldConflict;
 use serde_json::Value;
-
-/// A field that another manager owns.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FieldConflict {
-    /// The field, as the server writes it: `.spec.replicas`.
-    pub field: String,
-    /// The manager that owns it: `kubectl (subresource scale)`.
-    pub manager: String,
-}
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]

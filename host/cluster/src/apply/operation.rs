@@ -10,15 +10,16 @@ use crate::api::resource::ApiResource;
 use crate::apply::run::{Apply, ApplyOptions, preflight};
 use crate::delete::objects;
 use crate::diff::compare;
-use crate::diff::error::DiffError;
 use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
 use crate::diff::target::Target;
 use crate::error::Error;
+use crate::error::diff::DiffError;
+use crate::error::release::ReleaseError;
 use crate::progress::{Progress, ProgressSink};
-use crate::release::error::ReleaseError;
 use crate::release::lease::acquire;
 use crate::release::record::{Entry, EntryPhase, Phase, Release};
-use crate::release::store::{self, StoredRelease};
+use crate::release::store;
+use crate::release::stored::StoredRelease;
 use std::collections::HashSet;
 use std::time::Duration;
 use thinkube_plan::{Plan, Values};
@@ -50,7 +51,10 @@ impl Release {
 fn may_operate(release: &str, phase: Phase) -> Result<(), Error> {
     match phase {
         Phase::Deployed | Phase::Operating => Ok(()),
-        phase => Err(Error::Release(ReleaseError::Unfinished { release: release.to_owned(), phase })),
+        phase => Err(Error::Release(ReleaseError::Unfinished {
+            release: release.to_owned(),
+            phase: phase.to_string(),
+        })),
     }
 }
 

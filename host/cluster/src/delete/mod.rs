@@ -1,6 +1,5 @@
 //! Deletes the objects of a release, and its record.
 
-pub(crate) mod error;
 pub(crate) mod objects;
 pub(crate) mod uninstall;
 #[cfg(test)]

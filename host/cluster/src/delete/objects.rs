@@ -2,15 +2,15 @@
 
 use crate::api::client::Client;
 use crate::api::concurrency::MAX_CONCURRENT;
-use crate::api::error::ApiError;
 use crate::api::request::{ApiRequest, MANAGER};
 use crate::api::resource::{ApiResource, array};
 use crate::api::status::StatusKind;
-use crate::apply::error::ApplyError;
-use crate::delete::error::DeleteError;
 use crate::diff::managed_fields::managed;
 use crate::diff::ownership::owner_of;
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::apply::ApplyError;
+use crate::error::delete::DeleteError;
 use crate::progress::{Progress, ProgressSink};
 use crate::readiness::kstatus::format_condition;
 use crate::release::applyset::PART_OF;

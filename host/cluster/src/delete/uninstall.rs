@@ -2,7 +2,6 @@
 
 use crate::api::access::require;
 use crate::api::client::Client;
-use crate::api::error::ApiError;
 use crate::api::key::ObjectKey;
 use crate::api::request::ApiRequest;
 use crate::api::resource::{ApiResource, array};
@@ -11,15 +10,16 @@ use crate::apply::run::Apply;
 use crate::delete::objects;
 use crate::delete::objects::Removed;
 use crate::error::Error;
-use crate::pod_files::error::not_removed;
+use crate::error::api::ApiError;
+use crate::error::release::ReleaseError;
 use crate::pod_files::exec::rights_in_pods;
 use crate::pod_files::files;
 use crate::progress::{Progress, ProgressSink};
-use crate::release::error::ReleaseError;
 use crate::release::lease::{LeaseGuard, acquire, exists};
 use crate::release::name::check_release_name;
 use crate::release::record::{Entry, EntryPhase, Phase};
-use crate::release::store::{StoredRelease, parent_name};
+use crate::release::store::parent_name;
+use crate::release::stored::StoredRelease;
 use crate::release::{revisions, store};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -217,7 +217,7 @@ async fn preflight_uninstall(
     let mut errors = Vec::new();
     for entry in stored.pod_files.iter().filter(|entry| !options.orphans_pod_files(&entry.step)) {
         let allowed = require(client, rights_in_pods(&entry.namespace).into()).await;
-        errors.extend(allowed.map_err(|error| not_removed(&entry.step, error)).err());
+        errors.extend(allowed.map_err(|error| Error::not_removed(&entry.step, error)).err());
     }
     for entry in stored.inventory.iter().filter(|entry| goes(entry, options.delete_data).is_none()) {
         // A Namespace may stay for other reasons; if it goes, the server says whether it may.

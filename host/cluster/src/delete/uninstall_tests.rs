@@ -1,8 +1,8 @@
 //! Uninstall against a server that only keeps what it is sent.
 
-use crate::api::error::ApiError;
 use crate::api::resource::encode;
-use crate::release::error::ReleaseError;
+use crate::error::api::ApiError;
+use crate::error::release::ReleaseError;
 use crate::{Cluster, Connect, Error, UninstallOptions};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -3,7 +3,6 @@
 
 use crate::api::client::Client;
 use crate::api::concurrency::MAX_CONCURRENT;
-use crate::api::error::ApiError;
 use crate::api::key::{ObjectKey, by_key};
 use crate::api::resource::ApiResource;
 use crate::diff::desired::{Composer, DesiredError, compose_error};
@@ -12,11 +11,14 @@ use crate::diff::managed_fields::{fingerprint, hash, secret_is};
 use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
 use crate::diff::target::{Desired, Target, resolve};
 use crate::error::Error;
+use crate::error::api::ApiError;
 use crate::release::applyset::PART_OF;
 use crate::release::name::check_release_name;
 use crate::release::record::{Entry, EntryPhase};
-use crate::release::store::{self, StoredRelease};
-use crate::secrets::compose::{ComposeError, copies};
+use crate::release::store;
+use crate::release::stored::StoredRelease;
+use crate::secrets::compose::copies;
+use crate::secrets::value::ComposeError;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};

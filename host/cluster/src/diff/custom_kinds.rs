@@ -5,8 +5,8 @@
 
 use crate::api::discovery::ApiResources;
 use crate::api::resource::{ApiResource, array, is_group, is_label};
-use crate::diff::error::DiffError;
 use crate::error::Error;
+use crate::error::diff::DiffError;
 use serde_json::Value;
 use std::collections::HashMap;
 use thinkube_plan::{Plan, Step, TypeMeta};

@@ -1,12 +1,13 @@
 //! A planned object as it is sent to the server. Composed Secrets are in memory only.
 
 use crate::api::client::Client;
-use crate::api::error::ApiError;
 use crate::api::resource::{ApiResource, check_name};
-use crate::diff::error::DiffError;
 use crate::diff::target::{Desired, Target};
 use crate::error::Error;
-use crate::secrets::compose::{ComposeError, Copies, Sources, compose, copies, mirror, value_of};
+use crate::error::api::ApiError;
+use crate::error::diff::DiffError;
+use crate::secrets::compose::{Sources, compose, copies, mirror};
+use crate::secrets::value::{ComposeError, Copies, value_of};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::collections::btree_map;

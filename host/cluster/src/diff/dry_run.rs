@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::progress::ignore;
 use crate::readiness::kstatus::{State, status};
 use crate::release::store;
-use crate::secrets::compose::ComposeError;
+use crate::secrets::value::ComposeError;
 use futures::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use std::collections::HashSet;

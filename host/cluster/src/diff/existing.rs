@@ -2,12 +2,12 @@
 
 use crate::api::client::Client;
 use crate::api::concurrency::MAX_CONCURRENT;
-use crate::api::error::ApiError;
 use crate::api::resource::ApiResource;
-use crate::diff::error::{DiffError, ForeignObject};
 use crate::diff::ownership::{other_release, owner_of, release_names};
 use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::diff::{DiffError, ForeignObject};
 use crate::release::applyset::PART_OF;
 use crate::release::record::EntryPhase;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};

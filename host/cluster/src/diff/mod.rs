@@ -4,7 +4,6 @@ pub(crate) mod compare;
 pub(crate) mod custom_kinds;
 pub(crate) mod desired;
 pub(crate) mod dry_run;
-pub(crate) mod error;
 pub(crate) mod existing;
 pub(crate) mod managed_fields;
 pub(crate) mod normalize;

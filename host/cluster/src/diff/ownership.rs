@@ -3,7 +3,8 @@
 use crate::api::client::Client;
 use crate::api::resource::array;
 use crate::release::applyset::PART_OF;
-use crate::release::store::{self, StoredRelease};
+use crate::release::store;
+use crate::release::stored::StoredRelease;
 use serde_json::Value;
 use std::collections::HashMap;
 

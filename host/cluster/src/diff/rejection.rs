@@ -1,15 +1,15 @@
 //! Why the server refused an apply, found out with more dry runs and access reviews.
 
 use crate::api::client::Client;
-use crate::api::error::ApiError;
 use crate::api::request::ApiRequest;
 use crate::api::resource::ApiResource;
 use crate::api::response::ApiResponse;
 use crate::api::status::StatusKind;
-use crate::apply::error::ApplyError;
-use crate::diff::error::DiffError;
 use crate::diff::target::Target;
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::apply::ApplyError;
+use crate::error::diff::DiffError;
 use crate::progress::ignore;
 use serde_json::{Value, json};
 use thinkube_plan::ObjectRef;

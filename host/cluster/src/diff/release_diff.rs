@@ -1,12 +1,12 @@
 //! What a comparison found: the planned objects, each with what an apply would do to it.
 
 use crate::api::key::ObjectKey;
-use crate::diff::error::ForeignObject;
 use crate::diff::target::Target;
+use crate::error::diff::ForeignObject;
 use crate::readiness::kstatus::{State, status};
 use crate::release::record::{BuiltImage, Entry, Phase, PodFilesEntry};
-use crate::release::store::StoredRelease;
-use crate::secrets::compose::ComposeError;
+use crate::release::stored::StoredRelease;
+use crate::secrets::value::ComposeError;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;

@@ -4,11 +4,12 @@ use crate::api::client::Client;
 use crate::api::key::ObjectKey;
 use crate::api::resource::{ApiResource, check_name};
 use crate::diff::custom_kinds::{custom_kinds, retain_unserved};
-use crate::diff::error::DiffError;
 use crate::diff::normalize::normalize;
 use crate::error::Error;
+use crate::error::diff::DiffError;
 use crate::release::store;
-use crate::secrets::compose::{ComposeError, bind};
+use crate::secrets::compose::bind;
+use crate::secrets::value::ComposeError;
 use serde_json::Value;
 use std::collections::HashMap;
 use thinkube_plan::{

@@ -3,10 +3,10 @@
 
 use crate::api::client::Client;
 use crate::api::connect::innermost;
-use crate::api::error::ApiError;
 use crate::api::resource::ApiResource;
 use crate::error::Error;
-use crate::pod_files::error::PodFilesError;
+use crate::error::api::ApiError;
+use crate::error::pod_files::PodFilesError;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;

@@ -7,9 +7,8 @@ use crate::api::client::Client;
 use crate::api::resource::{ApiResource, array};
 use crate::apply::run::Apply;
 use crate::delete::uninstall::UninstallOptions;
-use crate::diff::error::DiffError;
 use crate::error::Error;
-use crate::pod_files::error::not_removed;
+use crate::error::diff::DiffError;
 use crate::pod_files::exec;
 use crate::pod_files::exec::{Container, Seen};
 use crate::progress::{Progress, ProgressSink};
@@ -379,7 +378,7 @@ pub(crate) async fn remove_all(
             continue;
         }
         let taken = remove_entry(client, entry, &HashSet::new(), true, progress).await;
-        changes.extend(taken.map_err(|error| not_removed(&entry.step, error))?);
+        changes.extend(taken.map_err(|error| Error::not_removed(&entry.step, error))?);
     }
     Ok(changes)
 }

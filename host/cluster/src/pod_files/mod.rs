@@ -1,5 +1,4 @@
 //! Files that a release has in running pods.
 
-pub(crate) mod error;
 pub(crate) mod exec;
 pub(crate) mod files;

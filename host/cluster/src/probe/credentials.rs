@@ -4,7 +4,7 @@ use crate::api::client::Client;
 use crate::api::resource::{ApiResource, check_name};
 use crate::error::Error;
 use crate::release::applyset::PART_OF;
-use crate::secrets::compose::value_of;
+use crate::secrets::value::value_of;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;

@@ -4,13 +4,13 @@
 //! its own is sent.
 
 use crate::api::client::Client;
-use crate::api::error::ApiError;
 use crate::api::request::ApiRequest;
 use crate::api::resource::ApiResource;
 use crate::api::status::StatusKind;
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::probe::ProbeError;
 use crate::probe::credentials::{Credential, credential};
-use crate::probe::error::ProbeError;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Observation, ServiceTarget};

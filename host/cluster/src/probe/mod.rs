@@ -2,6 +2,5 @@
 
 pub(crate) mod certificate;
 pub(crate) mod credentials;
-pub(crate) mod error;
 pub(crate) mod http;
 pub(crate) mod observe;

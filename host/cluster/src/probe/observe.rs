@@ -117,7 +117,7 @@ fn absent(object: &ObjectRef) -> Observation {
 mod tests {
     use super::*;
     use crate::api::resource::ApiResource;
-    use crate::probe::error::ProbeError;
+    use crate::error::probe::ProbeError;
     use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, ServiceTarget};
 
     fn target(path: &str) -> ServiceTarget {

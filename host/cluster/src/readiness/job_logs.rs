@@ -7,7 +7,7 @@ use crate::api::resource::{ApiResource, array};
 use crate::progress::ignore;
 use crate::readiness::explain::selector;
 use crate::readiness::redact::redact;
-use crate::secrets::compose::{Bytes, value_of};
+use crate::secrets::value::{Bytes, value_of};
 use serde_json::Value;
 use thinkube_plan::SecretInputs;
 use zeroize::Zeroizing;

@@ -4,14 +4,15 @@
 //! holder on the same machine has died, which lets the next run begin at once.
 
 use crate::api::client::Client;
-use crate::api::error::ApiError;
 use crate::api::request::ApiRequest;
 use crate::api::resource::ApiResource;
 use crate::api::status::StatusKind;
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::release::ReleaseError;
 use crate::progress::{ProgressSink, ignore};
-use crate::release::error::ReleaseError;
-use crate::release::store::{StoredRelease, parent_name};
+use crate::release::store::parent_name;
+use crate::release::stored::StoredRelease;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;

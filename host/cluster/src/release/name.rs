@@ -1,6 +1,6 @@
 //! The name of a release.
 
-use crate::release::error::ReleaseError;
+use crate::error::release::ReleaseError;
 
 /// The longest name, in characters: names of other objects are made from it, and a label's value has at most 63.
 const MAX_NAME: usize = 53;

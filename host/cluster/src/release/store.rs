@@ -1,26 +1,25 @@
 //! The record of a release: a ConfigMap, which is the parent of the release's ApplySet, with the inventory.
 //!
 //! A ConfigMap and not a Secret, because the record holds no secret value and its readers need no right on Secrets. It must
-//! not hold one. Field names are read from today's clusters: they must not change.
+//! not hold one.
 
 use crate::api::client::Client;
-use crate::api::error::ApiError;
-use crate::api::key::ObjectKey;
 use crate::api::request::ApiRequest;
 use crate::api::resource::ApiResource;
 use crate::api::status::StatusKind;
 use crate::error::Error;
+use crate::error::api::ApiError;
+use crate::error::release::ReleaseError;
 use crate::progress::ProgressSink;
 use crate::release::applyset;
-use crate::release::error::ReleaseError;
-use crate::release::record::{BuiltImage, Entry, Phase, PodFilesEntry, Release};
+use crate::release::record::Release;
 use crate::release::revisions;
+use crate::release::stored::StoredRelease;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use thinkube_plan::{Digest, ExternalStep, Plan};
+use thinkube_plan::Plan;
 
 /// An inventory that is larger, in bytes, is stored compressed: a ConfigMap holds at most 1 MiB.
 const MAX_PLAIN_INVENTORY: usize = 512 << 10;
@@ -31,50 +30,6 @@ const PACKED_INVENTORY: &str = "inventory.json.gz";
 const EXTERNAL: &str = "external.json";
 const POD_FILES: &str = "pod-files.json";
 const IMAGES: &str = "images.json";
-
-/// The record without the inventory.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ReleaseRecord {
-    pub(crate) name: String,
-    pub(crate) namespace: String,
-    pub(crate) revision: u32,
-    pub(crate) phase: Phase,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<String>,
-    pub(crate) digest: Digest,
-    /// The number of ConfigMaps that hold the revision's plan.
-    pub(crate) chunks: usize,
-    /// RFC 3339.
-    pub(crate) updated: String,
-    /// A random number for each write, so that a write with a lost answer is told from another host's.
-    pub(crate) write: String,
-}
-
-/// The record as it was read.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredRelease {
-    pub(crate) record: ReleaseRecord,
-    pub(crate) inventory: Vec<Entry>,
-    /// Every external resource that may exist: what it takes to find and delete it, without a secret value.
-    pub(crate) external: Vec<ExternalStep>,
-    /// Every file and line that may be in running pods.
-    pub(crate) pod_files: Vec<PodFilesEntry>,
-    pub(crate) images: Vec<BuiltImage>,
-    /// Empty for a record that was never written.
-    pub(crate) resource_version: String,
-    pub(crate) uid: String,
-}
-
-impl StoredRelease {
-    pub(crate) fn entry(&self, key: &ObjectKey) -> Option<&Entry> {
-        self.inventory.iter().find(|entry| ObjectKey::of(&entry.object) == *key)
-    }
-
-    pub(crate) fn entry_mut(&mut self, key: &ObjectKey) -> Option<&mut Entry> {
-        self.inventory.iter_mut().find(|entry| ObjectKey::of(&entry.object) == *key)
-    }
-}
 
 /// The name of a release's record and of its Lease.
 pub(crate) fn parent_name(release: &str) -> String {
@@ -316,6 +271,9 @@ fn list_of<T: DeserializeOwned>(parent: &Value, key: &str) -> Result<Vec<T>, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release::record::Phase;
+    use crate::release::stored::ReleaseRecord;
+    use thinkube_plan::Digest;
 
     #[test]
     fn a_record_of_another_tool_is_refused() {

@@ -3,7 +3,7 @@
 use crate::api::client::Client;
 use crate::api::resource::ApiResource;
 use crate::error::Error;
-use crate::secrets::compose::value_of;
+use crate::secrets::value::value_of;
 use serde_json::Value;
 use thinkube_plan::{ObjectRef, Plan, SecretContent, SecretEntry, SecretSource, SecretStep, Step};
 

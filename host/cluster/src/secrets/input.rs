@@ -3,7 +3,7 @@
 use crate::api::client::Client;
 use crate::api::resource::{ApiResource, check_name};
 use crate::error::Error;
-use crate::secrets::compose::value_of;
+use crate::secrets::value::value_of;
 use thinkube_plan::{SecretKey, SecretText};
 
 /// The value of one key of a Secret. None: the Secret or the key does not exist, or the value is not UTF-8.

@@ -7,3 +7,4 @@ pub(crate) mod drift;
 pub(crate) mod input;
 pub(crate) mod registry_credentials;
 pub(crate) mod template;
+pub(crate) mod value;

@@ -3,7 +3,7 @@
 use crate::api::client::Client;
 use crate::api::resource::{ApiResource, check_name};
 use crate::error::Error;
-use crate::secrets::compose::value_of;
+use crate::secrets::value::value_of;
 use thinkube_plan::{ObjectRef, SecretText};
 
 /// The type of Kubernetes for registry credentials, and its only key.

@@ -1,6 +1,6 @@
 //! The templates of a Secret's keys: `${KEY}`, `${KEY:json}` (as a JSON string) and `$$`. A template may name another one.
 
-use crate::secrets::compose::{Bytes, ComposeError, text_of};
+use crate::secrets::value::{Bytes, ComposeError, text_of};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 

@@ -3,8 +3,8 @@ use serde_json::json;
 use std::time::Duration;
 use thinkube_cluster::{Adopt, ApplyError, ApplyOptions, CopyState, DiffError, Error};
 use thinkube_plan::{
-    Action, Binding, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query, SecretKey, SecretSource,
-    SecretText, Selection, Step, Values,
+    Action, Binding, Diagnostic as _, Hint, ObjectRef, OnChange, Output, OutputRef, Plan, Probe, Query,
+    SecretKey, SecretSource, SecretText, Selection, Step, Values,
 };
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_change_is_shown_by_field_and_writes_that_object_alone() {
         .plan(vec![("one", vec![bench.namespace_step(), bench.config("a", "1"), bench.config("b", "1")])]);
     let dry = bench.cluster.dry_run(&first, &secrets()).await.unwrap();
     assert!(dry.iter().all(|change| change.action == Action::Create), "{dry:#?}");
-    assert!(dry[1].note.as_deref().unwrap().contains("its namespace is made by this plan"), "{dry:#?}");
+    assert!(dry[1].note.as_deref().unwrap().contains("this plan creates its namespace"), "{dry:#?}");
     assert!(
         bench.get(&format!("/api/v1/namespaces/{}", bench.namespace)).await.is_none(),
         "a dry run made it"
@@ -264,7 +264,7 @@ async fn what_a_step_yields_reaches_a_secret_and_a_place_in_a_manifest() {
     // Before the step has run, both are to be written, and nobody knows with what.
     let dry = bench.cluster.dry_run(&plan, &secrets()).await.unwrap();
     assert!(
-        dry[1..].iter().all(|change| change.note.as_deref().unwrap_or("").contains("not yielded")),
+        dry[1..].iter().all(|change| change.note.as_deref().unwrap_or("").contains("needs the output")),
         "{dry:?}"
     );
 
@@ -302,7 +302,7 @@ async fn a_mirror_follows_its_source_and_keeps_its_type() {
     let mut plan = bench.plan(vec![("one", vec![bench.namespace_step(), bench.mirror("tls", "wildcard")])]);
     let missing = bench.compare(&plan).await.err().unwrap();
     assert!(
-        matches!(&missing, Error::Diff(DiffError::Invalid { message, .. }) if message.contains("is not there")),
+        matches!(&missing, Error::Diff(DiffError::Invalid { message, .. }) if message.contains("does not exist")),
         "{missing}"
     );
 
@@ -393,7 +393,7 @@ async fn what_is_there_is_adopted_only_by_name() {
         matches!(&error, Error::Diff(DiffError::NotOwned { objects, .. }) if objects.len() == 1),
         "{error}"
     );
-    assert!(error.to_string().contains(&format!("--adopt ConfigMap/{}/a", bench.namespace)), "{error}");
+    assert_eq!(error.hint(), Some(Hint::Adopt(format!("ConfigMap/{}/a", bench.namespace))), "{error}");
     assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
 
     let adopt: Adopt = format!("ConfigMap/{}/a", bench.namespace).parse().unwrap();

@@ -240,12 +240,9 @@ async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]);
     let limited = bench.limited(rules).await;
     let error = limited.pod_files(&wants(&bench, "hello\n", &[])).await.unwrap_err();
-    let said = error.to_string();
-    assert!(
-        matches!(error, Error::Api(ApiError::Forbidden { .. }))
-            && said.contains("the verb `get` on `pods/exec`"),
-        "{said}"
-    );
+    let Some(Hint::Advice(hint)) = error.hint() else { panic!("no advice for {error}") };
+    assert!(matches!(error, Error::Api(ApiError::Forbidden { .. })), "{error}");
+    assert!(hint.contains("the verb `get` on `pods/exec`"), "{hint}");
     bench.clean().await;
 }
 

@@ -131,10 +131,10 @@ async fn a_secret_is_sent_within_one_release_and_nowhere_else() {
     let ask =
         async |service: &str, secret: &str, key: &str| ask_from(&bench.namespace, service, secret, key).await;
     for (service, secret, key, said) in [
-        ("ours", "theirs", "password", "not of the release"),
-        ("ours", "nobodys", "password", "not of the release"),
-        ("nobodys", "nobodys", "password", "no Service of a release"),
-        ("elsewhere", "ours", "password", "no Service of a release"),
+        ("ours", "theirs", "password", "of another release"),
+        ("ours", "nobodys", "password", "of another release"),
+        ("nobodys", "nobodys", "password", "not a release's Service"),
+        ("elsewhere", "ours", "password", "not a release's Service"),
         ("ours", "ours", "token", "has no key"),
         ("ours", "none", "password", "does not exist"),
         ("none", "ours", "password", "does not exist"),

@@ -1,13 +1,24 @@
-//! The error of the crate: one variant for each room, and one for several errors at once.
+//! The error of the crate, and one error enum for each room.
+//!
+//! The enums are here and not in their rooms, because a room may return the error of another one, and imports point down.
 
-use crate::api::error::ApiError;
-use crate::apply::error::ApplyError;
-use crate::delete::error::DeleteError;
-use crate::diff::error::DiffError;
-use crate::pod_files::error::PodFilesError;
-use crate::probe::error::ProbeError;
-use crate::readiness::error::ReadinessError;
-use crate::release::error::ReleaseError;
+pub(crate) mod api;
+pub(crate) mod apply;
+pub(crate) mod delete;
+pub(crate) mod diff;
+pub(crate) mod pod_files;
+pub(crate) mod probe;
+pub(crate) mod readiness;
+pub(crate) mod release;
+
+use crate::error::api::ApiError;
+use crate::error::apply::ApplyError;
+use crate::error::delete::DeleteError;
+use crate::error::diff::DiffError;
+use crate::error::pod_files::PodFilesError;
+use crate::error::probe::ProbeError;
+use crate::error::readiness::ReadinessError;
+use crate::error::release::ReleaseError;
 use std::fmt;
 use thinkube_plan::{Diagnostic, ErrorKind, Hint};
 
@@ -39,6 +50,14 @@ pub enum Error {
     /// A check cannot be carried out.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The files of a step cannot be removed from the pods.
+    #[error("cannot remove the pod files of step {step}: {source}")]
+    PodFilesNotRemoved {
+        /// The step.
+        step: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// Several errors at once.
     #[error(fmt = several)]
     Several(Vec<Error>),
@@ -52,6 +71,11 @@ impl Error {
             1 => Err(errors.remove(0)),
             _ => Err(Self::Several(errors)),
         }
+    }
+
+    /// [`Error::PodFilesNotRemoved`], whose hint names a way out.
+    pub(crate) fn not_removed(step: &str, error: Self) -> Self {
+        Self::PodFilesNotRemoved { step: step.to_owned(), source: Box::new(error) }
     }
 
     /// Whether only one container is affected.
@@ -77,6 +101,7 @@ impl Diagnostic for Error {
             Self::Delete(error) => error.kind(),
             Self::PodFiles(error) => error.kind(),
             Self::Probe(error) => error.kind(),
+            Self::PodFilesNotRemoved { source, .. } => source.kind(),
             Self::Several(errors) => {
                 let first = errors.first().map(Self::kind);
                 let same = errors.iter().all(|error| Some(error.kind()) == first);
@@ -96,6 +121,7 @@ impl Diagnostic for Error {
             Self::Delete(error) => error.hint(),
             Self::PodFiles(error) => error.hint(),
             Self::Probe(error) => error.hint(),
+            Self::PodFilesNotRemoved { step, .. } => Some(Hint::Orphan(format!("PodFiles/{step}"))),
             Self::Several(errors) => errors.iter().find_map(Self::hint),
         }
     }

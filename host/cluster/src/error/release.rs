@@ -1,6 +1,5 @@
 //! Why a release cannot be read, changed or found.
 
-use crate::release::record::Phase;
 use std::fmt;
 use thinkube_plan::{Diagnostic, ErrorKind, Hint};
 
@@ -43,8 +42,8 @@ pub enum ReleaseError {
     Unfinished {
         /// The release.
         release: String,
-        /// Its phase.
-        phase: Phase,
+        /// Its phase: `failed`.
+        phase: String,
     },
     /// The release's record cannot be read.
     #[error("cannot read {what} of the record of release {release}: {message}")]

@@ -1,14 +1,13 @@
 //! Why a file in a container cannot be read or written.
 
-use crate::error::Error;
 use thinkube_plan::{Diagnostic, ErrorKind, Hint};
 
 /// Why a file in a container cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PodFilesError {
-    /// The container cannot run a program.
-    #[error("cannot run a program in {container}: {message}")]
+    /// The container cannot run a shell.
+    #[error("cannot run `sh` in {container}: {message}")]
     NoShell {
         /// The container and its pod.
         container: String,
@@ -33,19 +32,6 @@ pub enum PodFilesError {
         /// The program's message.
         message: String,
     },
-    /// The files of a step cannot be removed from the pods.
-    #[error("cannot remove the pod files of step {step}: {source}")]
-    NotRemoved {
-        /// The step.
-        step: String,
-        /// Why.
-        source: Box<Error>,
-    },
-}
-
-/// [`PodFilesError::NotRemoved`], whose hint names a way out.
-pub(crate) fn not_removed(step: &str, error: Error) -> Error {
-    PodFilesError::NotRemoved { step: step.to_owned(), source: Box::new(error) }.into()
 }
 
 impl PodFilesError {
@@ -66,7 +52,6 @@ impl Diagnostic for PodFilesError {
             Self::NoShell { .. } => ErrorKind::NoShell,
             Self::NoAnswer { .. } => ErrorKind::NoAnswer,
             Self::PodFile { .. } => ErrorKind::PodFile,
-            Self::NotRemoved { source, .. } => source.kind(),
         }
     }
 
@@ -77,7 +62,6 @@ impl Diagnostic for PodFilesError {
             )),
             Self::NoAnswer { .. } => Some(Hint::Advice("run this again when the node answers".into())),
             Self::PodFile { .. } => None,
-            Self::NotRemoved { step, .. } => Some(Hint::Orphan(format!("PodFiles/{step}"))),
         }
     }
 }

@@ -1,8 +1,17 @@
 //! Why the server refuses an object.
 
-use crate::api::status::FieldConflict;
 use std::fmt;
 use thinkube_plan::{Diagnostic, ErrorKind, Hint, ObjectRef};
+
+/// A field that another manager owns.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldConflict {
+    /// The field, as the server writes it: `.spec.replicas`.
+    pub field: String,
+    /// The manager that owns it: `kubectl (subresource scale)`.
+    pub manager: String,
+}
 
 /// Why the server refuses an object.
 #[derive(Debug, thiserror::Error)]
