@@ -10,6 +10,7 @@ const PHRASES: &[(&str, &[&str])] = &[
     ("by now", &[]),
     ("by then", &[]),
     ("claim", &["volume claim", "claim templates", "claim name"]),
+    ("claims", &["volume claims"]),
     ("corner", &[]),
     ("done when", &[]),
     ("elsewhere", &[]),
@@ -68,8 +69,11 @@ const ABOUT_WORDS: [&str; 4] =
 /// Files where one phrase is another field's own term: phrase, start of the path, reason.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("claim", "host/effects/tests/keycloak.rs", "a claim of an OIDC token"),
+    ("claims", "host/effects/tests/keycloak.rs", "a claim of an OIDC token"),
     ("claim", "sdk/src/recipes/keycloak.rs", "a claim of an OIDC token"),
+    ("claims", "sdk/src/recipes/keycloak.rs", "a claim of an OIDC token"),
     ("claim", "tests/e2e/tests/platform/sign_in.rs", "a claim of an OIDC token"),
+    ("claims", "tests/e2e/tests/platform/sign_in.rs", "a claim of an OIDC token"),
     ("said", "xtask/src/test/libtest.rs", "a recorded output"),
     ("look", "docs/devpi/migration-from-ansible.md", "the name of an Ansible lookup"),
 ];

@@ -97,9 +97,9 @@ const WAYS: [(&str, Way, &str); 12] = [
     ("thinkube-e2e::devpi", Way::Waits(3), "pods start and images are built"),
     ("thinkube-e2e::operations", Way::Waits(3), "pods start"),
     ("thinkube-e2e::images", Way::Waits(3), "pods start and images are built"),
-    ("thinkube-cluster::real", Way::Waits(4), "claims of hosts that were cut off run out"),
+    ("thinkube-cluster::integration", Way::Waits(4), "Leases of hosts that were cut off expire"),
     ("thinkube-e2e::platform", Way::Waits(3), "pods start"),
-    ("thinkube-e2e::cluster", Way::Waits(3), "claims of hosts that were killed run out"),
+    ("thinkube-e2e::cluster", Way::Waits(3), "Leases of killed hosts expire"),
     ("thinkube-effects::local", Way::Waits(3), "images are built and packages installed"),
     ("thinkube-e2e::external", Way::Waits(2), "Keycloak answers"),
     ("thinkube-e2e::pod_files", Way::Waits(3), "pods start"),
@@ -108,7 +108,7 @@ const WAYS: [(&str, Way, &str); 12] = [
     (
         "thinkube-test-cluster::harness",
         Way::Alone,
-        "it starts clusters, some against the clock, and compares the machine's mounts, links and rules before and after",
+        "it starts clusters with time limits, and compares the machine's mounts, links and rules before and after",
     ),
 ];
 
