@@ -73,7 +73,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("claim", "sdk/src/recipes/keycloak.rs", "a claim of an OIDC token"),
     ("claims", "sdk/src/recipes/keycloak.rs", "a claim of an OIDC token"),
     ("claim", "tests/e2e/tests/platform/sign_in.rs", "a claim of an OIDC token"),
-    ("claims", "tests/e2e/tests/platform/sign_in.rs", "a claim of an OIDC token"),
+    ("claims", "tests/e2e/", "claims of an OIDC token"),
     ("said", "xtask/src/test/libtest.rs", "a recorded output"),
     ("look", "docs/devpi/migration-from-ansible.md", "the name of an Ansible lookup"),
 ];
