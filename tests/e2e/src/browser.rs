@@ -1,7 +1,9 @@
 //! A browser as a person has it, but without a screen: Chromium, driven by its WebDriver.
 
+use crate::host::finish;
+use crate::plugins::target;
+use crate::wait::eventually;
 use crate::web::{Answer, ask};
-use crate::{eventually, finish, skip, target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use tempfile::TempDir;
-use thinkube_test_cluster::Cluster;
+use thinkube_test_cluster::{Cluster, skip};
 
 /// What WebDriver calls the reference of an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";

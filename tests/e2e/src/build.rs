@@ -1,31 +1,24 @@
-//! The host as an operator runs it who builds images: on the machine itself, with buildah.
+//! The host of an operator who builds images: on the machine itself, with buildah.
 
-use crate::{command as plain, finish, host, root, skip};
+use crate::host::{command as plain, finish};
+use crate::plugins::{host, root};
 use std::path::Path;
 use std::process::Command;
-use tempfile::TempDir;
-use thinkube_test_cluster::build_dir;
+use thinkube_test_cluster::{build_dir, skip};
 
-/// Whether this machine has what a build needs; if not, the test is counted as skipped.
+/// Whether this machine has git and buildah. Without them the test is counted as skipped.
 #[track_caller]
 pub fn can() -> bool {
     let missing = ["git", "buildah"]
         .into_iter()
         .find(|program| Command::new(program).arg("--version").output().is_err());
     if let Some(program) = missing {
-        skip(&format!("there is no {program}"));
+        skip(&format!("{program} is missing"));
     }
     missing.is_none()
 }
 
-/// A folder for a build's temporary files (`tmp`) and its settings.
-pub fn folder() -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    build_dir::prepare(folder.path()).expect("writable");
-    folder
-}
-
-/// The host with these arguments, building below [`folder`] and leaving nothing on the machine.
+/// The host with these arguments, which builds below `folder` and leaves nothing outside it.
 pub fn command(arguments: &[&str], folder: &Path) -> Command {
     let plain = plain(arguments);
     let mut command = build_dir::command(host(), folder);
@@ -33,7 +26,7 @@ pub fn command(arguments: &[&str], folder: &Path) -> Command {
     command
 }
 
-/// git in a repository, as somebody. Returns what it says.
+/// Runs git in a repository, with an author. Returns its output.
 pub fn git(repository: &Path, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
     git.current_dir(repository).env("HOME", repository);

@@ -1,6 +1,6 @@
-//! Keycloak as an installer uses it: its administrator's REST API, at its front door.
+//! Keycloak's REST API as an administrator uses it, at its host name with TLS.
 
-use crate::Run;
+use crate::host::Run;
 use crate::web::{Answer, curl};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,6 +19,24 @@ impl Admin {
     pub fn of(cluster: &Cluster) -> Self {
         let keycloak = cluster.keycloak().expect("the harness's own cluster").expect("it has Keycloak");
         Self { cluster: cluster.clone(), keycloak }
+    }
+
+    /// The administrator's password.
+    pub fn password(&self) -> &str {
+        &self.keycloak.admin_password
+    }
+
+    /// A client of the realm by its name.
+    pub fn find_client(&self, name: &str) -> Option<Value> {
+        self.call("GET", &format!("/clients?clientId={name}"), None).json().get(0).cloned()
+    }
+
+    /// Deletes a client by its name, if it exists.
+    pub fn delete_client(&self, name: &str) {
+        if let Some(client) = self.find_client(name) {
+            let id = client["id"].as_str().expect("a client has an id");
+            self.call("DELETE", &format!("/clients/{id}"), None);
+        }
     }
 
     /// A request to the REST API of the realm; `path` begins with a slash.
@@ -42,17 +60,17 @@ impl Admin {
         curl(&self.cluster, &arguments)
     }
 
-    /// It is good for a minute; a test can be slower.
+    /// A new token for each request: it is valid for a minute, and a test takes longer.
     fn token(&self) -> Result<String, Run> {
         let Keycloak { url, admin, admin_password, .. } = &self.keycloak;
         let url = format!("{url}/realms/master/protocol/openid-connect/token");
-        // Arguments are seen by everybody, and a test looks whether the host's hold this password.
+        // Every user can read arguments, and a test asserts that the host's do not hold this password.
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), admin_password).expect("writable");
         let (user, password) = (format!("username={admin}"), format!("password@{}", file.path().display()));
         let form = ["grant_type=password", "client_id=admin-cli", &user, &password];
         let answer = curl(&self.cluster, &[&[url.as_str()][..], &data(&form)].concat())?;
-        // A refusal has none, and what is asked with an empty one is refused too.
+        // A refusal has no token; a request without one is refused as well.
         Ok(answer.json()["access_token"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -66,7 +84,7 @@ impl Admin {
             "clients": [{ "clientId": client, "redirectUris": [redirect], "standardFlowEnabled": true }],
             "users": [{
                 "username": user, "enabled": true,
-                // Without these Keycloak asks for them at the first login.
+                // Without one of these the first login ends at a form.
                 "email": format!("{user}@example.org"), "emailVerified": true, "firstName": "A", "lastName": "Stranger",
                 "credentials": [{ "type": "password", "value": password }]
             }]
@@ -116,7 +134,7 @@ pub struct Realm {
 
 impl Drop for Realm {
     fn drop(&mut self) {
-        // What is left goes with the cluster.
+        // What is left is removed with the cluster.
         let _ = self.admin.ask("DELETE", "", None);
     }
 }
@@ -126,7 +144,7 @@ impl Drop for Realm {
 pub struct Client {
     admin: Admin,
     id: String,
-    /// What it proves itself with.
+    /// Its secret.
     pub secret: String,
 }
 
@@ -144,7 +162,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may be gone; and what is left goes with the cluster.
+        // It may be deleted already; what is left is removed with the cluster.
         let _ = self.admin.ask("DELETE", &self.path(), None);
     }
 }
@@ -154,7 +172,7 @@ pub fn data<'a>(fields: &[&'a str]) -> Vec<&'a str> {
     fields.iter().flat_map(|field| ["--data-urlencode", field]).collect()
 }
 
-/// What a token says. It comes from Keycloak over TLS, so its signature proves nothing more.
+/// The claims of a token. It comes from Keycloak over TLS, so its signature is not verified.
 pub fn claims(token: &Value) -> Value {
     let token = token.as_str().expect("a token");
     let payload = token.split('.').nth(1).expect("three parts");

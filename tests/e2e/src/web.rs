@@ -1,6 +1,7 @@
 //! HTTP as the platform's clients see it: by curl, in the cluster's network namespace, with its names and its trust.
 
-use crate::{Run, eventually, finish};
+use crate::host::{Run, finish};
+use crate::wait::eventually;
 use serde_json::{Map, Value};
 use std::process::{Command, Stdio};
 use thinkube_test_cluster::Cluster;

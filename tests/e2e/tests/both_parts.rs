@@ -2,64 +2,55 @@
 
 use serde_json::Value;
 use std::fs;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
-use thinkube_e2e::{Run, command, finish, plugin};
-use thinkube_test_cluster::{Cluster, shared_cluster};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, finish, plugin};
 
 const TEXT: &str = ".config/greeting/text";
 
-/// A release of the test's own, which is also its namespace.
-struct Release {
-    cluster: Cluster,
-    name: String,
+/// A release of the files plugin, and a home directory of the test.
+struct Both {
+    release: Release,
     home: TempDir,
 }
 
-impl Release {
-    /// None where no cluster runs.
+impl Deref for Both {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        &self.release
+    }
+}
+
+impl Both {
+    /// `None` without a cluster.
     fn new() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = shared_cluster()?;
-        let name = format!("both-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Some(Self { cluster, name, home: tempfile::tempdir().expect("a folder") })
+        // Without an index, so that no package can be installed.
+        let release =
+            Release::in_shared_cluster("both")?.env("PIP_NO_INDEX", "1").env("PIP_CONFIG_FILE", "/dev/null");
+        Some(Self { release, home: tempfile::tempdir().expect("a temporary folder can be made") })
     }
 
     fn run(&self, verb: &str, more: &[&str]) -> Run {
-        let component = plugin("tests/files-plugin").to_str().expect("text");
-        let mut command =
-            command(&[verb, component, "--release", &self.name, "-o", "json", "--workstation", "--home"]);
-        command.arg(self.home.path()).args(more).env("KUBECONFIG", self.cluster.kubeconfig());
-        // So that no package can be installed.
-        command.env("PIP_NO_INDEX", "1").env("PIP_CONFIG_FILE", "/dev/null").env_remove("PIP_FIND_LINKS");
-        finish(command.env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name)))
+        let component = plugin("tests/files-plugin").to_str().expect("the path is UTF-8");
+        let both = [verb, component, "--release", &self.name, "-o", "json", "--workstation", "--home"];
+        let mut command = self.command(&both);
+        finish(command.arg(self.home.path()).args(more).env_remove("PIP_FIND_LINKS"))
     }
 
     fn apply(&self, more: &[&str]) -> Run {
         self.run("apply", &[&["--yes"], more].concat())
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.cluster.kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig()).stdin(Stdio::null()))
-    }
-
     fn is_in_the_cluster(&self) -> bool {
-        let listed = ["get", "configmaps", "-n", &format!("home-{}", self.name), "-o", "name"];
+        let listed = ["get", "configmaps", "-n", &self.state_namespace(), "-o", "name"];
         self.kubectl(&listed).ends_with(0).stdout.contains(&self.name)
     }
 
     fn text(&self) -> PathBuf {
         self.home.path().join(TEXT)
-    }
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        let home = format!("home-{}", self.name);
-        self.kubectl(&["delete", "namespace", &self.name, &home, "--ignore-not-found", "--wait=false"]);
     }
 }
 
@@ -69,7 +60,7 @@ fn message(run: &Run) -> String {
 
 #[test]
 fn one_command_does_both_parts_and_a_second_one_changes_nothing() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Both::new() else { return };
     let planned = release.run("plan", &["--cluster", "--exit-code"]).ends_with(7).json();
     assert!(planned["changes"].is_array() && planned["home"]["changes"].is_array(), "{planned}");
     assert!(!release.is_in_the_cluster() && !release.text().exists(), "a plan has changed something");
@@ -92,7 +83,7 @@ fn one_command_does_both_parts_and_a_second_one_changes_nothing() {
 
 #[test]
 fn what_is_refused_in_the_home_is_found_before_the_cluster_is_changed() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Both::new() else { return };
     let refused = release.apply(&["--set", "file=.ssh/authorized_keys"]).ends_with(4);
     assert!(message(&refused).contains(".ssh/authorized_keys"), "{}", refused.stderr);
     assert!(!release.is_in_the_cluster(), "the cluster was changed");
@@ -100,7 +91,7 @@ fn what_is_refused_in_the_home_is_found_before_the_cluster_is_changed() {
 
 #[test]
 fn a_cluster_that_refuses_leaves_the_home_as_it_is_and_says_so() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Both::new() else { return };
     release.kubectl(&["create", "namespace", &release.name]).ends_with(0);
     let image = "registry.invalid/shell:1";
     let others = ["create", "deployment", "shell", "--replicas=0", "-n", &release.name, "--image", image];
@@ -131,7 +122,7 @@ fn a_cluster_that_refuses_leaves_the_home_as_it_is_and_says_so() {
 
 #[test]
 fn a_home_that_fails_says_that_the_release_is_applied_and_how_to_go_on() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Both::new() else { return };
     let failed = release.apply(&["--set", "package=iniconfig==99.0"]).ends_with(1);
     let said = message(&failed);
     assert!(said.contains(&format!("release {} is applied", release.name)), "{said}");
@@ -144,7 +135,7 @@ fn a_home_that_fails_says_that_the_release_is_applied_and_how_to_go_on() {
 
 #[test]
 fn a_file_of_another_in_its_place_is_refused_after_the_rest_is_done() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Both::new() else { return };
     fs::create_dir_all(release.text().parent().expect("a folder")).expect("writable");
     fs::write(release.text(), "mine\n").expect("writable");
     let applied = release.apply(&[]).ends_with(4).json();

@@ -2,71 +2,46 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-use thinkube_e2e::{Run, command, devpi, finish, python, root};
-use thinkube_test_cluster::{AuditEvent, Cluster, shared_cluster};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, devpi, finish, python, root};
+use thinkube_test_cluster::AuditEvent;
 
-/// Found nowhere but in the Secret it belongs to.
+/// A password that only its Secret may hold.
 const CANARY: &str = "canary-5e1f0c";
 
-/// A corner of the cluster: a release of DevPI that collides with no other test's.
-struct Corner {
-    cluster: Cluster,
-    name: String,
-    home: String,
+/// A release of DevPI in a cluster that may have no node, and a platform's namespace with the Secrets that it copies.
+struct Devpi {
+    release: Release,
     platform: String,
-    folder: TempDir,
 }
 
-impl Corner {
-    /// None where no cluster runs.
-    fn new(test: &str) -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = shared_cluster()?;
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{test}-{}-{number}", std::process::id());
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let corner = Self {
-            cluster,
-            home: format!("home-{name}"),
-            platform: format!("platform-{name}"),
-            name,
-            folder,
-        };
-        corner.platform();
-        Some(corner)
-    }
+impl Deref for Devpi {
+    type Target = Release;
 
-    /// What a platform has before DevPI comes, as far as the API server can have it.
-    fn platform(&self) {
-        self.kubectl(&["create", "namespace", &self.platform]).ends_with(0);
+    fn deref(&self) -> &Release {
+        &self.release
+    }
+}
+
+impl Devpi {
+    /// `None` without a cluster.
+    fn new(test: &str) -> Option<Self> {
+        let mut release = Release::in_shared_cluster(test)?.env("ADMIN_PASSWORD", CANARY);
+        let platform = release.create_namespace("platform");
         for (name, secret_type, data) in [
             ("tls", "kubernetes.io/tls", json!({"tls.crt": "a certificate", "tls.key": "a key"})),
             ("pull", "kubernetes.io/dockerconfigjson", json!({".dockerconfigjson": "{}"})),
         ] {
-            self.create(
+            release.kubectl_apply(
                 &json!({"apiVersion": "v1", "kind": "Secret", "type": secret_type, "stringData": data,
-                "metadata": {"name": name, "namespace": self.platform}}),
+                "metadata": {"name": name, "namespace": platform}}),
             );
         }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(arguments);
-        command
-            .env("KUBECONFIG", self.cluster.kubeconfig())
-            .env("THINKUBE_STATE_NAMESPACE", &self.home)
-            .env("ADMIN_PASSWORD", CANARY);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        finish(&mut self.command(arguments))
+        Some(Self { release, platform })
     }
 
     /// The arguments that name the plugin, the release and its settings.
@@ -96,32 +71,21 @@ impl Corner {
         arguments
     }
 
-    fn devpi(&self, before: &[&str], after: &[&str]) -> Run {
+    fn plugin(&self, before: &[&str], after: &[&str]) -> Run {
         let arguments = self.with_inputs(before, after);
         self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Applies everything and waits for nothing, which works without a node and starts no pod that matters.
     fn apply(&self) -> Run {
-        self.devpi(&["apply"], &["--yes", "--no-wait", "-o", "json"])
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.cluster.kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.cluster.kubeconfig()).stdin(Stdio::null()))
-    }
-
-    fn create(&self, object: &Value) {
-        let file = self.folder.path().join("object.json");
-        fs::write(&file, object.to_string()).expect("writable");
-        self.kubectl(&["create", "-f", file.to_str().expect("text")]).ends_with(0);
+        self.plugin(&["apply"], &["--yes", "--no-wait", "-o", "json"])
     }
 
     /// Everything of this release that is in the cluster, as `kind/name`.
-    fn objects(&self) -> BTreeSet<String> {
+    fn all_objects(&self) -> BTreeSet<String> {
         let kinds = "configmaps,secrets,services,persistentvolumeclaims,deployments,jobs,ingresses,leases";
         let mut found = BTreeSet::new();
-        for namespace in [&self.name, &self.home] {
+        for namespace in [&self.name, &self.state_namespace()] {
             let listed = self.kubectl(&["get", kinds, "-n", namespace, "-o", "name"]).ends_with(0).stdout;
             found.extend(
                 listed
@@ -132,105 +96,83 @@ impl Corner {
         }
         found
     }
-
-    fn writes_since(&self, mark: u64) -> Vec<AuditEvent> {
-        // The log is written after the answer.
-        std::thread::sleep(Duration::from_millis(500));
-        let events = self.cluster.audit_events(mark).expect("the audit log can be read");
-        events.into_iter().filter(|event| event.is_write() && self.is_ours(event)).collect()
-    }
-
-    fn is_ours(&self, event: &AuditEvent) -> bool {
-        event.user_agent.starts_with("thinkube-host")
-            && [&event.uri, &event.namespace, &event.name].iter().any(|text| text.contains(&self.name))
-    }
-}
-
-impl Drop for Corner {
-    fn drop(&mut self) {
-        for namespace in [&self.name, &self.home, &self.platform] {
-            self.kubectl(&["delete", "namespace", namespace, "--ignore-not-found", "--wait=false"]);
-        }
-    }
 }
 
 #[test]
 fn a_second_apply_sends_no_write() {
-    let Some(corner) = Corner::new("twice") else { return };
-    assert_eq!(corner.apply().ends_with(0).json()["changed"], true);
-    let mark = corner.cluster.audit_offset().expect("there is an audit log");
-    let second = corner.apply().ends_with(0).json();
+    let Some(release) = Devpi::new("twice") else { return };
+    assert_eq!(release.apply().ends_with(0).json()["changed"], true);
+    let mark = release.audit_mark();
+    let second = release.apply().ends_with(0).json();
     assert_eq!(second["changed"], false);
-    assert_eq!(corner.writes_since(mark), []);
+    release.assert_no_writes_since(mark);
     // The test can fail: a change of one setting is seen as writes by the same means.
-    let changed = corner.devpi(&["apply"], &["--yes", "--no-wait", "--set", "devpi_index_name=other"]);
+    let changed = release.plugin(&["apply"], &["--yes", "--no-wait", "--set", "devpi_index_name=other"]);
     changed.ends_with(0);
-    assert!(!corner.writes_since(mark).is_empty());
+    assert!(!release.writes_since(mark).is_empty());
 }
 
 #[test]
 fn the_label_of_the_applyset_lists_every_object() {
-    let Some(corner) = Corner::new("label") else { return };
-    let release = corner.apply().ends_with(0).json()["release"].clone();
+    let Some(release) = Devpi::new("label") else { return };
+    let applied = release.apply().ends_with(0).json()["release"].clone();
     let selector =
-        format!("applyset.kubernetes.io/part-of={}", release["applysetId"].as_str().expect("an id"));
+        format!("applyset.kubernetes.io/part-of={}", applied["applysetId"].as_str().expect("an id"));
     let kinds = "namespaces,configmaps,secrets,services,persistentvolumeclaims,deployments,jobs,ingresses";
-    let listed = corner.kubectl(&["get", kinds, "-A", "-l", &selector, "-o", "name"]).ends_with(0).stdout;
-    assert_eq!(listed.lines().count() as u64, release["objects"].as_u64().expect("a number"), "{listed}");
+    let listed = release.kubectl(&["get", kinds, "-A", "-l", &selector, "-o", "name"]).ends_with(0).stdout;
+    assert_eq!(listed.lines().count() as u64, applied["objects"].as_u64().expect("a number"), "{listed}");
 }
 
 #[test]
 fn uninstall_leaves_nothing_but_the_volume_and_says_so() {
-    let Some(corner) = Corner::new("leaves") else { return };
-    corner.apply().ends_with(0);
-    let said = corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0).stdout;
+    let Some(release) = Devpi::new("leaves") else { return };
+    release.apply().ends_with(0);
+    let said = release.uninstall(&[]).stdout;
     assert!(said.contains("devpi-data-pvc") && said.contains("kept"), "{said}");
-    let left: Vec<String> = corner.objects().into_iter().collect();
+    let left: Vec<String> = release.all_objects().into_iter().collect();
     assert_eq!(left, ["NAME/persistentvolumeclaim/devpi-data-pvc"]);
-    let nothing = corner.run(&["uninstall", &corner.name, "--yes", "-o", "json"]).ends_with(3).error();
+    let nothing = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(3).error();
     assert_eq!(nothing["error"]["kind"], "no-release");
 }
 
 #[test]
 fn a_volume_that_was_kept_is_taken_up_again() {
-    let Some(corner) = Corner::new("again") else { return };
-    corner.apply().ends_with(0);
-    let uid = |corner: &Corner| {
-        corner
-            .kubectl(&["get", "pvc", "devpi-data-pvc", "-n", &corner.name, "-o", "jsonpath={.metadata.uid}"])
+    let Some(release) = Devpi::new("again") else { return };
+    release.apply().ends_with(0);
+    let uid = |release: &Devpi| {
+        release
+            .kubectl(&["get", "pvc", "devpi-data-pvc", "-n", &release.name, "-o", "jsonpath={.metadata.uid}"])
             .ends_with(0)
             .stdout
     };
-    let before = uid(&corner);
-    corner.run(&["uninstall", &corner.name, "--yes"]).ends_with(0);
-    corner.apply().ends_with(0);
-    assert_eq!(uid(&corner), before);
+    let before = uid(&release);
+    release.uninstall(&[]);
+    release.apply().ends_with(0);
+    assert_eq!(uid(&release), before);
 }
 
 #[test]
 fn delete_data_takes_the_volume_and_the_namespace_too() {
-    let Some(corner) = Corner::new("data") else { return };
-    corner.apply().ends_with(0);
-    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
-    assert_eq!(corner.objects(), BTreeSet::new());
-    assert_ne!(corner.kubectl(&["get", "namespace", &corner.name]).code, 0);
+    let Some(release) = Devpi::new("data") else { return };
+    release.apply().ends_with(0);
+    release.uninstall(&["--delete-data"]);
+    assert_eq!(release.all_objects(), BTreeSet::new());
+    assert_ne!(release.kubectl(&["get", "namespace", &release.name]).code, 0);
 }
 
 #[test]
 fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
-    let Some(corner) = Corner::new("diff") else { return };
-    let mark = corner.cluster.audit_offset().expect("there is an audit log");
-    let fresh = corner.devpi(&["plan"], &["--cluster", "--exit-code", "-o", "json"]).ends_with(7).json();
+    let Some(release) = Devpi::new("diff") else { return };
+    let mark = release.audit_mark();
+    let fresh = release.plugin(&["plan"], &["--cluster", "--exit-code", "-o", "json"]).ends_with(7).json();
     assert!(fresh["changes"].as_array().expect("a list").iter().all(|change| change["action"] == "create"));
-    let dry =
-        |event: &AuditEvent| event.uri.contains("dryRun=All") || event.resource == "selfsubjectaccessreviews";
-    assert_eq!(corner.writes_since(mark).into_iter().filter(|event| !dry(event)).collect::<Vec<_>>(), []);
+    release.assert_nothing_changed_since(mark);
 
-    corner.apply().ends_with(0);
-    corner.devpi(&["plan"], &["--cluster", "--exit-code"]).ends_with(0);
+    release.apply().ends_with(0);
+    release.plugin(&["plan"], &["--cluster", "--exit-code"]).ends_with(0);
     // Another host is another origin to connect to: what was granted is where the setting says.
     let another = ["--cluster", "-o", "json", "--set", "devpi_api_hostname=api.example.com"];
-    let other = corner.devpi(&["plan"], &another);
+    let other = release.plugin(&["plan"], &another);
     assert!(other.stderr.contains("follows its settings"), "{}", other.stderr);
     assert!(other.stderr.contains("connect to https://api.example.com"), "{}", other.stderr);
     let changes = other.ends_with(0).json()["changes"].clone();
@@ -247,100 +189,100 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
 
 #[test]
 fn a_release_does_not_move_to_another_namespace_by_what_it_was_granted_in_its_own() {
-    let Some(corner) = Corner::new("moved") else { return };
-    corner.apply().ends_with(0);
+    let Some(release) = Devpi::new("moved") else { return };
+    release.apply().ends_with(0);
     let elsewhere = ["--set", "devpi_namespace=kube-system", "-o", "json"];
-    let error = corner.devpi(&["plan"], &[&["--cluster"], &elsewhere[..]].concat()).ends_with(4).error();
+    let error = release.plugin(&["plan"], &[&["--cluster"], &elsewhere[..]].concat()).ends_with(4).error();
     assert_eq!(error["error"]["kind"], "moved");
     let agreed = [&["--cluster", "--grant-requested"], &elsewhere[..]].concat();
-    assert_eq!(corner.devpi(&["plan"], &agreed).ends_with(0).json()["plan"]["namespace"], "kube-system");
+    assert_eq!(release.plugin(&["plan"], &agreed).ends_with(0).json()["plan"]["namespace"], "kube-system");
 }
 
 #[test]
 fn a_change_by_somebody_else_is_shown_and_taken_back() {
-    let Some(corner) = Corner::new("drift") else { return };
-    corner.apply().ends_with(0);
+    let Some(release) = Devpi::new("drift") else { return };
+    release.apply().ends_with(0);
     let patch = r#"{"data":{"service.yaml":"changed"}}"#;
-    corner
-        .kubectl(&["patch", "configmap", "thinkube-service-config", "-n", &corner.name, "-p", patch])
+    release
+        .kubectl(&["patch", "configmap", "thinkube-service-config", "-n", &release.name, "-p", patch])
         .ends_with(0);
-    let run = corner.devpi(&["apply"], &["--yes", "--no-wait", "-o", "json"]).ends_with(1).error();
+    let run = release.plugin(&["apply"], &["--yes", "--no-wait", "-o", "json"]).ends_with(1).error();
     let message = run["error"]["message"].as_str().expect("a message");
     assert!(message.contains("thinkube-service-config") && message.contains("kubectl"), "{message}");
 }
 
 #[test]
 fn the_secret_is_in_its_secret_and_nowhere_else() {
-    let Some(corner) = Corner::new("canary") else { return };
-    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    let Some(release) = Devpi::new("canary") else { return };
+    let mark = release.audit_mark();
     let mut said = String::new();
     for run in [
-        corner.devpi(&["plan"], &["--cluster"]),
-        corner.devpi(&["apply"], &["--yes", "--no-wait"]),
-        corner.devpi(&["plan"], &["--cluster", "-o", "json"]),
-        corner.run(&["status", &corner.name]),
-        corner.run(&["status", &corner.name, "-o", "json"]),
-        corner.run(&["check", &corner.name]),
+        release.plugin(&["plan"], &["--cluster"]),
+        release.plugin(&["apply"], &["--yes", "--no-wait"]),
+        release.plugin(&["plan"], &["--cluster", "-o", "json"]),
+        release.run(&["status", &release.name]),
+        release.run(&["status", &release.name, "-o", "json"]),
+        release.run(&["check", &release.name]),
     ] {
         said.push_str(&run.stdout);
         said.push_str(&run.stderr);
     }
-    let encoded = corner
-        .kubectl(&["get", "secret", "devpi-root", "-n", &corner.name, "-o", "jsonpath={.data.password}"])
+    let encoded = release
+        .kubectl(&["get", "secret", "devpi-root", "-n", &release.name, "-o", "jsonpath={.data.password}"])
         .ends_with(0)
         .stdout;
     assert!(!encoded.is_empty());
-    for namespace in [&corner.name, &corner.home] {
+    for namespace in [&release.name, &release.state_namespace()] {
         let kinds = "configmaps,deployments,services,ingresses,leases,events,pods";
-        said.push_str(&corner.kubectl(&["get", kinds, "-n", namespace, "-o", "json"]).ends_with(0).stdout);
+        said.push_str(&release.kubectl(&["get", kinds, "-n", namespace, "-o", "json"]).ends_with(0).stdout);
     }
-    said.push_str(&format!("{:?}", corner.cluster.audit_events(mark).expect("there is an audit log")));
+    said.push_str(&format!("{:?}", release.cluster().audit_events(mark).expect("there is an audit log")));
     assert!(!said.contains(CANARY), "the secret's text was found");
     assert!(!said.contains(&encoded), "the secret's text was found in base64");
 }
 
 #[test]
 fn a_check_says_which_secret_has_another_value_than_the_one_that_it_mirrors() {
-    let Some(corner) = Corner::new("stale") else { return };
-    corner.apply().ends_with(0);
+    let Some(release) = Devpi::new("stale") else { return };
+    release.apply().ends_with(0);
     let checked = || {
-        let outcomes = corner.run(&["check", &corner.name, "-o", "json"]).json();
+        let outcomes = release.run(&["check", &release.name, "-o", "json"]).json();
         let outcomes = outcomes.as_array().expect("a list").iter();
-        let name = format!("copy/{}/harbor-pull-secret", corner.name);
+        let name = format!("copy/{}/harbor-pull-secret", release.name);
         let of = |outcome: &&Value| outcome["name"] == name.as_str();
         outcomes.clone().find(of).expect("a mirror is looked at").clone()
     };
     assert_eq!(checked()["status"], "passed");
     let other = r#"{"stringData": {".dockerconfigjson": "{\"auths\": {}}"}}"#;
-    corner.kubectl(&["patch", "secret", "pull", "-n", &corner.platform, "--patch", other]).ends_with(0);
+    release.kubectl(&["patch", "secret", "pull", "-n", &release.platform, "--patch", other]).ends_with(0);
     let stale = checked();
     assert_eq!((&stale["status"], &stale["severity"]), (&json!("failed"), &json!("warning")));
-    let source = format!("Secret {}/pull has another value", corner.platform);
+    let source = format!("Secret {}/pull has another value", release.platform);
     assert!(stale["message"].as_str().is_some_and(|message| message.starts_with(&source)), "{stale}");
-    corner.apply().ends_with(0);
+    release.apply().ends_with(0);
     assert_eq!(checked()["status"], "passed");
 }
 
 #[test]
 fn a_namespace_that_is_stuck_terminating_is_told_and_nothing_is_changed() {
-    let Some(corner) = Corner::new("stuck") else { return };
-    corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);
-    corner.create(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "holds",
-        "namespace": corner.name, "finalizers": ["example.org/holds"]}}));
-    corner.kubectl(&["delete", "namespace", &corner.name, "--wait=false"]).ends_with(0);
-    let mark = corner.cluster.audit_offset().expect("there is an audit log");
-    let error = corner.apply().ends_with(1).error();
+    let Some(release) = Devpi::new("stuck") else { return };
+    release.kubectl(&["create", "namespace", &release.name]).ends_with(0);
+    release.kubectl_apply(&json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "holds",
+        "namespace": release.name, "finalizers": ["example.org/holds"]}}));
+    release.kubectl(&["delete", "namespace", &release.name, "--wait=false"]).ends_with(0);
+    let mark = release.audit_mark();
+    let error = release.apply().ends_with(1).error();
     let message = error["error"]["message"].as_str().expect("a message");
-    assert!(message.contains(&corner.name) && message.contains("being deleted"), "{message}");
-    assert_eq!(corner.writes_since(mark), []);
+    assert!(message.contains(&release.name) && message.contains("being deleted"), "{message}");
+    release.assert_no_writes_since(mark);
     let patch = r#"{"metadata":{"finalizers":null}}"#;
-    corner.kubectl(&["patch", "configmap", "holds", "-n", &corner.name, "-p", patch]).ends_with(0);
+    release.kubectl(&["patch", "configmap", "holds", "-n", &release.name, "-p", patch]).ends_with(0);
 }
 
 #[test]
 fn rights_that_lack_one_kind_are_told_before_anything_is_written() {
-    let Some(corner) = Corner::new("rights") else { return };
-    let user = format!("user-{}", corner.name);
+    let Some(release) = Devpi::new("rights") else { return };
+    let user = format!("user-{}", release.name);
     let rules = json!([
         {"apiGroups": [""], "resources": ["namespaces", "configmaps", "secrets", "services", "persistentvolumeclaims", "pods",
             "events", "services/proxy", "nodes"], "verbs": ["*"]},
@@ -355,43 +297,46 @@ fn rights_that_lack_one_kind_are_told_before_anything_is_written() {
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": user}, "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user}});
-    corner.create(&role);
-    corner.create(&binding);
-    let kubeconfig = corner.cluster.client_kubeconfig(&user, &[]).expect("a certificate");
-    let arguments = corner.with_inputs(&["apply"], &["--yes", "--no-wait", "-o", "json"]);
-    let mut command = corner.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let mark = corner.cluster.audit_offset().expect("there is an audit log");
+    release.kubectl_apply(&role);
+    release.kubectl_apply(&binding);
+    let kubeconfig = release.cluster().client_kubeconfig(&user, &[]).expect("a certificate");
+    let arguments = release.with_inputs(&["apply"], &["--yes", "--no-wait", "-o", "json"]);
+    let mut command = release.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let mark = release.audit_mark();
     let error = finish(command.env("KUBECONFIG", kubeconfig)).ends_with(1).error();
     let message = error["error"]["message"].as_str().expect("a message");
     assert_eq!(error["error"]["kind"], "forbidden", "{message}");
     assert!(message.contains("ingresses") && message.contains(&user), "{message}");
     let reviews = |event: &AuditEvent| event.resource == "selfsubjectaccessreviews";
-    assert_eq!(corner.writes_since(mark).into_iter().filter(|event| !reviews(event)).collect::<Vec<_>>(), []);
-    corner.kubectl(&["delete", "clusterrole,clusterrolebinding", &user]);
+    assert_eq!(
+        release.writes_since(mark).into_iter().filter(|event| !reviews(event)).collect::<Vec<_>>(),
+        []
+    );
+    release.kubectl(&["delete", "clusterrole,clusterrolebinding", &user]);
 }
 
 #[test]
 fn an_object_of_somebody_else_is_not_taken_over_unless_it_is_named() {
-    let Some(corner) = Corner::new("owner") else { return };
-    corner.kubectl(&["create", "namespace", &corner.name]).ends_with(0);
-    corner.create(&json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "thinkube-service-config", "namespace": corner.name}, "data": {"mine": "yes"}}));
-    let error = corner.apply().ends_with(4).error();
+    let Some(release) = Devpi::new("owner") else { return };
+    release.kubectl(&["create", "namespace", &release.name]).ends_with(0);
+    release.kubectl_apply(&json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "thinkube-service-config", "namespace": release.name}, "data": {"mine": "yes"}}));
+    let error = release.apply().ends_with(4).error();
     assert_eq!(error["error"]["kind"], "not-owned");
-    let adopt = format!("ConfigMap/{}/thinkube-service-config", corner.name);
-    corner.devpi(&["apply"], &["--yes", "--no-wait", "--adopt", &adopt]).ends_with(0);
+    let adopt = format!("ConfigMap/{}/thinkube-service-config", release.name);
+    release.plugin(&["apply"], &["--yes", "--no-wait", "--adopt", &adopt]).ends_with(0);
     let mine =
-        ["get", "configmap", "thinkube-service-config", "-n", &corner.name, "-o", "jsonpath={.data.mine}"];
-    assert_eq!(corner.kubectl(&mine).ends_with(0).stdout, "yes");
+        ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "jsonpath={.data.mine}"];
+    assert_eq!(release.kubectl(&mine).ends_with(0).stdout, "yes");
 }
 
 #[test]
 fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
-    let Some(corner) = Corner::new("killed") else { return };
-    let arguments = corner.with_inputs(&["apply"], &["--yes", "--no-wait", "--quiet"]);
+    let Some(release) = Devpi::new("killed") else { return };
+    let arguments = release.with_inputs(&["apply"], &["--yes", "--no-wait", "--quiet"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     for milliseconds in [60, 120, 180, 240, 320, 420] {
-        let mut host = corner
+        let mut host = release
             .command(&arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -402,19 +347,19 @@ fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
         host.wait().expect("it ends");
     }
     let begin = Instant::now();
-    let finished = corner.apply().ends_with(0).json();
+    let finished = release.apply().ends_with(0).json();
     assert!(begin.elapsed() < Duration::from_secs(60), "the dead host's claim must end");
     assert_eq!(finished["release"]["phase"], "deployed");
-    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
-    assert_eq!(corner.objects(), BTreeSet::new());
+    release.uninstall(&["--delete-data"]);
+    assert_eq!(release.all_objects(), BTreeSet::new());
 }
 
 #[test]
 fn an_interrupted_apply_says_so_and_the_record_does_too() {
-    let Some(corner) = Corner::new("ctrlc") else { return };
+    let Some(release) = Devpi::new("ctrlc") else { return };
     // No pod of this image starts, so the apply waits for the Deployment until it is interrupted.
-    let arguments = corner.with_inputs(&["apply"], &["--yes", "-o", "json"]);
-    let mut command = corner.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let arguments = release.with_inputs(&["apply"], &["--yes", "-o", "json"]);
+    let mut command = release.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut host = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     let mut said = String::new();
     let mut lines = BufReader::new(host.stderr.take().expect("it is piped")).lines();
@@ -425,47 +370,47 @@ fn an_interrupted_apply_says_so_and_the_record_does_too() {
     let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
     assert_eq!(host.wait().expect("it ends").code(), Some(130));
     assert!(rest.last().is_some_and(|line| line.contains("interrupted")), "{rest:?}");
-    let status = corner.run(&["status", &corner.name, "-o", "json"]).ends_with(0).json();
+    let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0).json();
     assert_eq!(status["phase"], "interrupted");
     // The claim was given back, so the next one need not wait for its end.
-    corner.run(&["uninstall", &corner.name, "--yes", "--delete-data"]).ends_with(0);
-    assert_eq!(corner.objects(), BTreeSet::new());
+    release.uninstall(&["--delete-data"]);
+    assert_eq!(release.all_objects(), BTreeSet::new());
 }
 
 #[test]
 fn facts_recorded_from_a_cluster_give_the_same_plan_without_it() {
-    let Some(corner) = Corner::new("facts") else { return };
-    let file = corner.folder.path().join("facts.json");
+    let Some(release) = Devpi::new("facts") else { return };
+    let file = release.path("facts.json");
     let (file, component) = (file.to_str().expect("text"), python().to_str().expect("text"));
     let inputs = [
         "plan",
         component,
         "--release",
-        &corner.name,
+        &release.name,
         "--set",
         "image=registry.invalid/shell:1",
         "-o",
         "json",
     ];
     let live =
-        corner.run(&[&inputs[..], &["--cluster", "--record-facts", file]].concat()).ends_with(0).json();
-    let replayed = corner.run(&[&inputs[..], &["--facts", file]].concat()).ends_with(0).json();
+        release.run(&[&inputs[..], &["--cluster", "--record-facts", file]].concat()).ends_with(0).json();
+    let replayed = release.run(&[&inputs[..], &["--facts", file]].concat()).ends_with(0).json();
     assert_eq!(live["digest"], replayed["digest"]);
     assert_eq!(live["facts"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
 fn kubectl_finds_the_host_as_a_plugin() {
-    let Some(corner) = Corner::new("kubectl") else { return };
+    let Some(release) = Devpi::new("kubectl") else { return };
     let folder = thinkube_e2e::host().parent().expect("it is in a folder").to_owned();
     let path = std::env::join_paths(
         std::iter::once(folder).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    let mut kubectl = Command::new(corner.cluster.kubectl());
+    let mut kubectl = Command::new(release.cluster().kubectl());
     kubectl
         .args(["thinkube", "status"])
         .env("PATH", path.expect("a path"))
-        .env("KUBECONFIG", corner.cluster.kubeconfig());
-    kubectl.env("THINKUBE_STATE_NAMESPACE", &corner.home).current_dir(root());
+        .env("KUBECONFIG", release.cluster().kubeconfig());
+    kubectl.env("THINKUBE_STATE_NAMESPACE", &release.state_namespace()).current_dir(root());
     assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "no releases are installed\n");
 }

@@ -1,52 +1,39 @@
 //! Resources outside the cluster, with the real Keycloak behind its front door: planned, made, kept, taken back.
 
 use serde_json::{Value, json};
+use std::ops::Deref;
 use std::path::Path;
 use std::process::Command;
-use tempfile::TempDir;
 use thinkube_e2e::keycloak::Admin;
-use thinkube_e2e::{Run, command, finish};
-use thinkube_test_cluster::{Addon, TestNamespace};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, finish};
+use thinkube_test_cluster::Addon;
 
 fn plugin() -> &'static Path {
     thinkube_e2e::plugin("tests/sign-on-plugin")
 }
 
-/// A release of the plugin whose client is nobody else's.
-struct Release {
-    namespace: TestNamespace,
+/// A release of the sign-on plugin, whose client no other test has.
+struct SignOn {
+    release: Release,
     admin: Admin,
-    name: String,
-    _folder: TempDir,
 }
 
-impl Release {
-    /// None where there is no Keycloak.
+impl Deref for SignOn {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        &self.release
+    }
+}
+
+impl SignOn {
+    /// `None` without Keycloak.
     fn new() -> Option<Self> {
-        let namespace = TestNamespace::with([Addon::Node, Addon::Keycloak])?;
-        let admin = Admin::of(namespace.cluster());
-        let name = format!("so-{}", namespace.name());
-        Some(Self { namespace, admin, name, _folder: tempfile::tempdir().expect("a folder") })
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let cluster = self.namespace.cluster();
-        let keycloak = cluster.keycloak().expect("our own").expect("it is there");
-        let mut command = command(arguments);
-        command
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name))
-            .env("ADMIN_PASSWORD", keycloak.admin_password);
-        if matches!(arguments[0], "plan" | "apply" | "check" | "uninstall") {
-            let address = cluster.address().expect("our own");
-            command.arg("--ca-file").arg(cluster.authority().expect("our own"));
-            command.arg("--resolve").arg(format!("auth.thinkube.test={address}"));
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        finish(&mut self.command(arguments))
+        let release = Release::with("so", [Addon::Node, Addon::Keycloak])?;
+        let admin = Admin::of(release.cluster());
+        let password = admin.password().to_owned();
+        Some(Self { release: release.reaching(["auth"]).env("ADMIN_PASSWORD", password), admin })
     }
 
     fn with_inputs(&self, before: &str, after: &[&str]) -> Vec<String> {
@@ -78,32 +65,19 @@ impl Release {
         all.map(|change| (text(&change["name"]).replace(&self.name, "C"), text(&change["action"]))).collect()
     }
 
-    /// The client as Keycloak has it.
+    /// The client in Keycloak.
     fn client(&self) -> Option<Value> {
-        let answer = self.admin.call("GET", &format!("/clients?clientId={}", self.name), None).json();
-        answer.get(0).cloned()
-    }
-
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
+        self.admin.find_client(&self.name)
     }
 
     fn key(&self, kind: &str, key: &str) -> String {
-        let path = format!("jsonpath={{.data['{key}']}}");
-        self.kubectl(&["get", kind, "client", "-n", &self.name, "-o", &path]).ends_with(0).stdout
+        self.field(kind, "client", &format!(".data['{key}']"))
     }
 }
 
-impl Drop for Release {
+impl Drop for SignOn {
     fn drop(&mut self) {
-        if let Some(client) = self.client() {
-            let path = format!("/clients/{}", client["id"].as_str().unwrap_or_default());
-            self.admin.call("DELETE", &path, None);
-        }
-        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
-            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
-        }
+        self.admin.delete_client(&self.release.name);
     }
 }
 
@@ -113,7 +87,7 @@ fn made(action: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = SignOn::new() else { return };
     assert_eq!(release.external(), made("create"));
     assert!(release.client().is_none(), "a plan changes nothing");
 
@@ -136,18 +110,11 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     assert!(decode(&release.key("secret", "url")).contains(&secret));
 
     // Nothing is done twice.
-    let mark = release.namespace.cluster().audit_offset().expect("a log");
+    let mark = release.audit_mark();
     assert_eq!(release.external(), made("unchanged"));
     let again = release.apply(&[]).ends_with(0);
     assert_eq!(again.json()["changed"], false, "{again:?}");
-    let events = release.namespace.cluster().audit_events(mark).expect("a log");
-    assert!(
-        !events.iter().any(|event| event.is_write()
-            && event.user_agent.starts_with("thinkube-host")
-            && event.uri.contains(&release.name)
-            && !event.uri.contains("dryRun")),
-        "{events:?}"
-    );
+    release.assert_nothing_changed_since(mark);
 
     // What somebody changes is shown by its field and mended; what the plan does not speak of is left alone.
     let path = format!("/clients/{}", client["id"].as_str().expect("text"));
@@ -166,8 +133,8 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     // The secret is nowhere but in its Secret.
     let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0);
     assert!(status.json()["external"].to_string().contains(&release.name), "{status:?}");
-    let home = format!("home-{}", release.name);
-    let kept = release.kubectl(&["get", "configmaps,leases", "-n", &home, "-o", "yaml"]).ends_with(0).stdout;
+    let state = release.state_namespace();
+    let kept = release.kubectl(&["get", "configmaps,leases", "-n", &state, "-o", "yaml"]).ends_with(0).stdout;
     for said in [&applied.stdout, &applied.stderr, &again.stdout, &status.stdout, &kept, &plan.to_string()] {
         assert!(!said.contains(&secret), "{said}");
     }
@@ -181,7 +148,7 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
 
 #[test]
 fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = SignOn::new() else { return };
     release.apply(&[]).ends_with(0);
     assert!(release.client().is_some());
     let unwanted = ["--set", "wanted=false"];
@@ -193,13 +160,13 @@ fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
         release.run(&["status", &release.name, "-o", "json"]).ends_with(0).json()["external"],
         json!([])
     );
-    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    release.uninstall(&[]);
 }
 
 #[test]
 fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_written() {
-    let Some(release) = Release::new() else { return };
-    let password = release.namespace.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let Some(release) = SignOn::new() else { return };
+    let password = release.admin.password().to_owned();
     let refused = |command: &mut Command, code: i32, said: &[&str]| {
         let run = finish(command).ends_with(code);
         for word in said {
@@ -215,20 +182,16 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
     refused(&mut apply(&["--set", "realm=nowhere"]), 1, &["nowhere"]);
     // Somebody else listens there, and nobody.
     refused(apply(&[]).args(["--resolve", "auth.thinkube.test=127.0.0.1"]), 1, &["auth.thinkube.test"]);
-    let grants = release._folder.path().join("grants.yaml");
-    std::fs::write(&grants, "permissions: []\n").expect("a file");
+    let grants = release.write("grants.yaml", "permissions: []\n");
     refused(&mut apply(&["--grants", grants.to_str().expect("text")]), 4, &["https://auth.thinkube.test"]);
-    let home = format!("home-{}", release.name);
-    let none =
-        release.kubectl(&["get", "namespace", &home, &release.name, "--ignore-not-found", "-o", "name"]);
-    assert_eq!(none.ends_with(0).stdout, "");
+    release.assert_nothing_made();
     assert!(release.client().is_none());
 }
 
 #[test]
 fn a_password_of_its_own_goes_before_the_one_that_it_falls_back_to() {
-    let Some(release) = Release::new() else { return };
-    let password = release.namespace.cluster().keycloak().expect("our own").expect("there").admin_password;
+    let Some(release) = SignOn::new() else { return };
+    let password = release.admin.password().to_owned();
     let mut apply = release.plugin("apply", &["--yes"]);
     finish(apply.env("ADMIN_PASSWORD", "another").env("KEYCLOAK_PASSWORD", &password)).ends_with(0);
     assert!(release.client().is_some());
@@ -241,7 +204,7 @@ fn a_password_of_its_own_goes_before_the_one_that_it_falls_back_to() {
 
 #[test]
 fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_adopted() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = SignOn::new() else { return };
     let theirs = json!({"clientId": release.name, "redirectUris": ["https://theirs.thinkube.test/"]});
     release.admin.call("POST", "/clients", Some(&theirs)).with(201);
     let plan = release.plan();
@@ -251,8 +214,8 @@ fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_
     let refused = release.apply(&[]).ends_with(4);
     assert!(refused.stderr.contains("--adopt External/"), "{refused:?}");
     assert_eq!(release.client().expect("it stays")["redirectUris"], theirs["redirectUris"]);
-    let home = format!("home-{}", release.name);
-    release.kubectl(&["get", "namespace", &home]).ends_with(1);
+    let state = release.state_namespace();
+    release.kubectl(&["get", "namespace", &state]).ends_with(1);
 
     let adopt = ["--adopt", &format!("External/{}", release.name)];
     release.apply(&adopt).ends_with(0);
@@ -260,13 +223,13 @@ fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_
     assert_eq!(ours["redirectUris"], json!(["https://a.thinkube.test/callback"]));
     // From now on it is the release's.
     release.apply(&[]).ends_with(0);
-    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    release.uninstall(&[]);
     assert!(release.client().is_none());
 }
 
 #[test]
 fn a_server_that_is_gone_for_good_does_not_keep_a_release_from_being_uninstalled() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = SignOn::new() else { return };
     release.apply(&[]).ends_with(0);
     let uninstall = |more: &[&str]| {
         let mut command =

@@ -3,40 +3,45 @@
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
-use tempfile::TempDir;
+use thinkube_e2e::release::Release;
 use thinkube_e2e::{Run, build, eventually, finish, web};
-use thinkube_test_cluster::{Addon, TestNamespace};
+use thinkube_test_cluster::Addon;
 
 fn plugin() -> &'static Path {
     thinkube_e2e::plugin("tests/image-plugin")
 }
 
-/// A release of the plugin whose image is nobody else's, and the source of it.
-struct Release {
-    namespace: TestNamespace,
-    name: String,
-    folder: TempDir,
+/// A release of the image plugin, whose image no other test has, and the source of the image.
+struct Built(Release);
+
+impl Deref for Built {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        &self.0
+    }
 }
 
-impl Release {
-    /// None where there is no registry, no git or no buildah.
+impl Built {
+    /// `None` without a registry, git or buildah.
     fn new() -> Option<Self> {
         if !build::can() {
             return None;
         }
-        let namespace = TestNamespace::with([Addon::Node, Addon::Registry])?;
-        let release = Self { name: format!("im-{}", namespace.name()), namespace, folder: build::folder() };
-        fs::create_dir(release.path("source")).expect("writable");
-        release.write("grants.json", &release.grants().to_string());
-        release.git(&["init", "--quiet", "--initial-branch=main"]);
-        Some(release)
+        let release = Release::with("im", [Addon::Node, Addon::Registry])?;
+        let built = Self(release.reaching(["registry"]).building());
+        fs::create_dir(built.path("source")).expect("the folder of the test is writable");
+        built.write("grants.json", built.grants().to_string());
+        built.git(&["init", "--quiet", "--initial-branch=main"]);
+        Some(built)
     }
 
-    /// What the operator allows: the sources are this test's own, so the plugin cannot ask for them.
+    /// The operator's grants. The plugin cannot request the sources, which are this test's.
     fn grants(&self) -> Value {
         let emit = |api_version: &str, kind: &str| json!({ "emit": { "apiVersion": api_version, "kind": kind, "scope": "ownNamespace" } });
         json!({ "permissions": [
@@ -45,19 +50,11 @@ impl Release {
             emit("apps/v1", "Deployment"),
             { "copySecret": "default/harbor-pull-secret" },
             { "copySecret": format!("{}/harbor-pull-secret", self.name) },
-            { "copySecret": format!("{}/other", self.namespace.name()) },
+            { "copySecret": format!("{}/other", self.namespace().name()) },
             { "pushImage": "registry.thinkube.test:5000/library" },
             { "buildFrom": self.url() },
             { "buildFrom": self.path("source") },
         ] })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: &str) {
-        fs::write(self.path(name), content).expect("writable");
     }
 
     fn url(&self) -> String {
@@ -82,29 +79,8 @@ impl Release {
     }
 
     fn base(&self) -> String {
-        let toolbox = self.namespace.cluster().toolbox_archive().expect("a node has the image");
+        let toolbox = self.cluster().toolbox_archive().expect("a node has the image");
         format!("FROM docker-archive:{}\n", toolbox.display())
-    }
-
-    /// The host as the operator runs it: on the machine itself, where no DNS knows the registry.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let cluster = self.namespace.cluster();
-        let mut command = build::command(arguments, self.folder.path());
-        command.env("KUBECONFIG", cluster.kubeconfig()).env("THINKUBE_STATE_NAMESPACE", self.home());
-        if matches!(arguments[0], "plan" | "apply" | "uninstall") {
-            let address = cluster.address().expect("our own");
-            command.arg("--ca-file").arg(cluster.authority().expect("our own"));
-            command.arg("--resolve").arg(format!("registry.thinkube.test={address}"));
-        }
-        command
-    }
-
-    fn home(&self) -> String {
-        format!("home-{}", self.name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Run {
-        finish(&mut self.command(arguments))
     }
 
     fn with_inputs(&self, before: &[&str], settings: &[&str]) -> Command {
@@ -133,11 +109,6 @@ impl Release {
         run.ends_with(0).json()["images"][0].clone()
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
-    }
-
     /// The Deployment's image and how often its specification has changed.
     fn deployment(&self) -> (String, String) {
         let path = "jsonpath={.spec.template.spec.containers[0].image} {.metadata.generation}";
@@ -156,7 +127,7 @@ impl Release {
 
     /// The status of the answer of the registry about an image.
     fn in_registry(&self, reference: &str) -> u16 {
-        let cluster = self.namespace.cluster();
+        let cluster = self.cluster();
         let registry = cluster.registry().expect("our own").expect("it is there");
         let (_, digest) = reference.split_once('@').expect("a digest");
         let url = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, self.name);
@@ -172,29 +143,20 @@ impl Release {
     }
 
     fn password(&self) -> String {
-        self.namespace.cluster().registry().expect("our own").expect("it is there").password
-    }
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        for namespace in [self.name.clone(), self.home()] {
-            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
-        }
+        self.cluster().registry().expect("our own").expect("it is there").password
     }
 }
 
 #[test]
 fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     let first = release.commit("first");
 
     let planned = release.planned(&[]);
     assert_eq!((&planned["commit"], &planned["action"]), (&json!(first), &json!("create")), "{planned}");
     let text = finish(&mut release.plugin(&["plan", "--cluster"], &[])).ends_with(0).stdout;
     assert!(text.contains(&format!("main = {first}")) && text.contains("the registry has none"), "{text}");
-    let none = release.kubectl(&["get", "namespace", &release.name, "--ignore-not-found", "-o", "name"]);
-    assert_eq!(none.stdout, "", "a plan changes nothing");
+    release.assert_nothing_made();
 
     let applied = release.apply(&[]).ends_with(0);
     for said in [&format!("commit {first}"), "building", "pushing"] {
@@ -207,20 +169,12 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
     release.says("first");
 
     // Nothing is built or written twice.
-    let mark = release.namespace.cluster().audit_offset().expect("a log");
+    let mark = release.audit_mark();
     assert_eq!(release.planned(&[])["action"], "unchanged");
     let again = release.apply(&[]).ends_with(0);
     assert_eq!(again.json()["changed"], false, "{again:?}");
     assert!(!again.stderr.contains("building"), "{}", again.stderr);
-    thread::sleep(Duration::from_millis(500));
-    let events = release.namespace.cluster().audit_events(mark).expect("a log");
-    assert!(
-        !events.iter().any(|event| event.is_write()
-            && event.user_agent.starts_with("thinkube-host")
-            && event.uri.contains(&release.name)
-            && !event.uri.contains("dryRun")),
-        "{events:?}"
-    );
+    release.assert_nothing_changed_since(mark);
 
     // Another commit is another image, and the first is found again by its commit.
     let second = release.commit("second");
@@ -238,7 +192,7 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
 
     let status = release.run(&["status", &release.name]).ends_with(0);
     assert!(status.stdout.contains(&first) && status.stdout.contains(&reference), "{}", status.stdout);
-    let home = release.home();
+    let home = release.state_namespace();
     let kept = release.kubectl(&["get", "configmaps,leases", "-n", &home, "-o", "yaml"]).ends_with(0);
     for run in [&applied, &again, &newer, &older, &status, &kept] {
         assert!(!format!("{run:?}").contains(&release.password()), "{run:?}");
@@ -258,7 +212,7 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
 
 #[test]
 fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     release.commit("page");
     let own = format!("login_namespace={}", release.name);
     let uninstall = |more: &[&str]| {
@@ -275,8 +229,8 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
     let original = ["get", "secret", "harbor-pull-secret", "-n", "default", "-o", "json"];
     let mut login = release.kubectl(&original).ends_with(0).json();
     login["metadata"] = json!({ "name": "other" });
-    release.namespace.apply(json!([login])).expect("our own namespace");
-    let namespace = format!("login_namespace={}", release.namespace.name());
+    release.namespace().apply(json!([login])).expect("our own namespace");
+    let namespace = format!("login_namespace={}", release.namespace().name());
     release.apply(&[&namespace, "login_name=other"]).ends_with(0);
     let (reference, _) = release.deployment();
     let held = |finalizers: &str| {
@@ -287,7 +241,7 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
     };
     held(r#"["thinkube.org/test"]"#);
     let forget =
-        || release.kubectl(&["delete", "secret", "other", "-n", release.namespace.name()]).ends_with(0);
+        || release.kubectl(&["delete", "secret", "other", "-n", release.namespace().name()]).ends_with(0);
     forget();
     let refused = uninstall(&[]).ends_with(3);
     assert_eq!(refused.error()["error"]["kind"], "registry-login", "{}", refused.stderr);
@@ -295,7 +249,7 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
         assert!(refused.stderr.contains(said), "{said} is not in {}", refused.stderr);
     }
 
-    release.namespace.apply(json!([login])).expect("our own namespace");
+    release.namespace().apply(json!([login])).expect("our own namespace");
     uninstall(&["--timeout", "2s"]).ends_with(1);
     assert_eq!(release.in_registry(&reference), 404);
     forget();
@@ -305,7 +259,7 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
 
 #[test]
 fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     release.commit("from git");
     release.write(
         "source/Dockerfile",
@@ -335,9 +289,9 @@ fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
 
 #[test]
 fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     release.commit("page");
-    let namespace = format!("login_namespace={}", release.namespace.name());
+    let namespace = format!("login_namespace={}", release.namespace().name());
     let other = [namespace.as_str(), "login_name=other"];
     let refused = |command: &mut Command, code: i32, kind: &str, said: &str| {
         let run = finish(command).ends_with(code);
@@ -351,7 +305,7 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     let login = json!({ "auths": { "registry.thinkube.test:5000": { "username": "robot$thinkube", "password": "wrong-5e1f0c" } } });
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "other" },
         "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": login.to_string() } });
-    release.namespace.apply(json!([secret])).expect("our own namespace");
+    release.namespace().apply(json!([secret])).expect("our own namespace");
     refused(&mut apply(&other), 1, "registry-refused", "push credentials");
     // Somebody else listens there.
     let elsewhere = ["--resolve", "registry.thinkube.test=127.0.0.1"];
@@ -378,14 +332,13 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
     release.write("grants.json", &grants.to_string());
     refused(&mut apply(&[]), 4, "denied", &release.url());
 
-    let there = ["get", "namespace", &release.home(), &release.name, "--ignore-not-found", "-o", "name"];
-    assert_eq!(release.kubectl(&there).ends_with(0).stdout, "");
+    release.assert_nothing_made();
     assert_eq!(release.left(), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn podman_builds_where_there_is_no_buildah() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     let path = std::env::var_os("PATH").expect("it is set");
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     if !folders.iter().any(|folder| folder.join("podman").exists()) {
@@ -417,7 +370,7 @@ fn running(text: &str) -> usize {
 
 #[test]
 fn a_build_that_fails_or_is_interrupted_changes_nothing_that_runs_and_leaves_nothing_behind() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Built::new() else { return };
     release.commit("page");
     release.apply(&[]).ends_with(0);
     let before = release.deployment();

@@ -3,12 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use tempfile::TempDir;
-use thinkube_e2e::{Run, command, eventually, finish};
-use thinkube_test_cluster::{Addon, TestNamespace};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, eventually, finish};
+use thinkube_test_cluster::Addon;
 
 /// Found nowhere but in the Secret it belongs to.
 const CANARY: &str = "canary-7d2a41";
@@ -17,45 +18,34 @@ fn plugin() -> &'static str {
     thinkube_e2e::plugin("tests/operations-plugin").to_str().expect("text")
 }
 
-/// A release of the plugin.
-struct Release {
-    namespace: TestNamespace,
-    name: String,
-    folder: TempDir,
+/// A release of the operations plugin.
+struct Keeper(Release);
+
+impl Deref for Keeper {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        &self.0
+    }
 }
 
-impl Release {
-    /// None where there is no node.
+impl Keeper {
+    /// `None` without a node.
     fn new() -> Option<Self> {
-        let namespace = TestNamespace::with([Addon::Node])?;
-        let name = format!("op-{}", namespace.name());
-        Some(Self { namespace, name, folder: tempfile::tempdir().expect("a folder") })
+        Some(Self(Release::with("op", [Addon::Node])?.env("KEEPER_PASSWORD", CANARY)))
     }
 
-    /// One that is installed and ready.
+    /// A release that is installed and ready.
     fn installed() -> Option<Self> {
         let release = Self::new()?;
         release.apply(&[]).ends_with(0);
         Some(release)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(arguments);
-        command
-            .env("KUBECONFIG", self.namespace.cluster().kubeconfig())
-            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name))
-            .env("KEEPER_PASSWORD", CANARY);
-        command
-    }
-
-    fn host(&self, arguments: &[&str]) -> Run {
-        finish(&mut self.command(arguments))
-    }
-
     fn apply(&self, after: &[&str]) -> Run {
-        let image = format!("image={}", self.namespace.cluster().toolbox_image().expect("a node has it"));
+        let image = self.toolbox_setting("image");
         let arguments = ["apply", plugin(), "--release", &self.name, "--set", &image, "--yes", "-o", "json"];
-        self.host(&[&arguments[..], after].concat())
+        self.0.run(&[&arguments[..], after].concat())
     }
 
     fn arguments<'a>(&'a self, operation: &'a str, after: &[&'a str]) -> Vec<&'a str> {
@@ -64,64 +54,43 @@ impl Release {
         [&arguments[..], after].concat()
     }
 
-    fn run(&self, operation: &str, after: &[&str]) -> Run {
-        self.host(&self.arguments(operation, after))
+    /// Runs an operation.
+    fn operate(&self, operation: &str, after: &[&str]) -> Run {
+        self.run(&self.arguments(operation, after))
     }
 
     /// The kind and the message of the error that a run must end with.
     fn refused(&self, operation: &str, after: &[&str], code: i32) -> (String, String) {
-        let error = self.run(operation, after).ends_with(code).error()["error"].clone();
+        let error = self.operate(operation, after).ends_with(code).error()["error"].clone();
         let text = |field: &str| error[field].as_str().expect("text").to_owned();
         (text("kind"), text("message"))
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
-    }
-
-    fn get(&self, kind: &str, name: &str, path: &str) -> String {
-        let path = format!("jsonpath={{{path}}}");
-        self.kubectl(&["get", kind, name, "-n", &self.name, "-o", &path]).ends_with(0).stdout
-    }
-
     /// A key of the Secret.
     fn key(&self, key: &str) -> String {
-        let text = STANDARD.decode(self.get("secret", "keys", &format!(".data.{key}"))).expect("base64");
-        String::from_utf8(text).expect("text")
+        self.secret("keys", key)
     }
 
     /// What the pods of the Deployment were made from.
     fn generation(&self) -> String {
-        self.get("deployment", "keeper", ".metadata.generation")
-    }
-
-    fn objects(&self) -> Vec<String> {
-        let kinds = "configmaps,secrets,deployments,jobs";
-        let listed = self.kubectl(&["get", kinds, "-n", &self.name, "-o", "name"]).ends_with(0).stdout;
-        listed.lines().filter(|line| !line.contains("kube-root-ca")).map(str::to_owned).collect()
+        self.field("deployment", "keeper", ".metadata.generation")
     }
 
     /// The release as its record has it.
     fn status(&self) -> Value {
-        self.host(&["status", &self.name, "-o", "json"]).ends_with(0).json()
+        self.0.run(&["status", &self.name, "-o", "json"]).ends_with(0).json()
     }
 
     /// What it has when nothing is left of an operation.
     fn is_as_planned(&self) {
-        assert_eq!(self.objects(), ["configmap/note", "secret/keys", "deployment.apps/keeper"]);
+        assert_eq!(
+            self.objects("configmaps,secrets,deployments,jobs"),
+            ["configmap/note", "secret/keys", "deployment.apps/keeper"]
+        );
         let status = self.status();
         assert_eq!(status["phase"], "deployed", "{status}");
         assert_eq!(status["revision"], 1, "{status}");
-        assert_eq!(self.get("configmap", "note", ".data.text"), "as planned");
-    }
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
-            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
-        }
+        assert_eq!(self.field("configmap", "note", ".data.text"), "as planned");
     }
 }
 
@@ -154,8 +123,8 @@ fn memory(process: u32) -> Vec<Vec<u8>> {
 /// After everything that needs the password was done with it.
 #[test]
 fn no_secret_is_in_the_memory_of_a_plugin_that_judges_the_release() {
-    let Some(release) = Release::installed() else { return };
-    let image = format!("image={}", release.namespace.cluster().toolbox_image().expect("a node has it"));
+    let Some(release) = Keeper::installed() else { return };
+    let image = release.toolbox_setting("image");
     let arguments = ["apply", plugin(), "--release", &release.name, "--yes", "--set", &image];
     let mut apply = release.command(&[&arguments[..], &["--set", "ponder=true"]].concat());
     let mut apply = apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
@@ -175,7 +144,7 @@ fn no_secret_is_in_the_memory_of_a_plugin_that_judges_the_release() {
     for secret in [CANARY.to_owned(), STANDARD.encode(CANARY), STANDARD.encode(&cookie), cookie] {
         assert!(!holds(inside[0], &secret), "{secret} is in the plugin's memory");
     }
-    release.host(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
 }
 
 #[test]
@@ -191,9 +160,9 @@ fn inspect_lists_the_operations_with_their_arguments() {
 
 #[test]
 fn a_value_is_made_anew_and_what_reads_it_is_restarted_once() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     let before = (release.key("cookie"), release.key("other"), release.generation());
-    let done = release.run("rotate-cookie", &[]).ends_with(0);
+    let done = release.operate("rotate-cookie", &[]).ends_with(0);
     assert_eq!(done.json()["operation"], "rotate-cookie");
     assert_eq!(done.json()["health"][0]["status"], "passed", "the release is asked how it is");
     let cookie = release.key("cookie");
@@ -208,15 +177,15 @@ fn a_value_is_made_anew_and_what_reads_it_is_restarted_once() {
 
     assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false, "the release is as its plan says");
     assert_eq!((release.key("cookie"), release.generation()), (cookie.clone(), restarted), "and no restart");
-    release.run("rotate-cookie", &[]).ends_with(0);
+    release.operate("rotate-cookie", &[]).ends_with(0);
     assert_ne!(release.key("cookie"), cookie, "a second run makes another one");
 }
 
 #[test]
 fn objects_of_an_operation_are_gone_when_it_ends_and_it_can_run_again() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     for _ in 0..2 {
-        let done = release.run("say", &["--arg", "text=7", "--arg", "times=2"]).ends_with(0);
+        let done = release.operate("say", &["--arg", "text=7", "--arg", "times=2"]).ends_with(0);
         assert!(done.stderr.contains("ConfigMap") && done.stderr.contains("words"), "{}", done.stderr);
         release.is_as_planned();
     }
@@ -224,9 +193,9 @@ fn objects_of_an_operation_are_gone_when_it_ends_and_it_can_run_again() {
 
 #[test]
 fn what_an_operation_changes_of_the_release_is_given_back() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     let mut run = release.command(&release.arguments("borrow", &[])).spawn().expect("it runs");
-    eventually("borrowed object", || match release.get("configmap", "note", ".data.text").as_str() {
+    eventually("borrowed object", || match release.field("configmap", "note", ".data.text").as_str() {
         "borrowed" => Ok(()),
         other => Err(other.to_owned()),
     });
@@ -238,7 +207,7 @@ fn what_an_operation_changes_of_the_release_is_given_back() {
 
 #[test]
 fn a_host_that_dies_in_an_operation_leaves_what_a_run_or_an_apply_ends() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     for ends in ["run", "apply"] {
         let mut run = release.command(&release.arguments("borrow", &[])).spawn().expect("it runs");
         eventually("job", || {
@@ -251,7 +220,7 @@ fn a_host_that_dies_in_an_operation_leaves_what_a_run_or_an_apply_ends() {
         assert_eq!(status["phase"], "operating", "{status}");
         assert!(status["message"].as_str().expect("a message").contains("borrow"), "{status}");
         match ends {
-            "run" => release.run("borrow", &[]).ends_with(0),
+            "run" => release.operate("borrow", &[]).ends_with(0),
             _ => release.apply(&[]).ends_with(0),
         };
         release.is_as_planned();
@@ -260,7 +229,7 @@ fn a_host_that_dies_in_an_operation_leaves_what_a_run_or_an_apply_ends() {
 
 #[test]
 fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     let mut command = release.command(&release.arguments("borrow", &[]));
     let mut run = command.spawn().expect("it runs");
     eventually("job", || {
@@ -270,14 +239,14 @@ fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
     Command::new("kill").args(["-INT", &run.id().to_string()]).status().expect("kill runs");
     assert_eq!(run.wait().expect("it ends").code(), Some(130));
     assert_eq!(release.status()["phase"], "operating");
-    release.host(&["uninstall", &release.name, "--yes"]).ends_with(0);
+    release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
     let left = release.kubectl(&["get", "namespace", &release.name]);
     assert_ne!(left.code, 0, "{}", left.stdout);
 }
 
 #[test]
 fn a_job_that_fails_is_noticed_at_once_with_its_last_lines_and_no_secret_and_leaves_nothing() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     let (kind, message) = release.refused("fail", &[], 1);
     assert_eq!(kind, "not-ready");
     for part in ["Job", "work", "it begins", "it cannot go on", "the password is (a secret)"] {
@@ -291,8 +260,8 @@ fn a_job_that_fails_is_noticed_at_once_with_its_last_lines_and_no_secret_and_lea
 
 #[test]
 fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
-    let Some(release) = Release::installed() else { return };
-    let mark = release.namespace.cluster().audit_offset().expect("there is an audit log");
+    let Some(release) = Keeper::installed() else { return };
+    let mark = release.audit_mark();
     let (kind, message) = release.refused("rotate-cooky", &[], 3);
     assert_eq!(
         (kind.as_str(), message.contains("did you mean `rotate-cookie`?")),
@@ -313,30 +282,23 @@ fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
     let (kind, message) = release.refused("use-a-password", &[], 5);
     assert!(kind == "invalid-plan" && message.contains("secret inputs"), "{message}");
     let elsewhere = ["run", "say", "--release", "nobody", "--plugin", plugin(), "-o", "json", "--yes"];
-    assert_eq!(release.host(&elsewhere).ends_with(3).error()["error"]["kind"], "no-release");
+    assert_eq!(release.run(&elsewhere).ends_with(3).error()["error"]["kind"], "no-release");
     let other = ["run", "say", "--release", &release.name, "--plugin", "tests/sign-on-plugin", "-o", "json"];
-    assert_eq!(release.host(&other).ends_with(3).error()["error"]["kind"], "other-plugin");
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let events = release.namespace.cluster().audit_events(mark).expect("the audit log can be read");
-    let writes: Vec<_> = events
-        .into_iter()
-        .filter(|event| event.is_write() && event.uri.contains(&release.name))
-        .filter(|event| event.user_agent.starts_with("thinkube-host"))
-        .collect();
-    assert!(writes.is_empty(), "{writes:?}");
+    assert_eq!(release.run(&other).ends_with(3).error()["error"]["kind"], "other-plugin");
+    release.assert_no_writes_since(mark);
 }
 
 #[test]
 fn a_dry_run_says_what_would_be_done_and_does_nothing() {
-    let Some(release) = Release::installed() else { return };
+    let Some(release) = Keeper::installed() else { return };
     let before = release.key("cookie");
-    let shown = release.run("rotate-cookie", &["--dry-run"]).ends_with(0).json();
+    let shown = release.operate("rotate-cookie", &["--dry-run"]).ends_with(0).json();
     let changes = shown["changes"].as_array().expect("a list");
     let actions: Vec<&str> = changes.iter().map(|change| change["action"].as_str().expect("text")).collect();
     assert_eq!(actions, ["update", "restart"], "{shown}");
     assert!(!shown.to_string().contains(&before) && !shown.to_string().contains(CANARY), "{shown}");
-    let overridden_steps = release.run("borrow", &["--dry-run"]).ends_with(0).json();
-    let note = overridden_steps["changes"][0]["note"].as_str().expect("it says that it is given back");
+    let borrowed = release.operate("borrow", &["--dry-run"]).ends_with(0).json();
+    let note = borrowed["changes"][0]["note"].as_str().expect("it says that it is given back");
     assert!(note.contains("when the operation ends"), "{note}");
     assert_eq!(release.key("cookie"), before);
     release.is_as_planned();
@@ -344,7 +306,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 
 #[test]
 fn an_operation_waits_for_a_release_that_is_whole() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Keeper::new() else { return };
     // The image cannot be had, so the apply fails.
     release.apply(&["--set", "image=registry.invalid/x:1", "--timeout", "2s"]).ends_with(1);
     let (kind, message) = release.refused("say", &["--arg", "text=a"], 3);
@@ -353,8 +315,8 @@ fn an_operation_waits_for_a_release_that_is_whole() {
 
 #[test]
 fn a_secret_input_comes_from_a_file_a_variable_a_secret_or_stdin() {
-    let Some(release) = Release::installed() else { return };
-    let folder = release.folder.path();
+    let Some(release) = Keeper::installed() else { return };
+    let folder = release.folder();
     let set = |source: &str, run: &mut dyn FnMut(&mut Command) -> Run| {
         let source = format!("password={source}");
         let arguments = release.arguments("set-password", &["--secret", &source]);

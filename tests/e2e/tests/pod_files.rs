@@ -1,32 +1,36 @@
 //! Files in pods, by the host's command line.
 
 use serde_json::Value;
-use std::fs;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::Command;
-use tempfile::TempDir;
-use thinkube_e2e::{Run, command, finish, plugin};
-use thinkube_test_cluster::{Addon, TestNamespace};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, finish, plugin};
+use thinkube_test_cluster::Addon;
 
 const TEXT: &str = "/tmp/greeting/text";
 
-struct Release {
-    namespace: TestNamespace,
-    name: String,
-    folder: TempDir,
+/// A release of the files plugin.
+struct Files(Release);
+
+impl Deref for Files {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        &self.0
+    }
 }
 
-impl Release {
-    /// None where there is no node.
+impl Files {
+    /// `None` without a node.
     fn new() -> Option<Self> {
-        let namespace = TestNamespace::with([Addon::Node])?;
-        let name = format!("files-{}", namespace.name());
-        let this = Self { namespace, name, folder: tempfile::tempdir().expect("a folder") };
-        fs::write(this.grants(), this.permissions(true)).expect("writable");
-        Some(this)
+        let files = Self(Release::with("files", [Addon::Node])?);
+        files.write("grants.yaml", files.permissions(true));
+        Some(files)
     }
 
-    fn grants(&self) -> std::path::PathBuf {
-        self.folder.path().join("grants.yaml")
+    fn grants(&self) -> PathBuf {
+        self.path("grants.yaml")
     }
 
     fn permissions(&self, in_pods: bool) -> String {
@@ -37,19 +41,10 @@ impl Release {
         text
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(arguments);
-        command
-            .env("KUBECONFIG", self.namespace.cluster().kubeconfig())
-            .env("THINKUBE_STATE_NAMESPACE", format!("home-{}", self.name));
-        command
-    }
-
     fn with_plugin(&self, before: &str, after: &[&str]) -> Run {
         let component = plugin("tests/files-plugin");
-        let image = self.namespace.cluster().toolbox_image().expect("the harness's own").to_owned();
         let mut command = self.command(&[before]);
-        command.arg(component).args(["--release", &self.name, "--set", &format!("image={image}")]);
+        command.arg(component).args(["--release", &self.name, "--set", &self.toolbox_setting("image")]);
         finish(command.arg("--grants").arg(self.grants()).args(after))
     }
 
@@ -57,27 +52,14 @@ impl Release {
         self.with_plugin("apply", &[&["--yes", "-o", "json"][..], after].concat())
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.namespace.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.namespace.cluster().kubeconfig()))
-    }
-
     fn in_pod(&self, program: &[&str]) -> Run {
         self.kubectl(&[&["exec", "-n", &self.name, "deploy/shell", "--"], program].concat())
     }
 }
 
-impl Drop for Release {
-    fn drop(&mut self) {
-        for namespace in [self.name.clone(), format!("home-{}", self.name)] {
-            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
-        }
-    }
-}
-
 #[test]
 fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Files::new() else { return };
     let line = ["--set", "line=export A='$(id)'"];
     let applied = release.apply(&line).ends_with(0);
     assert!(applied.stderr.contains(&format!("{TEXT} in pod")), "{}", applied.stderr);
@@ -93,14 +75,13 @@ fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
     let shown = release.with_plugin("plan", &["--cluster", "--set", "selector=app=none"]).ends_with(0).stdout;
     assert!(shown.contains("has the labels app=none"), "{shown}");
 
-    let uninstalled = release.command(&["uninstall", &release.name, "--yes", "-o", "json"]);
-    let uninstalled = finish(&mut { uninstalled }).ends_with(0).json();
+    let uninstalled = release.uninstall(&["-o", "json"]).json();
     assert_eq!(uninstalled["podFiles"].as_array().expect("a list").len(), 2, "{uninstalled}");
 }
 
 #[test]
 fn an_operation_leaves_files_in_pods_alone() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Files::new() else { return };
     release.apply(&[]).ends_with(0);
     let run = |operation: &str, how: &str| {
         let component = plugin("tests/files-plugin");
@@ -118,8 +99,8 @@ fn an_operation_leaves_files_in_pods_alone() {
 
 #[test]
 fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything_is_done() {
-    let Some(release) = Release::new() else { return };
-    fs::write(release.grants(), release.permissions(false)).expect("writable");
+    let Some(release) = Files::new() else { return };
+    release.write("grants.yaml", release.permissions(false));
     let error = release.apply(&[]).ends_with(4).error();
     assert_eq!(error["error"]["kind"], "denied", "{error}");
     assert!(error["error"]["message"].as_str().expect("text").contains("write files in pods of"), "{error}");
@@ -128,9 +109,9 @@ fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything
 
 #[test]
 fn an_uninstall_takes_back_what_the_same_settings_have_put_into_this_home() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Files::new() else { return };
     let home = tempfile::tempdir().expect("a folder");
-    let image = format!("image={}", release.namespace.cluster().toolbox_image().expect("the harness's own"));
+    let image = release.toolbox_setting("image");
     let at_home =
         |mut command: Command| finish(command.env("HOME", home.path()).env_remove("XDG_STATE_HOME"));
     let file = home.path().join(".config/greeting/text");

@@ -86,12 +86,7 @@ fn host_of(cluster: &Cluster) -> anyhow::Result<Host> {
         .with("KUBECONFIG", cluster.kubeconfig())
         .with("ADMIN_PASSWORD", password(&password_file(cluster))?);
     if cluster.has_node() {
-        let address = cluster.address()?;
-        let mut outside = vec!["--ca-file".to_owned(), cluster.authority()?.display().to_string()];
-        for name in HOSTS {
-            outside.extend(["--resolve".to_owned(), format!("{name}.{DOMAIN}={address}")]);
-        }
-        host = host.outside_by(outside);
+        host = host.outside_by(cluster.external_arguments(HOSTS)?);
         if let Some(keycloak) = cluster.keycloak()? {
             host = host.with("KEYCLOAK_ADMIN_PASSWORD", keycloak.admin_password);
         }

@@ -1,26 +1,18 @@
 //! The real clients of a package index, and packages for them.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use thinkube_e2e::{Run, finish, target};
+use thinkube_e2e::{Run, finish, virtual_environment};
 use thinkube_test_cluster::Cluster;
 
-/// pip, devpi and twine of PyPI in a virtual environment, which is kept for the next run.
+/// The programs pip, devpi and twine.
 pub(crate) fn clients() -> &'static Path {
     static CLIENTS: OnceLock<PathBuf> = OnceLock::new();
-    CLIENTS.get_or_init(|| {
-        let pins = ["devpi-client==7.3.0", "twine==6.2.0"];
-        let folder = target().join("clients").join(pins.join("-"));
-        if !folder.join("bin/twine").exists() {
-            finish(Command::new("python3").args(["-m", "venv"]).arg(&folder)).ends_with(0);
-            finish(Command::new(folder.join("bin/pip")).args(["install", "--quiet"]).args(pins)).ends_with(0);
-        }
-        folder.join("bin")
-    })
+    CLIENTS.get_or_init(|| virtual_environment(&["devpi-client==7.3.0", "twine==6.2.0"]))
 }
 
 /// Runs a command at a terminal, as a person does, and types what it asks for. The typed text comes by stdin: every process of
@@ -97,7 +89,7 @@ pub(crate) fn wheel_with(folder: &Path, package: &str, bytes: usize) -> PathBuf 
     folder.join(format!("{package}-1.0-py3-none-any.whl"))
 }
 
-impl Release {
+impl Devpi {
     /// devpi of PyPI, logged in as root: it reads the password as a person would type it.
     pub(crate) fn devpi_client(&self, arguments: &[&str]) -> Run {
         self.devpi_client_of("stable", arguments)

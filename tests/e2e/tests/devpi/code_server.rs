@@ -1,7 +1,7 @@
 //! The shells of code-server, in a pod with the real one's label.
 
 use crate::clients::wheel;
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::json;
 use std::fs;
 use thinkube_e2e::Run;
@@ -10,7 +10,7 @@ const HOME: &str = "/home/coder";
 const OWN_LINE: &str = "alias mine='true'\n";
 
 /// code-server as the shells see it: an empty volume as the home, and a line of the person's own in `.bashrc`.
-fn code_server(release: &Release) {
+fn code_server(release: &Devpi) {
     let image = release.cluster().shells_image().expect("it is made");
     let authority = fs::read_to_string(release.cluster().authority().expect("our own")).expect("readable");
     let objects = json!([
@@ -39,30 +39,30 @@ fn code_server(release: &Release) {
             ]
          }}
     ]);
-    release.namespace.apply(objects).expect("applied");
+    release.namespace().apply(objects).expect("applied");
     release
-        .namespace
+        .namespace()
         .run(&["wait", "--for=condition=Ready", "pod/code-server", "--timeout=90s"])
         .expect("it is ready");
 }
 
-fn in_shell(release: &Release, shell: &str, line: &str) -> Run {
-    let namespace = release.namespace.name();
+fn in_shell(release: &Devpi, shell: &str, line: &str) -> Run {
+    let namespace = release.namespace().name();
     release.kubectl(&["exec", "code-server", "-n", namespace, "--", shell, "-ic", line])
 }
 
 #[test]
 fn every_shell_of_code_server_leads_to_the_index() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     code_server(&release);
-    let namespace = format!("code_server_namespace={}", release.namespace.name());
+    let namespace = format!("code_server_namespace={}", release.namespace().name());
     let image = release.ready_image();
     let settings = [image.as_str(), "oauth2_proxy_enabled=false", &namespace, "devpi_index_name=wheels"];
     release.apply(&settings).ends_with(0);
     release
         .devpi_client_of(
             "wheels",
-            &["upload", wheel(release.folder.path(), "thinkube_shell").to_str().expect("text")],
+            &["upload", wheel(release.folder(), "thinkube_shell").to_str().expect("text")],
         )
         .ends_with(0);
 

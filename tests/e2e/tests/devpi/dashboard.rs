@@ -1,6 +1,6 @@
 //! DevPI's dashboard behind its sign-on, as people, strangers and operators meet it.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ const CLAIMS: [&str; 4] = ["User", "Email", "Groups", "Preferred-Username"];
 
 /// A release with sign-on, and a browser.
 pub(crate) struct Dashboard {
-    release: Release,
+    release: Devpi,
     pub(crate) browser: Browser,
     keycloak: Keycloak,
     settings: Vec<String>,
@@ -32,14 +32,14 @@ pub(crate) struct Dashboard {
 impl Dashboard {
     /// A new release with this routing. None where the cluster cannot have the parts.
     pub(crate) fn open(routing: &str) -> Option<Self> {
-        let release = Release::new()?;
+        let release = Devpi::new()?;
         let cluster = release.cluster();
         let browser = Browser::open(cluster)?;
         let keycloak = cluster.keycloak().expect("our own").expect("it is there");
         let authority = fs::read(cluster.authority().expect("our own")).expect("readable");
         let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
             "data": {"ca.crt": STANDARD.encode(authority)}});
-        release.namespace.apply(json!([ca])).expect("applied");
+        release.namespace().apply(json!([ca])).expect("applied");
         // As an operator has it: in the platform's registry, which is asked with the pull Secret.
         let archive = cluster.oauth2_proxy_archive().expect("a node with Keycloak has the image");
         let proxy = push_archive(cluster, archive, &format!("library/oauth2-proxy-{}:1", release.name));
@@ -47,7 +47,7 @@ impl Dashboard {
             release.ready_image(),
             format!("oauth2_proxy_image={}", proxy.expect("pushed")),
             format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made")),
-            format!("keycloak_ca_secret={}/ca", release.namespace.name()),
+            format!("keycloak_ca_secret={}/ca", release.namespace().name()),
             routing.to_owned(),
         ];
         let mut dashboard = Self { release, browser, keycloak, settings, health: Value::Null };
@@ -216,14 +216,14 @@ impl Dashboard {
 
     /// W9: the API and the dashboard are asked every 100 ms meanwhile.
     pub(crate) fn is_applied_again_without_a_write_or_a_failed_request(&self, session: &str) {
-        let (pods, mark) = (self.pods(), self.cluster().audit_offset().expect("a log"));
+        let (pods, mark) = (self.pods(), self.release.audit_mark());
         let api = self.release.polled();
         let people = self.release.polled_with(&["--cookie", session, &self.url("/root/stable")]);
         let again = self.apply();
         api.none_failed();
         people.none_failed();
         assert_eq!(again.json()["changed"], false, "{}", again.stderr);
-        assert_eq!(self.release.writes_since(mark), []);
+        self.release.assert_no_writes_since(mark);
         assert_eq!(self.pods(), pods);
     }
 

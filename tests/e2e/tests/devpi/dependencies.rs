@@ -1,24 +1,13 @@
 //! What DevPI depends on.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use thinkube_e2e::{command, devpi, finish, skip};
 use thinkube_test_cluster::{Cluster, Node, Options, down, shared_cluster};
 
 #[test]
 fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let image = release.ready_image();
-    let none = || {
-        release.kubectl(&[
-            "get",
-            "namespace",
-            &release.name,
-            &release.home(),
-            "--ignore-not-found",
-            "-o",
-            "name",
-        ])
-    };
     for (setting, check, code) in [
         ("keycloak_realm=nowhere", "keycloak", 6),
         ("harbor_registry=auth.thinkube.test", "harbor", 6),
@@ -28,7 +17,7 @@ fn what_devpi_depends_on_is_missed_before_anything_is_changed() {
     ] {
         let error = release.apply(&[&image, "routing=gateway", setting]).ends_with(code).stderr;
         assert!(error.contains(check), "{setting}: {error}");
-        assert_eq!(none().stdout, "", "{setting} has changed something");
+        release.assert_nothing_made();
     }
 }
 

@@ -1,13 +1,13 @@
 //! The discovery document as the platform's control reads it.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::{Value, json};
 use std::process::Command;
 use thinkube_e2e::{finish, web};
 use thinkube_test_cluster::Cluster;
 
 /// Compares the ConfigMap on the cluster with the original's values, field by field, and follows everything that it names.
-pub(crate) fn control_finds_everything_that_the_document_names(release: &Release) {
+pub(crate) fn control_finds_everything_that_the_document_names(release: &Devpi) {
     let get = ["get", "configmap", "-A", "-l", "thinkube.io/managed=true", "-o", "json"];
     let listed = release.kubectl(&get).ends_with(0).json();
     let configs = listed["items"].as_array().expect("a list").iter();
@@ -36,7 +36,7 @@ pub(crate) fn control_finds_everything_that_the_document_names(release: &Release
     variables_lead_a_client_to_the_index(release, service);
 }
 
-fn expected(release: &Release) -> Value {
+fn expected(release: &Devpi) -> Value {
     let (api, dashboard, namespace) = (release.api(), release.dashboard(), &release.name);
     let password = json!({"namespace": namespace, "name": "devpi-root", "key": "password"});
     json!({"service": {
@@ -64,7 +64,7 @@ fn expected(release: &Release) -> Value {
 }
 
 /// As JupyterHub's init container does: values as they are, references by the Secret that they name.
-fn variables_lead_a_client_to_the_index(release: &Release, service: &Value) {
+fn variables_lead_a_client_to_the_index(release: &Devpi, service: &Value) {
     let value = |name: &str| {
         let variables = service["environment_variables"].as_array().expect("a list");
         let variable = variables.iter().find(|variable| variable["name"] == name).expect("it is there");
@@ -87,7 +87,7 @@ fn variables_lead_a_client_to_the_index(release: &Release, service: &Value) {
     assert!(used.contains("root/stable"), "{used}");
 }
 
-fn devpi_use(cluster: &Cluster, release: &Release, index: &str) -> String {
+fn devpi_use(cluster: &Cluster, release: &Devpi, index: &str) -> String {
     let folder = release.path("discovered");
     let mut devpi: Command = cluster.command(crate::clients::clients().join("devpi"));
     devpi.args(["use", "--clientdir"]).arg(folder).env("DEVPI_INDEX", index);

@@ -2,7 +2,7 @@
 //! a request.
 
 use crate::clients::{clients, wheel_with};
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::json;
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ use thinkube_e2e::{Run, eventually, finish, web};
 
 const MEGABYTE: usize = 1024 * 1024;
 
-fn twine(release: &Release, host: &str, file: &Path) -> Run {
+fn twine(release: &Devpi, host: &str, file: &Path) -> Run {
     let mut twine = release.cluster().command(clients().join("twine"));
     let url = format!("{host}/root/stable/");
     twine.args(["upload", "--non-interactive", "--disable-progress-bar", "--repository-url", &url]).arg(file);
@@ -21,7 +21,7 @@ fn twine(release: &Release, host: &str, file: &Path) -> Run {
 }
 
 /// The address that the server gives for its login, to a client that sends these headers.
-fn login_address(release: &Release, host: &str, headers: &[&str]) -> String {
+fn login_address(release: &Devpi, host: &str, headers: &[&str]) -> String {
     let url = format!("{host}/+api");
     let mut arguments = vec!["--header", "Accept: application/json"];
     arguments.extend(headers.iter().flat_map(|header| ["--header", header]));
@@ -32,11 +32,11 @@ fn login_address(release: &Release, host: &str, headers: &[&str]) -> String {
 
 /// Where links of a host's pages lead: a Gateway says the host to the server, an Ingress has no way to, and the server's own
 /// setting counts.
-fn home_of_links(release: &Release, host: &str, routing: &str) -> String {
+fn home_of_links(release: &Devpi, host: &str, routing: &str) -> String {
     if routing == "gateway" { host.to_owned() } else { release.api() }
 }
 
-fn a_browser_sees_the_index_and_follows_a_link(release: &Release, browser: &Browser, routing: &str) {
+fn a_browser_sees_the_index_and_follows_a_link(release: &Devpi, browser: &Browser, routing: &str) {
     let dashboard = release.dashboard();
     browser.go(&format!("{dashboard}/"));
     assert!(browser.text("body").contains("root/stable"), "{}", browser.text("body"));
@@ -46,7 +46,7 @@ fn a_browser_sees_the_index_and_follows_a_link(release: &Release, browser: &Brow
 }
 
 /// A client that names another host is answered like one that does not.
-fn no_client_chooses_where_links_lead(release: &Release, routing: &str) {
+fn no_client_chooses_where_links_lead(release: &Devpi, routing: &str) {
     for host in [release.api(), release.dashboard()] {
         for headers in [
             &[][..],
@@ -64,7 +64,7 @@ fn no_client_chooses_where_links_lead(release: &Release, routing: &str) {
 }
 
 /// The status of an upload of this size without a login, in the form that twine sends. The size is judged before the login.
-fn form_of(release: &Release, host: &str, megabytes: u64) -> u16 {
+fn form_of(release: &Devpi, host: &str, megabytes: u64) -> u16 {
     let file = release.path("large");
     File::create(&file).and_then(|file| file.set_len(megabytes << 20)).expect("writable");
     let (content, url) = (format!("content=@{}", file.display()), format!("{host}/root/stable/"));
@@ -72,9 +72,9 @@ fn form_of(release: &Release, host: &str, megabytes: u64) -> u16 {
     web::curl(release.cluster(), &[&form[..], &[&content, &url]].concat()).expect("an answer").status
 }
 
-fn large_packages_pass_up_to_fifty_megabytes(release: &Release, routing: &str) {
+fn large_packages_pass_up_to_fifty_megabytes(release: &Devpi, routing: &str) {
     for (number, host) in [release.api(), release.dashboard()].iter().enumerate() {
-        let small = wheel_with(release.folder.path(), &format!("thinkube_{routing}_{number}"), 2 * MEGABYTE);
+        let small = wheel_with(release.folder(), &format!("thinkube_{routing}_{number}"), 2 * MEGABYTE);
         twine(release, host, &small).ends_with(0);
         let page = format!("{host}/root/stable/thinkube-{routing}-{number}/1.0");
         web::get(release.cluster(), &page).expect("an answer").with(200);
@@ -87,7 +87,7 @@ fn large_packages_pass_up_to_fifty_megabytes(release: &Release, routing: &str) {
 }
 
 /// What pip and browsers ask for: an Ingress that asks the server before each request must let all of them pass.
-fn every_kind_of_page_is_served(release: &Release) {
+fn every_kind_of_page_is_served(release: &Devpi) {
     for host in [release.api(), release.dashboard()] {
         for accept in [
             "application/vnd.pypi.simple.v1+json",
@@ -105,7 +105,7 @@ fn every_kind_of_page_is_served(release: &Release) {
 
 /// A server that answers with the headers that it is asked with, in the place of DevPI's. What an Ingress asks before a request
 /// is there too.
-fn mirror_of_headers(release: &Release) {
+fn mirror_of_headers(release: &Devpi) {
     let script = "mkdir -p /tmp/www/cgi-bin && cd /tmp/www/cgi-bin && \
         printf '#!/bin/sh\\nprintf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; env | grep ^HTTP_\\n' > headers && \
         chmod +x headers && echo {} > /tmp/www/+authcheck && exec httpd -f -p 3141 -h /tmp/www";
@@ -129,13 +129,13 @@ fn mirror_of_headers(release: &Release) {
     release.kubectl(&ready).ends_with(0);
 }
 
-fn lead_the_service_to(release: &Release, app: &str) {
+fn lead_the_service_to(release: &Devpi, app: &str) {
     let patch = json!({"spec": {"selector": {"app": app}}}).to_string();
     release.kubectl(&["patch", "service", "devpi", "-n", &release.name, "-p", &patch]).ends_with(0);
 }
 
 /// The headers of the original's ConfigMap, by the release's own routes.
-fn the_server_is_told_who_asked_and_for_which_host(release: &Release, routing: &str) {
+fn the_server_is_told_who_asked_and_for_which_host(release: &Devpi, routing: &str) {
     lead_the_service_to(release, "headers");
     for host in [release.api(), release.dashboard()] {
         let url = format!("{host}/cgi-bin/headers");
@@ -170,7 +170,7 @@ fn the_server_is_told_who_asked_and_for_which_host(release: &Release, routing: &
 
 #[test]
 fn both_hosts_serve_pages_and_packages_by_ingress_and_by_gateway() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let Some(browser) = Browser::open(release.cluster()) else { return };
     let image = release.ready_image();
     for routing in ["ingress", "gateway"] {

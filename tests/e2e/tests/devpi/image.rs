@@ -1,6 +1,6 @@
 //! The server's image as the original's repository builds it: from a base that the platform's registry has, by its short name.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ struct Repository {
 }
 
 impl Repository {
-    fn new(release: &Release) -> Self {
+    fn new(release: &Devpi) -> Self {
         let folder = release.path("repository");
         fs::create_dir_all(folder.join("dockerfile/scripts")).expect("writable");
         let trusted = std::env::var_os("SSL_CERT_FILE")
@@ -52,14 +52,14 @@ impl Repository {
 }
 
 /// Where the platform's setup leads short names; here in a file of the test instead of the machine's.
-fn registries(release: &Release) -> PathBuf {
+fn registries(release: &Devpi) -> PathBuf {
     let file = release.path("registries.conf");
     fs::write(&file, "unqualified-search-registries = [\"registry.thinkube.test:5000\"]\n")
         .expect("writable");
     file
 }
 
-fn apply(release: &Release, more: &[&str], source: &[String]) -> Command {
+fn apply(release: &Devpi, more: &[&str], source: &[String]) -> Command {
     let settings: Vec<&str> =
         source.iter().map(String::as_str).chain(["oauth2_proxy_enabled=false", PROJECT]).collect();
     let before = [&["apply", "--yes", "-o", "json"][..], more].concat();
@@ -84,7 +84,7 @@ fn the_base_image_is_found_by_its_short_name_in_the_platform_s_registry() {
     if !build::can() {
         return;
     }
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let repository = Repository::new(&release);
     let source = repository.commit(DOCKERFILE);
     let base = release.cluster().python_archive().expect("a base image");
@@ -96,8 +96,7 @@ fn the_base_image_is_found_by_its_short_name_in_the_platform_s_registry() {
     let failed =
         finish(apply(&release, &[], &source).env("CONTAINERS_REGISTRIES_CONF", &nowhere)).ends_with(1);
     assert!(failed.stderr.contains("library/python"), "{}", failed.stderr);
-    let none = ["get", "namespace", &release.name, "--ignore-not-found", "-o", "name"];
-    assert_eq!(release.kubectl(&none).ends_with(0).stdout, "");
+    release.assert_nothing_made();
 
     let registries = registries(&release);
     let applied =
@@ -119,7 +118,7 @@ fn podman_finds_the_base_image_by_the_same_file() {
     if !build::can() {
         return;
     }
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let programs = without_buildah(&release.path("programs"));
     if !programs.join("podman").exists() {
         return skip("there is no podman");

@@ -1,7 +1,7 @@
 //! The platform's installer calls the host at DevPI's place in its order: as a Job in the cluster, and as a task of a playbook.
 //! What is tested are the files of docs/operate/installer.
 
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,35 +9,35 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
-use thinkube_e2e::{Run, devpi, finish, host, root, target, web};
+use thinkube_e2e::{Run, devpi, finish, host, root, virtual_environment, web};
 use thinkube_test_cluster::Buildah;
 
 /// The longest that a Job may take to install DevPI on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
+const JOB_TIMEOUT: Duration = Duration::from_secs(300);
 
 fn documented(file: &str) -> PathBuf {
     root().join("docs/operate/installer").join(file)
 }
 
 /// A file of the documentation with the names of this test.
-fn manifest(release: &Release, file: &str) -> String {
+fn manifest(release: &Devpi, file: &str) -> String {
     fs::read_to_string(documented(file))
         .expect("it is there")
         .replace("install-devpi", &format!("install-{}", release.name))
-        .replace("thinkube-system", &release.home())
+        .replace("thinkube-system", &release.state_namespace())
         .replace("namespace: devpi\n", &format!("namespace: {}\n", release.name))
         .replace("name: devpi\n", &format!("name: {}\n", release.name))
         .replace("example-com-tls", "thinkube-test-tls")
 }
 
-fn apply(release: &Release, objects: &str) {
+fn apply(release: &Devpi, objects: &str) {
     let path = release.path("objects.yaml");
     fs::write(&path, objects).expect("writable");
     release.kubectl(&["apply", "-f", path.to_str().expect("text")]).ends_with(0);
 }
 
 /// The platform's variables, with those of another component among them.
-fn inventory(release: &Release) -> Value {
+fn inventory(release: &Devpi) -> Value {
     let image = release.ready_image();
     json!({
         "domain_name": "thinkube.test",
@@ -54,8 +54,8 @@ fn inventory(release: &Release) -> Value {
 }
 
 /// An image of the host's program and the plugin, in the cluster's registry.
-fn image(release: &Release) -> String {
-    let (cluster, folder) = (release.cluster(), release.folder.path());
+fn image(release: &Devpi) -> String {
+    let (cluster, folder) = (release.cluster(), release.folder());
     let registry = cluster.registry().expect("its own").expect("a registry");
     let program = folder.join("thinkube-host");
     // Without the symbols of a development build it is a third as large.
@@ -74,7 +74,7 @@ fn image(release: &Release) -> String {
 }
 
 /// The documented Job, with the authority and the image of the test cluster.
-fn job(release: &Release, image: &str) -> String {
+fn job(release: &Devpi, image: &str) -> String {
     let documents = manifest(release, "job.yaml");
     let mut documents: Vec<Value> = documents
         .split("\n---\n")
@@ -92,7 +92,7 @@ fn job(release: &Release, image: &str) -> String {
         "--release",
         &release.name,
         "--state-namespace",
-        &release.home(),
+        &release.state_namespace(),
         "--ca-file",
         "/inventory/authority.pem",
     ];
@@ -101,8 +101,8 @@ fn job(release: &Release, image: &str) -> String {
 }
 
 /// Waits for the end of the Job. What it printed.
-fn ended(release: &Release) -> Value {
-    let (name, home) = (format!("install-{}", release.name), release.home());
+fn ended(release: &Devpi) -> Value {
+    let (name, home) = (format!("install-{}", release.name), release.state_namespace());
     let job = format!("job/{name}");
     let begin = Instant::now();
     loop {
@@ -117,7 +117,7 @@ fn ended(release: &Release) -> Value {
         }
         let logs = || release.kubectl(&["logs", &job, "-n", &home, "--tail=60"]);
         assert!(!has("Failed"), "{:?}", logs());
-        assert!(begin.elapsed() < PATIENCE, "{status:#} {:?}", logs());
+        assert!(begin.elapsed() < JOB_TIMEOUT, "{status:#} {:?}", logs());
         thread::sleep(Duration::from_secs(1));
     }
     let said = release.kubectl(&["logs", &job, "-n", &home]).ends_with(0).stdout;
@@ -127,7 +127,7 @@ fn ended(release: &Release) -> Value {
     serde_json::from_str(&said[result..]).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
-fn remove(release: &Release) {
+fn remove(release: &Devpi) {
     release.run(&["uninstall", &release.name, "--yes", "--delete-data"]).ends_with(0);
     let account = format!("install-{}", release.name);
     release
@@ -141,7 +141,7 @@ fn remove(release: &Release) {
             "delete",
             "namespace",
             &release.name,
-            &release.home(),
+            &release.state_namespace(),
             "--ignore-not-found",
             "--wait=false",
         ])
@@ -150,14 +150,14 @@ fn remove(release: &Release) {
 
 #[test]
 fn a_job_with_the_documented_rights_installs_devpi_in_the_cluster() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     apply(&release, &manifest(&release, "rbac.yaml"));
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"ADMIN_PASSWORD": release.password},
-        "metadata": {"name": format!("install-{}", release.name), "namespace": release.home()}});
+        "metadata": {"name": format!("install-{}", release.name), "namespace": release.state_namespace()}});
     let pull = ["get", "secret", "harbor-pull-secret", "-n", "default", "-o", "json"];
     let pull = release.kubectl(&pull).ends_with(0).json();
     let pull = json!({"apiVersion": "v1", "kind": "Secret", "type": pull["type"], "data": pull["data"],
-        "metadata": {"name": "harbor-pull-secret", "namespace": release.home()}});
+        "metadata": {"name": "harbor-pull-secret", "namespace": release.state_namespace()}});
     apply(&release, &format!("{secret}\n---\n{pull}"));
     let job = job(&release, &image(&release));
     apply(&release, &job);
@@ -169,49 +169,38 @@ fn a_job_with_the_documented_rights_installs_devpi_in_the_cluster() {
 
     // The installer runs again: nothing to do.
     release
-        .kubectl(&["delete", "job", &format!("install-{}", release.name), "-n", &release.home()])
+        .kubectl(&["delete", "job", &format!("install-{}", release.name), "-n", &release.state_namespace()])
         .ends_with(0);
     apply(&release, &job);
     assert_eq!(ended(&release)["changed"], false);
     remove(&release);
 }
 
-/// ansible-core of PyPI in a virtual environment, which is kept for the next run.
+/// The programs of ansible-core.
 fn ansible() -> &'static Path {
     static ANSIBLE: OnceLock<PathBuf> = OnceLock::new();
-    ANSIBLE.get_or_init(|| {
-        let pin = "ansible-core==2.19.14";
-        let folder = target().join("clients").join(pin);
-        if !folder.join("bin/ansible-playbook").exists() {
-            finish(Command::new("python3").args(["-m", "venv"]).arg(&folder)).ends_with(0);
-            finish(Command::new(folder.join("bin/pip")).args(["install", "--quiet", pin])).ends_with(0);
-        }
-        folder.join("bin")
-    })
+    ANSIBLE.get_or_init(|| virtual_environment(&["ansible-core==2.19.14"]))
 }
 
 /// Runs the documented playbook with the platform's inventory. `further` are arguments of the host, `more` of Ansible.
-fn playbook(release: &Release, further: &[&str], more: &[&str]) -> Run {
-    let (folder, cluster) = (release.folder.path(), release.cluster());
+fn playbook(release: &Devpi, further: &[&str], more: &[&str]) -> Run {
+    let (folder, cluster) = (release.folder(), release.cluster());
     let mut variables = inventory(release);
     variables["ansible_python_interpreter"] = json!(ansible().join("python"));
     let inventory = json!({"all": {"vars": variables, "children": {
         "k8s_control_plane": {"hosts": {"node1": {"ansible_host": "192.0.2.1"}, "node2": null}}}}});
     fs::write(folder.join("inventory.yaml"), inventory.to_string()).expect("writable");
-    let (authority, address) = (cluster.authority().expect("our own"), cluster.address().expect("our own"));
+    let names = ["registry".to_owned(), release.name.clone(), format!("{}-api", release.name)];
     let mut arguments = vec![
         json!("--release"),
         json!(release.name),
         json!("--kubeconfig"),
         json!(cluster.kubeconfig()),
         json!("--state-namespace"),
-        json!(release.home()),
-        json!("--ca-file"),
-        json!(authority),
+        json!(release.state_namespace()),
     ];
-    for host in ["registry".to_owned(), release.name.clone(), format!("{}-api", release.name)] {
-        arguments.extend([json!("--resolve"), json!(format!("{host}.thinkube.test={address}"))]);
-    }
+    let external = cluster.external_arguments(names).expect("the harness started the cluster");
+    arguments.extend(external.into_iter().map(Value::from));
     arguments.extend(further.iter().map(|argument| json!(argument)));
     let home = folder.join("home");
     fs::create_dir_all(&home).expect("writable");
@@ -232,7 +221,7 @@ fn playbook(release: &Release, further: &[&str], more: &[&str]) -> Run {
 
 #[test]
 fn a_playbook_installs_devpi_changes_nothing_the_second_time_and_writes_nothing_in_check_mode() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let changed = |further: &[&str], more: &[&str], count: u32| {
         let said = playbook(&release, further, more).ends_with(0).stdout;
         let expected = format!("changed={count} ");
@@ -240,8 +229,7 @@ fn a_playbook_installs_devpi_changes_nothing_the_second_time_and_writes_nothing_
     };
     let both = ["--workstation"];
     changed(&both, &["--check"], 1);
-    let get = ["get", "namespace", &release.name, &release.home(), "--ignore-not-found", "-o", "name"];
-    assert_eq!(release.kubectl(&get).ends_with(0).stdout, "", "check mode has changed something");
+    release.assert_nothing_made();
     changed(&[], &[], 1);
     assert_eq!(release.login(&release.password), 200);
     // The server and its discovery are there, the operator's home is not set up: check mode says so.
@@ -254,11 +242,10 @@ fn a_playbook_installs_devpi_changes_nothing_the_second_time_and_writes_nothing_
     let shell = fs::read_to_string(home.join(".config/fish/conf.d/devpi.fish")).expect("it was written");
     assert!(shell.contains(&release.api()) && !shell.contains(&release.password), "{shell}");
     assert!(home.join(".pip/pip.conf").exists());
-    let mark = release.cluster().audit_offset().expect("a log");
+    let mark = release.audit_mark();
     changed(&both, &[], 0);
     changed(&both, &["--check"], 0);
-    let writes = release.writes_since(mark);
-    assert!(writes.is_empty(), "{writes:?}");
+    release.assert_no_writes_since(mark);
     // A setting that is refused fails the task.
     let failed = playbook(
         &release,

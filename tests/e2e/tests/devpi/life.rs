@@ -1,7 +1,7 @@
 //! DevPI from its first install to its removal, without sign-on.
 
 use crate::clients::{clients, wheel};
-use crate::release::Release;
+use crate::release::Devpi;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -51,7 +51,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     if !build::can() {
         return;
     }
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let source = release.path("source");
     let url = build_dir::devpi_repository(release.cluster(), &source, &release.name).expect("a repository");
     let git = format!("devpi_git_url={url}");
@@ -86,13 +86,13 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     // W9, W10: a second run changes nothing, restarts nothing, interrupts nobody.
     // The Job goes by itself after 300 s.
     release.kubectl(&["delete", "job", "devpi-init", "-n", &release.name, "--ignore-not-found"]).ends_with(0);
-    let (pods, mark) = (release.pods(), release.cluster().audit_offset().expect("a log"));
+    let (pods, mark) = (release.pods(), release.audit_mark());
     let polling = release.polled();
     let again = release.apply(&settings).ends_with(0);
     polling.none_failed();
     assert_eq!(again.json()["changed"], false, "{}", again.stderr);
     assert!(!again.stderr.contains("building"), "{}", again.stderr);
-    assert_eq!(release.writes_since(mark), []);
+    release.assert_no_writes_since(mark);
     assert_eq!(release.pods(), pods);
 
     // So does one that changes something else, but for the write that it takes.
@@ -164,7 +164,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
         hides(&run.stderr, "an output");
     }
     let kinds = "configmaps,services,persistentvolumeclaims,deployments,replicasets,pods,jobs,ingresses,leases,events";
-    for namespace in [&release.name, &release.home()] {
+    for namespace in [&release.name, &release.state_namespace()] {
         let objects = release.kubectl(&["get", kinds, "-n", namespace, "-o", "yaml"]).ends_with(0).stdout;
         hides(&objects, "an object");
     }
@@ -179,7 +179,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     hides(&logs, "the server's log");
     let audited = release.cluster().audit_events(mark).expect("a log");
     hides(&format!("{audited:?}"), "the audit log");
-    let left = finish(Command::new("grep").args(["-rlF", "-e", &canary]).arg(release.folder.path()));
+    let left = finish(Command::new("grep").args(["-rlF", "-e", &canary]).arg(release.folder()));
     assert_eq!(left.stdout, "", "a temporary file holds the password");
 
     // W12: a removal that takes no data, and says what stays.
@@ -198,12 +198,12 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
 }
 
-fn used_by_clients(release: &Release) {
+fn used_by_clients(release: &Devpi) {
     let (bin, api) = (clients(), release.api());
-    let sample = wheel(release.folder.path(), "thinkube_sample");
+    let sample = wheel(release.folder(), "thinkube_sample");
     release.devpi_client(&["upload", sample.to_str().expect("text")]).ends_with(0);
 
-    let twined = wheel(release.folder.path(), "thinkube_twined");
+    let twined = wheel(release.folder(), "thinkube_twined");
     let mut twine = release.cluster().command(bin.join("twine"));
     twine
         .args(["upload", "--non-interactive", "--repository-url", &format!("{api}/root/stable/")])

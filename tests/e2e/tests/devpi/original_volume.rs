@@ -1,14 +1,14 @@
 //! A volume that the Ansible component has left.
 
 use crate::clients::wheel;
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::json;
 use std::fs;
 use thinkube_e2e::{finish, web};
 
 /// The original's objects as far as the volume is concerned: root gives the volume to the image's user, and the server starts
 /// without a password.
-fn original(release: &Release) {
+fn original(release: &Devpi) {
     let image = release.cluster().devpi_image().expect("a node has it");
     let namespace = &release.name;
     let mount = json!([{"name": "devpi-data", "mountPath": "/devpi"}]);
@@ -53,8 +53,8 @@ fn original(release: &Release) {
 }
 
 /// What a person has published there, as root without a password.
-fn publish(release: &Release) {
-    let file = wheel(release.folder.path(), "thinkube_before");
+fn publish(release: &Devpi) {
+    let file = wheel(release.folder(), "thinkube_before");
     let script = "cat > /tmp/thinkube_before-1.0-py3-none-any.whl && export HOME=/tmp && \
         devpi use http://localhost:3141 && devpi login root --password= && \
         devpi index -c stable bases=root/pypi && devpi use root/stable && devpi upload /tmp/*.whl";
@@ -66,7 +66,7 @@ fn publish(release: &Release) {
 
 #[test]
 fn a_volume_of_the_original_keeps_its_packages_and_root_gets_a_password() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     original(&release);
     publish(&release);
     let settings = [release.ready_image(), "oauth2_proxy_enabled=false".into()];
@@ -89,7 +89,7 @@ fn a_volume_of_the_original_keeps_its_packages_and_root_gets_a_password() {
     let kept = format!("{}/root/stable/thinkube-before/1.0", release.api());
     web::get(release.cluster(), &kept).expect("an answer").with(200);
     release.pip_install("root/stable", "thinkube_before", "kept").ends_with(0);
-    release.upload(&wheel(release.folder.path(), "thinkube_after"));
+    release.upload(&wheel(release.folder(), "thinkube_after"));
     assert_eq!(release.apply(&settings).ends_with(0).json()["changed"], false);
 
     release.run(&["uninstall", name, "--yes"]).ends_with(0);

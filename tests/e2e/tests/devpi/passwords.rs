@@ -1,7 +1,7 @@
 //! Passwords that a shell, YAML or JSON could read as more than text.
 
 use crate::clients::{clients, terminal, typed};
-use crate::release::Release;
+use crate::release::Devpi;
 use serde_json::Value;
 use thinkube_e2e::{Run, devpi, finish};
 
@@ -16,7 +16,7 @@ fn hostile() -> [String; 2] {
 }
 
 /// The Secret, the server, the form of the discovery document with the password in clear, and a person who types it.
-fn is_everywhere_the_same(release: &Release, password: &str) {
+fn is_everywhere_the_same(release: &Devpi, password: &str) {
     assert_eq!(release.secret("devpi-root", "password"), password);
     assert_eq!(release.login(password), 200);
     let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
@@ -48,7 +48,7 @@ fn root_login(outcomes: &Value) -> &Value {
 
 /// A changed password reaches the Secret with an apply. The stage that makes the index is skipped, and the server keeps the
 /// one before: apply and check say so, and name the operation that cures it.
-fn says_that_the_server_has_another_password(release: &Release, settings: &[&str], other: &str) -> [Run; 2] {
+fn says_that_the_server_has_another_password(release: &Devpi, settings: &[&str], other: &str) -> [Run; 2] {
     let mut apply = release.plugin_command(&["apply", "--yes", "-o", "json"], settings);
     let applied = finish(apply.env("ADMIN_PASSWORD", other)).ends_with(0);
     assert_eq!((release.secret("devpi-root", "password").as_str(), release.login(other)), (other, 401));
@@ -61,7 +61,7 @@ fn says_that_the_server_has_another_password(release: &Release, settings: &[&str
 
 #[test]
 fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_document() {
-    let Some(mut release) = Release::new() else { return };
+    let Some(mut release) = Devpi::new() else { return };
     let [first, second] = hostile();
     release.password = first.clone();
     let settings =
@@ -77,8 +77,7 @@ fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_doc
         refused.stderr
     );
     assert!(!refused.stderr.contains("two"), "{}", refused.stderr);
-    let none = ["get", "namespace", &release.name, "--ignore-not-found", "-o", "name"];
-    assert_eq!(release.kubectl(&none).ends_with(0).stdout, "");
+    release.assert_nothing_made();
 
     let said = release.apply(&settings).ends_with(0);
     is_everywhere_the_same(&release, &first);

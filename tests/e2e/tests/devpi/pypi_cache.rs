@@ -2,7 +2,7 @@
 
 use crate::clients::wheel;
 use crate::discovery::control_finds_everything_that_the_document_names;
-use crate::release::Release;
+use crate::release::Devpi;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use thinkube_e2e::{eventually, web};
 const PORT: u16 = 8080;
 
 /// A package site as PEP 503 describes it, served by a pod, with its Service.
-fn public_index(release: &Release, packages: &[&str]) -> Value {
+fn public_index(release: &Devpi, packages: &[&str]) -> Value {
     let folder = release.path("public");
     fs::create_dir(&folder).expect("writable");
     let file = |package: &str| format!("{package}-1.0-py3-none-any.whl");
@@ -55,7 +55,7 @@ fn installed(folder: &Path, module: &str) -> bool {
 }
 
 /// The lines of the original's README for when something is wrong, and how long its Job is kept.
-fn the_commands_for_trouble_show_something(release: &Release) {
+fn the_commands_for_trouble_show_something(release: &Devpi) {
     let shows = |line: &str, expected: &str| {
         let mut arguments: Vec<&str> = line.split(' ').collect();
         let at = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
@@ -75,18 +75,18 @@ fn the_commands_for_trouble_show_something(release: &Release) {
 
 #[test]
 fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
-    let Some(release) = Release::new() else { return };
-    release.namespace.apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
+    let Some(release) = Devpi::new() else { return };
+    release.namespace().apply(public_index(&release, &["kept-package", "other-package"])).expect("applied");
     release.apply(&[&release.ready_image(), "oauth2_proxy_enabled=false"]).ends_with(0);
     the_commands_for_trouble_show_something(&release);
     control_finds_everything_that_the_document_names(&release);
 
     release
-        .namespace
+        .namespace()
         .run(&["wait", "--for=condition=Ready", "pod/public", "--timeout=300s"])
         .expect("it is ready");
     let site =
-        format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.namespace.name());
+        format!("mirror_url=http://public.{}.svc.cluster.local:{PORT}/simple/", release.namespace().name());
     release.devpi_client(&["index", "root/pypi", &site, "mirror_cache_expiry=1"]).ends_with(0);
     // The server may still have what it asked of the public index that it cannot reach.
     eventually("kept-package through root/stable", || {
@@ -97,7 +97,7 @@ fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
     let list = format!("{}/root/stable/+simple/", release.api());
     assert!(web::get(release.cluster(), &list).expect("an answer").with(200).body.contains("kept-package"));
 
-    release.namespace.run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
+    release.namespace().run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
     release.pip_install("root/stable", "kept-package", "second").ends_with(0);
     assert!(installed(&release.path("second"), "kept_package"));
     // The site is really gone: nobody has asked for this one before.

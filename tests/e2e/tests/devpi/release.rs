@@ -1,41 +1,46 @@
-//! A release of DevPI of a test's own, and what is asked of it.
+//! A release of DevPI for one test, and requests to it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::ops::Deref;
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tempfile::TempDir;
 use thinkube_e2e::keycloak::Admin;
-use thinkube_e2e::{Run, build, devpi, finish, web};
-use thinkube_test_cluster::{Addon, AuditEvent, Cluster, TestNamespace};
+use thinkube_e2e::release::Release;
+use thinkube_e2e::{Run, devpi, finish, web};
+use thinkube_test_cluster::Addon;
 
-/// A release of DevPI with hosts and a client that are nobody else's.
-pub(crate) struct Release {
-    pub(crate) namespace: TestNamespace,
+/// A release of DevPI, with host names and a Keycloak client that no other test has.
+pub(crate) struct Devpi {
+    release: Release,
     pub(crate) admin: Admin,
-    pub(crate) name: String,
-    pub(crate) folder: TempDir,
     pub(crate) password: String,
 }
 
-impl Release {
-    /// None where the cluster cannot have all the parts.
-    pub(crate) fn new() -> Option<Self> {
-        let namespace = TestNamespace::with([Addon::Node, Addon::Ingress, Addon::Registry, Addon::Keycloak])?;
-        let admin = Admin::of(namespace.cluster());
-        let name = format!("dp-{}", namespace.name());
-        let folder = build::folder();
-        let password = format!("canary-{name}");
-        Some(Self { namespace, admin, name, folder, password })
-    }
+impl Deref for Devpi {
+    type Target = Release;
 
-    pub(crate) fn cluster(&self) -> &Cluster {
-        self.namespace.cluster()
+    fn deref(&self) -> &Release {
+        &self.release
+    }
+}
+
+impl Devpi {
+    /// `None` where the cluster cannot have all addons.
+    pub(crate) fn new() -> Option<Self> {
+        let release = Release::with("dp", [Addon::Node, Addon::Ingress, Addon::Registry, Addon::Keycloak])?;
+        let admin = Admin::of(release.cluster());
+        let password = format!("canary-{}", release.name);
+        let names = ["registry".into(), "auth".into(), release.name.clone(), format!("{}-api", release.name)];
+        let release = release
+            .reaching(names)
+            .building()
+            .env("ADMIN_PASSWORD", password.clone())
+            .env("KEYCLOAK_ADMIN_PASSWORD", admin.password());
+        Some(Self { release, admin, password })
     }
 
     pub(crate) fn api(&self) -> String {
@@ -46,38 +51,7 @@ impl Release {
         format!("https://{}.thinkube.test", self.name)
     }
 
-    pub(crate) fn home(&self) -> String {
-        format!("home-{}", self.name)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let cluster = self.cluster();
-        let keycloak = cluster.keycloak().expect("our own").expect("it is there");
-        let mut command = build::command(arguments, self.folder.path());
-        command
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("THINKUBE_STATE_NAMESPACE", self.home())
-            .env("ADMIN_PASSWORD", &self.password)
-            .env("KEYCLOAK_ADMIN_PASSWORD", keycloak.admin_password);
-        if matches!(arguments[0], "plan" | "apply" | "check" | "run" | "uninstall") {
-            command.arg("--ca-file").arg(cluster.authority().expect("our own"));
-            let address = cluster.address().expect("our own");
-            for host in ["registry".into(), "auth".into(), self.name.clone(), format!("{}-api", self.name)] {
-                command.arg("--resolve").arg(format!("{host}.thinkube.test={address}"));
-            }
-        }
-        command
-    }
-
-    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        finish(&mut self.command(arguments))
-    }
-
-    /// The platform's settings and these; a later one wins.
+    /// Runs the host with the plugin, the platform's settings and these; a later setting wins.
     pub(crate) fn plugin(&self, before: &[&str], settings: &[&str]) -> Run {
         finish(&mut self.plugin_command(before, settings))
     }
@@ -92,7 +66,7 @@ impl Release {
             "keycloak_url=https://auth.thinkube.test".to_owned(),
             format!("oauth2_proxy_client_id={}", self.name),
         ];
-        let component = devpi().to_str().expect("text");
+        let component = devpi().to_str().expect("the path is UTF-8");
         let mut arguments = [before, &[component, "--release", &self.name]].concat();
         for setting in platform.iter().map(String::as_str).chain(settings.iter().copied()) {
             arguments.extend(["--set", setting]);
@@ -104,30 +78,18 @@ impl Release {
         self.plugin(&["apply", "--yes", "-o", "json"], settings)
     }
 
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Run {
-        let mut kubectl = Command::new(self.cluster().kubectl());
-        finish(kubectl.args(arguments).env("KUBECONFIG", self.cluster().kubeconfig()).stdin(Stdio::null()))
-    }
-
-    /// The value of a key of a Secret.
-    pub(crate) fn secret(&self, name: &str, key: &str) -> String {
-        let path = format!("jsonpath={{.data['{key}']}}");
-        let value = self.kubectl(&["get", "secret", name, "-n", &self.name, "-o", &path]).ends_with(0).stdout;
-        String::from_utf8(STANDARD.decode(value).expect("base64")).expect("text")
-    }
-
-    /// The ready-made image of the harness.
+    /// The setting with the node's DevPI image.
     pub(crate) fn ready_image(&self) -> String {
-        format!("devpi_image={}", self.cluster().devpi_image().expect("a node has it"))
+        format!("devpi_image={}", self.cluster().devpi_image().expect("a node has the DevPI image"))
     }
 
-    /// The status of a login of root.
+    /// The HTTP status of a login of root.
     pub(crate) fn login(&self, password: &str) -> u16 {
         let body = json!({"user": "root", "password": password}).to_string();
         let url = format!("{}/+login", self.api());
         let headers = ["--header", "Content-Type: application/json", "--header", "Accept: application/json"];
         let arguments = [&headers[..], &["--data-binary", &body, &url]].concat();
-        web::curl(self.cluster(), &arguments).expect("an answer").status
+        web::curl(self.cluster(), &arguments).expect("the server answers").status
     }
 
     /// Every pod with its UID and restarts.
@@ -137,32 +99,18 @@ impl Release {
         listed.ends_with(0).stdout.lines().map(str::to_owned).collect()
     }
 
-    pub(crate) fn writes_since(&self, mark: u64) -> Vec<AuditEvent> {
-        // The log is written after the answer.
-        thread::sleep(Duration::from_millis(500));
-        let events = self.cluster().audit_events(mark).expect("the audit log can be read");
-        let ours = |event: &AuditEvent| {
-            event.is_write()
-                && event.user_agent.starts_with("thinkube-host")
-                && [&event.uri, &event.namespace, &event.name].iter().any(|text| text.contains(&self.name))
-        };
-        events.into_iter().filter(ours).collect()
-    }
-
-    /// What is left of the release in its namespace, but for what the cluster puts into each.
+    /// The objects that are left in the release's namespace.
     pub(crate) fn left(&self) -> Vec<String> {
-        let kinds =
-            "configmaps,secrets,services,persistentvolumeclaims,deployments,jobs,ingresses,httproutes,pods";
-        let listed = self.kubectl(&["get", kinds, "-n", &self.name, "-o", "name"]).ends_with(0).stdout;
-        listed.lines().filter(|line| !line.contains("kube-root-ca.crt")).map(str::to_owned).collect()
+        self.objects(
+            "configmaps,secrets,services,persistentvolumeclaims,deployments,jobs,ingresses,httproutes,pods",
+        )
     }
 
     pub(crate) fn client(&self) -> Option<Value> {
-        let answer = self.admin.call("GET", &format!("/clients?clientId={}", self.name), None).json();
-        answer.get(0).cloned()
+        self.admin.find_client(&self.name)
     }
 
-    /// Asks the API every 100 ms.
+    /// Requests the API every 100 ms.
     pub(crate) fn polled(&self) -> Polling {
         self.polled_with(&[&format!("{}/+api", self.api())])
     }
@@ -171,12 +119,12 @@ impl Release {
     pub(crate) fn polled_with(&self, arguments: &[&str]) -> Polling {
         let cluster = self.cluster().clone();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
-        let told = std::sync::Arc::clone(&stop);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let (mut asked, mut failed) = (0, Vec::new());
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            while !told.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 asked += 1;
                 match web::curl(&cluster, &arguments) {
                     Ok(answer) if answer.status == 200 => {}
@@ -190,27 +138,21 @@ impl Release {
     }
 }
 
-impl Drop for Release {
+impl Drop for Devpi {
     fn drop(&mut self) {
-        if let Some(client) = self.client() {
-            let path = format!("/clients/{}", client["id"].as_str().unwrap_or_default());
-            self.admin.call("DELETE", &path, None);
-        }
-        for namespace in [self.name.clone(), self.home()] {
-            self.kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--wait=false"]);
-        }
+        self.admin.delete_client(&self.release.name);
     }
 }
 
 pub(crate) struct Polling {
-    stop: std::sync::Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<(u32, Vec<String>)>,
 }
 
 impl Polling {
     pub(crate) fn none_failed(self) {
         self.stop.store(true, Ordering::Relaxed);
-        let (asked, failed) = self.thread.join().expect("it ends");
+        let (asked, failed) = self.thread.join().expect("the polling does not panic");
         assert!(asked > 0 && failed.is_empty(), "{} of {asked} failed: {failed:?}", failed.len());
     }
 }

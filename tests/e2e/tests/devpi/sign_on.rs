@@ -1,7 +1,7 @@
 //! People log in to the dashboard.
 
 use crate::dashboard::Dashboard;
-use crate::release::Release;
+use crate::release::Devpi;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -12,7 +12,7 @@ use thinkube_e2e::web;
 /// The proxy's image cannot be pulled: what the proxy would be given is proven against Keycloak alone.
 #[test]
 fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwhile() {
-    let Some(release) = Release::new() else { return };
+    let Some(release) = Devpi::new() else { return };
     let cluster = release.cluster();
     let Some(browser) = Browser::open(cluster) else { return };
     let image = release.ready_image();

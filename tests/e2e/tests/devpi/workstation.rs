@@ -1,7 +1,7 @@
 //! What a person types in bash, fish and pip after `thinkube-host workstation apply`.
 
 use crate::clients::{clients, terminal, typed, wheel, without_settings_of_pip};
-use crate::release::Release;
+use crate::release::Devpi;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ const PASSWORD: &str = "typed by myuser";
 
 /// A person with an empty home.
 struct Person {
-    release: Release,
+    release: Devpi,
     home: PathBuf,
 }
 
 impl Person {
     fn new() -> Option<Self> {
-        let release = Release::new()?;
+        let release = Devpi::new()?;
         let home = release.path("person");
         fs::create_dir(&home).expect("writable");
         Some(Self { release, home })
