@@ -77,7 +77,7 @@ pub(crate) struct Machine {
     pub(crate) boot: String,
     /// Settings of the kernel that kubelet changes.
     pub(crate) kernel_settings: BTreeMap<PathBuf, String>,
-    /// Folders outside the cluster's own that its servers make, and that did not exist.
+    /// Folders beside the cluster's own that its servers make, and that did not exist.
     pub(crate) folders: Vec<PathBuf>,
 }
 

@@ -34,22 +34,22 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser that trusts the authority of the front doors. `None`, and said, where there is no browser.
+    /// A browser that trusts the authority of the front doors. `None`, and printed, where there is no browser.
     pub fn open(cluster: &Cluster) -> Option<Self> {
         let home = home()?;
         let database = home.path().join(".pki/nssdb");
-        fs::create_dir_all(&database).expect("a folder");
+        fs::create_dir_all(&database).expect("a temporary folder can be made");
         let database = format!("sql:{}", database.display());
         let certutil = |arguments: &[&str]| {
             finish(Command::new("certutil").args(["-d", &database]).args(arguments)).ends_with(0);
         };
         certutil(&["-N", "--empty-password"]);
         let authority = cluster.authority().expect("the harness's own cluster");
-        certutil(&["-A", "-t", "C,,", "-n", "thinkube", "-i", authority.to_str().expect("text")]);
+        certutil(&["-A", "-t", "C,,", "-n", "thinkube", "-i", authority.to_str().expect("it is text")]);
         Some(Self::start(cluster, home))
     }
 
-    /// A browser that trusts nobody whom others don't trust too.
+    /// A browser without the authority of the test domain.
     pub fn of_a_stranger(cluster: &Cluster) -> Option<Self> {
         Some(Self::start(cluster, home()?))
     }
@@ -60,15 +60,15 @@ impl Browser {
         for variable in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"] {
             driver.env_remove(variable);
         }
-        let log = fs::File::create(home.path().join("driver.log")).expect("writable");
+        let log = fs::File::create(home.path().join("driver.log")).expect("the folder is writable");
         driver.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut driver = driver.spawn().expect("chromedriver starts");
-        let mut said = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let port = port(&mut said);
+        let mut printed = BufReader::new(driver.stdout.take().expect("it is piped"));
+        let port = port(&mut printed);
         let mut browser = Self {
             cluster: cluster.clone(),
             driver,
-            _said: said,
+            _said: printed,
             _home: home,
             session: format!("http://127.0.0.1:{port}/session"),
         };
@@ -128,11 +128,11 @@ impl Browser {
     /// Keeps a picture of what it shows in the target folder; returns the file.
     pub fn screenshot(&self, name: &str) -> PathBuf {
         let folder = target().join("screenshots");
-        fs::create_dir_all(&folder).expect("writable");
+        fs::create_dir_all(&folder).expect("the folder is writable");
         let file = folder.join(format!("{name}.png"));
         let picture = self.picture().expect("a picture");
         assert!(picture.starts_with(b"\x89PNG"), "WebDriver takes pictures as PNG");
-        fs::write(&file, picture).expect("writable");
+        fs::write(&file, picture).expect("the folder is writable");
         file
     }
 
@@ -149,7 +149,7 @@ impl Browser {
     }
 
     fn text_of(&self, answer: Result<Value, String>) -> String {
-        answer.unwrap_or_else(|error| panic!("{error}")).as_str().expect("text").to_owned()
+        answer.unwrap_or_else(|error| panic!("{error}")).as_str().expect("it is text").to_owned()
     }
 
     /// WebDriver's answer, or the message of its error.
@@ -171,7 +171,7 @@ impl Browser {
         let test = thread::current().name().unwrap_or("a test").replace("::", "-");
         let folder = target().join("failed").join(test);
         let keep = |file: &str, content: &[u8]| {
-            // Whoever reads of the failure has its message too.
+            // The failure of the test has its own message.
             let _ = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(file), content));
         };
         if let Some(picture) = self.picture() {
@@ -212,10 +212,10 @@ fn home() -> Option<TempDir> {
 }
 
 /// The port that the driver has chosen.
-fn port(said: &mut BufReader<ChildStdout>) -> u16 {
+fn port(printed: &mut BufReader<ChildStdout>) -> u16 {
     let mut text = String::new();
-    for line in said.lines() {
-        let line = line.expect("text");
+    for line in printed.lines() {
+        let line = line.expect("it is text");
         if let Some(port) =
             line.trim_end_matches('.').strip_prefix("ChromeDriver was started successfully on port ")
         {

@@ -66,7 +66,7 @@ impl Admin {
         let url = format!("{url}/realms/master/protocol/openid-connect/token");
         // Every user can read arguments, and a test asserts that the host's do not hold this password.
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), admin_password).expect("writable");
+        std::fs::write(file.path(), admin_password).expect("the folder is writable");
         let (user, password) = (format!("username={admin}"), format!("password@{}", file.path().display()));
         let form = ["grant_type=password", "client_id=admin-cli", &user, &password];
         let answer = curl(&self.cluster, &[&[url.as_str()][..], &data(&form)].concat())?;

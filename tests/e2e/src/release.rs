@@ -1,7 +1,7 @@
 //! A release of a plugin in a real cluster, with names that no other test has.
 //!
 //! A test file wraps it in a type that knows the plugin's settings. Dropping it deletes its namespaces; what the plugin made
-//! outside the cluster is deleted by the wrapper.
+//! in external servers is deleted by the wrapper.
 
 use crate::build;
 use crate::host::{Run, command, finish};

@@ -106,14 +106,14 @@ fn a_cluster_that_refuses_leaves_the_home_as_it_is_and_says_so() {
          - writePodFiles: {}\n",
         release.name
     );
-    fs::write(&grants, permissions).expect("writable");
+    fs::write(&grants, permissions).expect("the folder is writable");
     let image = format!("image={image}");
-    let grants = grants.to_str().expect("text");
+    let grants = grants.to_str().expect("it is text");
     let refused = release.apply(&["--no-wait", "--set", &image, "--grants", grants]).ends_with(4);
-    let said = message(&refused);
+    let printed = message(&refused);
     assert!(
-        said.contains("no workstation file was written") && said.contains("run the same command again"),
-        "{said}"
+        printed.contains("no workstation file was written") && printed.contains("run the same command again"),
+        "{printed}"
     );
     assert!(!release.text().exists());
     release.apply(&[]).ends_with(0);
@@ -124,9 +124,9 @@ fn a_cluster_that_refuses_leaves_the_home_as_it_is_and_says_so() {
 fn a_home_that_fails_says_that_the_release_is_applied_and_how_to_go_on() {
     let Some(release) = Both::new() else { return };
     let failed = release.apply(&["--set", "package=iniconfig==99.0"]).ends_with(1);
-    let said = message(&failed);
-    assert!(said.contains(&format!("release {} is applied", release.name)), "{said}");
-    assert!(said.contains("workstation apply"), "{said}");
+    let printed = message(&failed);
+    assert!(printed.contains(&format!("release {} is applied", release.name)), "{printed}");
+    assert!(printed.contains("workstation apply"), "{printed}");
     assert!(release.is_in_the_cluster());
     let done = release.apply(&[]).ends_with(0).json();
     assert_eq!(done["home"]["changed"], true, "{done}");
@@ -136,8 +136,9 @@ fn a_home_that_fails_says_that_the_release_is_applied_and_how_to_go_on() {
 #[test]
 fn a_file_of_another_in_its_place_is_refused_after_the_rest_is_done() {
     let Some(release) = Both::new() else { return };
-    fs::create_dir_all(release.text().parent().expect("a folder")).expect("writable");
-    fs::write(release.text(), "mine\n").expect("writable");
+    fs::create_dir_all(release.text().parent().expect("a temporary folder can be made"))
+        .expect("the folder is writable");
+    fs::write(release.text(), "mine\n").expect("the folder is writable");
     let applied = release.apply(&[]).ends_with(4).json();
     assert_eq!(applied["home"]["left"][0]["path"], TEXT, "{applied}");
     assert_eq!(fs::read_to_string(release.text()).expect("there"), "mine\n");

@@ -127,8 +127,8 @@ fn the_label_of_the_applyset_lists_every_object() {
 fn uninstall_leaves_nothing_but_the_volume_and_says_so() {
     let Some(release) = Devpi::new("leaves") else { return };
     release.apply().ends_with(0);
-    let said = release.uninstall(&[]).stdout;
-    assert!(said.contains("devpi-data-pvc") && said.contains("kept"), "{said}");
+    let printed = release.uninstall(&[]).stdout;
+    assert!(printed.contains("devpi-data-pvc") && printed.contains("kept"), "{printed}");
     let left: Vec<String> = release.all_objects().into_iter().collect();
     assert_eq!(left, ["NAME/persistentvolumeclaim/devpi-data-pvc"]);
     let nothing = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(3).error();
@@ -165,7 +165,9 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
     let Some(release) = Devpi::new("diff") else { return };
     let mark = release.audit_mark();
     let fresh = release.plugin(&["plan"], &["--cluster", "--exit-code", "-o", "json"]).ends_with(7).json();
-    assert!(fresh["changes"].as_array().expect("a list").iter().all(|change| change["action"] == "create"));
+    assert!(
+        fresh["changes"].as_array().expect("it is a list").iter().all(|change| change["action"] == "create")
+    );
     release.assert_nothing_changed_since(mark);
 
     release.apply().ends_with(0);
@@ -176,30 +178,35 @@ fn plan_on_a_cluster_shows_each_field_that_differs_and_writes_nothing() {
     assert!(other.stderr.contains("follows its settings"), "{}", other.stderr);
     assert!(other.stderr.contains("connect to https://api.example.com"), "{}", other.stderr);
     let changes = other.ends_with(0).json()["changes"].clone();
-    let changed: Vec<&Value> =
-        changes.as_array().expect("a list").iter().filter(|change| change["action"] == "update").collect();
+    let changed: Vec<&Value> = changes
+        .as_array()
+        .expect("it is a list")
+        .iter()
+        .filter(|change| change["action"] == "update")
+        .collect();
     let paths: Vec<&str> = changed
         .iter()
-        .flat_map(|change| change["fields"].as_array().expect("a list"))
-        .map(|field| field["path"].as_str().expect("text"))
+        .flat_map(|change| change["fields"].as_array().expect("it is a list"))
+        .map(|field| field["path"].as_str().expect("it is text"))
         .collect();
     assert!(paths.iter().any(|path| path.contains("env[DEVPI_OUTSIDE_URL].value")), "{paths:?}");
     assert!(paths.iter().any(|path| path.contains("rules") && path.contains("host")), "{paths:?}");
 }
 
 #[test]
-fn a_release_does_not_move_to_another_namespace_by_what_it_was_granted_in_its_own() {
+fn grants_for_one_namespace_do_not_let_a_release_move_to_another() {
     let Some(release) = Devpi::new("moved") else { return };
     release.apply().ends_with(0);
-    let elsewhere = ["--set", "devpi_namespace=kube-system", "-o", "json"];
-    let error = release.plugin(&["plan"], &[&["--cluster"], &elsewhere[..]].concat()).ends_with(4).error();
+    let other_namespace = ["--set", "devpi_namespace=kube-system", "-o", "json"];
+    let error =
+        release.plugin(&["plan"], &[&["--cluster"], &other_namespace[..]].concat()).ends_with(4).error();
     assert_eq!(error["error"]["kind"], "moved");
-    let agreed = [&["--cluster", "--grant-requested"], &elsewhere[..]].concat();
+    let agreed = [&["--cluster", "--grant-requested"], &other_namespace[..]].concat();
     assert_eq!(release.plugin(&["plan"], &agreed).ends_with(0).json()["plan"]["namespace"], "kube-system");
 }
 
 #[test]
-fn a_change_by_somebody_else_is_shown_and_taken_back() {
+fn a_change_by_another_manager_is_reported_as_a_conflict() {
     let Some(release) = Devpi::new("drift") else { return };
     release.apply().ends_with(0);
     let patch = r#"{"data":{"service.yaml":"changed"}}"#;
@@ -215,7 +222,7 @@ fn a_change_by_somebody_else_is_shown_and_taken_back() {
 fn the_secret_is_in_its_secret_and_nowhere_else() {
     let Some(release) = Devpi::new("canary") else { return };
     let mark = release.audit_mark();
-    let mut said = String::new();
+    let mut printed = String::new();
     for run in [
         release.plugin(&["plan"], &["--cluster"]),
         release.plugin(&["apply"], &["--yes", "--no-wait"]),
@@ -224,8 +231,8 @@ fn the_secret_is_in_its_secret_and_nowhere_else() {
         release.run(&["status", &release.name, "-o", "json"]),
         release.run(&["check", &release.name]),
     ] {
-        said.push_str(&run.stdout);
-        said.push_str(&run.stderr);
+        printed.push_str(&run.stdout);
+        printed.push_str(&run.stderr);
     }
     let encoded = release
         .kubectl(&["get", "secret", "devpi-root", "-n", &release.name, "-o", "jsonpath={.data.password}"])
@@ -234,23 +241,24 @@ fn the_secret_is_in_its_secret_and_nowhere_else() {
     assert!(!encoded.is_empty());
     for namespace in [&release.name, &release.state_namespace()] {
         let kinds = "configmaps,deployments,services,ingresses,leases,events,pods";
-        said.push_str(&release.kubectl(&["get", kinds, "-n", namespace, "-o", "json"]).ends_with(0).stdout);
+        printed
+            .push_str(&release.kubectl(&["get", kinds, "-n", namespace, "-o", "json"]).ends_with(0).stdout);
     }
-    said.push_str(&format!("{:?}", release.cluster().audit_events(mark).expect("there is an audit log")));
-    assert!(!said.contains(CANARY), "the secret's text was found");
-    assert!(!said.contains(&encoded), "the secret's text was found in base64");
+    printed.push_str(&format!("{:?}", release.cluster().audit_events(mark).expect("there is an audit log")));
+    assert!(!printed.contains(CANARY), "the secret's text was found");
+    assert!(!printed.contains(&encoded), "the secret's text was found in base64");
 }
 
 #[test]
-fn a_check_says_which_secret_has_another_value_than_the_one_that_it_mirrors() {
+fn a_check_names_a_secret_that_differs_from_the_one_it_mirrors() {
     let Some(release) = Devpi::new("stale") else { return };
     release.apply().ends_with(0);
     let checked = || {
         let outcomes = release.run(&["check", &release.name, "-o", "json"]).json();
-        let outcomes = outcomes.as_array().expect("a list").iter();
+        let outcomes = outcomes.as_array().expect("it is a list").iter();
         let name = format!("copy/{}/harbor-pull-secret", release.name);
         let of = |outcome: &&Value| outcome["name"] == name.as_str();
-        outcomes.clone().find(of).expect("a mirror is looked at").clone()
+        outcomes.clone().find(of).expect("a mirror has an outcome").clone()
     };
     assert_eq!(checked()["status"], "passed");
     let other = r#"{"stringData": {".dockerconfigjson": "{\"auths\": {}}"}}"#;
@@ -316,7 +324,7 @@ fn rights_that_lack_one_kind_are_told_before_anything_is_written() {
 }
 
 #[test]
-fn an_object_of_somebody_else_is_not_taken_over_unless_it_is_named() {
+fn an_object_of_another_owner_is_not_adopted_unless_it_is_named() {
     let Some(release) = Devpi::new("owner") else { return };
     release.kubectl(&["create", "namespace", &release.name]).ends_with(0);
     release.kubectl_apply(&json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -344,7 +352,7 @@ fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
             .expect("it starts");
         std::thread::sleep(Duration::from_millis(milliseconds));
         host.kill().expect("it can be killed");
-        host.wait().expect("it ends");
+        host.wait().expect("the process ends");
     }
     let begin = Instant::now();
     let finished = release.apply().ends_with(0).json();
@@ -361,14 +369,14 @@ fn an_interrupted_apply_says_so_and_the_record_does_too() {
     let arguments = release.with_inputs(&["apply"], &["--yes", "-o", "json"]);
     let mut command = release.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let mut host = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut lines = BufReader::new(host.stderr.take().expect("it is piped")).lines();
-    while !said.contains("waiting for Deployment") {
-        said.push_str(&lines.next().unwrap_or_else(|| panic!("it ended: {said}")).expect("text"));
+    while !printed.contains("waiting for Deployment") {
+        printed.push_str(&lines.next().unwrap_or_else(|| panic!("it ended: {printed}")).expect("it is text"));
     }
     finish(Command::new("kill").args(["-INT", &host.id().to_string()])).ends_with(0);
-    let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
-    assert_eq!(host.wait().expect("it ends").code(), Some(130));
+    let rest: Vec<String> = lines.map(|line| line.expect("it is text")).collect();
+    assert_eq!(host.wait().expect("the process ends").code(), Some(130));
     assert!(rest.last().is_some_and(|line| line.contains("interrupted")), "{rest:?}");
     let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0).json();
     assert_eq!(status["phase"], "interrupted");
@@ -381,7 +389,7 @@ fn an_interrupted_apply_says_so_and_the_record_does_too() {
 fn facts_recorded_from_a_cluster_give_the_same_plan_without_it() {
     let Some(release) = Devpi::new("facts") else { return };
     let file = release.path("facts.json");
-    let (file, component) = (file.to_str().expect("text"), python().to_str().expect("text"));
+    let (file, component) = (file.to_str().expect("it is text"), python().to_str().expect("it is text"));
     let inputs = [
         "plan",
         component,

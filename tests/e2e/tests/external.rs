@@ -1,4 +1,4 @@
-//! Resources outside the cluster, with the real Keycloak behind its front door: planned, made, kept, taken back.
+//! External resources in the real Keycloak: planned, made, kept, deleted.
 
 use serde_json::{Value, json};
 use std::ops::Deref;
@@ -37,7 +37,7 @@ impl SignOn {
     }
 
     fn with_inputs(&self, before: &str, after: &[&str]) -> Vec<String> {
-        let component = plugin().to_str().expect("text");
+        let component = plugin().to_str().expect("it is text");
         let mut arguments = [before, component, "--release", &self.name, "--set"].join("\n");
         arguments
             .push_str(&format!("\nclient={}\n--set\nredirect=https://a.thinkube.test/callback", self.name));
@@ -60,8 +60,8 @@ impl SignOn {
     /// What would be done with each external resource.
     fn external(&self) -> Vec<(String, String)> {
         let plan = self.plan();
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
-        let all = plan["external"].as_array().expect("a list").iter();
+        let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+        let all = plan["external"].as_array().expect("it is a list").iter();
         all.map(|change| (text(&change["name"]).replace(&self.name, "C"), text(&change["action"]))).collect()
     }
 
@@ -86,7 +86,7 @@ fn made(action: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object() {
+fn a_keycloak_client_is_planned_made_kept_corrected_and_deleted() {
     let Some(release) = SignOn::new() else { return };
     assert_eq!(release.external(), made("create"));
     assert!(release.client().is_none(), "a plan changes nothing");
@@ -95,7 +95,7 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     let client = release.client().expect("the client was made");
     assert_eq!(client["redirectUris"], json!(["https://a.thinkube.test/callback"]));
     assert_eq!(client["protocolMappers"][0]["config"]["included.client.audience"], release.name.as_str());
-    assert_eq!(release.key("configmap", "id"), client["id"].as_str().expect("text"));
+    assert_eq!(release.key("configmap", "id"), client["id"].as_str().expect("it is text"));
     let secret = release.admin.call(
         "GET",
         &format!("/clients/{}/client-secret", release.key("configmap", "id")),
@@ -116,8 +116,8 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     assert_eq!(again.json()["changed"], false, "{again:?}");
     release.assert_nothing_changed_since(mark);
 
-    // What somebody changes is shown by its field and mended; what the plan does not speak of is left alone.
-    let path = format!("/clients/{}", client["id"].as_str().expect("text"));
+    // A change by hand is shown by its field and corrected; a field that the plan does not have stays.
+    let path = format!("/clients/{}", client["id"].as_str().expect("it is text"));
     let mut changed = client.clone();
     changed["redirectUris"] = json!(["https://evil.thinkube.test/"]);
     changed["description"] = json!("by hand");
@@ -126,7 +126,7 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     assert_eq!(plan["external"][0]["action"], "update", "{plan}");
     assert!(plan["external"][0]["fields"].to_string().contains("redirectUris"), "{plan}");
     release.apply(&[]).ends_with(0);
-    let mended = release.client().expect("it is there");
+    let mended = release.client().expect("it exists");
     assert_eq!(mended["redirectUris"], client["redirectUris"]);
     assert_eq!(mended["description"], "by hand");
 
@@ -135,8 +135,9 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
     assert!(status.json()["external"].to_string().contains(&release.name), "{status:?}");
     let state = release.state_namespace();
     let kept = release.kubectl(&["get", "configmaps,leases", "-n", &state, "-o", "yaml"]).ends_with(0).stdout;
-    for said in [&applied.stdout, &applied.stderr, &again.stdout, &status.stdout, &kept, &plan.to_string()] {
-        assert!(!said.contains(&secret), "{said}");
+    for printed in [&applied.stdout, &applied.stderr, &again.stdout, &status.stdout, &kept, &plan.to_string()]
+    {
+        assert!(!printed.contains(&secret), "{printed}");
     }
 
     let taken = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(0);
@@ -147,7 +148,7 @@ fn a_keycloak_client_is_planned_made_kept_mended_and_taken_back_like_an_object()
 }
 
 #[test]
-fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
+fn an_external_resource_that_the_plan_no_longer_has_is_deleted() {
     let Some(release) = SignOn::new() else { return };
     release.apply(&[]).ends_with(0);
     assert!(release.client().is_some());
@@ -164,12 +165,12 @@ fn what_a_plan_no_longer_wants_is_taken_away_outside_the_cluster_too() {
 }
 
 #[test]
-fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_written() {
+fn an_external_resource_that_cannot_be_made_stops_the_apply_first() {
     let Some(release) = SignOn::new() else { return };
     let password = release.admin.password().to_owned();
-    let refused = |command: &mut Command, code: i32, said: &[&str]| {
+    let refused = |command: &mut Command, code: i32, printed: &[&str]| {
         let run = finish(command).ends_with(code);
-        for word in said {
+        for word in printed {
             assert!(run.stderr.contains(word), "{word} is not in {}", run.stderr);
         }
         assert!(!run.stderr.contains(&password), "{}", run.stderr);
@@ -180,10 +181,14 @@ fn what_keeps_an_external_resource_from_being_made_is_told_before_anything_is_wr
     refused(apply(&[]).env_remove("ADMIN_PASSWORD"), 3, &["keycloak-password", or]);
     refused(apply(&[]).env("KEYCLOAK_PASSWORD", "wrong-5e1f0c"), 1, &["password"]);
     refused(&mut apply(&["--set", "realm=nowhere"]), 1, &["nowhere"]);
-    // Somebody else listens there, and nobody.
+    // No server, or another one, listens there.
     refused(apply(&[]).args(["--resolve", "auth.thinkube.test=127.0.0.1"]), 1, &["auth.thinkube.test"]);
     let grants = release.write("grants.yaml", "permissions: []\n");
-    refused(&mut apply(&["--grants", grants.to_str().expect("text")]), 4, &["https://auth.thinkube.test"]);
+    refused(
+        &mut apply(&["--grants", grants.to_str().expect("it is text")]),
+        4,
+        &["https://auth.thinkube.test"],
+    );
     release.assert_nothing_made();
     assert!(release.client().is_none());
 }
@@ -196,14 +201,14 @@ fn a_password_of_its_own_goes_before_the_one_that_it_falls_back_to() {
     finish(apply.env("ADMIN_PASSWORD", "another").env("KEYCLOAK_PASSWORD", &password)).ends_with(0);
     assert!(release.client().is_some());
     // A release remembers which falls back to which.
-    let from = ["--secret", "admin-password=env:ELSEWHERE"];
+    let from = ["--secret", "admin-password=env:ANOTHER_VARIABLE"];
     let mut uninstall = release.command(&[&["uninstall", &release.name, "--yes"], &from[..]].concat());
-    finish(uninstall.env_remove("ADMIN_PASSWORD").env("ELSEWHERE", &password)).ends_with(0);
+    finish(uninstall.env_remove("ADMIN_PASSWORD").env("ANOTHER_VARIABLE", &password)).ends_with(0);
     assert!(release.client().is_none());
 }
 
 #[test]
-fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_adopted() {
+fn a_client_of_another_is_neither_changed_nor_deleted_unless_adopted() {
     let Some(release) = SignOn::new() else { return };
     let theirs = json!({"clientId": release.name, "redirectUris": ["https://theirs.thinkube.test/"]});
     release.admin.call("POST", "/clients", Some(&theirs)).with(201);
@@ -219,7 +224,7 @@ fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_
 
     let adopt = ["--adopt", &format!("External/{}", release.name)];
     release.apply(&adopt).ends_with(0);
-    let ours = release.client().expect("it is there");
+    let ours = release.client().expect("it exists");
     assert_eq!(ours["redirectUris"], json!(["https://a.thinkube.test/callback"]));
     // From now on it is the release's.
     release.apply(&[]).ends_with(0);
@@ -228,13 +233,13 @@ fn a_client_that_somebody_else_made_is_neither_changed_nor_deleted_unless_it_is_
 }
 
 #[test]
-fn a_server_that_is_gone_for_good_does_not_keep_a_release_from_being_uninstalled() {
+fn a_release_can_be_uninstalled_without_its_external_server() {
     let Some(release) = SignOn::new() else { return };
     release.apply(&[]).ends_with(0);
     let uninstall = |more: &[&str]| {
         let mut command =
             release.command(&[&["uninstall", &release.name, "--yes", "-o", "json"][..], more].concat());
-        // Nobody listens there.
+        // No server listens there.
         finish(command.args(["--resolve", "auth.thinkube.test=127.0.0.1"]))
     };
     let leave = format!("External/{}", release.name);
@@ -244,10 +249,10 @@ fn a_server_that_is_gone_for_good_does_not_keep_a_release_from_being_uninstalled
     assert!(unknown.stderr.contains(&leave), "{}", unknown.stderr);
 
     let left = uninstall(&["--orphan", &leave]).ends_with(0).json();
-    let external = left["external"].as_array().expect("a list");
-    let said =
+    let external = left["external"].as_array().expect("it is a list");
+    let printed =
         |change: &Value| change["action"] == "keep" && change["note"].to_string().contains("left behind");
-    assert!(external.len() == 2 && external.iter().all(said), "{left}");
+    assert!(external.len() == 2 && external.iter().all(printed), "{left}");
     assert_eq!(release.run(&["status", "-o", "json"]).ends_with(0).json(), json!([]));
     assert!(release.client().is_some(), "nothing was asked of its server");
 }

@@ -84,11 +84,11 @@ impl Built {
     }
 
     fn with_inputs(&self, before: &[&str], settings: &[&str]) -> Command {
-        let (component, grants) = (plugin().to_str().expect("text"), self.path("grants.json"));
+        let (component, grants) = (plugin().to_str().expect("it is text"), self.path("grants.json"));
         let destination = format!("destination=registry.thinkube.test:5000/library/{}:latest", self.name);
         let mut arguments = before.to_vec();
         arguments.extend([component, "--release", &self.name, "--set", &destination]);
-        arguments.extend(["--grants", grants.to_str().expect("text")]);
+        arguments.extend(["--grants", grants.to_str().expect("it is text")]);
         arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
         self.command(&arguments)
     }
@@ -112,38 +112,38 @@ impl Built {
     /// The Deployment's image and how often its specification has changed.
     fn deployment(&self) -> (String, String) {
         let path = "jsonpath={.spec.template.spec.containers[0].image} {.metadata.generation}";
-        let said = self.kubectl(&["get", "deployment", "web", "-n", &self.name, "-o", path]).ends_with(0);
-        let (image, generation) = said.stdout.split_once(' ').expect("two words");
+        let printed = self.kubectl(&["get", "deployment", "web", "-n", &self.name, "-o", path]).ends_with(0);
+        let (image, generation) = printed.stdout.split_once(' ').expect("two words");
         (image.to_owned(), generation.to_owned())
     }
 
     /// That the container says this. The one before it may be asked while it goes.
     fn says(&self, page: &str) {
         eventually(page, || {
-            let said = self.kubectl(&["logs", "deployment/web", "-n", &self.name]);
-            if said.stdout.trim() == page { Ok(()) } else { Err(format!("{said:?}")) }
+            let printed = self.kubectl(&["logs", "deployment/web", "-n", &self.name]);
+            if printed.stdout.trim() == page { Ok(()) } else { Err(format!("{printed:?}")) }
         });
     }
 
     /// The status of the answer of the registry about an image.
     fn in_registry(&self, reference: &str) -> u16 {
         let cluster = self.cluster();
-        let registry = cluster.registry().expect("our own").expect("it is there");
+        let registry = cluster.registry().expect("the harness started the cluster").expect("it exists");
         let (_, digest) = reference.split_once('@').expect("a digest");
         let url = format!("https://{}/v2/library/{}/manifests/{digest}", registry.host, self.name);
         let login = format!("{}:{}", registry.user, registry.password);
         let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
-        web::curl(cluster, &["--user", &login, "--header", accept, &url]).expect("an answer").status
+        web::curl(cluster, &["--user", &login, "--header", accept, &url]).expect("the server answers").status
     }
 
     /// What builds have left on this machine.
     fn left(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.path("tmp")).expect("a folder");
+        let entries = fs::read_dir(self.path("tmp")).expect("a temporary folder can be made");
         entries.map(|entry| entry.expect("readable").path()).collect()
     }
 
     fn password(&self) -> String {
-        self.cluster().registry().expect("our own").expect("it is there").password
+        self.cluster().registry().expect("the harness started the cluster").expect("it exists").password
     }
 }
 
@@ -159,8 +159,8 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
     release.assert_nothing_made();
 
     let applied = release.apply(&[]).ends_with(0);
-    for said in [&format!("commit {first}"), "building", "pushing"] {
-        assert!(applied.stderr.contains(said), "{said} is not in {}", applied.stderr);
+    for printed in [&format!("commit {first}"), "building", "pushing"] {
+        assert!(applied.stderr.contains(printed), "{printed} is not in {}", applied.stderr);
     }
     let built = applied.json()["release"]["images"][0].clone();
     let reference = built["reference"].as_str().expect("a reference").to_owned();
@@ -199,7 +199,7 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
     }
     assert_eq!(release.left(), Vec::<PathBuf>::new());
 
-    // They stay, unless somebody says otherwise.
+    // They stay without `--delete-images`.
     let taken = release.run(&["uninstall", &release.name, "--yes", "-o", "json"]).ends_with(0);
     assert_eq!(taken.json()["images"][0]["action"], "keep", "{taken:?}");
     assert_eq!(release.in_registry(&reference), 200);
@@ -211,7 +211,7 @@ fn an_image_is_built_once_for_each_commit_and_runs_by_its_digest() {
 }
 
 #[test]
-fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
+fn images_are_deleted_without_the_releases_own_copy_of_the_login() {
     let Some(release) = Built::new() else { return };
     release.commit("page");
     let own = format!("login_namespace={}", release.name);
@@ -245,8 +245,8 @@ fn images_are_deleted_once_and_without_the_release_s_own_copy_of_the_login() {
     forget();
     let refused = uninstall(&[]).ends_with(3);
     assert_eq!(refused.error()["error"]["kind"], "registry-login", "{}", refused.stderr);
-    for said in ["Secret", "other", &reference, "without --delete-images"] {
-        assert!(refused.stderr.contains(said), "{said} is not in {}", refused.stderr);
+    for printed in ["Secret", "other", &reference, "without --delete-images"] {
+        assert!(refused.stderr.contains(printed), "{printed} is not in {}", refused.stderr);
     }
 
     release.namespace().apply(json!([login])).expect("our own namespace");
@@ -288,15 +288,15 @@ fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
 }
 
 #[test]
-fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
+fn an_image_that_cannot_be_built_stops_the_apply_before_any_write() {
     let Some(release) = Built::new() else { return };
     release.commit("page");
     let namespace = format!("login_namespace={}", release.namespace().name());
     let other = [namespace.as_str(), "login_name=other"];
-    let refused = |command: &mut Command, code: i32, kind: &str, said: &str| {
+    let refused = |command: &mut Command, code: i32, kind: &str, printed: &str| {
         let run = finish(command).ends_with(code);
         assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
-        assert!(run.stderr.contains(said), "{said} is not in {}", run.stderr);
+        assert!(run.stderr.contains(printed), "{printed} is not in {}", run.stderr);
     };
     let apply = |settings: &[&str]| release.plugin(&["apply", "--yes", "-o", "json"], settings);
 
@@ -307,28 +307,28 @@ fn what_keeps_an_image_from_being_built_is_told_before_anything_is_written() {
         "type": "kubernetes.io/dockerconfigjson", "stringData": { ".dockerconfigjson": login.to_string() } });
     release.namespace().apply(json!([secret])).expect("our own namespace");
     refused(&mut apply(&other), 1, "registry-refused", "push credentials");
-    // Somebody else listens there.
-    let elsewhere = ["--resolve", "registry.thinkube.test=127.0.0.1"];
-    refused(apply(&[]).args(elsewhere), 1, "external", "registry.thinkube.test");
+    // No registry listens there.
+    let loopback = ["--resolve", "registry.thinkube.test=127.0.0.1"];
+    refused(apply(&[]).args(loopback), 1, "external", "registry.thinkube.test");
 
     let tools = release.path("tools");
-    fs::create_dir(&tools).expect("writable");
+    fs::create_dir(&tools).expect("the folder is writable");
     let path = std::env::var_os("PATH").expect("it is set");
     for program in ["git", "sh", "mount"] {
         let found =
             std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.exists());
-        std::os::unix::fs::symlink(found.expect("it is there"), tools.join(program)).expect("a link");
+        std::os::unix::fs::symlink(found.expect("it exists"), tools.join(program)).expect("a link");
     }
     let unshare =
         std::env::split_paths(&path).map(|folder| folder.join("unshare")).find(|file| file.exists());
-    let mut bare = Command::new(unshare.expect("it is there"));
+    let mut bare = Command::new(unshare.expect("it exists"));
     let whole = apply(&[]);
     bare.args(whole.get_args()).current_dir(thinkube_e2e::root()).stdin(Stdio::null());
     bare.envs(whole.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", &tools);
     refused(&mut bare, 1, "no-program", "apt-get install buildah");
 
     let mut grants = release.grants();
-    grants["permissions"].as_array_mut().expect("a list").retain(|one| one.get("buildFrom").is_none());
+    grants["permissions"].as_array_mut().expect("it is a list").retain(|one| one.get("buildFrom").is_none());
     release.write("grants.json", &grants.to_string());
     refused(&mut apply(&[]), 4, "denied", &release.url());
 
@@ -345,7 +345,7 @@ fn podman_builds_where_there_is_no_buildah() {
         return thinkube_e2e::skip("there is no podman");
     }
     let programs = release.path("programs");
-    fs::create_dir(&programs).expect("writable");
+    fs::create_dir(&programs).expect("the folder is writable");
     for program in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
         if program.file_name() != "buildah" {
             // The first of a name counts, as on PATH.
@@ -369,7 +369,7 @@ fn running(text: &str) -> usize {
 }
 
 #[test]
-fn a_build_that_fails_or_is_interrupted_changes_nothing_that_runs_and_leaves_nothing_behind() {
+fn a_failed_or_interrupted_build_changes_no_pod_and_leaves_no_file() {
     let Some(release) = Built::new() else { return };
     release.commit("page");
     release.apply(&[]).ends_with(0);
@@ -386,19 +386,19 @@ fn a_build_that_fails_or_is_interrupted_changes_nothing_that_runs_and_leaves_not
     release.commit_of(&format!("RUN sleep {seconds}\n"));
     let mut apply = release.plugin(&["apply", "--yes"], &[]);
     let mut host = apply.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
-    let mut said = BufReader::new(host.stderr.take().expect("it is piped"));
+    let mut printed = BufReader::new(host.stderr.take().expect("it is piped"));
     let mut line = String::new();
     while !line.contains("RUN sleep") {
         line.clear();
-        assert!(said.read_line(&mut line).expect("readable") > 0, "it never began to build");
+        assert!(printed.read_line(&mut line).expect("readable") > 0, "it never began to build");
     }
     while running(&seconds) == 0 {
         thread::sleep(Duration::from_millis(20));
     }
     finish(Command::new("kill").args(["-INT", &host.id().to_string()])).ends_with(0);
     let mut rest = String::new();
-    said.read_to_string(&mut rest).expect("readable");
-    assert_eq!(host.wait().expect("it ends").code(), Some(130), "{rest}");
+    printed.read_to_string(&mut rest).expect("readable");
+    assert_eq!(host.wait().expect("the process ends").code(), Some(130), "{rest}");
     assert_eq!((running(&seconds), release.left()), (0, Vec::new()), "{rest}");
     let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0);
     assert_eq!(status.json()["phase"], "interrupted");

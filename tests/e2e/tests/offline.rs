@@ -31,13 +31,13 @@ fn the_folder_of_a_plugins_crate_gives_the_same_plugin_as_its_component() {
 }
 
 #[test]
-fn a_crate_whose_target_is_not_installed_is_refused_with_the_command_that_installs_it() {
+fn a_missing_target_is_reported_with_the_command_that_installs_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let rustc = folder.path().join("rustc");
     let script =
         "#!/bin/sh\ncase \"$*\" in *target-libdir*) echo /nonexistent/lib ;; *) exec rustc \"$@\" ;; esac\n";
-    fs::write(&rustc, script).expect("writable");
+    fs::write(&rustc, script).expect("the folder is writable");
     fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755)).expect("ours");
     let run = finish(command(&["inspect", "plugin-devpi"]).env("RUSTC", &rustc)).ends_with(1);
     assert!(run.stderr.contains("rustup target add wasm32-wasip2"), "{}", run.stderr);
@@ -79,7 +79,7 @@ fn render_prints_objects_that_any_tool_reads_and_no_secret() {
     let documents = shown.split("---\n").map(|document| {
         serde_norway::from_str::<Value>(document).unwrap_or_else(|error| panic!("{error}: {document}"))
     });
-    // What is outside the cluster is said in comments.
+    // What is outside the cluster is reported in comments.
     let kinds: Vec<String> = documents
         .filter(|object| !object.is_null())
         .map(|object| object["kind"].as_str().expect("it has a kind").to_owned())
@@ -115,12 +115,12 @@ fn the_secret_never_reaches_the_plan() {
     assert!(run.stdout.contains("admin-password"));
 }
 
-fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) {
+fn refused(arguments: &[&str], code: i32, kind: &str, printed: &[&str]) {
     let run = run(&[arguments, &["-o", "json"]].concat()).ends_with(code);
     assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
     let message = run.error_text();
-    for said in said {
-        assert!(message.contains(said), "{said} is not in {message}");
+    for printed in printed {
+        assert!(message.contains(printed), "{printed} is not in {message}");
     }
 }
 
@@ -128,9 +128,9 @@ fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) {
 fn a_file_that_is_no_component_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("notes.wasm");
-    fs::write(&file, "just some notes").expect("writable");
+    fs::write(&file, "just some notes").expect("the folder is writable");
     refused(&["inspect", text(&file)], 5, "not-a-component", &["component"]);
-    fs::write(&file, b"\0asm\x01\0\0\0").expect("writable");
+    fs::write(&file, b"\0asm\x01\0\0\0").expect("the folder is writable");
     refused(&["inspect", text(&file)], 5, "not-a-component", &["core module"]);
 }
 
@@ -138,7 +138,7 @@ fn a_file_that_is_no_component_is_told() {
 fn a_component_of_another_world_is_told_what_it_lacks() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("empty.wasm");
-    fs::write(&file, b"\0asm\x0d\0\x01\0").expect("writable");
+    fs::write(&file, b"\0asm\x0d\0\x01\0").expect("the folder is writable");
     refused(&["inspect", text(&file)], 5, "wrong-world", &["thinkube:plugin/lifecycle"]);
 }
 
@@ -174,7 +174,7 @@ fn a_missing_setting_is_told() {
 fn settings_that_are_no_yaml_are_told_with_file_and_line() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("broken.yaml");
-    fs::write(&file, "domain_name: [\n").expect("writable");
+    fs::write(&file, "domain_name: [\n").expect("the folder is writable");
     refused(&["plan", text(devpi()), "-f", text(&file)], 3, "input", &["broken.yaml", "line"]);
 }
 
@@ -189,16 +189,17 @@ fn what_the_grants_file_does_not_allow_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("grants.yaml");
     let grants = json!({"permissions": [{"emit": {"apiVersion": "v1", "kind": "Namespace", "scope": "ownNamespace"}}]});
-    fs::write(&file, grants.to_string()).expect("writable");
+    fs::write(&file, grants.to_string()).expect("the folder is writable");
     let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--grants", text(&file)];
     refused(&arguments, 4, "denied", &["Deployment", "apps/v1"]);
-    fs::write(&file, json!({"permission": []}).to_string()).expect("writable");
+    fs::write(&file, json!({"permission": []}).to_string()).expect("the folder is writable");
     refused(&arguments, 3, "input", &["grants.yaml", "permission"]);
 }
 
 #[test]
 fn devpi_asks_only_for_what_its_settings_use() {
-    let asked = |more: &[&str]| plan_devpi(more)["plan"]["requested"].as_array().expect("a list").clone();
+    let asked =
+        |more: &[&str]| plan_devpi(more)["plan"]["requested"].as_array().expect("it is a list").clone();
     let all = asked(&["--set", "keycloak_ca_secret=default/ca"]);
     for (set, needless) in [
         ("devpi_image=registry.example.com/devpi:1", &["buildFrom", "pushImage"][..]),
@@ -238,7 +239,7 @@ fn an_unreachable_server_is_told_with_its_address() {
     let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "a",
         "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}], "users": [{"name": "a", "user": {}}],
         "clusters": [{"name": "a", "cluster": {"server": "https://127.0.0.1:1"}}]});
-    fs::write(&file, kubeconfig.to_string()).expect("writable");
+    fs::write(&file, kubeconfig.to_string()).expect("the folder is writable");
     refused(&["status", "--kubeconfig", text(&file)], 1, "unreachable", &["https://127.0.0.1:1"]);
 }
 
@@ -251,7 +252,7 @@ fn a_wrong_command_line_is_json_too_when_json_is_asked_for() {
 fn a_key_that_is_there_twice_and_a_file_that_is_too_long_are_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("settings.yaml");
-    fs::write(&file, "domain_name: a.example\ndomain_name: b.example\n").expect("writable");
+    fs::write(&file, "domain_name: a.example\ndomain_name: b.example\n").expect("the folder is writable");
     refused(&["plan", text(devpi()), "-f", text(&file)], 3, "input", &["domain_name"]);
     refused(&["plan", text(devpi()), "-f", "/dev/zero"], 3, "input", &["16 MiB"]);
 }
@@ -267,9 +268,9 @@ fn a_secret_that_is_not_granted_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("grants.json");
     let mut plan = plan_devpi(&[]);
-    let granted = plan["plan"]["granted"].as_array_mut().expect("a list");
+    let granted = plan["plan"]["granted"].as_array_mut().expect("it is a list");
     granted.retain(|permission| permission.get("secretInput").is_none());
-    fs::write(&file, json!({"permissions": granted}).to_string()).expect("writable");
+    fs::write(&file, json!({"permissions": granted}).to_string()).expect("the folder is writable");
     let arguments = ["plan", text(devpi()), "-f", SETTINGS, "--grants", text(&file)];
     refused(&arguments, 4, "denied", &["admin-password"]);
 }
@@ -298,8 +299,8 @@ fn output_that_nobody_reads_ends_quietly() {
 fn conforms(component: &Path, settings: &[&str]) {
     let described = run(&["inspect", text(component), "-o", "json"]).ends_with(0).json();
     assert_eq!(described["contract"], "thinkube:plugin@0.1.0");
-    let permitted = described["imports"].as_array().expect("a list").iter().all(|import| {
-        let import = import.as_str().expect("text");
+    let permitted = described["imports"].as_array().expect("it is a list").iter().all(|import| {
+        let import = import.as_str().expect("it is text");
         import.starts_with("wasi:") || import.starts_with("thinkube:plugin/")
     });
     assert!(permitted, "{}", described["imports"]);
@@ -308,7 +309,7 @@ fn conforms(component: &Path, settings: &[&str]) {
     assert_eq!(first.stdout, run(&arguments).ends_with(0).stdout, "the same input must give the same plan");
     let plan = first.json();
     assert_eq!(plan["plan"]["plugin"]["digest"], described["digest"]);
-    assert!(!plan["plan"]["stages"].as_array().expect("a list").is_empty());
+    assert!(!plan["plan"]["stages"].as_array().expect("it is a list").is_empty());
 }
 
 #[test]
@@ -329,14 +330,14 @@ fn a_plugin_in_python_conforms_and_is_given_the_fact_that_it_asks_for() {
     let file = folder.path().join("facts.json");
     let query = json!({"served": {"apiVersion": "apps/v1", "kind": "Deployment"}});
     let facts = |served: bool| json!([{"query": query, "answer": {"served": served}}]).to_string();
-    fs::write(&file, facts(true)).expect("writable");
+    fs::write(&file, facts(true)).expect("the folder is writable");
     conforms(python(), &[&["--facts", text(&file)][..], &image].concat());
-    fs::write(&file, facts(false)).expect("writable");
+    fs::write(&file, facts(false)).expect("the folder is writable");
     let unmet = [&["plan", text(python()), "--facts", text(&file)][..], &image].concat();
     refused(&unmet, 3, "problem", &["Deployments"]);
 }
 
-/// What is said when a plugin misbehaves while it plans.
+/// What is reported when a plugin misbehaves while it plans.
 fn misbehaves(settings: &[&str], kinds: &[&str]) -> String {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments: Vec<&str> = ["plan", text(hostile()), "-o", "json"].into_iter().chain(settings).collect();
@@ -391,7 +392,7 @@ fn a_plugin_that_returns_no_json_is_told_where() {
 }
 
 #[test]
-fn a_plugin_that_would_send_a_secret_of_others_to_its_own_server_is_refused() {
+fn a_plugin_may_not_send_a_secret_of_others_to_its_own_server() {
     refused(&["plan", text(hostile()), "--set", "do=send-secret"], 5, "invalid-plan", &["must not be sent"]);
 }
 

@@ -15,7 +15,7 @@ use thinkube_test_cluster::Addon;
 const CANARY: &str = "canary-7d2a41";
 
 fn plugin() -> &'static str {
-    thinkube_e2e::plugin("tests/operations-plugin").to_str().expect("text")
+    thinkube_e2e::plugin("tests/operations-plugin").to_str().expect("it is text")
 }
 
 /// A release of the operations plugin.
@@ -62,7 +62,7 @@ impl Keeper {
     /// The kind and the message of the error that a run must end with.
     fn refused(&self, operation: &str, after: &[&str], code: i32) -> (String, String) {
         let error = self.operate(operation, after).ends_with(code).error()["error"].clone();
-        let text = |field: &str| error[field].as_str().expect("text").to_owned();
+        let text = |field: &str| error[field].as_str().expect("it is text").to_owned();
         (text("kind"), text("message"))
     }
 
@@ -136,7 +136,7 @@ fn no_secret_is_in_the_memory_of_a_plugin_that_judges_the_release() {
         if pondering { Ok(parts) } else { Err(format!("{:?}", apply.try_wait())) }
     });
     apply.kill().expect("it runs");
-    apply.wait().expect("it ends");
+    apply.wait().expect("the process ends");
     let (inside, outside): (Vec<_>, Vec<_>) = parts.iter().partition(|part| holds(part, "it-is-ponder-ing-"));
     assert_eq!(inside.len(), 1, "the plugin's memory is one");
     assert!(holds(inside[0], "\"keys\":[\"cookie\""), "it has seen the Secret");
@@ -150,7 +150,7 @@ fn no_secret_is_in_the_memory_of_a_plugin_that_judges_the_release() {
 #[test]
 fn inspect_lists_the_operations_with_their_arguments() {
     let described = thinkube_e2e::run(&["inspect", plugin(), "-o", "json"]).ends_with(0).json();
-    let operations = described["operations"].as_array().expect("a list");
+    let operations = described["operations"].as_array().expect("it is a list");
     let say = operations.iter().find(|operation| operation["name"] == "say").expect("it has `say`");
     assert_eq!(say["title"], "Say something");
     assert_eq!(say["argumentsSchema"]["properties"]["times"]["default"], 1);
@@ -200,7 +200,7 @@ fn what_an_operation_changes_of_the_release_is_given_back() {
         other => Err(other.to_owned()),
     });
     assert_eq!(release.status()["phase"], "operating");
-    assert!(run.wait().expect("it ends").success());
+    assert!(run.wait().expect("the process ends").success());
     release.is_as_planned();
     assert_eq!(release.apply(&[]).ends_with(0).json()["changed"], false);
 }
@@ -228,7 +228,7 @@ fn a_host_that_dies_in_an_operation_leaves_what_a_run_or_an_apply_ends() {
 }
 
 #[test]
-fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
+fn an_interrupted_operation_is_recorded_and_an_uninstall_removes_it() {
     let Some(release) = Keeper::installed() else { return };
     let mut command = release.command(&release.arguments("borrow", &[]));
     let mut run = command.spawn().expect("it runs");
@@ -237,7 +237,7 @@ fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
         if jobs.code == 0 { Ok(()) } else { Err(jobs.stderr) }
     });
     Command::new("kill").args(["-INT", &run.id().to_string()]).status().expect("kill runs");
-    assert_eq!(run.wait().expect("it ends").code(), Some(130));
+    assert_eq!(run.wait().expect("the process ends").code(), Some(130));
     assert_eq!(release.status()["phase"], "operating");
     release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
     let left = release.kubectl(&["get", "namespace", &release.name]);
@@ -245,7 +245,7 @@ fn an_operation_that_is_interrupted_says_so_and_an_uninstall_takes_all_of_it() {
 }
 
 #[test]
-fn a_job_that_fails_is_noticed_at_once_with_its_last_lines_and_no_secret_and_leaves_nothing() {
+fn a_failed_job_is_reported_with_its_last_lines_and_without_secrets() {
     let Some(release) = Keeper::installed() else { return };
     let (kind, message) = release.refused("fail", &[], 1);
     assert_eq!(kind, "not-ready");
@@ -281,8 +281,8 @@ fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
     assert!(kind == "invalid-plan" && message.contains("no such workload"), "{message}");
     let (kind, message) = release.refused("use-a-password", &[], 5);
     assert!(kind == "invalid-plan" && message.contains("secret inputs"), "{message}");
-    let elsewhere = ["run", "say", "--release", "nobody", "--plugin", plugin(), "-o", "json", "--yes"];
-    assert_eq!(release.run(&elsewhere).ends_with(3).error()["error"]["kind"], "no-release");
+    let unknown = ["run", "say", "--release", "unknown", "--plugin", plugin(), "-o", "json", "--yes"];
+    assert_eq!(release.run(&unknown).ends_with(3).error()["error"]["kind"], "no-release");
     let other = ["run", "say", "--release", &release.name, "--plugin", "tests/sign-on-plugin", "-o", "json"];
     assert_eq!(release.run(&other).ends_with(3).error()["error"]["kind"], "other-plugin");
     release.assert_no_writes_since(mark);
@@ -293,8 +293,9 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let Some(release) = Keeper::installed() else { return };
     let before = release.key("cookie");
     let shown = release.operate("rotate-cookie", &["--dry-run"]).ends_with(0).json();
-    let changes = shown["changes"].as_array().expect("a list");
-    let actions: Vec<&str> = changes.iter().map(|change| change["action"].as_str().expect("text")).collect();
+    let changes = shown["changes"].as_array().expect("it is a list");
+    let actions: Vec<&str> =
+        changes.iter().map(|change| change["action"].as_str().expect("it is text")).collect();
     assert_eq!(actions, ["update", "restart"], "{shown}");
     assert!(!shown.to_string().contains(&before) && !shown.to_string().contains(CANARY), "{shown}");
     let borrowed = release.operate("borrow", &["--dry-run"]).ends_with(0).json();
@@ -323,7 +324,7 @@ fn a_secret_input_comes_from_a_file_a_variable_a_secret_or_stdin() {
         run(&mut release.command(&arguments)).ends_with(0)
     };
     let file = folder.join("password");
-    std::fs::write(&file, "from-a-file\n").expect("writable");
+    std::fs::write(&file, "from-a-file\n").expect("the folder is writable");
     let path = |path: &Path| format!("file:{}", path.display());
     set_mode(&file, 0o644);
     let run = set(&path(&file), &mut finish);
@@ -343,7 +344,7 @@ fn a_secret_input_comes_from_a_file_a_variable_a_secret_or_stdin() {
     assert_eq!(release.key("password"), "from-a-secret");
     release.kubectl(&["delete", "secret", "given", "-n", &release.name]).ends_with(0);
 
-    std::fs::write(&file, "from-stdin\n").expect("writable");
+    std::fs::write(&file, "from-stdin\n").expect("the folder is writable");
     set("-", &mut |command| finish(command.stdin(std::fs::File::open(&file).expect("readable"))));
     assert_eq!(release.key("password"), "from-stdin");
     release.is_as_planned();

@@ -58,7 +58,7 @@ impl Files {
 }
 
 #[test]
-fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
+fn files_in_pods_are_planned_written_kept_changed_and_removed() {
     let Some(release) = Files::new() else { return };
     let line = ["--set", "line=export A='$(id)'"];
     let applied = release.apply(&line).ends_with(0);
@@ -69,14 +69,14 @@ fn files_in_pods_are_planned_written_kept_changed_and_taken_back() {
 
     let plan =
         release.with_plugin("plan", &["--cluster", "-o", "json", "--set", "greeting=good day"]).ends_with(0);
-    let changes = plan.json()["podFiles"].as_array().expect("a list").clone();
+    let changes = plan.json()["podFiles"].as_array().expect("it is a list").clone();
     let actions: Vec<&Value> = changes.iter().map(|change| &change["action"]).collect();
     assert_eq!(actions, ["update", "delete"], "{changes:?}");
     let shown = release.with_plugin("plan", &["--cluster", "--set", "selector=app=none"]).ends_with(0).stdout;
     assert!(shown.contains("has the labels app=none"), "{shown}");
 
     let uninstalled = release.uninstall(&["-o", "json"]).json();
-    assert_eq!(uninstalled["podFiles"].as_array().expect("a list").len(), 2, "{uninstalled}");
+    assert_eq!(uninstalled["podFiles"].as_array().expect("it is a list").len(), 2, "{uninstalled}");
 }
 
 #[test]
@@ -98,24 +98,27 @@ fn an_operation_leaves_files_in_pods_alone() {
 }
 
 #[test]
-fn files_in_pods_of_a_namespace_that_was_not_granted_are_refused_before_anything_is_done() {
+fn files_in_pods_of_a_namespace_without_a_grant_are_refused() {
     let Some(release) = Files::new() else { return };
     release.write("grants.yaml", release.permissions(false));
     let error = release.apply(&[]).ends_with(4).error();
     assert_eq!(error["error"]["kind"], "denied", "{error}");
-    assert!(error["error"]["message"].as_str().expect("text").contains("write files in pods of"), "{error}");
+    assert!(
+        error["error"]["message"].as_str().expect("it is text").contains("write files in pods of"),
+        "{error}"
+    );
     release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
 }
 
 #[test]
-fn an_uninstall_takes_back_what_the_same_settings_have_put_into_this_home() {
+fn an_uninstall_removes_workstation_files_of_the_same_settings() {
     let Some(release) = Files::new() else { return };
-    let home = tempfile::tempdir().expect("a folder");
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
     let image = release.toolbox_setting("image");
     let at_home =
         |mut command: Command| finish(command.env("HOME", home.path()).env_remove("XDG_STATE_HOME"));
     let file = home.path().join(".config/greeting/text");
-    for (settings, ours) in [(&[image.as_str()][..], true), (&[&image, "greeting=elsewhere"], false)] {
+    for (settings, ours) in [(&[image.as_str()][..], true), (&[&image, "greeting=changed"], false)] {
         release.apply(&[]).ends_with(0);
         let mut setup = release.command(&["workstation", "apply"]);
         setup.arg(plugin("tests/files-plugin")).args([

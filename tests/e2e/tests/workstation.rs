@@ -1,4 +1,4 @@
-//! Files in a home, by the host's command line. There is no cluster, and nobody asks for one.
+//! Workstation files, by the host's command line, without a cluster.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -13,14 +13,14 @@ const SAY: &str = "greeting/say";
 
 /// The plugin's component, built by the host from the folder of its crate.
 fn plugin() -> &'static str {
-    thinkube_e2e::plugin("tests/files-plugin").to_str().expect("text")
+    thinkube_e2e::plugin("tests/files-plugin").to_str().expect("it is text")
 }
 
 struct Home(TempDir);
 
 impl Home {
     fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
+        Self(tempfile::tempdir().expect("a temporary folder can be made"))
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -48,9 +48,9 @@ impl Home {
             Value::Object(action) => action.keys().next().expect("it is named").clone(),
             action => action.as_str().expect("a name").to_owned(),
         };
-        let changes = plan["changes"].as_array().expect("a list").iter();
+        let changes = plan["changes"].as_array().expect("it is a list").iter();
         changes
-            .map(|change| (change["path"].as_str().expect("text").to_owned(), name(&change["action"])))
+            .map(|change| (change["path"].as_str().expect("it is text").to_owned(), name(&change["action"])))
             .collect()
     }
 
@@ -67,7 +67,7 @@ impl Home {
     }
 
     fn mode(&self, path: &str) -> u32 {
-        fs::metadata(self.at(path)).expect("it is there").permissions().mode() & 0o7777
+        fs::metadata(self.at(path)).expect("it exists").permissions().mode() & 0o7777
     }
 
     /// What is in it, but for the host's own records.
@@ -75,7 +75,7 @@ impl Home {
         fn below(folder: &Path, root: &Path, found: &mut Vec<String>) {
             for entry in fs::read_dir(folder).expect("readable") {
                 let path = entry.expect("readable").path();
-                let name = path.strip_prefix(root).expect("below").to_str().expect("text").to_owned();
+                let name = path.strip_prefix(root).expect("below").to_str().expect("it is text").to_owned();
                 if name == ".local" {
                     continue;
                 }
@@ -97,7 +97,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn inspect_says_that_a_plugin_offers_files_for_a_home_and_what_it_asks_for() {
+fn inspect_shows_the_workstation_files_and_their_permissions() {
     let shown = run(&["inspect", plugin()]).ends_with(0).stdout;
     for expected in ["workstation files", "write ~/.config/greeting", "install the Python package iniconfig"]
     {
@@ -125,7 +125,7 @@ fn a_second_apply_writes_nothing_and_a_removal_leaves_nothing() {
     let record = ".local/state/thinkube-host/workstation/files.json";
     let written = || {
         [TEXT, SAY, record].map(|path| {
-            let file = fs::metadata(home.at(path)).expect("it is there");
+            let file = fs::metadata(home.at(path)).expect("it exists");
             (file.ino(), file.mtime(), file.mtime_nsec())
         })
     };
@@ -136,14 +136,17 @@ fn a_second_apply_writes_nothing_and_a_removal_leaves_nothing() {
     home.plan(&["--exit-code"]).ends_with(0);
 
     let status = home.run(&["status", "-o", "json"]).ends_with(0).json();
-    let entries = status["releases"][0]["entries"].as_array().expect("a list").clone();
+    let entries = status["releases"][0]["entries"].as_array().expect("it is a list").clone();
     assert!(entries.len() == 5 && entries.iter().all(|entry| entry["state"] == "inPlace"), "{status}");
 
     assert_eq!(home.remove(&[])["left"], json!([]));
     assert_eq!(home.names(), [""; 0]);
     let error = home.run(&["remove", "files", "--yes", "-o", "json"]).ends_with(3).error();
     assert!(
-        error["error"]["message"].as_str().expect("text").contains("release files has no workstation files"),
+        error["error"]["message"]
+            .as_str()
+            .expect("it is text")
+            .contains("release files has no workstation files"),
         "{error}"
     );
 }
@@ -174,7 +177,7 @@ fn other_settings_change_lines_and_take_away_what_is_no_longer_wanted() {
 fn what_a_person_has_changed_is_kept_and_said_until_it_is_named() {
     let home = Home::new();
     home.apply(&[]).ends_with(0);
-    fs::write(home.at(TEXT), "mine\n").expect("writable");
+    fs::write(home.at(TEXT), "mine\n").expect("the folder is writable");
     let other = ["--set", "greeting=good day"];
     assert!(home.actions(&other).contains(&(TEXT.into(), "changedByHand".into())));
     let applied = home.apply(&other).ends_with(0).json();
@@ -185,7 +188,7 @@ fn what_a_person_has_changed_is_kept_and_said_until_it_is_named() {
 
     let left = home.remove(&[])["left"].clone();
     assert!(
-        left.as_array().expect("a list").contains(&json!({ "path": TEXT, "why": "changedByHand" })),
+        left.as_array().expect("it is a list").contains(&json!({ "path": TEXT, "why": "changedByHand" })),
         "{left}"
     );
     assert_eq!(home.names(), [".config", ".config/greeting", TEXT]);
@@ -195,7 +198,7 @@ fn what_a_person_has_changed_is_kept_and_said_until_it_is_named() {
         (home.read(TEXT).as_str(), home.read(".config/greeting/text.orig-1").as_str()),
         ("hello\n", "mine\n")
     );
-    let error = home.apply(&["--overwrite", "elsewhere"]).ends_with(3).error();
+    let error = home.apply(&["--overwrite", "unknown"]).ends_with(3).error();
     assert_eq!(error["error"]["kind"], "nothing-to-overwrite", "{error}");
 }
 
@@ -221,7 +224,7 @@ fn a_file_of_another_release_stays_that_releases() {
     let other = ["--release", "other", "--set", "greeting=good day"];
     assert!(home.actions(&other).contains(&(TEXT.into(), "notTheReleases".into())));
     let applied = home.apply(&other).ends_with(4).json();
-    assert_eq!(applied["left"].as_array().expect("a list").len(), 2, "{applied}");
+    assert_eq!(applied["left"].as_array().expect("it is a list").len(), 2, "{applied}");
     assert_eq!((home.read(TEXT).as_str(), home.read(SAY).contains("good day")), ("hello\n", false));
     assert!(home.actions(&[]).iter().all(|(_, action)| action == "unchanged"));
 }
@@ -239,14 +242,17 @@ fn what_was_not_granted_is_refused_and_nothing_is_done() {
         {
             let error = run.ends_with(code).error();
             assert_eq!(error["error"]["kind"], kind, "{error}");
-            assert!(error["error"]["message"].as_str().expect("text").contains(path), "{error}");
+            assert!(error["error"]["message"].as_str().expect("it is text").contains(path), "{error}");
         }
     }
     let grants = home.at("grants.yaml");
-    fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n").expect("writable");
-    let grants = grants.to_str().expect("text");
+    fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n").expect("the folder is writable");
+    let grants = grants.to_str().expect("it is text");
     let error = home.apply(&["--grants", grants]).ends_with(4).error();
-    assert!(error["error"]["message"].as_str().expect("text").contains("write ~/greeting/say"), "{error}");
+    assert!(
+        error["error"]["message"].as_str().expect("it is text").contains("write ~/greeting/say"),
+        "{error}"
+    );
     assert_eq!(home.names(), ["grants.yaml"]);
 }
 
@@ -255,8 +261,8 @@ fn what_was_granted_once_is_what_counts_until_somebody_says_otherwise() {
     let home = Home::new();
     let grants = home.at("grants.yaml");
     fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n  - writeHome: greeting\n")
-        .expect("writable");
-    home.apply(&["--grants", grants.to_str().expect("text")]).ends_with(0);
+        .expect("the folder is writable");
+    home.apply(&["--grants", grants.to_str().expect("it is text")]).ends_with(0);
     let package = ["--set", "package=iniconfig==2.1.0"];
     let refused = home.plan(&package).ends_with(4);
     assert!(refused.stderr.contains("--grant-requested"), "{}", refused.stderr);
@@ -264,25 +270,25 @@ fn what_was_granted_once_is_what_counts_until_somebody_says_otherwise() {
 }
 
 #[test]
-fn what_was_granted_follows_the_setting_that_is_given_and_no_file_of_grants() {
+fn grants_follow_a_changed_setting_unless_they_come_from_a_file() {
     let home = Home::new();
     home.apply(&["--set", "folder=notes"]).ends_with(0);
     let moved = home.apply(&["--set", "folder=letters"]).ends_with(0);
     assert!(moved.stderr.contains("follows its settings"), "{}", moved.stderr);
     assert!(moved.stderr.contains("write ~/letters"), "{}", moved.stderr);
     assert_eq!(home.read("letters/greeting"), "hello\n");
-    // What it no longer wants there was made under the grants of then.
+    // The file that it no longer has was written under the earlier grants.
     assert!(!home.names().contains(&"notes/greeting".to_owned()));
     let granted = home.plan(&["--set", "folder=letters"]).ends_with(0).json()["granted"].to_string();
     assert!(granted.contains("letters") && !granted.contains("notes"), "{granted}");
 
     let grants = home.at("grants.yaml");
     let written = ["greeting", ".config/greeting", "letters"].map(|path| format!("  - writeHome: {path}\n"));
-    fs::write(&grants, format!("permissions:\n{}", written.concat())).expect("writable");
-    let grants = ["--grants", grants.to_str().expect("text"), "--set", "folder=letters"];
+    fs::write(&grants, format!("permissions:\n{}", written.concat())).expect("the folder is writable");
+    let grants = ["--grants", grants.to_str().expect("it is text"), "--set", "folder=letters"];
     home.apply(&grants).ends_with(0);
     let refused = home.apply(&["--set", "folder=notes"]).ends_with(4).error();
-    assert!(refused["error"]["message"].as_str().expect("text").contains("write ~/notes"), "{refused}");
+    assert!(refused["error"]["message"].as_str().expect("it is text").contains("write ~/notes"), "{refused}");
     home.apply(&["--set", "folder=notes", "--grant-requested"]).ends_with(0);
     home.apply(&["--set", "folder=letters"]).ends_with(0);
 }
@@ -290,17 +296,17 @@ fn what_was_granted_follows_the_setting_that_is_given_and_no_file_of_grants() {
 #[test]
 fn settings_are_judged_as_those_of_a_plan_are() {
     let home = Home::new();
-    let said = |more: &[&str]| {
-        home.plan(more).ends_with(3).error()["error"]["message"].as_str().expect("text").to_owned()
+    let printed = |more: &[&str]| {
+        home.plan(more).ends_with(3).error()["error"]["message"].as_str().expect("it is text").to_owned()
     };
-    assert!(said(&["--set", "greting=x"]).contains("greeting"));
-    assert!(said(&["--set", "greeting="]).contains("there is nothing to say"));
+    assert!(printed(&["--set", "greting=x"]).contains("greeting"));
+    assert!(printed(&["--set", "greeting="]).contains("there is nothing to say"));
 }
 
 #[test]
 fn a_plugin_that_offers_nothing_for_a_home_is_told_so() {
     let home = Home::new();
-    let hostile = hostile().to_str().expect("text");
+    let hostile = hostile().to_str().expect("it is text");
     let error = home.run(&["plan", hostile, "-o", "json"]).ends_with(5).error();
     assert_eq!(error["error"]["kind"], "not-offered", "{error}");
 }
@@ -349,7 +355,7 @@ fn a_python_package_gets_an_environment_of_the_releases_own() {
     let python = home.at(".local/share/thinkube/venvs/files/bin/python");
     let script = "import iniconfig; print(iniconfig.__file__)";
     let imported = finish(Command::new(&python).args(["-I", "-c", script])).ends_with(0).stdout;
-    assert!(imported.starts_with(home.0.path().to_str().expect("text")), "{imported}");
+    assert!(imported.starts_with(home.0.path().to_str().expect("it is text")), "{imported}");
     assert_eq!(home.apply(&package).ends_with(0).json()["changed"], false);
     assert_eq!(home.remove(&[])["left"], json!([]));
     assert!(!home.at(".local/share").exists());

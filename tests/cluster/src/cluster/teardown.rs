@@ -177,7 +177,7 @@ const KERNEL_SETTINGS: [&str; 5] = [
     "/proc/sys/kernel/keys/root_maxbytes",
 ];
 
-/// Folders outside the cluster's own that the node's servers always make.
+/// Folders that the node's servers always make, beside the cluster's own.
 const FOLDERS: [&str; 5] =
     ["/run/containerd", "/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/run/netns"];
 

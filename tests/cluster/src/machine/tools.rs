@@ -82,14 +82,14 @@ impl Machine {
 
     pub(crate) fn rust(&self) -> CheckResult {
         let cargo = self.cargo.clone().unwrap_or_else(|| "cargo".into());
-        let (Some(said), Some(_)) = (self.rustc(&["--version"]), self.output_of(&cargo, &["--version"]))
+        let (Some(output), Some(_)) = (self.rustc(&["--version"]), self.output_of(&cargo, &["--version"]))
         else {
             return Err(UnmetRequirement::new(
                 "Rust is missing: there is no rustc or no cargo that works",
                 INSTALL_RUST,
             ));
         };
-        let version = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let version = output.split_whitespace().nth(1).unwrap_or_default().to_owned();
         if release(&version) < RUST {
             let what = format!("Rust is {version}, and {}.{} or newer is needed", RUST.0, RUST.1);
             return Err(UnmetRequirement::new(what, "rustup update stable"));
@@ -131,7 +131,7 @@ impl Machine {
 
     pub(crate) fn component(&self, name: &str, subcommand: &str) -> CheckResult {
         let cargo = self.cargo.clone().unwrap_or_else(|| "cargo".into());
-        self.output_of(&cargo, &[subcommand, "--version"]).map(|said| said.trim().to_owned()).ok_or_else(
+        self.output_of(&cargo, &[subcommand, "--version"]).map(|output| output.trim().to_owned()).ok_or_else(
             || UnmetRequirement::new(format!("{name} is missing"), format!("rustup component add {name}")),
         )
     }
@@ -140,30 +140,30 @@ impl Machine {
     pub(crate) fn go(&self) -> CheckResult {
         let fix = "install Go 1.26 or newer (https://go.dev/doc/install; or any Go from 1.21 on that may fetch it by \
                     itself) and put its bin folder on PATH";
-        let Some(said) = self.output_of("go".as_ref(), &["env", "GOVERSION", "GOTOOLCHAIN"]) else {
+        let Some(output) = self.output_of("go".as_ref(), &["env", "GOVERSION", "GOTOOLCHAIN"]) else {
             let what = "the Go tool chain is missing: the cluster's programs are built from source";
             return Err(UnmetRequirement::new(what, fix));
         };
-        match go_lacks(&said) {
-            None => Ok(said.lines().next().unwrap_or_default().trim_start_matches("go").to_owned()),
+        match go_lacks(&output) {
+            None => Ok(output.lines().next().unwrap_or_default().trim_start_matches("go").to_owned()),
             Some(what) => Err(UnmetRequirement::new(what, fix)),
         }
     }
 
     pub(crate) fn git(&self) -> CheckResult {
         match self.output_of("git".as_ref(), &["--version"]) {
-            Some(said) => Ok(said.trim().trim_start_matches("git version ").to_owned()),
+            Some(output) => Ok(output.trim().trim_start_matches("git version ").to_owned()),
             None => Err(UnmetRequirement::packages("git is missing", &["git"])),
         }
     }
 
     pub(crate) fn python(&self) -> CheckResult {
         let script = "import ensurepip, venv, platform; print(platform.python_version())";
-        let Some(said) = self.output_of("python3".as_ref(), &["-c", script]) else {
+        let Some(output) = self.output_of("python3".as_ref(), &["-c", script]) else {
             let what = "Python 3 is missing, or its modules venv and ensurepip are";
             return Err(UnmetRequirement::packages(what, &["python3", "python3-venv"]));
         };
-        let version = said.trim().to_owned();
+        let version = output.trim().to_owned();
         if release(&version) < PYTHON {
             let what = format!("Python is {version}, and {}.{} or newer is needed", PYTHON.0, PYTHON.1);
             return Err(UnmetRequirement::new(what, "put a newer python3 first on PATH"));

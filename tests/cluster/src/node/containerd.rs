@@ -41,7 +41,7 @@ fn configuration(layout: &Layout, plugins: &Path) -> String {
         r#"version = 2
 root = {root}
 state = {state}
-# Snapshotters that would look for devices and file systems of this machine, and an interface for plugins of others.
+# Snapshotters that would use devices and file systems of this machine, and an interface for other plugins.
 disabled_plugins = [
     "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.btrfs",

@@ -104,10 +104,10 @@ pub(crate) fn admin(cluster: &Cluster, arguments: &[&str], input: &str) -> Strin
 }
 
 /// Asks again until the answer is yes.
-pub(crate) fn eventually(what: &str, patience: Duration, mut ask: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, timeout: Duration, mut ask: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !ask() {
-        assert!(begin.elapsed() < patience, "{what} did not come about within {patience:?}");
+        assert!(begin.elapsed() < timeout, "{what} did not come about within {timeout:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -156,7 +156,7 @@ pub(crate) fn servers(guard: &Guard) -> Vec<(&'static str, ServerState)> {
     status.servers.into_iter().map(|server| (server.name, server.state)).collect()
 }
 
-/// What is there of the machine's links, namespaces, mounts, cgroups and rules for packets, whoever's they are.
+/// The machine's links, namespaces, mounts, cgroups and iptables rules.
 pub(crate) fn machine() -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     let points =

@@ -63,7 +63,7 @@ fn a_server_that_has_ended_is_started_again_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_cluster_whose_record_makes_no_sense_is_started_anew() {
+fn a_cluster_with_an_invalid_record_is_replaced() {
     let guard = Guard::new("record");
     let Some(cluster) = guard.up(Node::Never) else { return };
     admin(&cluster, &["create", "namespace", "of-the-first"], "");
@@ -75,7 +75,7 @@ fn a_cluster_whose_record_makes_no_sense_is_started_anew() {
 }
 
 #[test]
-fn a_paused_server_does_nothing_until_it_goes_on_and_a_restarted_one_is_another_process() {
+fn a_paused_server_does_nothing_and_a_restarted_one_is_another_process() {
     let guard = Guard::new("pause");
     let Some(cluster) = guard.up(Node::Never) else { return };
     let pid = |name: &str| {
@@ -87,7 +87,7 @@ fn a_paused_server_does_nothing_until_it_goes_on_and_a_restarted_one_is_another_
     eventually("a paused server", Duration::from_secs(5), || {
         servers(&guard).contains(&("kube-controller-manager", ServerState::Paused))
     });
-    // A namespace gets its ServiceAccount from nobody else.
+    // Only the controller manager makes the ServiceAccount of a namespace.
     admin(&cluster, &["create", "namespace", "a"], "");
     let account = ["get", "serviceaccount", "default", "--namespace=a"];
     std::thread::sleep(Duration::from_secs(1));
@@ -109,7 +109,7 @@ fn a_paused_server_does_nothing_until_it_goes_on_and_a_restarted_one_is_another_
 
     let unknown = pause(guard.name(), "kubelet").expect_err("no such server").to_string();
     assert!(unknown.contains("kubelet") && unknown.contains("etcd, kube-apiserver"), "{unknown}");
-    assert!(matches!(pause("t-nobody", "etcd"), Err(Error::NotRunning(_))));
+    assert!(matches!(pause("t-unknown", "etcd"), Err(Error::NotRunning(_))));
 }
 
 /// Everything that can be listed, but what comes and goes by itself.
@@ -123,7 +123,7 @@ fn everything(cluster: &Cluster) -> BTreeSet<String> {
 }
 
 #[test]
-fn reset_leaves_nothing_of_what_was_made_and_no_finalizer_or_webhook_can_keep_it_from_that() {
+fn reset_removes_everything_in_spite_of_finalizers_and_webhooks() {
     let guard = Guard::new("reset");
     let Some(cluster) = guard.up(Node::Never) else { return };
     let before = everything(&cluster);

@@ -108,12 +108,12 @@ fn an_existing_kubeconfig_is_used_and_nothing_is_started() {
             child(guard.name(), Node::Never).env(KUBECONFIG_VARIABLE, path).output().expect("an end");
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (good, said) = run(&kubeconfig);
+    let (good, output) = run(&kubeconfig);
     assert!(
-        good && said.contains("nothing is started") && said.contains(&*kubeconfig.to_string_lossy()),
-        "{said}"
+        good && output.contains("nothing is started") && output.contains(&*kubeconfig.to_string_lossy()),
+        "{output}"
     );
-    let (good, said) = run(&folder.path().join("missing"));
-    assert!(!good && said.contains("Kubeconfig"), "{said}");
+    let (good, output) = run(&folder.path().join("missing"));
+    assert!(!good && output.contains("Kubeconfig"), "{output}");
     assert_eq!(traces(&guard), [].into());
 }

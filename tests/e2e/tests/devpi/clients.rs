@@ -23,11 +23,11 @@ const TERMINAL: &str = "import json, os, pty, sys\n\
     if not child: os.execvp(sys.argv[1], sys.argv[1:])\n\
     unanswered = b''\n\
     while True:\n\
-    \x20   try: said = os.read(terminal, 4096)\n\
+    \x20   try: printed = os.read(terminal, 4096)\n\
     \x20   except OSError: break\n\
-    \x20   if not said: break\n\
-    \x20   os.write(1, said)\n\
-    \x20   unanswered += said\n\
+    \x20   if not printed: break\n\
+    \x20   os.write(1, printed)\n\
+    \x20   unanswered += printed\n\
     \x20   if answers and answers[0][0].encode() in unanswered:\n\
     \x20       os.write(terminal, answers.pop(0)[1].encode() + b'\\n')\n\
     \x20       unanswered = b''\n\
@@ -38,9 +38,9 @@ const TERMINAL: &str = "import json, os, pty, sys\n\
 pub(crate) fn typed(command: &mut Command, answers: &[(&str, &str)]) -> Run {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut terminal = command.spawn().expect("Python runs");
-    let typed = serde_json::to_vec(&answers).expect("text");
+    let typed = serde_json::to_vec(&answers).expect("it is text");
     terminal.stdin.take().expect("it is piped").write_all(&typed).expect("it reads");
-    let output = terminal.wait_with_output().expect("it ends");
+    let output = terminal.wait_with_output().expect("the process ends");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8").replace('\r', "");
     Run {
         code: output.status.code().expect("no signal ended it"),
@@ -104,17 +104,17 @@ impl Devpi {
         shell.args(["-c", script]).arg(clients().join("devpi")).arg(self.path("devpi-client"));
         shell.arg(format!("{}/root/{index}", self.api())).arg("--").args(arguments);
         let password = self.path("typed");
-        fs::write(&password, format!("{}\n", self.password)).expect("writable");
-        let run = finish(shell.stdin(fs::File::open(&password).expect("it is there")));
-        fs::remove_file(&password).expect("it is there");
+        fs::write(&password, format!("{}\n", self.password)).expect("the folder is writable");
+        let run = finish(shell.stdin(fs::File::open(&password).expect("it exists")));
+        fs::remove_file(&password).expect("it exists");
         // Its token is as good as the password for ten hours.
-        fs::remove_dir_all(self.path("devpi-client")).expect("it is there");
+        fs::remove_dir_all(self.path("devpi-client")).expect("it exists");
         run
     }
 
     /// Uploads to the platform's index as root.
     pub(crate) fn upload(&self, file: &Path) {
-        self.devpi_client(&["upload", file.to_str().expect("text")]).ends_with(0);
+        self.devpi_client(&["upload", file.to_str().expect("it is text")]).ends_with(0);
     }
 
     /// pip without a cache or any other setting, into a folder of its own, from an index by its path.
@@ -123,7 +123,8 @@ impl Devpi {
         without_settings_of_pip(&mut pip);
         pip.args(["install", "--quiet", "--isolated", "--no-cache-dir", "--no-deps", "--index-url"]);
         pip.arg(format!("{}/{index}/+simple/", self.api())).arg("--target").arg(self.path(folder));
-        pip.arg(package).env("PIP_CERT", self.cluster().authority().expect("our own"));
+        pip.arg(package)
+            .env("PIP_CERT", self.cluster().authority().expect("the harness started the cluster"));
         finish(pip.stdin(Stdio::null()))
     }
 }

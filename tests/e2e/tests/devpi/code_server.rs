@@ -11,8 +11,10 @@ const OWN_LINE: &str = "alias mine='true'\n";
 
 /// code-server as the shells see it: an empty volume as the home, and a line of the person's own in `.bashrc`.
 fn code_server(release: &Devpi) {
-    let image = release.cluster().shells_image().expect("it is made");
-    let authority = fs::read_to_string(release.cluster().authority().expect("our own")).expect("readable");
+    let image = release.cluster().shells_image().expect("the image is built");
+    let authority =
+        fs::read_to_string(release.cluster().authority().expect("the harness started the cluster"))
+            .expect("readable");
     let objects = json!([
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "platform"}, "data": {"ca.crt": authority}},
         {"apiVersion": "v1", "kind": "Pod",
@@ -62,7 +64,7 @@ fn every_shell_of_code_server_leads_to_the_index() {
     release
         .devpi_client_of(
             "wheels",
-            &["upload", wheel(release.folder(), "thinkube_shell").to_str().expect("text")],
+            &["upload", wheel(release.folder(), "thinkube_shell").to_str().expect("it is text")],
         )
         .ends_with(0);
 

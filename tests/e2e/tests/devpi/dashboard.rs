@@ -35,8 +35,9 @@ impl Dashboard {
         let release = Devpi::new()?;
         let cluster = release.cluster();
         let browser = Browser::open(cluster)?;
-        let keycloak = cluster.keycloak().expect("our own").expect("it is there");
-        let authority = fs::read(cluster.authority().expect("our own")).expect("readable");
+        let keycloak = cluster.keycloak().expect("the harness started the cluster").expect("it exists");
+        let authority =
+            fs::read(cluster.authority().expect("the harness started the cluster")).expect("readable");
         let ca = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "ca"},
             "data": {"ca.crt": STANDARD.encode(authority)}});
         release.namespace().apply(json!([ca])).expect("applied");
@@ -46,7 +47,7 @@ impl Dashboard {
         let settings = vec![
             release.ready_image(),
             format!("oauth2_proxy_image={}", proxy.expect("pushed")),
-            format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made")),
+            format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("the image is built")),
             format!("keycloak_ca_secret={}/ca", release.namespace().name()),
             routing.to_owned(),
         ];
@@ -73,7 +74,7 @@ impl Dashboard {
 
     fn ask(&self, path: &str, arguments: &[&str]) -> Answer {
         let url = self.url(path);
-        web::curl(self.cluster(), &[arguments, &[&url]].concat()).expect("an answer")
+        web::curl(self.cluster(), &[arguments, &[&url]].concat()).expect("the server answers")
     }
 
     fn kubectl(&self, arguments: &[&str]) -> String {
@@ -97,19 +98,19 @@ impl Dashboard {
         assert!(pods.iter().all(|pod| pod.ends_with(" 0")), "{pods:?}");
     }
 
-    /// Rows 41 to 49, 127, 138 to 140: what an operator looks at after an install.
+    /// Rows 41 to 49, 127, 138 to 140: what an operator checks after an install.
     pub(crate) fn is_healthy(&self) {
         let passed = |outcomes: &Value| -> BTreeSet<String> {
-            let outcomes = outcomes.as_array().expect("a list");
+            let outcomes = outcomes.as_array().expect("it is a list");
             assert!(outcomes.iter().all(|outcome| outcome["status"] == "passed"), "{outcomes:?}");
-            outcomes.iter().map(|outcome| outcome["name"].as_str().expect("text").to_owned()).collect()
+            outcomes.iter().map(|outcome| outcome["name"].as_str().expect("it is text").to_owned()).collect()
         };
         let health = passed(&self.health);
         for check in ["session-store", "oauth2-proxy", "dashboard-asks-for-login"] {
             assert!(health.contains(check), "{health:?}");
         }
         self.never_restarted();
-        let plugin = devpi().to_str().expect("text");
+        let plugin = devpi().to_str().expect("it is text");
         let check = ["check", &self.release.name, "--tests", "--plugin", plugin, "-o", "json"];
         let tested = passed(&self.release.run(&check).ends_with(0).json());
         assert!(tested.contains("oauth2-callback"), "{tested:?}");
@@ -132,8 +133,8 @@ impl Dashboard {
         self.ask("/", &["--cookie", &forged]).with(302);
         self.ask("/oauth2/auth", &["--cookie", &forged]).with(401);
         // No other site gets a person who logs in or out here.
-        let elsewhere = self.ask("/oauth2/sign_out?rd=https://evil.example.org/", &[]).with(302);
-        assert_eq!(elsewhere.header("location"), Some("/"), "{elsewhere:?}");
+        let other_site = self.ask("/oauth2/sign_out?rd=https://evil.example.org/", &[]).with(302);
+        assert_eq!(other_site.header("location"), Some("/"), "{other_site:?}");
     }
 
     fn form(&self, browser: &Browser, url: &str, user: &str, password: &str) {
@@ -150,8 +151,8 @@ impl Dashboard {
         let other = self.release.admin.realm(name, name, &self.url("/oauth2/callback"));
         for (user, password) in [(&self.keycloak.user, &"wrong".to_owned()), (&other.user, &other.password)] {
             self.form(&self.browser, &home, user, password);
-            let said = self.browser.text("body");
-            assert!(said.contains("Invalid username or password"), "{user}: {said}");
+            let printed = self.browser.text("body");
+            assert!(printed.contains("Invalid username or password"), "{user}: {printed}");
             assert!(self.browser.address().starts_with(&self.keycloak.url));
         }
         // A client of the same name and the login that the proxy has begun, but the realm is another.
@@ -162,9 +163,9 @@ impl Dashboard {
         assert!(begun.contains(&ours), "{begun}");
         self.form(&self.browser, &begun.replace(&ours, &theirs), &other.user, &other.password);
         self.browser.arrives_at(&self.url("/oauth2/callback?"));
-        let said = self.browser.text("body");
-        assert!(said.contains("500") && !said.contains("root/stable"), "{said}");
-        assert_eq!(self.browser.cookie(COOKIE), None, "nobody was logged in");
+        let printed = self.browser.text("body");
+        assert!(printed.contains("500") && !printed.contains("root/stable"), "{printed}");
+        assert_eq!(self.browser.cookie(COOKIE), None, "no person is logged in");
         self.browser.go(&home);
         self.browser.arrives_at(&format!("{}{ours}", self.keycloak.url));
     }
@@ -180,13 +181,13 @@ impl Dashboard {
         self.browser.screenshot(&format!("devpi-{routing}-{what}"));
     }
 
-    /// The cookie of whoever is logged in, as curl takes it.
+    /// The session cookie, as curl takes it.
     pub(crate) fn session(&self) -> String {
-        let cookie = self.browser.cookie(COOKIE).expect("somebody is logged in");
+        let cookie = self.browser.cookie(COOKIE).expect("a person is logged in");
         assert_eq!(cookie["domain"], ".thinkube.test");
         assert_eq!((&cookie["secure"], &cookie["httpOnly"]), (&json!(true), &json!(true)));
         assert_eq!(cookie["sameSite"], "Lax");
-        format!("{COOKIE}={}", cookie["value"].as_str().expect("text"))
+        format!("{COOKIE}={}", cookie["value"].as_str().expect("it is text"))
     }
 
     pub(crate) fn knows_the_person(&self, session: &str) {
@@ -200,8 +201,12 @@ impl Dashboard {
 
     /// How many keys the store has.
     pub(crate) fn stored_sessions(&self) -> u32 {
-        let said = self.kubectl(&["exec", "deployment/ephemeral-redis", "--", "valkey-cli", "dbsize"]);
-        said.trim().trim_start_matches("(integer) ").parse().unwrap_or_else(|error| panic!("{error}: {said}"))
+        let printed = self.kubectl(&["exec", "deployment/ephemeral-redis", "--", "valkey-cli", "dbsize"]);
+        printed
+            .trim()
+            .trim_start_matches("(integer) ")
+            .parse()
+            .unwrap_or_else(|error| panic!("{error}: {printed}"))
     }
 
     pub(crate) fn log_tells_of_the_login_and_of_no_secret(&self, session: &str) {
@@ -238,7 +243,7 @@ impl Dashboard {
         // The API's host is open, and DevPI knows no person there but by a login of its own.
         let url = format!("{}/+api", self.release.api());
         let api = [&lies[..], &["--header", "Accept: application/json", &url]].concat();
-        let api = web::curl(self.cluster(), &api).expect("an answer").with(200).json();
+        let api = web::curl(self.cluster(), &api).expect("the server answers").with(200).json();
         assert_eq!(api["result"]["authstatus"][0], "noauth", "{api}");
 
         self.stand_in_for_the_server();
@@ -265,11 +270,11 @@ impl Dashboard {
             \x20   def version_string(self):\n\
             \x20       return 'echo'\n\
             \x20   def do_GET(self):\n\
-            \x20       said = str(self.headers).encode()\n\
+            \x20       printed = str(self.headers).encode()\n\
             \x20       self.send_response(200)\n\
-            \x20       self.send_header('Content-Length', str(len(said)))\n\
+            \x20       self.send_header('Content-Length', str(len(printed)))\n\
             \x20       self.end_headers()\n\
-            \x20       self.wfile.write(said)\n\
+            \x20       self.wfile.write(printed)\n\
             http.server.ThreadingHTTPServer(('', 3141), Echo).serve_forever()\n";
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "echo", "labels": {"app": "echo"}},
@@ -279,8 +284,8 @@ impl Dashboard {
             }]}
         });
         let file = self.release.path("echo.json");
-        fs::write(&file, pod.to_string()).expect("writable");
-        self.kubectl(&["apply", "-f", file.to_str().expect("text")]);
+        fs::write(&file, pod.to_string()).expect("the folder is writable");
+        self.kubectl(&["apply", "-f", file.to_str().expect("it is text")]);
         self.kubectl(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=300s"]);
         let selector = json!({"spec": {"selector": {"app": "echo"}}}).to_string();
         self.kubectl(&["patch", "service", "devpi", "--type=merge", "--patch", &selector]);
@@ -294,8 +299,8 @@ impl Dashboard {
         self.browser.go(&format!("{}/{protocol}/logout", self.keycloak.url));
         self.browser.click("#kc-logout");
         eventually("an end of Keycloak's session", || {
-            let said = self.browser.text("body");
-            if said.contains("logged out") { Ok(()) } else { Err(said) }
+            let printed = self.browser.text("body");
+            if printed.contains("logged out") { Ok(()) } else { Err(printed) }
         });
         self.ask("/oauth2/auth", &["--cookie", session]).with(202);
         let before = self.stored_sessions();
@@ -321,8 +326,8 @@ impl Dashboard {
         let (user, password) = (&self.keycloak.user, &self.keycloak.user_password);
         self.form(&other, &self.url("/"), user, password);
         other.arrives_at(&self.url("/oauth2/callback?"));
-        let said = other.text("body");
-        assert!(said.contains("500") && !said.contains("root/stable"), "{said}");
+        let printed = other.text("body");
+        assert!(printed.contains("500") && !printed.contains("root/stable"), "{printed}");
         drop(cut);
         other.go(&self.url("/"));
         other.arrives_at(&self.url("/"));
@@ -337,9 +342,9 @@ impl Dashboard {
         let closed = self.ask("/", &["--cookie", session]);
         assert!(closed.status >= 300 && !closed.body.contains("root/stable"), "{closed:?}");
         self.browser.go(&self.url("/"));
-        let said = self.browser.text("body");
-        assert!(!said.contains("root/stable"), "{said}");
-        assert!(said.contains("500"), "{said}");
+        let printed = self.browser.text("body");
+        assert!(!printed.contains("root/stable"), "{printed}");
+        assert!(printed.contains("500"), "{printed}");
         self.keep_a_picture("without-its-session-store");
         // The next apply brings it back.
         assert_eq!(self.apply().json()["changed"], true);
@@ -352,11 +357,11 @@ impl Dashboard {
         let home = self.url("/");
         eventually("the dashboard again", || {
             self.browser.go(&home);
-            let (address, said) = (self.browser.address(), self.browser.text("body"));
-            if address == home && said.contains("root/stable") {
+            let (address, printed) = (self.browser.address(), self.browser.text("body"));
+            if address == home && printed.contains("root/stable") {
                 Ok(())
             } else {
-                Err(format!("{address}: {said}"))
+                Err(format!("{address}: {printed}"))
             }
         });
         let session = self.session();
@@ -368,7 +373,7 @@ impl Dashboard {
     pub(crate) fn loses_the_session_with_the_cookie_secret(&self, session: &str) {
         let secret = || self.release.secret("oauth2-proxy", "cookie-secret");
         let (old, pods) = (secret(), self.pods());
-        let plugin = devpi().to_str().expect("text");
+        let plugin = devpi().to_str().expect("it is text");
         let name = &self.release.name;
         let run = ["run", "rotate-cookie-secret", "--release", name, "--plugin", plugin, "--yes"];
         let done = self.release.run(&run).ends_with(0);

@@ -10,27 +10,27 @@ use thinkube_test_cluster::Cluster;
 pub(crate) fn control_finds_everything_that_the_document_names(release: &Devpi) {
     let get = ["get", "configmap", "-A", "-l", "thinkube.io/managed=true", "-o", "json"];
     let listed = release.kubectl(&get).ends_with(0).json();
-    let configs = listed["items"].as_array().expect("a list").iter();
+    let configs = listed["items"].as_array().expect("it is a list").iter();
     let config = configs.clone().find(|config| config["metadata"]["namespace"] == release.name.as_str());
     let config = config.expect("control finds it by its label");
     assert_eq!(config["metadata"]["name"], "thinkube-service-config");
     for (label, value) in [("service-type", "core"), ("service-name", "devpi")] {
         assert_eq!(config["metadata"]["labels"][format!("thinkube.io/{label}")], value);
     }
-    let text = config["data"]["service.yaml"].as_str().expect("text");
+    let text = config["data"]["service.yaml"].as_str().expect("it is text");
     let mut document: Value = serde_norway::from_str(text).expect("YAML");
     let version = document["service"].as_object_mut().expect("a mapping").remove("component_version");
     assert_eq!(version.as_ref(), Some(&config["metadata"]["labels"]["thinkube.io/component-version"]));
     assert_eq!(document, expected(release));
 
     let service = &document["service"];
-    for endpoint in service["endpoints"].as_array().expect("a list") {
-        let url = endpoint["health_url"].as_str().unwrap_or(endpoint["url"].as_str().expect("text"));
-        web::get(release.cluster(), url).expect("an answer").with(200);
+    for endpoint in service["endpoints"].as_array().expect("it is a list") {
+        let url = endpoint["health_url"].as_str().unwrap_or(endpoint["url"].as_str().expect("it is text"));
+        web::get(release.cluster(), url).expect("the server answers").with(200);
     }
     let scaled = &service["scaling"];
-    let name = scaled["resource_name"].as_str().expect("text");
-    let namespace = scaled["namespace"].as_str().expect("text");
+    let name = scaled["resource_name"].as_str().expect("it is text");
+    let namespace = scaled["namespace"].as_str().expect("it is text");
     let replicas = ["get", "deployment", name, "-n", namespace, "-o", "jsonpath={.status.readyReplicas}"];
     assert_eq!(release.kubectl(&replicas).ends_with(0).stdout, scaled["min_replicas"].to_string());
     variables_lead_a_client_to_the_index(release, service);
@@ -66,14 +66,14 @@ fn expected(release: &Devpi) -> Value {
 /// As JupyterHub's init container does: values as they are, references by the Secret that they name.
 fn variables_lead_a_client_to_the_index(release: &Devpi, service: &Value) {
     let value = |name: &str| {
-        let variables = service["environment_variables"].as_array().expect("a list");
-        let variable = variables.iter().find(|variable| variable["name"] == name).expect("it is there");
+        let variables = service["environment_variables"].as_array().expect("it is a list");
+        let variable = variables.iter().find(|variable| variable["name"] == name).expect("it exists");
         let reference = &variable["valueFrom"]["secretKeyRef"];
         match variable["value"].as_str() {
             Some(value) => value.to_owned(),
             None => {
                 assert_eq!(reference["namespace"], release.name.as_str());
-                let text = |key: &str| reference[key].as_str().expect("text");
+                let text = |key: &str| reference[key].as_str().expect("it is text");
                 release.secret(text("name"), text("key"))
             }
         }
@@ -82,7 +82,7 @@ fn variables_lead_a_client_to_the_index(release: &Devpi, service: &Value) {
     let headers = ["--header", "Content-Type: application/json", "--header", "Accept: application/json"];
     let url = format!("{}/+login", value("DEVPI_URL"));
     let arguments = [&headers[..], &["--data-binary", &login, &url]].concat();
-    web::curl(release.cluster(), &arguments).expect("an answer").with(200);
+    web::curl(release.cluster(), &arguments).expect("the server answers").with(200);
     let used = devpi_use(release.cluster(), release, &value("DEVPI_INDEX"));
     assert!(used.contains("root/stable"), "{used}");
 }

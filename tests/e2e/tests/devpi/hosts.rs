@@ -27,7 +27,7 @@ fn login_address(release: &Devpi, host: &str, headers: &[&str]) -> String {
     arguments.extend(headers.iter().flat_map(|header| ["--header", header]));
     arguments.push(&url);
     let answer = web::until(release.cluster(), 200, &arguments).json();
-    answer["result"]["login"].as_str().expect("text").to_owned()
+    answer["result"]["login"].as_str().expect("it is text").to_owned()
 }
 
 /// Where links of a host's pages lead: a Gateway says the host to the server, an Ingress has no way to, and the server's own
@@ -66,10 +66,10 @@ fn no_client_chooses_where_links_lead(release: &Devpi, routing: &str) {
 /// The status of an upload of this size without a login, in the form that twine sends. The size is judged before the login.
 fn form_of(release: &Devpi, host: &str, megabytes: u64) -> u16 {
     let file = release.path("large");
-    File::create(&file).and_then(|file| file.set_len(megabytes << 20)).expect("writable");
+    File::create(&file).and_then(|file| file.set_len(megabytes << 20)).expect("the folder is writable");
     let (content, url) = (format!("content=@{}", file.display()), format!("{host}/root/stable/"));
     let form = ["--form", ":action=file_upload", "--form", "name=large", "--form", "version=1", "--form"];
-    web::curl(release.cluster(), &[&form[..], &[&content, &url]].concat()).expect("an answer").status
+    web::curl(release.cluster(), &[&form[..], &[&content, &url]].concat()).expect("the server answers").status
 }
 
 fn large_packages_pass_up_to_fifty_megabytes(release: &Devpi, routing: &str) {
@@ -77,7 +77,7 @@ fn large_packages_pass_up_to_fifty_megabytes(release: &Devpi, routing: &str) {
         let small = wheel_with(release.folder(), &format!("thinkube_{routing}_{number}"), 2 * MEGABYTE);
         twine(release, host, &small).ends_with(0);
         let page = format!("{host}/root/stable/thinkube-{routing}-{number}/1.0");
-        web::get(release.cluster(), &page).expect("an answer").with(200);
+        web::get(release.cluster(), &page).expect("the server answers").with(200);
         // A Gateway has no such limit.
         if routing == "ingress" {
             assert_eq!(form_of(release, host, 49), 401, "{host}");
@@ -97,7 +97,8 @@ fn every_kind_of_page_is_served(release: &Devpi) {
         ] {
             let header = format!("Accept: {accept}");
             let page = format!("{host}/root/stable/+simple/thinkube-ingress-0/");
-            let answer = web::curl(release.cluster(), &["--header", &header, &page]).expect("an answer");
+            let answer =
+                web::curl(release.cluster(), &["--header", &header, &page]).expect("the server answers");
             assert!(answer.with(200).body.contains("thinkube_ingress_0"), "{accept}");
         }
     }
@@ -109,7 +110,7 @@ fn mirror_of_headers(release: &Devpi) {
     let script = "mkdir -p /tmp/www/cgi-bin && cd /tmp/www/cgi-bin && \
         printf '#!/bin/sh\\nprintf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; env | grep ^HTTP_\\n' > headers && \
         chmod +x headers && echo {} > /tmp/www/+authcheck && exec httpd -f -p 3141 -h /tmp/www";
-    let image = release.cluster().toolbox_image().expect("a node has it");
+    let image = release.cluster().toolbox_image().expect("a node has the image");
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "headers", "namespace": release.name, "labels": {"app": "headers"}},
@@ -123,8 +124,8 @@ fn mirror_of_headers(release: &Devpi) {
         }
     });
     let file = release.path("headers.json");
-    fs::write(&file, pod.to_string()).expect("writable");
-    release.kubectl(&["apply", "-f", file.to_str().expect("text")]).ends_with(0);
+    fs::write(&file, pod.to_string()).expect("the folder is writable");
+    release.kubectl(&["apply", "-f", file.to_str().expect("it is text")]).ends_with(0);
     let ready = ["wait", "--for=condition=Ready", "pod/headers", "-n", &release.name, "--timeout=300s"];
     release.kubectl(&ready).ends_with(0);
 }

@@ -31,19 +31,19 @@ struct Repository {
 impl Repository {
     fn new(release: &Devpi) -> Self {
         let folder = release.path("repository");
-        fs::create_dir_all(folder.join("dockerfile/scripts")).expect("writable");
+        fs::create_dir_all(folder.join("dockerfile/scripts")).expect("the folder is writable");
         let trusted = std::env::var_os("SSL_CERT_FILE")
             .map_or("/etc/ssl/certs/ca-certificates.crt".into(), PathBuf::from);
         fs::copy(trusted, folder.join("dockerfile/ca.crt")).expect("the machine has authorities");
         let entrypoint = thinkube_e2e::root().join("tests/cluster/images/devpi/entrypoint.sh");
-        fs::copy(entrypoint, folder.join("dockerfile/scripts/entrypoint.sh")).expect("it is there");
+        fs::copy(entrypoint, folder.join("dockerfile/scripts/entrypoint.sh")).expect("it exists");
         build::git(&folder, &["init", "--quiet", "--initial-branch=main"]);
         Self { folder }
     }
 
     /// A commit with this Dockerfile; returns the settings that build it.
     fn commit(&self, dockerfile: &str) -> [String; 2] {
-        fs::write(self.folder.join("dockerfile/Dockerfile"), dockerfile).expect("writable");
+        fs::write(self.folder.join("dockerfile/Dockerfile"), dockerfile).expect("the folder is writable");
         build::git(&self.folder, &["add", "--all"]);
         build::git(&self.folder, &["commit", "--quiet", "--message=The image"]);
         let commit = build::git(&self.folder, &["rev-parse", "HEAD"]);
@@ -55,7 +55,7 @@ impl Repository {
 fn registries(release: &Devpi) -> PathBuf {
     let file = release.path("registries.conf");
     fs::write(&file, "unqualified-search-registries = [\"registry.thinkube.test:5000\"]\n")
-        .expect("writable");
+        .expect("the folder is writable");
     file
 }
 
@@ -69,7 +69,7 @@ fn apply(release: &Devpi, more: &[&str], source: &[String]) -> Command {
 /// PATH without buildah.
 fn without_buildah(folder: &Path) -> PathBuf {
     let path = std::env::var_os("PATH").expect("it is set");
-    fs::create_dir(folder).expect("writable");
+    fs::create_dir(folder).expect("the folder is writable");
     let programs =
         std::env::split_paths(&path).filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     for program in programs.filter(|program| program.file_name() != "buildah") {
@@ -92,7 +92,7 @@ fn the_base_image_is_found_by_its_short_name_in_the_platform_s_registry() {
 
     // Without the platform's setup the name leads nowhere, and nothing is changed.
     let nowhere = release.path("nowhere.conf");
-    fs::write(&nowhere, "unqualified-search-registries = []\n").expect("writable");
+    fs::write(&nowhere, "unqualified-search-registries = []\n").expect("the folder is writable");
     let failed =
         finish(apply(&release, &[], &source).env("CONTAINERS_REGISTRIES_CONF", &nowhere)).ends_with(1);
     assert!(failed.stderr.contains("library/python"), "{}", failed.stderr);
@@ -104,7 +104,7 @@ fn the_base_image_is_found_by_its_short_name_in_the_platform_s_registry() {
     let applied = applied.json();
     let reference = applied["release"]["images"][0]["reference"].as_str().expect("a reference");
     assert!(reference.starts_with("registry.thinkube.test:5000/team/devpi@sha256:"), "{reference}");
-    let health = applied["health"].as_array().expect("a list");
+    let health = applied["health"].as_array().expect("it is a list");
     assert!(health.iter().all(|check| check["status"] == "passed"), "{health:?}");
     let path = "jsonpath={.spec.template.spec.containers[0].image}";
     let runs = release.kubectl(&["get", "deployment", "devpi", "-n", &release.name, "-o", path]).ends_with(0);

@@ -22,7 +22,7 @@ fn documented(file: &str) -> PathBuf {
 /// A file of the documentation with the names of this test.
 fn manifest(release: &Devpi, file: &str) -> String {
     fs::read_to_string(documented(file))
-        .expect("it is there")
+        .expect("it exists")
         .replace("install-devpi", &format!("install-{}", release.name))
         .replace("thinkube-system", &release.state_namespace())
         .replace("namespace: devpi\n", &format!("namespace: {}\n", release.name))
@@ -32,8 +32,8 @@ fn manifest(release: &Devpi, file: &str) -> String {
 
 fn apply(release: &Devpi, objects: &str) {
     let path = release.path("objects.yaml");
-    fs::write(&path, objects).expect("writable");
-    release.kubectl(&["apply", "-f", path.to_str().expect("text")]).ends_with(0);
+    fs::write(&path, objects).expect("the folder is writable");
+    release.kubectl(&["apply", "-f", path.to_str().expect("it is text")]).ends_with(0);
 }
 
 /// The platform's variables, with those of another component among them.
@@ -60,11 +60,12 @@ fn image(release: &Devpi) -> String {
     let program = folder.join("thinkube-host");
     // Without the symbols of a development build it is a third as large.
     finish(Command::new("strip").arg("-o").arg(&program).arg(host())).ends_with(0);
-    let buildah = Buildah::new(cluster).expect("a folder");
-    buildah.add("thinkube-host", &program).expect("writable");
-    buildah.add("devpi.wasm", devpi()).expect("writable");
-    let base = buildah.load(&cluster.python_archive().expect("it is made")).expect("it is an archive");
-    let recipe = fs::read_to_string(documented("Containerfile")).expect("it is there");
+    let buildah = Buildah::new(cluster).expect("a temporary folder can be made");
+    buildah.add("thinkube-host", &program).expect("the folder is writable");
+    buildah.add("devpi.wasm", devpi()).expect("the folder is writable");
+    let base =
+        buildah.load(&cluster.python_archive().expect("the image is built")).expect("it is an archive");
+    let recipe = fs::read_to_string(documented("Containerfile")).expect("it exists");
     let recipe = recipe.replace("debian:trixie-slim", &base);
     let name = format!("{}/library/{}-host:0.1.0", registry.host, release.name);
     buildah.build(&name, &recipe, &[]).unwrap_or_else(|error| panic!("{error}"));
@@ -82,12 +83,14 @@ fn job(release: &Devpi, image: &str) -> String {
             serde_norway::from_str(document).unwrap_or_else(|error| panic!("{error}: {document}"))
         })
         .collect();
-    let authority = fs::read_to_string(release.cluster().authority().expect("our own")).expect("readable");
+    let authority =
+        fs::read_to_string(release.cluster().authority().expect("the harness started the cluster"))
+            .expect("readable");
     documents[0]["data"]["inventory.yaml"] = inventory(release).to_string().into();
     documents[0]["data"]["authority.pem"] = authority.into();
     let pod = &mut documents[1]["spec"]["template"]["spec"];
     pod["containers"][0]["image"] = image.into();
-    let arguments = pod["containers"][0]["args"].as_array_mut().expect("a list");
+    let arguments = pod["containers"][0]["args"].as_array_mut().expect("it is a list");
     let more = [
         "--release",
         &release.name,
@@ -120,11 +123,11 @@ fn ended(release: &Devpi) -> Value {
         assert!(begin.elapsed() < JOB_TIMEOUT, "{status:#} {:?}", logs());
         thread::sleep(Duration::from_secs(1));
     }
-    let said = release.kubectl(&["logs", &job, "-n", &home]).ends_with(0).stdout;
-    assert!(!said.contains(&release.password), "the log holds the password");
+    let printed = release.kubectl(&["logs", &job, "-n", &home]).ends_with(0).stdout;
+    assert!(!printed.contains(&release.password), "the log holds the password");
     // The progress of stderr comes first.
-    let result = said.find("\n{\n").unwrap_or_else(|| panic!("no result: {said}"));
-    serde_json::from_str(&said[result..]).unwrap_or_else(|error| panic!("{error}: {said}"))
+    let result = printed.find("\n{\n").unwrap_or_else(|| panic!("no result: {printed}"));
+    serde_json::from_str(&printed[result..]).unwrap_or_else(|error| panic!("{error}: {printed}"))
 }
 
 fn remove(release: &Devpi) {
@@ -164,7 +167,9 @@ fn a_job_with_the_documented_rights_installs_devpi_in_the_cluster() {
     let done = ended(&release);
     assert_eq!(done["changed"], true, "{done}");
     assert_eq!(done["inventory"]["foreign"], json!(["gitea_hostname"]));
-    web::get(release.cluster(), &format!("{}/root/stable/+api", release.api())).expect("an answer").with(200);
+    web::get(release.cluster(), &format!("{}/root/stable/+api", release.api()))
+        .expect("the server answers")
+        .with(200);
     assert_eq!(release.login(&release.password), 200);
 
     // The installer runs again: nothing to do.
@@ -189,7 +194,7 @@ fn playbook(release: &Devpi, further: &[&str], more: &[&str]) -> Run {
     variables["ansible_python_interpreter"] = json!(ansible().join("python"));
     let inventory = json!({"all": {"vars": variables, "children": {
         "k8s_control_plane": {"hosts": {"node1": {"ansible_host": "192.0.2.1"}, "node2": null}}}}});
-    fs::write(folder.join("inventory.yaml"), inventory.to_string()).expect("writable");
+    fs::write(folder.join("inventory.yaml"), inventory.to_string()).expect("the folder is writable");
     let names = ["registry".to_owned(), release.name.clone(), format!("{}-api", release.name)];
     let mut arguments = vec![
         json!("--release"),
@@ -203,14 +208,14 @@ fn playbook(release: &Devpi, further: &[&str], more: &[&str]) -> Run {
     arguments.extend(external.into_iter().map(Value::from));
     arguments.extend(further.iter().map(|argument| json!(argument)));
     let home = folder.join("home");
-    fs::create_dir_all(&home).expect("writable");
+    fs::create_dir_all(&home).expect("the folder is writable");
     let extra = json!({"thinkube_plugin": devpi(), "thinkube_arguments": arguments});
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(ansible().join("ansible-playbook"));
     command.current_dir(folder).args(["-i", "inventory.yaml", "-v", "-e", &extra.to_string()]).args(more);
     command.arg(documented("playbook.yaml")).stdin(Stdio::null());
     command
-        .env("PATH", format!("{}:{path}", host().parent().expect("a folder").display()))
+        .env("PATH", format!("{}:{path}", host().parent().expect("a temporary folder can be made").display()))
         .env("HOME", &home)
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ADMIN_PASSWORD", &release.password);
@@ -220,12 +225,15 @@ fn playbook(release: &Devpi, further: &[&str], more: &[&str]) -> Run {
 }
 
 #[test]
-fn a_playbook_installs_devpi_changes_nothing_the_second_time_and_writes_nothing_in_check_mode() {
+fn a_playbook_installs_devpi_once_and_writes_nothing_in_check_mode() {
     let Some(release) = Devpi::new() else { return };
     let changed = |further: &[&str], more: &[&str], count: u32| {
-        let said = playbook(&release, further, more).ends_with(0).stdout;
+        let printed = playbook(&release, further, more).ends_with(0).stdout;
         let expected = format!("changed={count} ");
-        assert!(said.contains(&expected) && said.contains("failed=0"), "{expected} is not in {said}");
+        assert!(
+            printed.contains(&expected) && printed.contains("failed=0"),
+            "{expected} is not in {printed}"
+        );
     };
     let both = ["--workstation"];
     changed(&both, &["--check"], 1);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use thinkube_e2e::{build, devpi, finish, web};
 use thinkube_test_cluster::build_dir;
 
-/// Looks at the arguments of every process of the machine until it is dropped.
+/// Reads the arguments of every process of the machine until it is dropped.
 struct Watch {
     stop: std::sync::Arc<AtomicBool>,
     thread: Option<JoinHandle<Option<String>>>,
@@ -26,10 +26,10 @@ impl Watch {
         let thread = thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
                 for process in fs::read_dir("/proc").expect("readable").flatten() {
-                    let said = fs::read(process.path().join("cmdline")).unwrap_or_default();
-                    let said = String::from_utf8_lossy(&said).into_owned();
-                    if said.contains(&text) {
-                        return Some(said);
+                    let printed = fs::read(process.path().join("cmdline")).unwrap_or_default();
+                    let printed = String::from_utf8_lossy(&printed).into_owned();
+                    if printed.contains(&text) {
+                        return Some(printed);
                     }
                 }
                 thread::sleep(Duration::from_millis(5));
@@ -41,13 +41,13 @@ impl Watch {
 
     fn saw_nothing(mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let seen = self.thread.take().expect("it runs").join().expect("it ends");
+        let seen = self.thread.take().expect("it runs").join().expect("the process ends");
         assert_eq!(seen, None, "a process has the password among its arguments");
     }
 }
 
 #[test]
-fn devpi_is_built_installed_used_changed_and_taken_back() {
+fn devpi_is_built_installed_used_changed_and_removed() {
     if !build::can() {
         return;
     }
@@ -62,10 +62,10 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
         "oauth2_proxy_enabled=false",
     ];
 
-    // W2, W3, W4: the password is searched in everything that is said, kept or run.
+    // W2, W3, W4: the password is searched in everything that is reported, kept or run.
     let canary = release.password.clone();
     let watch = Watch::for_text(&canary);
-    let mut said = Vec::new();
+    let mut printed = Vec::new();
 
     let planned = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
     let applied = release.apply(&settings).ends_with(0);
@@ -74,16 +74,19 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
         applied.json()["release"]["images"][0]["reference"].as_str().expect("a reference").to_owned();
     assert!(reference.starts_with("registry.thinkube.test:5000/library/devpi@sha256:"), "{reference}");
     let health = applied.json()["health"].clone();
-    assert!(health.as_array().expect("a list").iter().all(|check| check["status"] == "passed"), "{health}");
-    let component = devpi().to_str().expect("text");
+    assert!(
+        health.as_array().expect("it is a list").iter().all(|check| check["status"] == "passed"),
+        "{health}"
+    );
+    let component = devpi().to_str().expect("it is text");
     let checked = release.run(&["check", &release.name, "--tests", "--plugin", component]).ends_with(0);
     let status = release.run(&["status", &release.name]).ends_with(0);
-    said.extend([planned, applied, checked, status]);
+    printed.extend([planned, applied, checked, status]);
 
     // Real clients, by the names and the certificates of the platform.
     used_by_clients(&release);
 
-    // W9, W10: a second run changes nothing, restarts nothing, interrupts nobody.
+    // W9, W10: a second run changes nothing, restarts nothing, interrupts no client.
     // The Job goes by itself after 300 s.
     release.kubectl(&["delete", "job", "devpi-init", "-n", &release.name, "--ignore-not-found"]).ends_with(0);
     let (pods, mark) = (release.pods(), release.audit_mark());
@@ -101,24 +104,24 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     let changed = release.apply(&[&settings[..], &[&dashboard]].concat()).ends_with(0);
     polling.none_failed();
     assert_eq!(release.pods(), pods);
-    said.extend([again, changed]);
+    printed.extend([again, changed]);
 
-    // The index is mended when somebody changes it, though nothing in the cluster differs.
+    // An apply corrects a changed index, though nothing in the cluster differs.
     release.apply(&settings).ends_with(0);
     let index = format!("{}/root/stable", release.api());
     let bases = format!("{index}?no_projects=");
     let config = || {
         web::curl(release.cluster(), &["--header", "Accept: application/json", &bases])
-            .expect("an answer")
+            .expect("the server answers")
             .json()
     };
     release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
     assert_eq!(config()["result"]["bases"], json!([]));
     let mended = release.apply(&settings).ends_with(0);
     assert_eq!(config()["result"]["bases"], json!(["root/pypi"]));
-    said.push(mended);
+    printed.push(mended);
 
-    // Consumers that follow no reference get the password in clear, once that is agreed to, and it is said nowhere.
+    // Consumers that follow no reference get the password in clear, once that is agreed to, and it is reported nowhere.
     let in_clear = [&settings[..], &["devpi_password_in_clear=true"]].concat();
     let refused = release.apply(&in_clear).ends_with(4);
     assert!(refused.stderr.contains("secrets in clear into ConfigMap"), "{}", refused.stderr);
@@ -127,11 +130,11 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
     let discovery = release.kubectl(&get).ends_with(0).json();
     assert_eq!(discovery["data"]["DEVPI_PASSWORD"], canary);
-    let service = discovery["data"]["service.yaml"].as_str().expect("text");
+    let service = discovery["data"]["service.yaml"].as_str().expect("it is text");
     assert!(service.contains(&format!("value: \"{canary}\"")), "{service}");
     let back = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
     assert!(back.stdout.contains("service.yaml"), "{}", back.stdout);
-    said.extend([refused, agreed, back, release.apply(&settings).ends_with(0)]);
+    printed.extend([refused, agreed, back, release.apply(&settings).ends_with(0)]);
     watch.saw_nothing();
 
     // Day 2: another password, in the Secret and in the server, without a restart.
@@ -159,7 +162,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
     let hides = |text: &str, what: &str| {
         assert!(!text.contains(&canary) && !text.contains(&encoded), "{what} holds the password");
     };
-    for run in &said {
+    for run in &printed {
         hides(&run.stdout, "an output");
         hides(&run.stderr, "an output");
     }
@@ -169,7 +172,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
         hides(&objects, "an object");
     }
     let secrets = release.kubectl(&["get", "secrets", "-n", &release.name, "-o", "json"]).ends_with(0).json();
-    for secret in secrets["items"].as_array().expect("a list") {
+    for secret in secrets["items"].as_array().expect("it is a list") {
         if secret["metadata"]["name"] != "devpi-root" {
             hides(&secret.to_string(), "another Secret");
         }
@@ -190,7 +193,8 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
 
     // The packages are there again after the next install.
     release.apply(&settings).ends_with(0);
-    let kept = web::get(release.cluster(), &format!("{index}/thinkube-sample/1.0")).expect("an answer");
+    let kept =
+        web::get(release.cluster(), &format!("{index}/thinkube-sample/1.0")).expect("the server answers");
     kept.with(200);
     let taken =
         release.run(&["uninstall", &release.name, "--yes", "--delete-data", "--delete-images"]).ends_with(0);
@@ -201,7 +205,7 @@ fn devpi_is_built_installed_used_changed_and_taken_back() {
 fn used_by_clients(release: &Devpi) {
     let (bin, api) = (clients(), release.api());
     let sample = wheel(release.folder(), "thinkube_sample");
-    release.devpi_client(&["upload", sample.to_str().expect("text")]).ends_with(0);
+    release.devpi_client(&["upload", sample.to_str().expect("it is text")]).ends_with(0);
 
     let twined = wheel(release.folder(), "thinkube_twined");
     let mut twine = release.cluster().command(bin.join("twine"));
@@ -227,7 +231,7 @@ fn used_by_clients(release: &Devpi) {
     for variable in ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONFIG_FILE"] {
         pip.env_remove(variable);
     }
-    pip.env("PIP_CERT", release.cluster().authority().expect("our own"));
+    pip.env("PIP_CERT", release.cluster().authority().expect("the harness started the cluster"));
     finish(&mut pip).ends_with(0);
     assert!(fs::read_to_string(site.join("thinkube_sample.py")).expect("installed").contains("private"));
     assert!(site.join("thinkube_twined.py").exists());
@@ -235,7 +239,7 @@ fn used_by_clients(release: &Devpi) {
     // W7: who is not logged in reads and writes nothing.
     let refused = |arguments: &[&str]| {
         let json = ["--header", "Content-Type: application/json", "--header", "Accept: application/json"];
-        web::curl(release.cluster(), &[&json[..], arguments].concat()).expect("an answer").status
+        web::curl(release.cluster(), &[&json[..], arguments].concat()).expect("the server answers").status
     };
     let (user, index) = (format!("{api}/mallory"), format!("{api}/root/other"));
     assert_eq!(refused(&["--request", "PUT", "--data-binary", "{\"password\":\"x\"}", &user]), 403);
@@ -244,6 +248,6 @@ fn used_by_clients(release: &Devpi) {
     anonymous
         .args(["upload", "--non-interactive", "--repository-url", &format!("{api}/root/stable/")])
         .arg(&twined);
-    anonymous.env("TWINE_USERNAME", "nobody").env("TWINE_PASSWORD", "nothing").stdin(Stdio::null());
+    anonymous.env("TWINE_USERNAME", "unknown").env("TWINE_PASSWORD", "nothing").stdin(Stdio::null());
     assert_ne!(finish(&mut anonymous).code, 0);
 }

@@ -9,7 +9,7 @@ use thinkube_e2e::{finish, web};
 /// The original's objects as far as the volume is concerned: root gives the volume to the image's user, and the server starts
 /// without a password.
 fn original(release: &Devpi) {
-    let image = release.cluster().devpi_image().expect("a node has it");
+    let image = release.cluster().devpi_image().expect("a node has the image");
     let namespace = &release.name;
     let mount = json!([{"name": "devpi-data", "mountPath": "/devpi"}]);
     let objects = json!({"apiVersion": "v1", "kind": "List", "items": [
@@ -46,8 +46,8 @@ fn original(release: &Devpi) {
          }}
     ]});
     let file = release.path("original.json");
-    fs::write(&file, objects.to_string()).expect("writable");
-    release.kubectl(&["apply", "-f", file.to_str().expect("text")]).ends_with(0);
+    fs::write(&file, objects.to_string()).expect("the folder is writable");
+    release.kubectl(&["apply", "-f", file.to_str().expect("it is text")]).ends_with(0);
     let status = ["rollout", "status", "deployment/devpi", "-n", namespace, "--timeout=300s"];
     release.kubectl(&status).ends_with(0);
 }
@@ -60,7 +60,7 @@ fn publish(release: &Devpi) {
         devpi index -c stable bases=root/pypi && devpi use root/stable && devpi upload /tmp/*.whl";
     let mut exec = std::process::Command::new(release.cluster().kubectl());
     exec.args(["exec", "-i", "deploy/devpi", "-c", "devpi", "-n", &release.name, "--", "sh", "-c", script]);
-    exec.env("KUBECONFIG", release.cluster().kubeconfig()).stdin(fs::File::open(file).expect("it is there"));
+    exec.env("KUBECONFIG", release.cluster().kubeconfig()).stdin(fs::File::open(file).expect("it exists"));
     finish(&mut exec).ends_with(0);
 }
 
@@ -83,11 +83,14 @@ fn a_volume_of_the_original_keeps_its_packages_and_root_gets_a_password() {
     let applied =
         release.plugin(&["apply", "--yes", "-o", "json", "--adopt", &claim], &settings).ends_with(0);
     let health = &applied.json()["health"];
-    assert!(health.as_array().expect("a list").iter().all(|check| check["status"] == "passed"), "{health}");
+    assert!(
+        health.as_array().expect("it is a list").iter().all(|check| check["status"] == "passed"),
+        "{health}"
+    );
 
     assert_eq!((release.login(&release.password), release.login("")), (200, 401));
     let kept = format!("{}/root/stable/thinkube-before/1.0", release.api());
-    web::get(release.cluster(), &kept).expect("an answer").with(200);
+    web::get(release.cluster(), &kept).expect("the server answers").with(200);
     release.pip_install("root/stable", "thinkube_before", "kept").ends_with(0);
     release.upload(&wheel(release.folder(), "thinkube_after"));
     assert_eq!(release.apply(&settings).ends_with(0).json()["changed"], false);

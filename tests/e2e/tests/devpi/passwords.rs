@@ -22,27 +22,26 @@ fn is_everywhere_the_same(release: &Devpi, password: &str) {
     let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
     let config = release.kubectl(&get).ends_with(0).json();
     let document: Value =
-        serde_norway::from_str(config["data"]["service.yaml"].as_str().expect("text")).expect("YAML");
-    let variables = document["service"]["environment_variables"].as_array().expect("a list");
-    let in_clear =
-        variables.iter().find(|variable| variable["name"] == "DEVPI_PASSWORD").expect("it is there");
+        serde_norway::from_str(config["data"]["service.yaml"].as_str().expect("it is text")).expect("YAML");
+    let variables = document["service"]["environment_variables"].as_array().expect("it is a list");
+    let in_clear = variables.iter().find(|variable| variable["name"] == "DEVPI_PASSWORD").expect("it exists");
     assert_eq!(in_clear["value"], password);
 
     let folder = release.path("typed-login");
-    let folder = folder.to_str().expect("text");
+    let folder = folder.to_str().expect("it is text");
     let devpi = |arguments: &[&str]| {
         let mut command = terminal(release.cluster());
         command.arg(clients().join("devpi")).args(arguments).args(["--clientdir", folder]);
         command
     };
     typed(&mut devpi(&["use", &release.api()]), &[]).ends_with(0);
-    let said = typed(&mut devpi(&["login", "root"]), &[("password", password)]).ends_with(0);
-    assert!(said.stdout.contains("logged in 'root'"), "{}", said.stdout);
+    let printed = typed(&mut devpi(&["login", "root"]), &[("password", password)]).ends_with(0);
+    assert!(printed.stdout.contains("logged in 'root'"), "{}", printed.stdout);
 }
 
 /// The check that logs in as root, among the outcomes of others.
 fn root_login(outcomes: &Value) -> &Value {
-    let outcomes = outcomes.as_array().expect("a list");
+    let outcomes = outcomes.as_array().expect("it is a list");
     outcomes.iter().find(|outcome| outcome["name"] == "root-login").expect("it is among them")
 }
 
@@ -60,7 +59,7 @@ fn says_that_the_server_has_another_password(release: &Devpi, settings: &[&str],
 }
 
 #[test]
-fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_document() {
+fn a_password_of_any_characters_is_the_same_in_secret_server_and_document() {
     let Some(mut release) = Devpi::new() else { return };
     let [first, second] = hostile();
     release.password = first.clone();
@@ -79,7 +78,7 @@ fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_doc
     assert!(!refused.stderr.contains("two"), "{}", refused.stderr);
     release.assert_nothing_made();
 
-    let said = release.apply(&settings).ends_with(0);
+    let printed = release.apply(&settings).ends_with(0);
     is_everywhere_the_same(&release, &first);
     // The index is made by the Job, which logs in with it.
     release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
@@ -87,16 +86,16 @@ fn a_password_of_any_characters_is_the_same_in_the_secret_the_server_and_the_doc
 
     let drift = says_that_the_server_has_another_password(&release, &settings, &second);
 
-    let component = devpi().to_str().expect("text");
+    let component = devpi().to_str().expect("it is text");
     let reset = ["run", "reset-root-password", "--release", &release.name, "--plugin", component, "--yes"];
     let reset = finish(release.command(&reset).env("ADMIN_PASSWORD", &second)).ends_with(0);
     is_everywhere_the_same(&release, &second);
     assert_eq!(release.login(&first), 401);
     let checked = release.run(&["check", &release.name, "-o", "json"]).ends_with(0);
     assert_eq!(root_login(&checked.json())["status"], "passed");
-    for run in [&said, &reset, &drift[0], &drift[1], &checked] {
+    for run in [&printed, &reset, &drift[0], &drift[1], &checked] {
         for password in [&first, &second] {
-            assert!(!run.stdout.contains(password) && !run.stderr.contains(password), "it is said");
+            assert!(!run.stdout.contains(password) && !run.stderr.contains(password), "it is reported");
         }
     }
 }

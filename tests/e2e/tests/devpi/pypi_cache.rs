@@ -15,7 +15,7 @@ const PORT: u16 = 8080;
 /// A package site as PEP 503 describes it, served by a pod, with its Service.
 fn public_index(release: &Devpi, packages: &[&str]) -> Value {
     let folder = release.path("public");
-    fs::create_dir(&folder).expect("writable");
+    fs::create_dir(&folder).expect("the folder is writable");
     let file = |package: &str| format!("{package}-1.0-py3-none-any.whl");
     let list = packages.iter().map(|name| format!("<a href=\"{name}/\">{name}</a>\n")).collect::<String>();
     let mut script =
@@ -31,7 +31,7 @@ fn public_index(release: &Devpi, packages: &[&str]) -> Value {
         files.insert(wheel, STANDARD.encode(content).into());
     }
     script.push_str(&format!("exec httpd -f -p {PORT} -h /tmp/www"));
-    let image = release.cluster().toolbox_image().expect("a node has it");
+    let image = release.cluster().toolbox_image().expect("a node has the image");
     json!([
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "public"}, "binaryData": files},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "public"},
@@ -60,8 +60,8 @@ fn the_commands_for_trouble_show_something(release: &Devpi) {
         let mut arguments: Vec<&str> = line.split(' ').collect();
         let at = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
         arguments.splice(at..at, ["-n", &release.name]);
-        let said = release.kubectl(&arguments).ends_with(0).stdout;
-        assert!(said.contains(expected), "`{expected}` is not in what kubectl {line} says: {said}");
+        let printed = release.kubectl(&arguments).ends_with(0).stdout;
+        assert!(printed.contains(expected), "`{expected}` is not in what kubectl {line} says: {printed}");
     };
     shows("get pods", "devpi-");
     shows("get pods -l app=devpi", "Running");
@@ -95,11 +95,17 @@ fn a_public_package_is_kept_and_served_when_the_public_index_is_gone() {
     });
     assert!(installed(&release.path("first"), "kept_package"));
     let list = format!("{}/root/stable/+simple/", release.api());
-    assert!(web::get(release.cluster(), &list).expect("an answer").with(200).body.contains("kept-package"));
+    assert!(
+        web::get(release.cluster(), &list)
+            .expect("the server answers")
+            .with(200)
+            .body
+            .contains("kept-package")
+    );
 
     release.namespace().run(&["delete", "pod", "public", "--wait=true"]).expect("deleted");
     release.pip_install("root/stable", "kept-package", "second").ends_with(0);
     assert!(installed(&release.path("second"), "kept_package"));
-    // The site is really gone: nobody has asked for this one before.
+    // The site is deleted: no request for this package came before.
     assert_ne!(release.pip_install("root/stable", "other-package", "third").code, 0);
 }

@@ -11,12 +11,12 @@ use thinkube_e2e::web;
 
 /// The proxy's image cannot be pulled: what the proxy would be given is proven against Keycloak alone.
 #[test]
-fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwhile() {
+fn the_planned_client_signs_people_in_while_the_dashboard_is_closed() {
     let Some(release) = Devpi::new() else { return };
     let cluster = release.cluster();
     let Some(browser) = Browser::open(cluster) else { return };
     let image = release.ready_image();
-    let redis = format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("it is made"));
+    let redis = format!("oauth2_proxy_redis_image={}", cluster.valkey_image().expect("the image is built"));
     let settings = [image.as_str(), redis.as_str(), "oauth2_proxy_image=registry.invalid/oauth2-proxy:1"];
     let applied = release.plugin(&["apply", "--yes", "-o", "json", "--no-wait"], &settings).ends_with(0);
 
@@ -32,7 +32,7 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
     // RFC 7636, appendix B.
     let (verifier, challenge) =
         ("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
-    let keycloak = cluster.keycloak().expect("our own").expect("it is there");
+    let keycloak = cluster.keycloak().expect("the harness started the cluster").expect("it exists");
     let protocol = format!("{}/realms/{}/protocol/openid-connect", keycloak.url, keycloak.realm);
     let login = |more: &str| {
         format!(
@@ -56,7 +56,7 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
     let url = format!("{protocol}/token");
     let tokens = web::curl(cluster, &[&[url.as_str()][..], &data(&fields)].concat())
-        .expect("an answer")
+        .expect("the server answers")
         .with(200)
         .json();
     let claims = claims(&tokens["access_token"]);
@@ -64,11 +64,11 @@ fn the_planned_client_signs_people_in_and_the_dashboard_is_open_to_nobody_meanwh
     assert!(claims["aud"].to_string().contains(&release.name), "{claims}");
     assert_eq!(claims["preferred_username"], keycloak.user.as_str());
     // Without the proof that PKCE wants Keycloak gives no code.
-    let refused = web::get(cluster, &login("")).expect("an answer");
+    let refused = web::get(cluster, &login("")).expect("the server answers");
     assert!(refused.header("location").is_some_and(|to| to.contains("error=invalid_request")), "{refused:?}");
 
-    // W1: the proxy is not there, so nobody comes in.
-    let closed = web::get(cluster, &format!("{}/", release.dashboard())).expect("an answer");
+    // W1: without the proxy no person comes in.
+    let closed = web::get(cluster, &format!("{}/", release.dashboard())).expect("the server answers");
     assert!(closed.status >= 400, "{closed:?}");
     for text in [&applied.stdout, &applied.stderr] {
         assert!(!text.contains(&secret) && !text.contains(&cookie));
@@ -131,11 +131,11 @@ fn a_session_lasts_as_long_as_its_store_and_its_cookie_secret(routing: &'static 
 }
 
 #[test]
-fn behind_an_ingress_a_session_lasts_as_long_as_its_store_and_its_cookie_secret() {
+fn behind_an_ingress_a_session_needs_its_store_and_its_cookie_secret() {
     a_session_lasts_as_long_as_its_store_and_its_cookie_secret("routing=ingress");
 }
 
 #[test]
-fn behind_a_gateway_a_session_lasts_as_long_as_its_store_and_its_cookie_secret() {
+fn behind_a_gateway_a_session_needs_its_store_and_its_cookie_secret() {
     a_session_lasts_as_long_as_its_store_and_its_cookie_secret("routing=gateway");
 }

@@ -22,16 +22,16 @@ impl Person {
     fn new() -> Option<Self> {
         let release = Devpi::new()?;
         let home = release.path("person");
-        fs::create_dir(&home).expect("writable");
+        fs::create_dir(&home).expect("the folder is writable");
         Some(Self { release, home })
     }
 
     /// `thinkube-host workstation apply` as it runs on the person's machine, which has no setting of pip's in the environment.
     fn set_up(&self) -> Run {
-        let authority = self.release.cluster().authority().expect("our own");
+        let authority = self.release.cluster().authority().expect("the harness started the cluster");
         let settings =
             [format!("auth_realm_username={USER}"), format!("devpi_ca_file={}", authority.display())];
-        let home = self.home.to_str().expect("text");
+        let home = self.home.to_str().expect("it is text");
         let mut host = self.release.plugin_command(
             &["workstation", "apply", "--yes", "-o", "json", "--home", home],
             &settings.each_ref().map(String::as_str),
@@ -72,13 +72,14 @@ impl Person {
     }
 
     fn mode(&self, file: &str) -> u32 {
-        fs::metadata(self.home.join(file)).expect("it is there").permissions().mode() & 0o777
+        fs::metadata(self.home.join(file)).expect("it exists").permissions().mode() & 0o777
     }
 
     /// A page of the API as JSON.
     fn page(&self, path: &str) -> web::Answer {
         let url = format!("{}/{path}", self.release.api());
-        web::curl(self.release.cluster(), &["--header", "Accept: application/json", &url]).expect("an answer")
+        web::curl(self.release.cluster(), &["--header", "Accept: application/json", &url])
+            .expect("the server answers")
     }
 }
 
@@ -111,7 +112,7 @@ fn the_home_is_set_up_before_devpi_answers(person: &Person) {
     person.bash("bash -n devpi-scripts/devpi-init-admin.sh").ends_with(0);
     assert!(person.fish("devpi --version").ends_with(0).stdout.contains("7.3.0"));
     let found = person.bash("which devpi").ends_with(0).stdout;
-    assert_eq!(found.trim(), person.home.join(".local/bin/devpi").to_str().expect("text"));
+    assert_eq!(found.trim(), person.home.join(".local/bin/devpi").to_str().expect("it is text"));
     for file in [".config/fish/conf.d/devpi.fish", "devpi-scripts/devpi-init-admin.sh", ".pip/pip.conf"] {
         assert!(!person.read(file).contains(&person.release.password), "{file} holds the password");
     }
@@ -128,13 +129,13 @@ fn the_functions_of_fish_make_an_index_and_upload(person: &Person) {
     let sample = wheel(&person.home, "thinkube_fish");
     let line = |argument: &str| format!("devpi-upload-pkg {argument}");
     let refused = |argument: &str, why: &str| {
-        let said = person.fish(&line(argument)).ends_with(1).stdout;
-        assert!(said.contains(why), "`{why}` is not in {said}");
+        let printed = person.fish(&line(argument)).ends_with(1).stdout;
+        assert!(printed.contains(why), "`{why}` is not in {printed}");
     };
     refused("", "usage: devpi-upload-pkg PATH");
     refused("one two", "usage: devpi-upload-pkg PATH");
     refused("nothing.whl", "nothing.whl is not a file");
-    refused(sample.to_str().expect("text"), "log in first");
+    refused(sample.to_str().expect("it is text"), "log in first");
 
     let made = person.types(
         "fish",
@@ -152,7 +153,7 @@ fn the_functions_of_fish_make_an_index_and_upload(person: &Person) {
 
     person.fish(&line("thinkube_fish-1.0-py3-none-any.whl")).ends_with(0);
     person.page(&format!("{USER}/stable/thinkube-fish/1.0")).with(200);
-    fs::write(person.home.join("broken.whl"), "this is no archive").expect("writable");
+    fs::write(person.home.join("broken.whl"), "this is no archive").expect("the folder is writable");
     assert_ne!(person.fish(&line("broken.whl")).code, 0);
 }
 
@@ -163,8 +164,11 @@ fn the_script_for_bash_finds_what_is_there_and_logs_in(person: &Person) {
         "bash devpi-scripts/devpi-init-admin.sh",
         &[("password", &person.release.password), ("password", PASSWORD)],
     );
-    let said = again.ends_with(0).stdout;
-    assert!(said.contains("already exists") && said.contains("upload with: devpi upload PATH"), "{said}");
+    let printed = again.ends_with(0).stdout;
+    assert!(
+        printed.contains("already exists") && printed.contains("upload with: devpi upload PATH"),
+        "{printed}"
+    );
     assert!(person.bash("devpi use").ends_with(0).stdout.contains(&format!("{USER}/stable")));
 }
 
@@ -218,9 +222,10 @@ fn a_project_folder_is_uploaded_and_installed(person: &Person) {
 }
 
 fn project(folder: &Path) {
-    fs::create_dir(folder).expect("writable");
+    fs::create_dir(folder).expect("the folder is writable");
     let configuration = "[build-system]\nrequires = [\"flit_core==3.12.0\"]\nbuild-backend = \"flit_core.buildapi\"\n\n\
         [project]\nname = \"thinkube_project\"\nversion = \"2.1\"\ndescription = \"A project\"\n";
-    fs::write(folder.join("pyproject.toml"), configuration).expect("writable");
-    fs::write(folder.join("thinkube_project.py"), "\"\"\"A project of a person.\"\"\"\n").expect("writable");
+    fs::write(folder.join("pyproject.toml"), configuration).expect("the folder is writable");
+    fs::write(folder.join("thinkube_project.py"), "\"\"\"A project of a person.\"\"\"\n")
+        .expect("the folder is writable");
 }

@@ -1,3 +1,5 @@
+//! `build`: a component from the folder of a crate.
+
 use crate::{refused, text};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -5,7 +7,7 @@ use thinkube_e2e::{command, devpi, finish, root, run};
 
 #[test]
 fn build_writes_the_component_that_the_folder_gives_and_says_what_it_is() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("devpi.wasm");
     let built = run(&["build", "plugin-devpi", "-o", text(&file), "--output", "json"]).ends_with(0).json();
     assert_eq!(fs::read(&file).expect("written"), fs::read(devpi()).expect("built"));
@@ -18,16 +20,16 @@ fn build_writes_the_component_that_the_folder_gives_and_says_what_it_is() {
 
     // Again, over the component of before; and without a name, in the folder where it is called.
     let mut again = command(&["build", text(&root().join("plugin-devpi"))]);
-    let said = finish(again.current_dir(folder.path())).ends_with(0).stdout;
-    assert!(said.contains("devpi.wasm") && said.contains("sha256:"), "{said}");
+    let printed = finish(again.current_dir(folder.path())).ends_with(0).stdout;
+    assert!(printed.contains("devpi.wasm") && printed.contains("sha256:"), "{printed}");
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing else is left");
 }
 
 #[test]
 fn build_overwrites_no_other_file_unless_forced() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("notes.txt");
-    fs::write(&file, "my notes").expect("writable");
+    fs::write(&file, "my notes").expect("the folder is writable");
     refused(&["build", "plugin-devpi", "-o", text(&file)], 3, "input", &["notes.txt", "--force"]);
     assert_eq!(fs::read_to_string(&file).expect("there"), "my notes");
     refused(
@@ -44,7 +46,7 @@ fn build_overwrites_no_other_file_unless_forced() {
 
 #[test]
 fn build_takes_the_folder_of_a_plugin_and_nothing_else() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("a.wasm");
     refused(&["build", text(devpi()), "-o", text(&file)], 3, "input", &["expected the folder"]);
     refused(&["build", "docs", "-o", text(&file)], 1, "build", &["Cargo.toml"]);

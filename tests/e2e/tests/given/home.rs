@@ -1,3 +1,5 @@
+//! Workstation files beside the plan for a cluster.
+
 use crate::text;
 use serde_json::Value;
 use std::fs;
@@ -12,7 +14,7 @@ fn plan(more: &[&str]) -> Value {
 
 #[test]
 fn a_plan_shows_the_home_beside_the_cluster_when_asked() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
     let home_path = text(home.path());
     assert!(plan(&[])["home"].is_null());
     let both = plan(&["--workstation", "--home", home_path]);
@@ -45,7 +47,7 @@ fn a_home_is_named_only_where_it_is_asked_for() {
 
 #[test]
 fn grants_that_come_through_a_pipe_count_for_both_parts() {
-    let home = tempfile::tempdir().expect("a folder");
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
     let component = text(plugin("tests/files-plugin"));
     let grants = "permissions:
          - emit: { apiVersion: v1, kind: Namespace, scope: ownNamespace }
@@ -60,11 +62,11 @@ fn grants_that_come_through_a_pipe_count_for_both_parts() {
         plan.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = plan.spawn().expect("it runs");
         running.stdin.take().expect("piped").write_all(grants.as_bytes()).expect("read");
-        let output = running.wait_with_output().expect("it ends");
+        let output = running.wait_with_output().expect("the process ends");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{source}: {stderr}");
         let both: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!(both["plan"]["granted"].as_array().expect("a list").len(), 5, "{both}");
+        assert_eq!(both["plan"]["granted"].as_array().expect("it is a list").len(), 5, "{both}");
         assert!(both["home"]["changes"].to_string().contains(".config/greeting/text"), "{both}");
     }
 }

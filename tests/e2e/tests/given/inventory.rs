@@ -1,3 +1,5 @@
+//! The variables of a platform's inventory as settings.
+
 use crate::{refused, text};
 use serde_json::Value;
 use std::fs;
@@ -30,9 +32,9 @@ fn plan(more: &[&str]) -> Value {
 }
 
 fn file(content: &str) -> (TempDir, String) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("file.yaml");
-    fs::write(&path, content).expect("writable");
+    fs::write(&path, content).expect("the folder is writable");
     let path = text(&path).to_owned();
     (folder, path)
 }
@@ -43,7 +45,7 @@ fn the_inventory_of_a_platform_gives_the_plan_of_settings_by_hand() {
     let from_inventory = plan(&["--inventory", PLATFORM]);
     assert_eq!(from_inventory["digest"], plan(&["-f", &by_hand])["digest"]);
     let inventory = &from_inventory["inventory"];
-    assert_eq!(inventory["taken"].as_array().expect("a list").len(), 12);
+    assert_eq!(inventory["taken"].as_array().expect("it is a list").len(), 12);
     assert_eq!(
         inventory["withoutEffect"].to_string(),
         r#"["helm_bin","kubeconfig","kubectl_bin","system_username"]"#
@@ -56,7 +58,7 @@ fn the_inventory_of_a_platform_gives_the_plan_of_settings_by_hand() {
 }
 
 #[test]
-fn variables_of_others_are_counted_and_listed_on_demand_and_no_value_is_printed() {
+fn variables_of_other_components_are_counted_and_listed_without_values() {
     let arguments = ["plan", text(devpi()), "--inventory", PLATFORM];
     let counted = run(&arguments).ends_with(0);
     assert!(
@@ -97,11 +99,11 @@ fn a_settings_file_stays_strict() {
 fn render_and_workstation_take_an_inventory_too() {
     let rendered = run(&["render", text(devpi()), "--inventory", PLATFORM]).ends_with(0).stdout;
     assert!(rendered.contains("packages-api.example.com"));
-    let home = tempfile::tempdir().expect("a folder");
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
     let arguments = ["workstation", "plan", text(devpi()), "--inventory", PLATFORM, "--home"];
     let planned = run(&[&arguments[..], &[text(home.path()), "-o", "json"]].concat()).ends_with(0).json();
     assert!(planned["setup"].to_string().contains("packages-api.example.com"));
-    assert_eq!(planned["inventory"]["taken"].as_array().expect("a list").len(), 12);
+    assert_eq!(planned["inventory"]["taken"].as_array().expect("it is a list").len(), 12);
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn an_inventory_comes_from_stdin_once() {
     let mut running =
         from_stdin.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
     running.stdin.take().expect("piped").write_all(b"domain_name: '{{ x | y }}'\n").expect("read");
-    let output = running.wait_with_output().expect("it ends");
+    let output = running.wait_with_output().expect("the process ends");
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("stdin:1: `domain_name` has a template"));
     refused(&["plan", text(devpi()), "--inventory", "-", "-f", "-"], 2, "usage", &["only one file"]);
@@ -118,8 +120,8 @@ fn an_inventory_comes_from_stdin_once() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_file_line_and_cure_and_without_the_value() {
-    for (content, said) in [
+fn an_unusable_variable_is_refused_with_file_and_line_without_its_value() {
+    for (content, printed) in [
         (
             "domain_name: a.org\ndevpi_indexname: x\n",
             "file.yaml:2: `devpi_indexname` begins like a variable of devpi",
@@ -154,7 +156,7 @@ fn what_cannot_be_used_is_refused_with_file_line_and_cure_and_without_the_value(
         ("- canary-inventory-2b81\n", "a mapping of names to values"),
     ] {
         let (_folder, path) = file(content);
-        let message = refused(&["plan", text(devpi()), "--inventory", &path], 3, "inventory", &[said]);
+        let message = refused(&["plan", text(devpi()), "--inventory", &path], 3, "inventory", &[printed]);
         assert!(!message.contains(CANARY), "{message}");
     }
     let (_folder, path) = file(&format!("x: {}", "[".repeat(100_000)));

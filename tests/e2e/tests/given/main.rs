@@ -13,12 +13,12 @@ fn text(path: &Path) -> &str {
 
 /// The host refuses with this code and kind, and says this.
 #[track_caller]
-fn refused(arguments: &[&str], code: i32, kind: &str, said: &[&str]) -> String {
+fn refused(arguments: &[&str], code: i32, kind: &str, printed: &[&str]) -> String {
     let run = run(&[arguments, &["--output", "json"]].concat()).ends_with(code);
     assert_eq!(run.error()["error"]["kind"], kind, "{}", run.stderr);
     let message = run.error_text();
-    for said in said {
-        assert!(message.contains(said), "{said} is not in {message}");
+    for printed in printed {
+        assert!(message.contains(printed), "{printed} is not in {message}");
     }
     message
 }

@@ -7,7 +7,7 @@ use thinkube_e2e::web;
 use thinkube_test_cluster::{Addon, TestNamespace};
 
 #[test]
-fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
+fn a_person_signs_in_and_the_site_gets_a_token_with_the_name() {
     let Some(namespace) = TestNamespace::with([Addon::Keycloak]) else { return };
     let cluster = namespace.cluster();
     let Some(browser) = Browser::open(cluster) else { return };
@@ -46,7 +46,7 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
         ];
         let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let url = format!("{protocol}/token");
-        web::curl(cluster, &[&[url.as_str()][..], &data(&fields)].concat()).expect("an answer")
+        web::curl(cluster, &[&[url.as_str()][..], &data(&fields)].concat()).expect("the server answers")
     };
     exchange("not the secret").with(401);
     let tokens = exchange(&client.secret).with(200).json();
@@ -56,15 +56,18 @@ fn a_person_signs_in_with_a_browser_and_the_site_gets_a_token_with_the_name() {
     assert_eq!((&claims["aud"], &claims["nonce"]), (&namespace.name().into(), &"no-1".into()), "{claims}");
     let bearer = format!("Authorization: Bearer {}", tokens["access_token"].as_str().expect("a token"));
     let who = web::curl(cluster, &["--header", &bearer, &format!("{protocol}/userinfo")]);
-    assert_eq!(who.expect("an answer").with(200).json()["preferred_username"], keycloak.user.as_str());
+    assert_eq!(
+        who.expect("the server answers").with(200).json()["preferred_username"],
+        keycloak.user.as_str()
+    );
     // A code is good once.
     exchange(&client.secret).with(400);
 
-    // Who is signed in is not asked again; and a client that is gone signs nobody in.
+    // A signed-in person is not asked again; a deleted client signs no person in.
     browser.go(&login);
     browser.arrives_at(&callback);
     client.delete();
-    web::get(cluster, &login).expect("an answer").with(400);
+    web::get(cluster, &login).expect("the server answers").with(400);
 }
 
 #[test]

@@ -137,8 +137,8 @@ pub(crate) fn wait(namespace: &TestNamespace, condition: &str, object: &str) {
     run(namespace, &["wait", &format!("--for={condition}"), object, "--timeout=90s"]);
 }
 
-/// Waits for a pod that does something and ends; returns what it said.
-pub(crate) fn said(namespace: &TestNamespace, pod: &str) -> String {
+/// Waits for a pod that does something and ends; returns what it printed.
+pub(crate) fn printed(namespace: &TestNamespace, pod: &str) -> String {
     let ended = "jsonpath={.status.containerStatuses[0].state.terminated}";
     wait(namespace, ended, &format!("pod/{pod}"));
     run(namespace, &["logs", pod])

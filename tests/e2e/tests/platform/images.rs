@@ -1,10 +1,10 @@
 //! The images that the harness makes when a test asks for them.
 
-use crate::fixtures::{apply, pod, run, said, toolbox, wait};
+use crate::fixtures::{apply, pod, printed, run, toolbox, wait};
 use serde_json::{Value, json};
 use thinkube_test_cluster::{Addon, Buildah, TestNamespace, push_archive};
 
-/// Valkey as the original's role starts it, as whoever and with nothing to write to; and its Service.
+/// Valkey as the original's role starts it, as any user and with a read-only root; and its Service.
 pub(crate) fn valkey(namespace: &TestNamespace, name: &str) -> Value {
     let image = namespace.cluster().valkey_image().unwrap_or_else(|error| panic!("{error}: {error:?}"));
     let mut pod = pod(name, &image, &["valkey-server", "--save", "", "--appendonly", "no"]);
@@ -32,8 +32,8 @@ fn valkey_runs_as_any_user_and_keeps_what_another_pod_gives_it() {
     let script = "for n in 1 2 3 4 5 6 7 8 9 10; do \
         printf 'SET key kept\\r\\nGET key\\r\\nQUIT\\r\\n' | nc -w 5 store 6379 && break; sleep 1; done";
     apply(&namespace, json!([pod("other", toolbox(&namespace), &["sh", "-c", script])]));
-    let said = said(&namespace, "other");
-    assert_eq!(said.lines().collect::<Vec<_>>(), ["+OK", "$4", "kept", "+OK"], "{said}");
+    let printed = printed(&namespace, "other");
+    assert_eq!(printed.lines().collect::<Vec<_>>(), ["+OK", "$4", "kept", "+OK"], "{printed}");
     let version = run(&namespace, &["exec", "store", "--", "valkey-server", "--version"]);
     assert!(version.contains("Valkey server v="), "{version}");
 }
@@ -49,7 +49,7 @@ with zipfile.ZipFile('/tmp/greets-1.0-py3-none-any.whl', 'w') as wheel:
 ";
 
 #[test]
-fn an_image_built_on_the_one_with_python_in_the_registry_has_what_pip_has_installed() {
+fn an_image_built_on_the_python_image_has_the_packages_of_pip() {
     let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return };
     let cluster = namespace.cluster();
     let registry = cluster.registry().expect("its own").expect("a registry");
@@ -59,7 +59,7 @@ fn an_image_built_on_the_one_with_python_in_the_registry_has_what_pip_has_instal
     let expected = format!("{}/library/{}@sha256:", registry.host, namespace.name());
     assert!(base.starts_with(&expected), "{base}");
 
-    let buildah = Buildah::new(cluster).expect("a folder");
+    let buildah = Buildah::new(cluster).expect("a temporary folder can be made");
     buildah
         .pull(&base, &registry.auth_file, &registry.certificates)
         .unwrap_or_else(|error| panic!("{error}"));
@@ -76,5 +76,5 @@ fn an_image_built_on_the_one_with_python_in_the_registry_has_what_pip_has_instal
     greets["spec"]["imagePullSecrets"] = json!([{ "name": "harbor-pull-secret" }]);
     greets["spec"]["securityContext"] = json!({ "runAsNonRoot": true, "runAsUser": 1000 });
     apply(&namespace, json!([greets]));
-    assert_eq!(said(&namespace, "greets"), "installed\n");
+    assert_eq!(printed(&namespace, "greets"), "installed\n");
 }

@@ -1,6 +1,6 @@
 //! The front doors: Ingresses of the class `nginx` and routes of the Gateway.
 
-use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, plain_ingress, pod, python, run, said};
+use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, plain_ingress, pod, printed, python, run};
 use serde_json::json;
 use std::fs::File;
 use thinkube_e2e::{eventually, web};
@@ -20,7 +20,7 @@ print('without:', page())
 ";
 
 #[test]
-fn a_site_is_reached_by_its_name_over_https_from_the_node_and_from_a_pod_alike() {
+fn a_site_is_reached_by_name_over_https_from_the_node_and_from_a_pod() {
     let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
     open_site(&namespace, "site");
     let host = namespace.host("web");
@@ -37,13 +37,13 @@ fn a_site_is_reached_by_its_name_over_https_from_the_node_and_from_a_pod_alike()
     let trust = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "authority" },
         "data": { "ca.crt": authority } });
     apply(&namespace, json!([trust, client]));
-    let said = said(&namespace, "client");
-    assert!(said.contains(&format!("with: {PAGE}")), "{said}");
-    assert!(said.contains("without: ") && said.contains("CERTIFICATE_VERIFY_FAILED"), "{said}");
+    let printed = printed(&namespace, "client");
+    assert!(printed.contains(&format!("with: {PAGE}")), "{printed}");
+    assert!(printed.contains("without: ") && printed.contains("CERTIFICATE_VERIFY_FAILED"), "{printed}");
 }
 
 #[test]
-fn who_does_not_know_the_authority_is_told_that_the_certificate_is_not_trusted() {
+fn a_client_without_the_authority_does_not_trust_the_certificate() {
     let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
     open_site(&namespace, "site");
     let host = namespace.host("web");
@@ -102,18 +102,18 @@ fn a_route_of_the_gateway_leads_to_a_site_as_an_ingress_does() {
     apply(&namespace, json!([route("secure", "https")]));
     let accepted = "jsonpath={.status.parents[0].conditions[?(@.type==\"Accepted\")].status}";
     eventually("accepted route", || {
-        let said = run(&namespace, &["get", "httproute", "secure", "-o", accepted]);
-        if said == "True" { Ok(()) } else { Err(said) }
+        let printed = run(&namespace, &["get", "httproute", "secure", "-o", accepted]);
+        if printed == "True" { Ok(()) } else { Err(printed) }
     });
     assert_eq!(web::until(namespace.cluster(), 200, &[&format!("https://{host}/")]).body, PAGE);
     // It was given to one listener, and the other does not have it.
-    web::get(namespace.cluster(), &format!("http://{host}/")).expect("an answer").with(404);
+    web::get(namespace.cluster(), &format!("http://{host}/")).expect("the server answers").with(404);
     apply(&namespace, json!([route("plain", "http")]));
     assert_eq!(web::until(namespace.cluster(), 200, &[&format!("http://{host}/")]).body, PAGE);
 }
 
 #[test]
-fn a_body_may_be_as_large_as_the_ingress_says_and_without_a_word_a_megabyte() {
+fn a_body_may_have_the_size_of_the_annotation_and_by_default_a_megabyte() {
     let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
     open_site(&namespace, "site");
     let [large, usual] = ["large", "usual"].map(|what| namespace.host(what));
@@ -122,7 +122,9 @@ fn a_body_may_be_as_large_as_the_ingress_says_and_without_a_word_a_megabyte() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sends = |host: &str, megabytes: u64, status: u16| {
         let file = folder.path().join(megabytes.to_string());
-        File::create(&file).and_then(|file| file.set_len(megabytes * MEGABYTE)).expect("writable");
+        File::create(&file)
+            .and_then(|file| file.set_len(megabytes * MEGABYTE))
+            .expect("the folder is writable");
         let body = format!("@{}", file.display());
         let url = format!("https://{host}/cgi-bin/size");
         let header = "Content-Type: application/octet-stream";

@@ -1,6 +1,6 @@
 //! What a pod finds by name, and that nothing leads out.
 
-use crate::fixtures::{apply, pod, python, said, toolbox};
+use crate::fixtures::{apply, pod, printed, python, toolbox};
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -31,32 +31,32 @@ for address in sys.argv[1:]:
 fn asks(namespace: &TestNamespace, script: &str, arguments: &[&str]) -> String {
     let command = [&["python3", "-c", script], arguments].concat();
     apply(namespace, json!([pod("asks", python(namespace), &command)]));
-    said(namespace, "asks")
+    printed(namespace, "asks")
 }
 
 #[test]
-fn a_pod_finds_services_and_front_doors_by_name_and_is_told_at_once_of_a_name_that_is_not_there() {
+fn a_pod_resolves_services_and_the_test_domain_and_no_other_name() {
     let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
     let door = namespace.cluster().address().expect("an address").to_string();
     let names =
         ["kubernetes.default", "kubernetes.default.svc.cluster.local", "auth.thinkube.test", "example.org"];
-    let said = asks(&namespace, NAMES, &names);
+    let printed = asks(&namespace, NAMES, &names);
     let expected = ["fast 10.96.0.1", "fast 10.96.0.1", &format!("fast {door}"), "fast none"];
-    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 
     // In the words of the protocol: the name does not exist, as opposed to a server that can't say.
     let script = "nslookup -type=a example.org. 2>&1; nslookup -type=a auth.thinkube.test. 2>&1";
-    apply(&namespace, json!([pod("looks", toolbox(&namespace), &["sh", "-c", script])]));
-    let looked = crate::fixtures::said(&namespace, "looks");
-    assert!(looked.contains("can't find example.org.: NXDOMAIN"), "{looked}");
-    assert!(looked.contains(&format!("Address: {door}")), "{looked}");
+    apply(&namespace, json!([pod("lookup", toolbox(&namespace), &["sh", "-c", script])]));
+    let answers = crate::fixtures::printed(&namespace, "lookup");
+    assert!(answers.contains("can't find example.org.: NXDOMAIN"), "{answers}");
+    assert!(answers.contains(&format!("Address: {door}")), "{answers}");
 }
 
 #[test]
 fn no_packet_of_a_pod_leaves_the_cluster_not_even_to_this_machine() {
     let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
     let inside = namespace.cluster().address().expect("an address");
-    // Somebody listens at the machine's own end of the link, so that it is the way there that is closed.
+    // A server listens at the machine's end of the link, so that only the way to it is closed.
     let listener = TcpListener::bind((own_end(inside), 0)).expect("the machine's end of the link");
     let own = listener.local_addr().expect("an address");
     TcpStream::connect(own).expect("this machine reaches itself");
@@ -67,9 +67,9 @@ fn no_packet_of_a_pod_leaves_the_cluster_not_even_to_this_machine() {
     let addresses =
         [apiserver.to_string(), "192.0.2.1:80".into(), "198.51.100.1:443".into(), own.to_string()];
     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    let said = asks(&namespace, PACKETS, &addresses);
+    let printed = asks(&namespace, PACKETS, &addresses);
     assert_eq!(
-        said.lines().collect::<Vec<_>>(),
+        printed.lines().collect::<Vec<_>>(),
         ["fast open", "fast refused", "fast refused", "fast refused"]
     );
     drop(listener);

@@ -1,4 +1,4 @@
-//! Images that are made, pushed and pulled.
+//! Images that are built, pushed and pulled.
 
 use crate::fixtures::{PORT, apply, copy_secret, ingress, pod, run, service, wait};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn image(namespace: &TestNamespace, registry: &Registry) -> (Buildah, String) {
         "FROM docker-archive:{}\nCOPY index.html /www/index.html\nCMD [\"httpd\", \"-f\", \"-p\", \"{PORT}\", \"-h\", \"/www\"]\n",
         base.display()
     );
-    let buildah = Buildah::new(namespace.cluster()).expect("a folder");
+    let buildah = Buildah::new(namespace.cluster()).expect("a temporary folder can be made");
     let built = buildah.build(&name, &recipe, &[("index.html", namespace.name())]);
     built.unwrap_or_else(|error| panic!("{error}"));
     (buildah, name)
@@ -32,19 +32,19 @@ fn web_server(name: &str, image: &str) -> Value {
 }
 
 #[test]
-fn an_image_is_pushed_with_the_login_and_the_certificate_and_with_one_of_them_alone_it_is_not() {
+fn a_push_needs_both_the_login_and_the_certificate() {
     let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return };
     let registry = namespace.cluster().registry().expect("its own").expect("a registry");
     let (buildah, image) = image(&namespace, &registry);
 
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let nobody = folder.path().join("nobody.json");
-    fs::write(&nobody, r#"{"auths":{}}"#).expect("writable");
-    let refused = buildah.push(&image, &image, &nobody, Some(&registry.certificates));
-    let refused = refused.expect_err("nobody may push").to_string();
+    let no_login = folder.path().join("no-login.json");
+    fs::write(&no_login, r#"{"auths":{}}"#).expect("the folder is writable");
+    let refused = buildah.push(&image, &image, &no_login, Some(&registry.certificates));
+    let refused = refused.expect_err("a push without a login is refused").to_string();
     assert!(refused.contains("authentication required") || refused.contains("unauthorized"), "{refused}");
     let refused = buildah.push(&image, &image, &registry.auth_file, None);
-    let refused = refused.expect_err("nobody has signed for it").to_string();
+    let refused = refused.expect_err("a push without the certificate is refused").to_string();
     assert!(refused.contains("certificate signed by unknown authority"), "{refused}");
 
     let pushed = buildah.push(&image, &image, &registry.auth_file, Some(&registry.certificates));
@@ -54,12 +54,12 @@ fn an_image_is_pushed_with_the_login_and_the_certificate_and_with_one_of_them_al
     let login = format!("{}:{}", registry.user, registry.password);
     let accept = "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
     let found = web::curl(namespace.cluster(), &["--user", &login, "--header", accept, &manifest]);
-    assert_eq!(found.expect("an answer").with(200).header("docker-content-digest"), Some(digest));
-    web::get(namespace.cluster(), &manifest).expect("an answer").with(401);
+    assert_eq!(found.expect("the server answers").with(200).header("docker-content-digest"), Some(digest));
+    web::get(namespace.cluster(), &manifest).expect("the server answers").with(401);
 }
 
 #[test]
-fn a_pod_pulls_by_digest_with_the_secret_and_is_reached_by_name_and_without_the_secret_it_never_starts() {
+fn a_pod_pulls_by_digest_with_the_pull_secret_and_not_without() {
     let Some(namespace) = TestNamespace::with([Addon::Registry, Addon::Ingress]) else { return };
     let registry = namespace.cluster().registry().expect("its own").expect("a registry");
     let (buildah, image) = image(&namespace, &registry);

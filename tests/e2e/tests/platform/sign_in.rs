@@ -1,11 +1,11 @@
-//! A site behind a login that another service looks after.
+//! A site behind the login of another service.
 
 use crate::fixtures::{PAGE, PORT, apply, ingress, open_site, run, site, wait};
 use thinkube_e2e::web;
 use thinkube_test_cluster::{Addon, TestNamespace};
 
 #[test]
-fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_that_the_doorkeeper_says() {
+fn auth_url_sends_strangers_to_the_login_and_passes_on_a_known_user() {
     let Some(namespace) = TestNamespace::with([Addon::Ingress]) else { return };
     open_site(&namespace, "site");
     apply(&namespace, site(&namespace, "auth"));
@@ -32,23 +32,24 @@ fn a_stranger_is_sent_to_the_login_and_who_is_known_is_let_in_under_the_name_tha
         "/CGI-BIN/HEADERS%3FPAGE%3D1%26OF%3D2".replace('/', "%2F"),
         "{sent}"
     );
-    web::curl(cluster, &["--cookie", "session=forged", &address]).expect("an answer").with(302);
+    web::curl(cluster, &["--cookie", "session=forged", &address]).expect("the server answers").with(302);
 
     let known = ["--cookie", "session=known"];
     let page = web::curl(cluster, &[&known[..], &[&format!("https://{host}/")]].concat());
-    assert_eq!(page.expect("an answer").with(200).body, PAGE);
-    let told = web::curl(cluster, &[&known[..], &[&address]].concat()).expect("an answer").with(200).body;
+    assert_eq!(page.expect("the server answers").with(200).body, PAGE);
+    let told =
+        web::curl(cluster, &[&known[..], &[&address]].concat()).expect("the server answers").with(200).body;
     assert!(told.lines().any(|line| line == "HTTP_X_AUTH_REQUEST_USER=ann"), "{told}");
 
     // Who says it himself is not believed, however he writes the name.
     for claim in ["X-Auth-Request-User: root", "x-auth-request-user: root"] {
         let arguments = [&known[..], &["--header", claim, &address]].concat();
-        let told = web::curl(cluster, &arguments).expect("an answer").with(200).body;
+        let told = web::curl(cluster, &arguments).expect("the server answers").with(200).body;
         assert!(told.lines().any(|line| line == "HTTP_X_AUTH_REQUEST_USER=ann"), "{told}");
         assert!(!told.contains("root"), "{told}");
     }
 
-    // Nobody at the door: nobody comes in, not even who is known.
+    // Without the login service no request passes, not even one of a known user.
     run(&namespace, &["delete", "pod", "auth", "--now"]);
     let closed = web::until(cluster, 500, &[&known[..], &[&address]].concat());
     assert!(!closed.body.contains("HTTP_"), "{closed:?}");

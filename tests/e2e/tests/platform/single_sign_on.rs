@@ -1,4 +1,4 @@
-//! oauth2-proxy before a site, as Thinkube's installers set it up: Keycloak says who somebody is, Valkey keeps the session.
+//! oauth2-proxy before a site, as Thinkube's installers set it up: Keycloak authenticates, Valkey keeps the session.
 
 use crate::fixtures::{PAGE, apply, copy_secret, ingress, open_site, plain_ingress, pod, run, wait};
 use crate::images::valkey;
@@ -20,11 +20,11 @@ fn proxy(namespace: &TestNamespace, image: &str, host: &str, issuer: &str, clien
         "--http-address=0.0.0.0:4180",
         "--provider=keycloak-oidc",
         &format!("--oidc-issuer-url={issuer}"),
-        // The platform's authority is its own, and an image from elsewhere can't know it.
+        // The platform's authority is its own, and an image of another source does not have it.
         "--provider-ca-file=/authority/ca.crt",
         &format!("--redirect-url=https://{host}/oauth2/callback"),
         "--code-challenge-method=S256",
-        // Whom the realm knows may come in; without it nobody may.
+        // Without the setting oauth2-proxy lets no person in.
         "--email-domain=*",
         &format!("--cookie-domain={DOMAIN}"),
         "--cookie-secure=true",
@@ -66,7 +66,7 @@ fn proxy(namespace: &TestNamespace, image: &str, host: &str, issuer: &str, clien
 }
 
 #[test]
-fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_there() {
+fn oauth2_proxy_lets_a_keycloak_user_in_and_sends_strangers_to_the_login() {
     let Some(namespace) = TestNamespace::with([Addon::Keycloak]) else { return };
     let cluster = namespace.cluster();
     let image = cluster.oauth2_proxy_image().expect("a node with Keycloak has the image");
@@ -96,7 +96,9 @@ fn a_person_comes_to_a_site_by_oauth2_proxy_and_keycloak_and_a_stranger_is_sent_
     let address = format!("https://{host}/?page=1");
     web::until(cluster, 302, &[&address]);
     web::leads_to(cluster, &format!("https://{host}/oauth2/start"), &issuer);
-    web::curl(cluster, &["--cookie", "_oauth2_proxy=forged", &address]).expect("an answer").with(302);
+    web::curl(cluster, &["--cookie", "_oauth2_proxy=forged", &address])
+        .expect("the server answers")
+        .with(302);
 
     browser.go(&address);
     let login = browser.arrives_at(&keycloak.url);

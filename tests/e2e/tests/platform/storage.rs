@@ -1,6 +1,6 @@
 //! Volumes of the default storage class.
 
-use crate::fixtures::{admin, apply, pod, run, said, toolbox};
+use crate::fixtures::{admin, apply, pod, printed, run, toolbox};
 use serde_json::{Value, json};
 use std::path::Path;
 use thinkube_e2e::eventually;
@@ -27,7 +27,7 @@ fn user(namespace: &TestNamespace, name: &str, claim: &str, script: &str) -> Val
 }
 
 #[test]
-fn a_volume_is_made_for_a_claim_keeps_what_an_ordinary_user_writes_and_goes_with_the_claim() {
+fn a_volume_keeps_an_ordinary_users_files_and_is_deleted_with_its_pvc() {
     let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
     let write = "(echo kept > /data/file && ls -n /data) 2>/dev/null || echo refused";
     // A fresh disk is root's, so that what fsGroup does is seen.
@@ -37,13 +37,13 @@ fn a_volume_is_made_for_a_claim_keeps_what_an_ordinary_user_writes_and_goes_with
         &namespace,
         json!([claim("data"), claim("other"), outsider, user(&namespace, "writer", "data", write)]),
     );
-    assert_eq!(said(&namespace, "outsider"), "refused\n");
-    let written = said(&namespace, "writer");
+    assert_eq!(printed(&namespace, "outsider"), "refused\n");
+    let written = printed(&namespace, "writer");
     assert!(written.contains("1000     1000") && written.contains("file"), "{written}");
 
     run(&namespace, &["delete", "pod", "writer"]);
     apply(&namespace, json!([user(&namespace, "reader", "data", "id -u && cat /data/file")]));
-    assert_eq!(said(&namespace, "reader"), "1000\nkept\n");
+    assert_eq!(printed(&namespace, "reader"), "1000\nkept\n");
 
     let volume = run(&namespace, &["get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}"]);
     let found = admin(namespace.cluster(), &["get", "pv", &volume, "-o", "json"]).ends_with(0).json();

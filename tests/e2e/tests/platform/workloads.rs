@@ -39,7 +39,7 @@ fn kubectl_runs_a_command_in_a_pod_with_its_input_and_its_exit_code() {
     let mut exec =
         exec.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl");
     exec.stdin.take().expect("it is piped").write_all(b"there and\n").expect("it reads");
-    let output = exec.wait_with_output().expect("it ends");
+    let output = exec.wait_with_output().expect("the process ends");
     assert_eq!(
         (output.status.code(), output.stdout.as_slice()),
         (Some(7), &b"there and back\n"[..]),
@@ -54,15 +54,15 @@ fn kubectl_forwards_a_port_of_this_machine_to_a_pod() {
     let mut forward = kubectl(&namespace, &["port-forward", "pod/site", &format!(":{PORT}")]);
     let mut forward = forward.stdout(Stdio::piped()).spawn().expect("kubectl");
     // Open until the end: kubectl has more to say.
-    let mut said = BufReader::new(forward.stdout.take().expect("it is piped"));
+    let mut printed = BufReader::new(forward.stdout.take().expect("it is piped"));
     let mut line = String::new();
-    said.read_line(&mut line).expect("text");
+    printed.read_line(&mut line).expect("it is text");
     let page = line
         .split(' ')
         .nth(2)
         .map(|address| web::ask(Command::new("curl").arg(format!("http://{address}/"))));
     forward.kill().and_then(|()| forward.wait()).expect("it can be ended");
-    assert_eq!(page.expect(&line).expect("an answer").with(200).body, PAGE);
+    assert_eq!(page.expect(&line).expect("the server answers").with(200).body, PAGE);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn what_a_pod_says_is_read_while_it_runs() {
     let mut logs = kubectl(&namespace, &["logs", "--follow", "talks"]);
     let mut logs = logs.stdout(Stdio::piped()).spawn().expect("kubectl");
     let lines = BufReader::new(logs.stdout.take().expect("it is piped")).lines().take(3);
-    let lines: Vec<String> = lines.map(|line| line.expect("text")).collect();
+    let lines: Vec<String> = lines.map(|line| line.expect("it is text")).collect();
     logs.kill().and_then(|()| logs.wait()).expect("it can be ended");
     assert_eq!(lines, ["line 1", "line 2", "line 3"]);
     finish(&mut kubectl(&namespace, &["logs", "talks", "--tail=1"])).ends_with(0);
