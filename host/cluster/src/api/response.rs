@@ -53,7 +53,7 @@ impl ApiResponse {
         let date = self.headers.get(header::DATE)?.to_str().ok()?;
         let server = DateTimeParser::new().parse_timestamp(date).ok()?;
         let skew = server.as_second() - Timestamp::now().as_second();
-        // The header has whole seconds: a difference of one is no skew.
+        // The header has whole seconds: a difference of one does not count.
         Some(if skew.abs() <= 1 { 0 } else { skew })
     }
 }

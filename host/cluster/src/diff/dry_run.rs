@@ -25,7 +25,7 @@ use thinkube_plan::{Action, Change, OnChange, Plan, Subject, Values, diff};
 ///
 /// # Errors
 /// As [`compare_objects`](crate::diff::compare::compare_objects), and all that the server refuses in the plan. A secret input
-/// that was not supplied is no error: the change of its Secret has a note.
+/// that was not supplied only adds a note to the change of its Secret.
 pub(crate) async fn dry_run(client: &Client, plan: &Plan, values: &Values) -> Result<Vec<Change>, Error> {
     let diff = diff_objects(client, plan, values).await?;
     let errors = diff.objects.iter().filter_map(|object| match object.missing.as_ref()? {
@@ -92,7 +92,7 @@ impl DryRun<'_> {
         self.server_change(object, &desired, live, response).await
     }
 
-    /// The change that the comparison has settled without the server.
+    /// The change that the comparison alone decides.
     fn known_change(&self, object: &PlannedObject) -> Option<Change> {
         let target = &object.target;
         if let Some(ComposeError::Input { input, .. }) = &object.missing {

@@ -47,7 +47,7 @@ pub(crate) async fn waits_for_first_consumer(
     storage_classes: &mut Option<Vec<Value>>,
 ) -> bool {
     if storage_classes.is_none() {
-        // A user without the right to read StorageClasses still sees the events of the claim.
+        // A user without the right to read StorageClasses still sees its events.
         let classes = client.list(&ApiResource::storage_class(), None, &[], false).await;
         *storage_classes = Some(classes.unwrap_or_default());
     }
@@ -102,8 +102,8 @@ fn pod_reasons(pod: &Value) -> Vec<String> {
 /// The newest warning; of a PersistentVolumeClaim the newest event, because its provisioner reports with normal events.
 async fn last_warning(client: &Client, object: &Value) -> Option<String> {
     let events = events_of(client, object).await;
-    let is_claim = object["kind"] == "PersistentVolumeClaim";
-    let event = events.iter().rfind(|event| event["type"] == "Warning" || is_claim)?;
+    let is_pvc = object["kind"] == "PersistentVolumeClaim";
+    let event = events.iter().rfind(|event| event["type"] == "Warning" || is_pvc)?;
     let text = |field: &str| event[field].as_str().unwrap_or_default();
     Some(format!("event {}: {}", text("reason"), text("message")))
 }

@@ -1,8 +1,7 @@
-//! A host whose network goes away at its k-th request, for every k: whatever was the last request that got through, a
-//! second run ends where an undisturbed one ends, and nothing is left behind. `cargo xtask sweep` takes every k; other runs
-//! take a sample, which a seed repeats.
+//! A host whose network breaks at its k-th request, for every k: a second run always ends as an undisturbed one does, and
+//! leaves nothing behind. `cargo xtask sweep` takes every k; other runs take a sample, which a seed repeats.
 
-use crate::support::{Bench, bench, secrets};
+use crate::support::{Fixture, fixture, secrets};
 use futures::stream::{self, StreamExt as _};
 use http::{Request, Response};
 use kube::client::Body;
@@ -33,24 +32,24 @@ enum Lost {
 }
 
 /// A way to the API server that ends after `requests`.
-async fn cutting(bench: &Bench, requests: i64, lost: Lost) -> (Cluster, Arc<AtomicI64>) {
+async fn cutting(fixture: &Fixture, requests: i64, lost: Lost) -> (Cluster, Arc<AtomicI64>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let left = Arc::new(AtomicI64::new(i64::MAX));
-    let (client, counter) = (bench.client.clone(), left.clone());
+    let (client, counter) = (fixture.client.clone(), left.clone());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(serve(stream, client.clone(), counter.clone(), lost));
         }
     });
-    let path = bench.folder.path().join("cut");
+    let path = fixture.folder.path().join("cut");
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{{name: x, cluster: {{server: \"http://{address}\"}}}}]\n\
          users: [{{name: x, user: {{}}}}]\ncontexts: [{{name: x, context: {{cluster: x, user: x}}}}]\n"
     );
     std::fs::write(&path, text).unwrap();
     let options =
-        Connect { kubeconfig: Some(path), context: None, state_namespace: bench.state_namespace.clone() };
+        Connect { kubeconfig: Some(path), context: None, state_namespace: fixture.state_namespace.clone() };
     let cluster = Cluster::connect(&options).await.unwrap();
     left.store(requests, Ordering::SeqCst);
     (cluster, left)
@@ -108,9 +107,9 @@ async fn write(stream: &mut BufReader<TcpStream>, response: Response<Body>) -> s
 
 async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
     let inputs = secrets();
-    let comparison = cluster.compare(plan, &inputs).await?;
+    let diff = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
-    let mut apply = cluster.begin(plan, &inputs, comparison, &options, &|_| {}).await?;
+    let mut apply = cluster.begin(plan, &inputs, diff, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
         apply.stage(stage).await?;
         apply.wait(stage, Duration::from_secs(30)).await?;
@@ -119,21 +118,21 @@ async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
     apply.finish().await.map(drop)
 }
 
-async fn finished(bench: &Bench, plan: &Plan) {
+async fn until_applied(fixture: &Fixture, plan: &Plan) {
     for _ in 0..400 {
-        match bench.apply(plan).await {
+        match fixture.apply(plan).await {
             Err(Error::Release(ReleaseError::Busy { .. })) => {
                 tokio::time::sleep(Duration::from_millis(100)).await
             }
             other => return drop(other.unwrap()),
         }
     }
-    panic!("the claim did not end");
+    panic!("the Lease did not expire");
 }
 
-async fn taken_back(bench: &Bench) {
+async fn until_uninstalled(fixture: &Fixture) {
     for _ in 0..400 {
-        match bench.uninstall(true).await {
+        match fixture.uninstall(true).await {
             Err(Error::Release(ReleaseError::Busy { .. })) => {
                 tokio::time::sleep(Duration::from_millis(100)).await
             }
@@ -141,19 +140,20 @@ async fn taken_back(bench: &Bench) {
             other => return drop(other.unwrap()),
         }
     }
-    panic!("the claim did not end");
+    panic!("the Lease did not expire");
 }
 
-async fn nothing_is_left(bench: &Bench, case: &str) {
-    assert_eq!(bench.labelled().await, Vec::<String>::new(), "{case}");
-    let maps = bench.get(&format!("/api/v1/namespaces/{}/configmaps", bench.state_namespace)).await.unwrap();
+async fn nothing_is_left(fixture: &Fixture, case: &str) {
+    assert_eq!(fixture.labelled().await, Vec::<String>::new(), "{case}");
+    let maps =
+        fixture.get(&format!("/api/v1/namespaces/{}/configmaps", fixture.state_namespace)).await.unwrap();
     let left =
         maps["items"].as_array().unwrap().iter().filter(|map| map["metadata"]["name"] != "kube-root-ca.crt");
     assert_eq!(left.count(), 0, "{case}: {maps}");
-    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", bench.state_namespace);
+    let path = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", fixture.state_namespace);
     for _ in 0..100 {
         // The garbage collector takes a moment.
-        if bench.get(&path).await.unwrap()["items"].as_array().unwrap().is_empty() {
+        if fixture.get(&path).await.unwrap()["items"].as_array().unwrap().is_empty() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -169,28 +169,28 @@ fn cases(requests: Range<i64>, what: &str) -> Vec<(i64, Lost)> {
 
 #[tokio::test]
 async fn an_apply_that_is_cut_at_any_request_is_finished_by_the_next() {
-    let Some(whole) = bench().await else { return };
+    let Some(whole) = fixture().await else { return };
     let (cluster, left) = cutting(&whole, i64::MAX / 2, Lost::Answer).await;
     apply(&cluster, &whole.usual()).await.unwrap();
     let requests = i64::MAX / 2 - left.load(Ordering::SeqCst);
-    taken_back(&whole).await;
+    until_uninstalled(&whole).await;
     whole.clean().await;
     assert!(requests > 20, "{requests}");
 
     let run = cases(0..requests, "an apply cut at a request").into_iter().map(|(cut, lost)| async move {
-        let Some(bench) = bench().await else { return };
-        let plan = bench.usual();
-        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let Some(fixture) = fixture().await else { return };
+        let plan = fixture.usual();
+        let (cluster, _) = cutting(&fixture, cut, lost).await;
         let case = format!("request {cut} of {requests}, {lost:?} lost");
-        // The last few requests are not needed for success: the claim ends by itself.
+        // The last few requests are not needed for success: the Lease expires by itself.
         let cut_short = apply(&cluster, &plan).await;
         assert!(cut_short.is_err() || cut > requests - 6, "{case}");
-        finished(&bench, &plan).await;
-        assert_eq!(bench.labelled().await.len(), 6, "{case}");
-        assert!(bench.compare(&plan).await.unwrap().up_to_date(), "{case}");
-        taken_back(&bench).await;
-        nothing_is_left(&bench, &case).await;
-        bench.clean().await;
+        until_applied(&fixture, &plan).await;
+        assert_eq!(fixture.labelled().await.len(), 6, "{case}");
+        assert!(fixture.compare(&plan).await.unwrap().up_to_date(), "{case}");
+        until_uninstalled(&fixture).await;
+        nothing_is_left(&fixture, &case).await;
+        fixture.clean().await;
     });
     stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
 }
@@ -202,21 +202,21 @@ async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
     let options = &options;
     // More requests than an uninstall makes: the last cases cut nothing.
     let run = cases(0..90, "an uninstall cut at a request").into_iter().map(|(cut, lost)| async move {
-        let Some(bench) = bench().await else { return };
-        let plan = bench.usual();
-        finished(&bench, &plan).await;
-        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let Some(fixture) = fixture().await else { return };
+        let plan = fixture.usual();
+        until_applied(&fixture, &plan).await;
+        let (cluster, _) = cutting(&fixture, cut, lost).await;
         let _ = cluster.uninstall("demo", options, &|_| {}).await;
-        taken_back(&bench).await;
-        nothing_is_left(&bench, &format!("request {cut}, {lost:?} lost")).await;
-        bench.clean().await;
+        until_uninstalled(&fixture).await;
+        nothing_is_left(&fixture, &format!("request {cut}, {lost:?} lost")).await;
+        fixture.clean().await;
     });
     stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
 }
 
-/// What is wanted of the usual release for a while: an object of its own, a value made anew, another object changed, and
+/// An operation on the usual release: an object of its own, a rotated value, another object changed, and
 /// a workload restarted.
-fn operation(bench: &Bench, recorded: &Plan) -> Plan {
+fn operation(fixture: &Fixture, recorded: &Plan) -> Plan {
     let steps = recorded.plugin_plan.stages.iter().flat_map(|stage| &stage.steps);
     let is_random = |entry: &&SecretEntry| matches!(entry.source, SecretSource::Random(_));
     let renewed = steps.clone().find_map(|step| match step {
@@ -234,10 +234,10 @@ fn operation(bench: &Bench, recorded: &Plan) -> Plan {
     let mut workloads = steps.filter_map(Step::target);
     let workload: ObjectRef = workloads.find(|target| target.kind == "Deployment").expect("it has one");
     let stages = vec![
-        ("one", vec![bench.config("own", "1"), bench.config("settings", "borrowed")]),
+        ("one", vec![fixture.config("own", "1"), fixture.config("settings", "borrowed")]),
         ("two", vec![renewed.expect("it has a random value"), Step::Restart(workload)]),
     ];
-    let wanted = bench.plan(stages).plugin_plan;
+    let wanted = fixture.plan(stages).plugin_plan;
     Plan { plugin_plan: overlay(&recorded.plugin_plan, wanted).expect("it may"), ..recorded.clone() }
 }
 
@@ -246,9 +246,9 @@ async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), 
         Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
     let operation = OperationPlans { name: "change", plan, recorded, overridden_steps: &given_back };
     let inputs = secrets();
-    let comparison = cluster.compare(plan, &inputs).await?;
+    let diff = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
-    let mut run = cluster.begin_operation(&operation, &inputs, comparison, &options, &|_| {}).await?;
+    let mut run = cluster.begin_operation(&operation, &inputs, diff, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
         run.stage(stage).await?;
         run.wait(stage, Duration::from_secs(30)).await?;
@@ -258,60 +258,60 @@ async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), 
 }
 
 #[tokio::test]
-async fn an_operation_on_a_release_that_has_changed_since_it_was_read_is_refused() {
-    let Some(bench) = bench().await else { return };
-    let recorded = bench.usual();
-    bench.apply(&recorded).await.unwrap();
-    let plan = operation(&bench, &recorded);
+async fn an_operation_on_a_changed_release_is_refused() {
+    let Some(fixture) = fixture().await else { return };
+    let recorded = fixture.usual();
+    fixture.apply(&recorded).await.unwrap();
+    let plan = operation(&fixture, &recorded);
     let mut newer = recorded.clone();
     newer
         .plugin_plan
         .stages
-        .push(bench.plan(vec![("more", vec![bench.config("more", "1")])]).plugin_plan.stages.remove(0));
-    bench.apply(&newer).await.unwrap().expect("it wrote");
-    let error = operate(&bench.cluster, &plan, &recorded).await.unwrap_err();
+        .push(fixture.plan(vec![("more", vec![fixture.config("more", "1")])]).plugin_plan.stages.remove(0));
+    fixture.apply(&newer).await.unwrap().expect("it wrote");
+    let error = operate(&fixture.cluster, &plan, &recorded).await.unwrap_err();
     assert!(matches!(error, Error::Api(ApiError::LostRace { .. })), "{error}");
-    assert!(bench.apply(&newer).await.unwrap().is_none(), "nothing was taken away");
-    bench.uninstall(true).await.unwrap();
-    bench.clean().await;
+    assert!(fixture.apply(&newer).await.unwrap().is_none(), "nothing was taken away");
+    fixture.uninstall(true).await.unwrap();
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn an_operation_that_is_cut_at_any_request_is_ended_by_the_next_or_by_an_apply() {
-    let Some(whole) = bench().await else { return };
+async fn an_operation_that_is_cut_at_any_request_can_be_finished() {
+    let Some(whole) = fixture().await else { return };
     let recorded = whole.usual();
-    finished(&whole, &recorded).await;
+    until_applied(&whole, &recorded).await;
     let (cluster, left) = cutting(&whole, i64::MAX / 2, Lost::Answer).await;
     operate(&cluster, &operation(&whole, &recorded), &recorded).await.unwrap();
     let requests = i64::MAX / 2 - left.load(Ordering::SeqCst);
-    taken_back(&whole).await;
+    until_uninstalled(&whole).await;
     whole.clean().await;
     assert!(requests > 15, "{requests}");
 
     let run = cases(0..requests, "an operation cut at a request").into_iter().map(|(cut, lost)| async move {
-        let Some(bench) = bench().await else { return };
-        let recorded = bench.usual();
-        let plan = operation(&bench, &recorded);
-        finished(&bench, &recorded).await;
-        let all = bench.labelled().await;
-        let (cluster, _) = cutting(&bench, cut, lost).await;
+        let Some(fixture) = fixture().await else { return };
+        let recorded = fixture.usual();
+        let plan = operation(&fixture, &recorded);
+        until_applied(&fixture, &recorded).await;
+        let all = fixture.labelled().await;
+        let (cluster, _) = cutting(&fixture, cut, lost).await;
         let case = format!("request {cut} of {requests}, {lost:?} lost");
         let cut_short = operate(&cluster, &plan, &recorded).await;
         assert!(cut_short.is_err() || cut > requests - 6, "{case}");
         if matches!(lost, Lost::Answer) {
-            while let Err(error) = operate(&bench.cluster, &plan, &recorded).await {
+            while let Err(error) = operate(&fixture.cluster, &plan, &recorded).await {
                 assert!(matches!(error, Error::Release(ReleaseError::Busy { .. })), "{case}: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-        finished(&bench, &recorded).await;
-        assert_eq!(bench.labelled().await, all, "{case}");
-        assert!(bench.compare(&recorded).await.unwrap().up_to_date(), "{case}");
-        let release = bench.cluster.release("demo").await.unwrap().unwrap();
+        until_applied(&fixture, &recorded).await;
+        assert_eq!(fixture.labelled().await, all, "{case}");
+        assert!(fixture.compare(&recorded).await.unwrap().up_to_date(), "{case}");
+        let release = fixture.cluster.release("demo").await.unwrap().unwrap();
         assert_eq!((release.phase, release.revision), (Phase::Deployed, 1), "{case}");
-        taken_back(&bench).await;
-        nothing_is_left(&bench, &case).await;
-        bench.clean().await;
+        until_uninstalled(&fixture).await;
+        nothing_is_left(&fixture, &case).await;
+        fixture.clean().await;
     });
     stream::iter(run).buffer_unordered(32).collect::<Vec<()>>().await;
 }

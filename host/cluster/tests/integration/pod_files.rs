@@ -1,6 +1,6 @@
 //! Files in pods, with a real node.
 
-use crate::support::{Bench, Said, bench, bench_with_node, secrets};
+use crate::support::{Fixture, Reports, fixture, fixture_with_node, secrets};
 use serde_json::{Value, json};
 use std::time::Duration;
 use thinkube_cluster::{ApiError, ApplyOptions, Error, Phase, UninstallOptions};
@@ -12,16 +12,16 @@ const TEXT: &str = "/tmp/greeting/text";
 const RC: &str = "/tmp/profile";
 
 /// A namespace with a node, and an image that has a shell.
-async fn shell() -> Option<(Bench, String)> {
-    let bench = bench_with_node().await?;
+async fn shell() -> Option<(Fixture, String)> {
+    let fixture = fixture_with_node().await?;
     let image = thinkube_test_cluster::shared_cluster()?.toolbox_image().expect("a node has it").to_owned();
-    Some((bench, image))
+    Some((fixture, image))
 }
 
-fn files(bench: &Bench, content: &str, lines: &[&str]) -> PodFilesStep {
+fn files(fixture: &Fixture, content: &str, lines: &[&str]) -> PodFilesStep {
     PodFilesStep {
         name: "greeting".into(),
-        namespace: bench.namespace.clone(),
+        namespace: fixture.namespace.clone(),
         label_selector: "app=shell".into(),
         container: None,
         files: vec![PodFile { path: TEXT.into(), mode: 0o640, content: content.into() }],
@@ -29,21 +29,21 @@ fn files(bench: &Bench, content: &str, lines: &[&str]) -> PodFilesStep {
     }
 }
 
-fn wants(bench: &Bench, content: &str, lines: &[&str]) -> Plan {
-    bench.plan(vec![("files", vec![Step::PodFiles(files(bench, content, lines))])])
+fn wants(fixture: &Fixture, content: &str, lines: &[&str]) -> Plan {
+    fixture.plan(vec![("files", vec![Step::PodFiles(files(fixture, content, lines))])])
 }
 
-/// A pod that is nobody's, so that it outlives an uninstall.
-async fn pod(bench: &Bench, name: &str, image: &str, command: Value) {
+/// A pod without an owner, so that it outlives an uninstall.
+async fn pod(fixture: &Fixture, name: &str, image: &str, command: Value) {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "shell"}},
         "spec": {"terminationGracePeriodSeconds": 0, "containers": [
             {"name": "shell", "image": image, "imagePullPolicy": "IfNotPresent", "command": command}]}});
-    bench.make(&bench.core("pods", ""), pod).await;
+    fixture.make(&fixture.core("pods", ""), pod).await;
 }
 
-async fn until_running(bench: &Bench, name: &str) {
+async fn until_running(fixture: &Fixture, name: &str) {
     for _ in 0..300 {
-        let pod = bench.get(&bench.core("pods", name)).await.unwrap_or_default();
+        let pod = fixture.get(&fixture.core("pods", name)).await.unwrap_or_default();
         if pod["status"]["containerStatuses"][0]["state"]["running"].is_object() {
             return;
         }
@@ -52,14 +52,14 @@ async fn until_running(bench: &Bench, name: &str) {
     panic!("pod {name} does not run");
 }
 
-async fn running(bench: &Bench, name: &str, image: &str) {
-    pod(bench, name, image, json!(["sleep", "86400"])).await;
-    until_running(bench, name).await;
+async fn running(fixture: &Fixture, name: &str, image: &str) {
+    pod(fixture, name, image, json!(["sleep", "86400"])).await;
+    until_running(fixture, name).await;
 }
 
 /// What a program says in a pod; None if it fails.
-fn says(bench: &Bench, pod: &str, program: &[&str]) -> Option<String> {
-    let output = bench.kubectl(&[&["exec", "-n", &bench.namespace, pod, "--"], program].concat());
+fn says(fixture: &Fixture, pod: &str, program: &[&str]) -> Option<String> {
+    let output = fixture.kubectl(&[&["exec", "-n", &fixture.namespace, pod, "--"], program].concat());
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
 }
 
@@ -72,125 +72,129 @@ fn actions(changes: &[Change]) -> Vec<(&str, Action)> {
 }
 
 #[tokio::test]
-async fn files_and_lines_are_written_once_changed_and_taken_back() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    running(&bench, "a", &image).await;
-    says(&bench, "a", &["sh", "-c", "printf theirs > /tmp/profile"]).unwrap();
-    let first = wants(&bench, "hello $(id)\n", &["export A='$(id)'"]);
-    let look = async |plan: &Plan| bench.cluster.pod_files(plan).await.unwrap();
-    assert_eq!(actions(&look(&first).await), [(TEXT, Action::Create), (RC, Action::Update)]);
+async fn files_and_lines_are_written_once_changed_and_removed() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    running(&fixture, "a", &image).await;
+    says(&fixture, "a", &["sh", "-c", "printf theirs > /tmp/profile"]).unwrap();
+    let first = wants(&fixture, "hello $(id)\n", &["export A='$(id)'"]);
+    let compare = async |plan: &Plan| fixture.cluster.pod_files(plan).await.unwrap();
+    assert_eq!(actions(&compare(&first).await), [(TEXT, Action::Create), (RC, Action::Update)]);
 
-    let release = bench.apply(&first).await.unwrap().expect("it wrote");
+    let release = fixture.apply(&first).await.unwrap().expect("it wrote");
     assert_eq!(release.pod_files.len(), 1);
-    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello $(id)\n");
-    assert_eq!(says(&bench, "a", &["stat", "-c", "%a", TEXT]).unwrap(), "640\n");
-    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\nexport A='$(id)'\n");
-    assert!(bench.apply(&first).await.unwrap().is_none(), "a second apply writes nothing");
+    assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "hello $(id)\n");
+    assert_eq!(says(&fixture, "a", &["stat", "-c", "%a", TEXT]).unwrap(), "640\n");
+    assert_eq!(says(&fixture, "a", &["cat", RC]).unwrap(), "theirs\nexport A='$(id)'\n");
+    assert!(fixture.apply(&first).await.unwrap().is_none(), "a second apply writes nothing");
 
-    let another = wants(&bench, "hello $(id)\n", &["export B=2"]);
-    bench.apply(&another).await.unwrap().expect("it wrote");
-    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\nexport B=2\n");
-    assert!(bench.apply(&another).await.unwrap().is_none(), "a second apply writes nothing");
+    let another = wants(&fixture, "hello $(id)\n", &["export B=2"]);
+    fixture.apply(&another).await.unwrap().expect("it wrote");
+    assert_eq!(says(&fixture, "a", &["cat", RC]).unwrap(), "theirs\nexport B=2\n");
+    assert!(fixture.apply(&another).await.unwrap().is_none(), "a second apply writes nothing");
 
-    let second = wants(&bench, "good day\n", &[]);
-    assert_eq!(actions(&look(&second).await), [(TEXT, Action::Update), (RC, Action::Delete)]);
-    bench.apply(&second).await.unwrap().expect("it wrote");
-    assert_eq!(says(&bench, "a", &["cat", TEXT, RC]).unwrap(), "good day\ntheirs\n");
+    let second = wants(&fixture, "good day\n", &[]);
+    assert_eq!(actions(&compare(&second).await), [(TEXT, Action::Update), (RC, Action::Delete)]);
+    fixture.apply(&second).await.unwrap().expect("it wrote");
+    assert_eq!(says(&fixture, "a", &["cat", TEXT, RC]).unwrap(), "good day\ntheirs\n");
 
-    // A pod that was made anew gets its files by the next apply.
-    running(&bench, "b", &image).await;
-    assert_eq!(actions(&look(&second).await), [(TEXT, Action::Unchanged), (TEXT, Action::Create)]);
-    bench.apply(&second).await.unwrap().expect("it wrote");
-    assert_eq!(says(&bench, "b", &["cat", TEXT]).unwrap(), "good day\n");
+    // A recreated pod gets its files from the next apply.
+    running(&fixture, "b", &image).await;
+    assert_eq!(actions(&compare(&second).await), [(TEXT, Action::Unchanged), (TEXT, Action::Create)]);
+    fixture.apply(&second).await.unwrap().expect("it wrote");
+    assert_eq!(says(&fixture, "b", &["cat", TEXT]).unwrap(), "good day\n");
 
-    let taken = bench.uninstall(false).await.unwrap();
+    let taken = fixture.uninstall(false).await.unwrap();
     assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Delete), (TEXT, Action::Delete)]);
-    assert_eq!(says(&bench, "a", &["ls", "/tmp/greeting"]).unwrap(), "");
-    assert_eq!(says(&bench, "a", &["cat", RC]).unwrap(), "theirs\n");
-    bench.clean().await;
+    assert_eq!(says(&fixture, "a", &["ls", "/tmp/greeting"]).unwrap(), "");
+    assert_eq!(says(&fixture, "a", &["cat", RC]).unwrap(), "theirs\n");
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn what_was_there_or_was_changed_is_left_alone_and_nothing_goes_through_a_link() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    running(&bench, "a", &image).await;
-    says(&bench, "a", &["sh", "-c", "mkdir /tmp/greeting && echo theirs > /tmp/greeting/text && ln -s /tmp/greeting/text /tmp/profile"])
+async fn foreign_and_changed_files_and_links_are_left_alone() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    running(&fixture, "a", &image).await;
+    says(&fixture, "a", &["sh", "-c", "mkdir /tmp/greeting && echo theirs > /tmp/greeting/text && ln -s /tmp/greeting/text /tmp/profile"])
         .unwrap();
-    let plan = wants(&bench, "hello\n", &["line"]);
-    let changes = bench.cluster.pod_files(&plan).await.unwrap();
+    let plan = wants(&fixture, "hello\n", &["line"]);
+    let changes = fixture.cluster.pod_files(&plan).await.unwrap();
     assert_eq!(actions(&changes), [(TEXT, Action::Keep), (RC, Action::Keep)]);
     assert!(changes[1].note.as_deref().unwrap().contains("symbolic link"), "{changes:?}");
-    bench.apply(&plan).await.unwrap().expect("the release is recorded");
-    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "theirs\n");
+    fixture.apply(&plan).await.unwrap().expect("the release is recorded");
+    assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "theirs\n");
 
-    says(&bench, "a", &["rm", RC, TEXT]).unwrap();
-    bench.apply(&plan).await.unwrap().expect("it wrote");
-    says(&bench, "a", &["sh", "-c", "echo mine > /tmp/greeting/text"]).unwrap();
-    let other = wants(&bench, "good day\n", &["line"]);
+    says(&fixture, "a", &["rm", RC, TEXT]).unwrap();
+    fixture.apply(&plan).await.unwrap().expect("it wrote");
+    says(&fixture, "a", &["sh", "-c", "echo mine > /tmp/greeting/text"]).unwrap();
+    let other = wants(&fixture, "good day\n", &["line"]);
     assert_eq!(
-        actions(&bench.cluster.pod_files(&other).await.unwrap()),
+        actions(&fixture.cluster.pod_files(&other).await.unwrap()),
         [(TEXT, Action::Keep), (RC, Action::Unchanged)]
     );
-    let taken = bench.uninstall(false).await.unwrap();
+    let taken = fixture.uninstall(false).await.unwrap();
     assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Keep), (RC, Action::Delete)]);
-    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "mine\n");
-    assert_eq!(says(&bench, "a", &["cat", RC]), None, "nothing was left in it");
-    bench.clean().await;
+    assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "mine\n");
+    assert_eq!(says(&fixture, "a", &["cat", RC]), None, "nothing was left in it");
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn no_pod_is_said_and_is_no_error() {
-    let Some(bench) = bench().await else { return };
-    let plan = bench.plan(vec![
-        ("base", vec![bench.namespace_step()]),
-        ("files", vec![Step::PodFiles(files(&bench, "hello\n", &[]))]),
+async fn a_step_without_a_pod_is_reported() {
+    let Some(fixture) = fixture().await else { return };
+    let plan = fixture.plan(vec![
+        ("base", vec![fixture.namespace_step()]),
+        ("files", vec![Step::PodFiles(files(&fixture, "hello\n", &[]))]),
     ]);
-    let changes = bench.cluster.pod_files(&plan).await.unwrap();
+    let changes = fixture.cluster.pod_files(&plan).await.unwrap();
     assert_eq!((changes.len(), &file(&changes[0]).pod, changes[0].action), (1, &None, Action::Unchanged));
-    let said = Said::default();
-    bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await.unwrap().expect("it wrote");
-    assert!(said.all().contains("has the labels app=shell"), "{}", said.all());
-    assert!(bench.apply(&plan).await.unwrap().is_none());
-    assert_eq!(bench.uninstall(false).await.unwrap().pod_files, []);
-    bench.clean().await;
+    let reports = Reports::default();
+    fixture
+        .apply_with(&plan, &secrets(), &ApplyOptions::default(), &reports)
+        .await
+        .unwrap()
+        .expect("it wrote");
+    assert!(reports.all().contains("has the labels app=shell"), "{}", reports.all());
+    assert!(fixture.apply(&plan).await.unwrap().is_none());
+    assert_eq!(fixture.uninstall(false).await.unwrap().pod_files, []);
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn a_host_that_died_before_it_wrote_all_leaves_what_an_uninstall_takes_back() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    running(&bench, "a", &image).await;
-    let (plan, values) = (wants(&bench, "hello\n", &["line"]), secrets());
-    let comparison = bench.compare(&plan).await.unwrap();
+async fn an_uninstall_removes_the_files_of_a_host_that_died() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    running(&fixture, "a", &image).await;
+    let (plan, values) = (wants(&fixture, "hello\n", &["line"]), secrets());
+    let diff = fixture.compare(&plan).await.unwrap();
     let options = ApplyOptions { lease_duration: Duration::from_secs(2), ..ApplyOptions::default() };
     let quiet = |_| ();
-    let mut apply = bench.cluster.begin(&plan, &values, comparison, &options, &quiet).await.unwrap();
+    let mut apply = fixture.cluster.begin(&plan, &values, diff, &options, &quiet).await.unwrap();
     apply.stage(0).await.unwrap();
     apply.pod_files(0, true).await.unwrap();
     drop(apply);
-    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
+    assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "hello\n");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let taken = bench.uninstall(false).await.unwrap();
+    let taken = fixture.uninstall(false).await.unwrap();
     assert_eq!(actions(&taken.pod_files), [(TEXT, Action::Delete), (RC, Action::Delete)]);
-    bench.clean().await;
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn a_pod_that_nothing_can_be_written_into_is_said_and_gets_its_files_when_it_can() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    pod(&bench, "waits", "thinkube.test/library/nothing:1", json!(["sleep", "1"])).await;
+async fn a_pod_that_cannot_be_written_is_reported_and_written_later() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    pod(&fixture, "waits", "thinkube.test/library/nothing:1", json!(["sleep", "1"])).await;
     for name in ["bare", "full", "good"] {
-        running(&bench, name, &image).await;
+        running(&fixture, name, &image).await;
     }
     // What it has for a program is all that it has.
-    says(&bench, "bare", &["rm", "/bin/sh"]).unwrap();
-    says(&bench, "full", &["touch", "/tmp/greeting"]).unwrap();
-    let plan = wants(&bench, "hello\n", &[]);
+    says(&fixture, "bare", &["rm", "/bin/sh"]).unwrap();
+    says(&fixture, "full", &["touch", "/tmp/greeting"]).unwrap();
+    let plan = wants(&fixture, "hello\n", &[]);
     let open = async || {
-        let changes = bench.cluster.pod_files(&plan).await.unwrap();
+        let changes = fixture.cluster.pod_files(&plan).await.unwrap();
         let of = |change: Change| {
             (file(&change).pod.clone().unwrap(), change.action, change.note.unwrap_or_default())
         };
@@ -204,57 +208,57 @@ async fn a_pod_that_nothing_can_be_written_into_is_said_and_gets_its_files_when_
     told(&before, "bare", "`sh`");
     told(&before, "waits", "not running");
 
-    let said = Said::default();
-    let release = bench.apply_with(&plan, &secrets(), &ApplyOptions::default(), &said).await;
+    let reports = Reports::default();
+    let release = fixture.apply_with(&plan, &secrets(), &ApplyOptions::default(), &reports).await;
     assert_eq!(release.unwrap().expect("it wrote").phase, Phase::Deployed);
-    assert_eq!(says(&bench, "good", &["cat", TEXT]).unwrap(), "hello\n");
+    assert_eq!(says(&fixture, "good", &["cat", TEXT]).unwrap(), "hello\n");
     for words in
         ["it is not running", "`kubectl describe pod waits -n", "`sh`", TEXT, "the next apply tries again"]
     {
-        assert!(said.all().contains(words), "{words} is not in {}", said.all());
+        assert!(reports.all().contains(words), "{words} is not in {}", reports.all());
     }
     let after = open().await;
     told(&after, "bare", "`sh`");
     told(&after, "waits", "not running");
 
     for name in ["waits", "bare"] {
-        bench.ask("DELETE", &bench.core("pods", name), None).await.unwrap();
+        fixture.ask("DELETE", &fixture.core("pods", name), None).await.unwrap();
     }
-    running(&bench, "mended", &image).await;
-    says(&bench, "full", &["rm", "/tmp/greeting"]).unwrap();
-    bench.apply(&plan).await.unwrap().expect("it wrote");
+    running(&fixture, "mended", &image).await;
+    says(&fixture, "full", &["rm", "/tmp/greeting"]).unwrap();
+    fixture.apply(&plan).await.unwrap().expect("it wrote");
     for pod in ["mended", "full"] {
-        assert_eq!(says(&bench, pod, &["cat", TEXT]).unwrap(), "hello\n");
+        assert_eq!(says(&fixture, pod, &["cat", TEXT]).unwrap(), "hello\n");
     }
-    assert!(bench.apply(&plan).await.unwrap().is_none(), "a second apply writes nothing");
-    bench.clean().await;
+    assert!(fixture.apply(&plan).await.unwrap().is_none(), "a second apply writes nothing");
+    fixture.clean().await;
 }
 
 #[tokio::test]
 async fn a_missing_right_to_run_programs_in_pods_is_an_error() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.state_namespace).await;
-    running(&bench, "a", &image).await;
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    fixture.make_namespace(&fixture.state_namespace).await;
+    running(&fixture, "a", &image).await;
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]);
-    let limited = bench.limited(rules).await;
-    let error = limited.pod_files(&wants(&bench, "hello\n", &[])).await.unwrap_err();
+    let limited = fixture.limited(rules).await;
+    let error = limited.pod_files(&wants(&fixture, "hello\n", &[])).await.unwrap_err();
     let Some(Hint::Advice(hint)) = error.hint() else { panic!("no advice for {error}") };
     assert!(matches!(error, Error::Api(ApiError::Forbidden { .. })), "{error}");
     assert!(hint.contains("the verb `get` on `pods/exec`"), "{hint}");
-    bench.clean().await;
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there_when_it_is_told_to() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    running(&bench, "a", &image).await;
-    bench.apply(&wants(&bench, "hello\n", &["line"])).await.unwrap().expect("it wrote");
+async fn an_uninstall_without_the_right_to_exec_can_orphan_the_files() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    running(&fixture, "a", &image).await;
+    fixture.apply(&wants(&fixture, "hello\n", &["line"])).await.unwrap().expect("it wrote");
     let rules = json!([{"apiGroups": [""], "resources": ["pods", "configmaps"], "verbs": ["*"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]);
-    let limited = bench.limited(rules).await;
+    let limited = fixture.limited(rules).await;
     let uninstall = async |orphan: &[&str]| {
         let orphan = orphan.iter().map(|text| text.parse().unwrap()).collect();
         let options = UninstallOptions { delete_data: false, orphan, timeout: Duration::from_secs(30) };
@@ -266,19 +270,19 @@ async fn an_uninstall_by_somebody_who_may_not_get_into_pods_leaves_what_is_there
     let taken = uninstall(&["PodFiles/greeting"]).await.unwrap();
     let note = taken.pod_files[0].note.as_deref().unwrap();
     assert!(note.contains("left behind") && note.contains(&format!("{TEXT}, {RC}")), "{note}");
-    assert_eq!(says(&bench, "a", &["cat", TEXT]).unwrap(), "hello\n");
-    assert!(bench.cluster.release("demo").await.unwrap().is_none());
-    bench.clean().await;
+    assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "hello\n");
+    assert!(fixture.cluster.release("demo").await.unwrap().is_none());
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn a_container_that_the_pod_does_not_have_is_an_error_of_the_plan() {
-    let Some((bench, image)) = shell().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    running(&bench, "a", &image).await;
-    let step = PodFilesStep { container: Some("other".into()), ..files(&bench, "hello\n", &[]) };
-    let plan = bench.plan(vec![("files", vec![Step::PodFiles(step)])]);
-    let error = bench.cluster.pod_files(&plan).await.unwrap_err();
+async fn a_missing_container_is_an_error_of_the_plan() {
+    let Some((fixture, image)) = shell().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    running(&fixture, "a", &image).await;
+    let step = PodFilesStep { container: Some("other".into()), ..files(&fixture, "hello\n", &[]) };
+    let plan = fixture.plan(vec![("files", vec![Step::PodFiles(step)])]);
+    let error = fixture.cluster.pod_files(&plan).await.unwrap_err();
     assert!(error.to_string().contains("no container `other`; it has shell"), "{error}");
-    bench.clean().await;
+    fixture.clean().await;
 }

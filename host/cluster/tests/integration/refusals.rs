@@ -1,4 +1,6 @@
-use crate::support::{bench, secrets, step, there};
+//! Errors before and during an apply, and what they name.
+
+use crate::support::{fixture, secrets, step, there};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,36 +62,36 @@ fn kubeconfig(server: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_stuck_terminating_stops_everything_before_the_first_write() {
-    let Some(bench) = bench().await else { return };
-    bench.make_namespace(&bench.namespace).await;
+async fn a_terminating_namespace_stops_an_apply_before_its_first_write() {
+    let Some(fixture) = fixture().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stuck", "finalizers": ["thinkube.test/hold"]}});
-    bench.make(&bench.core("configmaps", ""), body).await;
-    bench.ask("DELETE", &format!("/api/v1/namespaces/{}", bench.namespace), None).await.unwrap();
-    let before = bench.audit_end();
-    for steps in [vec![bench.namespace_step(), bench.config("a", "1")], vec![bench.config("a", "1")]] {
-        let error = bench.apply(&bench.plan(vec![("one", steps)])).await.unwrap_err();
+    fixture.make(&fixture.core("configmaps", ""), body).await;
+    fixture.ask("DELETE", &format!("/api/v1/namespaces/{}", fixture.namespace), None).await.unwrap();
+    let before = fixture.audit_end();
+    for steps in [vec![fixture.namespace_step(), fixture.config("a", "1")], vec![fixture.config("a", "1")]] {
+        let error = fixture.apply(&fixture.plan(vec![("one", steps)])).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Api(ApiError::Terminating { namespace }) if *namespace == bench.namespace),
+            matches!(&error, Error::Api(ApiError::Terminating { namespace }) if *namespace == fixture.namespace),
             "{error}"
         );
         assert!(error.to_string().contains("nothing was changed"), "{error}");
     }
-    assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
-    bench
-        .ask("PATCH", &bench.core("configmaps", "stuck"), Some(json!({"metadata": {"finalizers": null}})))
+    assert_eq!(fixture.writes_since(before, "tester").await.len(), 0);
+    fixture
+        .ask("PATCH", &fixture.core("configmaps", "stuck"), Some(json!({"metadata": {"finalizers": null}})))
         .await
         .unwrap();
-    bench.clean().await;
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
-    let Some(bench) = bench().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.state_namespace).await;
+async fn a_missing_right_is_found_before_the_first_write() {
+    let Some(fixture) = fixture().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    fixture.make_namespace(&fixture.state_namespace).await;
     let all = ["get", "list", "create", "update", "patch", "delete"];
-    let limited = bench
+    let limited = fixture
         .limited(json!([
             {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": all},
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": all},
@@ -97,12 +99,12 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
             {"apiGroups": [""], "resources": ["services"], "verbs": ["get", "list"]},
         ]))
         .await;
-    let mut plan = bench.usual();
+    let mut plan = fixture.usual();
     plan.plugin_plan.stages[0].steps.remove(0);
-    let before = bench.audit_end();
-    let comparison = limited.compare(&plan, &secrets()).await.unwrap();
+    let before = fixture.audit_end();
+    let diff = limited.compare(&plan, &secrets()).await.unwrap();
     let inputs = secrets();
-    let begun = limited.begin(&plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await;
+    let begun = limited.begin(&plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await;
     let error = begun.err().expect("a refusal");
     let Error::Several(errors) = &error else { panic!("{error}") };
     let text = error.to_string();
@@ -115,18 +117,17 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
     assert!(
         text.contains(&format!(
             "limited-{} may not create services in namespace {}",
-            bench.id, bench.namespace
+            fixture.id, fixture.namespace
         )),
         "{text}"
     );
-    assert_eq!(bench.writes_since(before, "limited").await.len(), 0);
-    assert!(bench.get(&bench.core("configmaps", "settings")).await.is_none());
+    assert_eq!(fixture.writes_since(before, "limited").await.len(), 0);
+    assert!(fixture.get(&fixture.core("configmaps", "settings")).await.is_none());
 
     // Without the one kind the same user may apply the rest.
     plan.plugin_plan.stages[1].steps.remove(0);
-    let comparison = limited.compare(&plan, &inputs).await.unwrap();
-    let mut apply =
-        limited.begin(&plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await.unwrap();
+    let diff = limited.compare(&plan, &inputs).await.unwrap();
+    let mut apply = limited.begin(&plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await.unwrap();
     apply.stage(0).await.unwrap();
     apply.stage(1).await.unwrap();
     apply.prune().await.unwrap();
@@ -134,35 +135,35 @@ async fn rbac_that_forbids_one_kind_is_found_before_the_first_write() {
 
     // A kind that may not even be read is found by the comparison.
     let error =
-        limited.compare(&bench.plan(vec![("one", vec![bench.claim("c")])]), &inputs).await.err().unwrap();
+        limited.compare(&fixture.plan(vec![("one", vec![fixture.pvc("c")])]), &inputs).await.err().unwrap();
     assert!(
         matches!(&error, Error::Api(ApiError::Forbidden { verb, resource, .. }) if verb == "list" && resource == "persistentvolumeclaims"),
         "{error}"
     );
-    bench.clean().await;
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_is_done() {
-    let Some(bench) = bench().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    bench.make_namespace(&bench.state_namespace).await;
+async fn the_right_to_rerun_a_job_is_checked_for_a_stage_with_skip_if() {
+    let Some(fixture) = fixture().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    fixture.make_namespace(&fixture.state_namespace).await;
     let verbs = ["get", "list", "create", "update", "patch"];
-    let limited = bench
+    let limited = fixture
         .limited(json!([
             {"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs},
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs},
             {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": verbs},
         ]))
         .await;
-    let job = bench.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
+    let job = fixture.object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
         "suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "none"}]}}}}));
-    let (once, inputs) = (bench.plan(vec![("one", vec![job])]), secrets());
+    let (once, inputs) = (fixture.plan(vec![("one", vec![job])]), secrets());
     let mut again = once.clone();
-    again.plugin_plan.stages[0].skip_if = vec![there(&bench)];
+    again.plugin_plan.stages[0].skip_if = vec![there(&fixture)];
     let begin = async |plan| {
-        let comparison = limited.compare(plan, &inputs).await?;
-        limited.begin(plan, &inputs, comparison, &ApplyOptions::default(), &|_| {}).await
+        let diff = limited.compare(plan, &inputs).await?;
+        limited.begin(plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await
     };
     let mut first = begin(&again).await.unwrap();
     first.stage(0).await.unwrap();
@@ -175,19 +176,19 @@ async fn the_right_to_run_a_job_again_is_asked_for_where_its_stage_says_when_it_
     );
     // What never runs again needs no such right.
     begin(&once).await.unwrap().finish().await.unwrap();
-    bench.clean().await;
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn a_plan_that_this_cluster_or_this_host_cannot_apply_changes_nothing() {
-    let Some(bench) = bench().await else { return };
-    let before = bench.audit_end();
+async fn a_plan_that_cannot_be_applied_changes_nothing() {
+    let Some(fixture) = fixture().await else { return };
+    let before = fixture.audit_end();
     let compare = async |steps: Vec<Step>| {
-        bench.compare(&bench.plan(vec![("one", steps)])).await.err().expect("a refusal")
+        fixture.compare(&fixture.plan(vec![("one", steps)])).await.err().expect("a refusal")
     };
 
     let error = compare(vec![
-        bench.object(json!({"apiVersion": "x.io/v1", "kind": "Nope", "metadata": {"name": "n"}})),
+        fixture.object(json!({"apiVersion": "x.io/v1", "kind": "Nope", "metadata": {"name": "n"}})),
     ])
     .await;
     assert!(matches!(&error, Error::Diff(DiffError::NotServed { kind, .. }) if kind == "Nope"), "{error}");
@@ -196,36 +197,37 @@ async fn a_plan_that_this_cluster_or_this_host_cannot_apply_changes_nothing() {
     let error = compare(vec![step(bare.clone())]).await;
     assert!(error.to_string().contains("no metadata.namespace"), "{error}");
     let error = compare(vec![
-        bench.object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})),
+        fixture.object(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})),
     ])
     .await;
     assert!(error.to_string().contains("cluster-scoped"), "{error}");
-    let error = compare(vec![bench.config("a", "1")]).await;
+    let error = compare(vec![fixture.config("a", "1")]).await;
     assert!(
-        matches!(&error, Error::Diff(DiffError::NoNamespace { namespace, .. }) if *namespace == bench.namespace),
+        matches!(&error, Error::Diff(DiffError::NoNamespace { namespace, .. }) if *namespace == fixture.namespace),
         "{error}"
     );
-    assert_eq!(bench.writes_since(before, "tester").await.len(), 0);
-    bench.clean().await;
+    assert_eq!(fixture.writes_since(before, "tester").await.len(), 0);
+    fixture.clean().await;
 }
 
 #[tokio::test]
-async fn an_authors_typo_is_said_with_its_field_and_is_not_tried_again() {
-    let Some(bench) = bench().await else { return };
-    bench.make_namespace(&bench.namespace).await;
-    let typo = bench.object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+async fn an_authors_typo_is_reported_with_its_field_and_not_retried() {
+    let Some(fixture) = fixture().await else { return };
+    fixture.make_namespace(&fixture.namespace).await;
+    let typo = fixture.object(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
         "spec": {"prots": [{"port": 80}]}}));
-    let plan = bench.plan(vec![("one", vec![typo])]);
+    let plan = fixture.plan(vec![("one", vec![typo])]);
     let started = std::time::Instant::now();
-    for error in
-        [bench.cluster.dry_run(&plan, &secrets()).await.err().unwrap(), bench.apply(&plan).await.unwrap_err()]
-    {
+    for error in [
+        fixture.cluster.dry_run(&plan, &secrets()).await.err().unwrap(),
+        fixture.apply(&plan).await.unwrap_err(),
+    ] {
         assert!(
             matches!(&error, Error::Apply(ApplyError::Rejected {  code: 500, message, .. }) if message.contains(".spec.prots")),
             "{error}"
         );
     }
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    bench.uninstall(true).await.unwrap();
-    bench.clean().await;
+    fixture.uninstall(true).await.unwrap();
+    fixture.clean().await;
 }

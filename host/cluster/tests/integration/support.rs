@@ -1,3 +1,5 @@
+//! The fixture of a test: its namespaces, its users, and the audit log.
+
 use http::Request;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -14,8 +16,8 @@ use thinkube_plan::{
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
 
 /// A namespace of the cluster for one test: names of its own, and a user name of its own by which the audit log tells its
-/// requests from everybody else's.
-pub(crate) struct Bench {
+/// requests from those of others.
+pub(crate) struct Fixture {
     pub(crate) cluster: Cluster,
     pub(crate) client: kube::Client,
     pub(crate) id: String,
@@ -28,9 +30,9 @@ pub(crate) struct Bench {
     pub(crate) folder: tempfile::TempDir,
 }
 
-/// None, and the test is counted as skipped, where the harness's cluster does not run. Another one will not do: its audit
-/// log, by which requests are counted, cannot be read.
-pub(crate) async fn bench() -> Option<Bench> {
+/// None, and the test counts as skipped, where the harness's cluster does not run: the audit log of any other cluster, by which
+/// requests are counted, cannot be read.
+pub(crate) async fn fixture() -> Option<Fixture> {
     let running = thinkube_test_cluster::shared_cluster()?;
     let Some(audit_log) = running.audit_log() else {
         thinkube_test_cluster::skip(
@@ -41,12 +43,12 @@ pub(crate) async fn bench() -> Option<Bench> {
     let (admin, kubectl) = (running.kubeconfig().to_owned(), running.kubectl());
     let id = format!("{:08x}", rand::random::<u32>());
     let folder = tempfile::tempdir().unwrap();
-    let state_namespace = format!("home-{id}");
+    let state_namespace = format!("state-{id}");
     let (file, options) = (kube::config::Kubeconfig::read_from(&admin).unwrap(), Default::default());
     let config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
     let cluster = connect_as(&admin, folder.path(), &state_namespace, &format!("tester-{id}"), true).await;
-    Some(Bench {
+    Some(Fixture {
         cluster,
         client,
         namespace: format!("ns-{id}"),
@@ -60,14 +62,14 @@ pub(crate) async fn bench() -> Option<Bench> {
 }
 
 /// The same, where the cluster has a node.
-pub(crate) async fn bench_with_node() -> Option<Bench> {
-    let bench = bench().await?;
-    let nodes = bench.get("/api/v1/nodes").await.unwrap();
+pub(crate) async fn fixture_with_node() -> Option<Fixture> {
+    let fixture = fixture().await?;
+    let nodes = fixture.get("/api/v1/nodes").await.unwrap();
     if nodes["items"].as_array().unwrap().is_empty() {
         thinkube_test_cluster::skip("the test cluster runs without a node");
         return None;
     }
-    Some(bench)
+    Some(fixture)
 }
 
 async fn connect_as(
@@ -90,18 +92,18 @@ async fn connect_as(
 
 #[derive(Debug, Clone)]
 #[expect(dead_code, reason = "shown when an assertion fails")]
-pub(crate) struct Asked {
+pub(crate) struct LoggedRequest {
     pub(crate) verb: String,
     pub(crate) uri: String,
     pub(crate) code: u64,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) fn id(&self) -> String {
         self.cluster.applyset_id("demo")
     }
 
-    /// A user who may do nothing but what `rules` say, in the release's namespace and at home.
+    /// A user who may do nothing but what `rules` say, in the release's namespace and the state namespace.
     pub(crate) async fn limited(&self, rules: Value) -> Cluster {
         let user = format!("limited-{}", self.id);
         for namespace in [&self.namespace, &self.state_namespace] {
@@ -161,7 +163,7 @@ impl Bench {
     }
 
     /// What this test's host asked since; reviews of its own rights, which change nothing, left out.
-    pub(crate) async fn asked_since(&self, since: u64, user: &str) -> Vec<Asked> {
+    pub(crate) async fn requests_since(&self, since: u64, user: &str) -> Vec<LoggedRequest> {
         // The server writes its log a moment after it has answered.
         tokio::time::sleep(Duration::from_millis(300)).await;
         let log = std::fs::read(&self.audit_log).unwrap();
@@ -170,7 +172,7 @@ impl Bench {
         lines
             .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
             .filter(|line| line["impersonatedUser"]["username"] == wanted.as_str())
-            .map(|line| Asked {
+            .map(|line| LoggedRequest {
                 verb: line["verb"].as_str().unwrap().to_owned(),
                 uri: line["requestURI"].as_str().unwrap().to_owned(),
                 code: line["responseStatus"]["code"].as_u64().unwrap_or(0),
@@ -178,8 +180,8 @@ impl Bench {
             .collect()
     }
 
-    pub(crate) async fn writes_since(&self, since: u64, user: &str) -> Vec<Asked> {
-        let mut asked = self.asked_since(since, user).await;
+    pub(crate) async fn writes_since(&self, since: u64, user: &str) -> Vec<LoggedRequest> {
+        let mut asked = self.requests_since(since, user).await;
         asked.retain(|asked| {
             matches!(asked.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
                 && !asked.uri.contains("selfsubject")
@@ -221,12 +223,12 @@ impl Bench {
 
     /// All of an apply, as the engine does it. None if there was nothing to write.
     pub(crate) async fn apply(&self, plan: &Plan) -> Result<Option<Release>, Error> {
-        let said = Said::default();
+        let reports = Reports::default();
         self.apply_with(
             plan,
             &secrets(),
             &ApplyOptions { lease_duration: Duration::from_secs(3), ..Default::default() },
-            &said,
+            &reports,
         )
         .await
     }
@@ -236,14 +238,14 @@ impl Bench {
         plan: &Plan,
         values: &Values,
         options: &ApplyOptions,
-        said: &Said,
+        reports: &Reports,
     ) -> Result<Option<Release>, Error> {
-        let comparison = self.cluster.compare(plan, values).await?;
-        if comparison.up_to_date() {
+        let diff = self.cluster.compare(plan, values).await?;
+        if diff.up_to_date() {
             return Ok(None);
         }
-        let events = |event: Progress| said.push(event);
-        let mut apply = self.cluster.begin(plan, values, comparison, options, &events).await?;
+        let progress = |event: Progress| reports.push(event);
+        let mut apply = self.cluster.begin(plan, values, diff, options, &progress).await?;
         for stage in 0..plan.plugin_plan.stages.len() {
             let done = match apply.stage(stage).await {
                 Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
@@ -287,19 +289,19 @@ impl Bench {
         step(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}))
     }
 
-    pub(crate) fn claim(&self, name: &str) -> Step {
-        let mut claim = self.object(
+    pub(crate) fn pvc(&self, name: &str) -> Step {
+        let mut pvc = self.object(
             json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": "nowhere",
                 "resources": {"requests": {"storage": "1Mi"}}}}),
         );
-        if let Step::Object(claim) = &mut claim {
-            claim.on_uninstall = OnUninstall::Retain;
+        if let Step::Object(pvc) = &mut pvc {
+            pvc.on_uninstall = OnUninstall::Retain;
         }
-        claim
+        pvc
     }
 
-    /// Everything but what needs a node: a Namespace, a ConfigMap, composed Secrets, a Service, a claim, a Deployment of no
+    /// Everything but what needs a node: a Namespace, a ConfigMap, composed Secrets, a Service, a PersistentVolumeClaim, a Deployment of no
     /// replica and a StatefulSet of none.
     pub(crate) fn usual(&self) -> Plan {
         let workload = |kind: &str| {
@@ -342,7 +344,7 @@ impl Bench {
         self.composed(name, "Opaque", secret.content)
     }
 
-    /// A Secret with the certificate of one in the home namespace.
+    /// A Secret with the certificate of one in the state namespace.
     pub(crate) fn mirror(&self, name: &str, source: &str) -> Step {
         let source = testing::object_ref("v1", "Secret", Some(&self.state_namespace), source);
         self.composed(name, "kubernetes.io/tls", SecretContent::Mirror(source))
@@ -390,8 +392,8 @@ pub(crate) fn plan(namespace: &str, stages: Vec<(&str, Vec<Step>)>) -> Plan {
 }
 
 /// That the namespace of a test is there.
-pub(crate) fn there(bench: &Bench) -> Check {
-    testing::check("there", Probe::Object(testing::object_ref("v1", "Namespace", None, &bench.namespace)))
+pub(crate) fn there(fixture: &Fixture) -> Check {
+    testing::check("there", Probe::Object(testing::object_ref("v1", "Namespace", None, &fixture.namespace)))
 }
 
 pub(crate) fn step(manifest: Value) -> Step {
@@ -410,11 +412,11 @@ pub(crate) fn on_change(step: Step, on_change: OnChange) -> Step {
     }
 }
 
-/// What a person who watches would have been told.
+/// The reports of a call.
 #[derive(Default)]
-pub(crate) struct Said(Mutex<Vec<String>>);
+pub(crate) struct Reports(Mutex<Vec<String>>);
 
-impl Said {
+impl Reports {
     pub(crate) fn push(&self, event: Progress) {
         self.0.lock().unwrap().push(format!("{event:?}"));
     }
