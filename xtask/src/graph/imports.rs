@@ -90,6 +90,23 @@ impl Crate {
         self.edges = edges;
     }
 
+    /// Names that the file imports from the root file, which defines or re-exports them.
+    pub(super) fn names_of_root(&self, module: &[String]) -> Vec<&str> {
+        let Some(file) = self.files.get(module) else { return Vec::new() };
+        let of_root = |path: &&Vec<String>| self.is_of_root(module, path);
+        file.paths.iter().filter(of_root).filter_map(|path| path.last().map(String::as_str)).collect()
+    }
+
+    fn is_of_root(&self, module: &[String], path: &[String]) -> bool {
+        let supers = path.iter().take_while(|part| *part == "super").count();
+        let first = match path.first().map(String::as_str) {
+            Some("crate") => path.get(1),
+            Some("super") if supers == module.len() => path.get(supers),
+            _ => return false,
+        };
+        first.is_some_and(|first| !self.files.contains_key(std::slice::from_ref(first)))
+    }
+
     /// The file that defines what `path` means in `module`; `depth` bounds chains of re-exports.
     fn resolve(&self, module: &[String], path: &[String], depth: usize) -> Option<Vec<String>> {
         let mut position = module.to_vec();
