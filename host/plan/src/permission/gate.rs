@@ -295,7 +295,7 @@ impl Gate<'_> {
             HttpTarget::Service(service) => {
                 let kind = TypeMeta { api_version: "v1".to_owned(), kind: "Service".to_owned() };
                 let location = Location::Namespace(&service.namespace);
-                if !probe.method.is_safe() && !(is_test && self.emits(&kind, location)) {
+                if !(probe.method.is_safe() || is_test && self.emits(&kind, location)) {
                     return Some(format!(
                         "send {method} to a Service; only tests may, and only to Services that the plugin may apply"
                     ));
