@@ -1,6 +1,6 @@
 //! Checks, and the HTTP requests that they send.
 
-use crate::{
+use crate::contract::{
     Check, Credentials, Expectation, HttpMethod, HttpProbe, HttpTarget, ObjectRef, Probe, SecretKey,
     Selection, ServiceTarget, Severity,
 };

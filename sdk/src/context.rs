@@ -1,9 +1,10 @@
 //! The inputs of a plan: settings, facts and the installed release.
 
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
-use crate::{
-    Answer, Fact, FieldError, Installed, ObjectRef, Outcome, Problem, Query, Selection, TypeMeta, deserialize,
+use crate::contract::{
+    Answer, Fact, FieldError, Installed, ObjectRef, Outcome, Problem, Query, Selection, TypeMeta,
 };
+use crate::deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The identity of a plugin and the permissions it requests.
 
-use crate::{Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput, TypeMeta};
+use crate::contract::{Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput, TypeMeta};
 
 impl Descriptor {
     /// A plugin without dependencies and permissions. `name` is a DNS label and the default name of a release; `version` is

@@ -3,7 +3,7 @@
 //! A deserializer of our own, because serde_json's error type makes a component 20 KB larger: it formats floats, for
 //! messages about mistakes that the schema has excluded.
 
-use crate::Problem;
+use crate::contract::Problem;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;

@@ -4,10 +4,11 @@ use crate::bindings::checks::exports::thinkube::plugin::checks;
 use crate::bindings::operations::exports::thinkube::plugin::operations;
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::workstation::exports::thinkube::plugin::workstation;
-use crate::{
-    Arguments, Context, Descriptor, Evaluate, Observation, Operation, Operations, Outcome, Plugin, Problem,
-    Verdict, Workstation, WorkstationPlan,
-};
+use crate::context::Context;
+use crate::contract::{Descriptor, Observation, Operation, Outcome, Problem, Verdict, WorkstationPlan};
+use crate::operation::{Arguments, Operations};
+use crate::plugin::{Evaluate, Plugin};
+use crate::workstation::Workstation;
 use std::marker::PhantomData;
 
 /// Implements the generated traits for a plugin.

@@ -3,7 +3,7 @@
 use crate::bindings::plugin::thinkube::plugin::plan::{
     Auth, BasicAuth, ExternalOutput, ExternalStep, PasswordGrant, Request,
 };
-use crate::{HttpMethod, OnUninstall, Step};
+use crate::contract::{HttpMethod, OnUninstall, Step};
 use serde_json::Value;
 
 /// A resource behind an HTTP API. The host observes it, compares it, and creates, updates or deletes it. Needs

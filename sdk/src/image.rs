@@ -1,7 +1,7 @@
 //! Images that the host builds from source.
 
 use crate::bindings::plugin::thinkube::plugin::plan::{GitSource, ImageSource, ImageStep};
-use crate::{Step, TypeMeta};
+use crate::contract::{Step, TypeMeta};
 
 /// An image that the host builds and pushes. The host skips the build if the registry already has an image of the same
 /// commit. Needs [`Permission::BuildFrom`](crate::Permission) for the source and `PushImage` for the destination.

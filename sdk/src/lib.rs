@@ -50,6 +50,7 @@
 
 mod check;
 mod context;
+mod contract;
 mod descriptor;
 mod deserialize;
 
@@ -72,22 +73,14 @@ mod workstation;
 #[doc(hidden)]
 pub mod bindings;
 
-pub use bindings::checks::exports::thinkube::plugin::checks::{Observation, Status, Verdict};
-pub use bindings::operations::exports::thinkube::plugin::operations::Operation;
-pub use bindings::plugin::exports::thinkube::plugin::lifecycle::{
-    Dependency, Descriptor, KindPermission, Permission, Scope, SecretInput,
-};
-pub use bindings::plugin::thinkube::plugin::plan::{
-    Check, Credentials, Encoding, Expectation, HttpMethod, HttpProbe, HttpTarget, OnChange, OnUninstall,
-    Outcome, Plan, Probe, RandomText, ServiceTarget, Severity, Stage, Step,
-};
-pub use bindings::plugin::thinkube::plugin::types::{
-    Answer, Fact, FieldError, Installed, ObjectRef, Problem, Query, SecretKey, Selection, TypeMeta,
-};
-pub use bindings::workstation::exports::thinkube::plugin::workstation::{
-    WorkstationDirectory, WorkstationFile, WorkstationPlan,
-};
 pub use context::{Context, ObjectFact};
+pub use contract::{
+    Answer, Check, Credentials, Dependency, Descriptor, Encoding, Expectation, Fact, FieldError, HttpMethod,
+    HttpProbe, HttpTarget, Installed, KindPermission, ObjectRef, Observation, OnChange, OnUninstall,
+    Operation, Outcome, Permission, Plan, Probe, Problem, Query, RandomText, Scope, SecretInput, SecretKey,
+    Selection, ServiceTarget, Severity, Stage, Status, Step, TypeMeta, Verdict, WorkstationDirectory,
+    WorkstationFile, WorkstationPlan,
+};
 #[doc(hidden)]
 pub use export::Adapter;
 pub use external::External;

@@ -1,7 +1,7 @@
 //! Kubernetes objects as steps of a plan, and the names by which checks and queries refer to them.
 
 use crate::bindings::plugin::thinkube::plugin::plan::{Binding, ObjectStep, OutputRef};
-use crate::{ObjectRef, OnChange, OnUninstall, Selection, Step, TypeMeta};
+use crate::contract::{ObjectRef, OnChange, OnUninstall, Selection, Step, TypeMeta};
 use k8s_openapi::Resource;
 use serde::Serialize;
 use serde_json::Value;

@@ -1,7 +1,10 @@
 //! Operations: named day-2 plans.
 
 use crate::bindings::operations::exports::thinkube::plugin::operations::Operation;
-use crate::{Context, Outcome, Plugin, Problem, deserialize, schema_of};
+use crate::context::Context;
+use crate::contract::{Outcome, Problem};
+use crate::deserialize;
+use crate::plugin::{Plugin, schema_of};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 

@@ -1,6 +1,11 @@
 //! Plans and stages.
 
-use crate::{Check, External, Image, Object, ObjectRef, Outcome, Plan, PodFiles, Secret, Stage, Step};
+use crate::contract::{Check, ObjectRef, Outcome, Plan, Stage, Step};
+use crate::external::External;
+use crate::image::Image;
+use crate::object::Object;
+use crate::pod_files::PodFiles;
+use crate::secret::Secret;
 
 /// ```
 /// use thinkube_sdk::{Check, HttpMethod, HttpProbe, Object, Plan, Stage, serde_json::json};

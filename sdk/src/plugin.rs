@@ -1,6 +1,7 @@
 //! The traits that a plugin implements, and the schema of its settings.
 
-use crate::{Context, Descriptor, Observation, Outcome, Problem, Verdict};
+use crate::context::Context;
+use crate::contract::{Descriptor, Observation, Outcome, Problem, Verdict};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;

@@ -1,7 +1,7 @@
 //! Files in running pods.
 
 use crate::bindings::plugin::thinkube::plugin::plan::{PodFile, PodFilesStep, PodLine};
-use crate::{Permission, Step};
+use crate::contract::{Permission, Step};
 
 /// Files and lines in running pods, for a service whose pods cannot mount them. The next apply writes them again after a pod
 /// was recreated, and an uninstall removes them. Needs [`Permission::WritePodFiles`] for the namespace.

@@ -3,7 +3,7 @@
 use crate::bindings::plugin::thinkube::plugin::plan::{
     OutputRef, SecretContent, SecretEntry, SecretSource, SecretStep,
 };
-use crate::{Encoding, ObjectRef, OnUninstall, RandomText, SecretKey, Step, TypeMeta};
+use crate::contract::{Encoding, ObjectRef, OnUninstall, RandomText, SecretKey, Step, TypeMeta};
 
 /// A Secret that the host composes.
 ///

@@ -23,11 +23,14 @@
 
 use crate::bindings::plugin::exports::thinkube::plugin::lifecycle;
 use crate::bindings::plugin::thinkube::plugin::plan::SecretStep;
-use crate::log::Level;
-use crate::{
-    Answer, Arguments, Check, Context, Descriptor, Fact, Installed, Operations, Outcome, Plan, Plugin,
-    Problem, Query, Step, Workstation, WorkstationPlan,
+use crate::context::Context;
+use crate::contract::{
+    Answer, Check, Descriptor, Fact, Installed, Outcome, Plan, Problem, Query, Step, WorkstationPlan,
 };
+use crate::log::Level;
+use crate::operation::{Arguments, Operations};
+use crate::plugin::Plugin;
+use crate::workstation::Workstation;
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;

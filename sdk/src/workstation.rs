@@ -1,6 +1,8 @@
 //! Files for the $HOME of an operator or a developer.
 
-use crate::{Context, Plugin, Problem, WorkstationDirectory, WorkstationFile, WorkstationPlan};
+use crate::context::Context;
+use crate::contract::{Problem, WorkstationDirectory, WorkstationFile, WorkstationPlan};
+use crate::plugin::Plugin;
 
 /// Optional interface `workstation`: `export_plugin!(X, workstation)`.
 pub trait Workstation: Plugin {

@@ -1,6 +1,8 @@
 //! A Keycloak client as two external resources.
 
-use crate::{External, Permission, template};
+use crate::contract::Permission;
+use crate::external::External;
+use crate::template::template;
 use serde_json::{Value, json};
 
 /// A confidential OpenID Connect client of a Keycloak realm, by the admin REST API of Keycloak 26. Its audience mapper adds

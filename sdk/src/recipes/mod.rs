@@ -19,7 +19,7 @@ pub use route::{Route, Routing};
 pub use service_discovery::{Endpoint, ServiceDiscovery};
 pub use session_store::SessionStore;
 
-use crate::{ObjectRef, TypeMeta};
+use crate::contract::{ObjectRef, TypeMeta};
 
 /// The Secret that a setting names as NAMESPACE/NAME.
 ///

@@ -1,7 +1,9 @@
 //! The namespace of a release, with copies of the platform's Secrets.
 
 use super::secret_ref;
-use crate::{Object, ObjectRef, Secret, Stage};
+use crate::contract::{ObjectRef, Stage};
+use crate::object::Object;
+use crate::secret::Secret;
 use serde_json::json;
 
 /// The namespace of a release, with mirrors of Secrets from the platform's namespaces. Each mirror needs

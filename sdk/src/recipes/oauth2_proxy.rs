@@ -1,7 +1,10 @@
 //! An oauth2-proxy in front of a service.
 
 use super::workload::{deployment, service};
-use crate::{Encoding, Object, Secret, template};
+use crate::contract::Encoding;
+use crate::object::Object;
+use crate::secret::Secret;
+use crate::template::template;
 use serde_json::json;
 
 /// The name of all objects of the proxy; its Helm chart uses the same.

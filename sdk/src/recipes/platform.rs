@@ -1,7 +1,7 @@
 //! Preflight checks that the services on which a plugin depends work. Each states the permission it needs.
 
 use super::Routing;
-use crate::{Check, HttpMethod, HttpProbe, ObjectRef, TypeMeta};
+use crate::contract::{Check, HttpMethod, HttpProbe, ObjectRef, TypeMeta};
 
 /// For a check whose result does not change while the host waits.
 const STATIC_TIMEOUT_SECONDS: u32 = 5;

@@ -1,7 +1,8 @@
 //! A Job that configures a service through its API.
 
 use super::workload::{container_security, pod_security, pull_secrets};
-use crate::{Object, template};
+use crate::object::Object;
+use crate::template::template;
 use serde_json::{Value, json};
 
 /// The exit code of a script whose failure a retry cannot fix.

@@ -1,7 +1,8 @@
 //! Routes into the cluster: an Ingress or an HTTPRoute.
 
 use super::OAuth2Proxy;
-use crate::{Object, template};
+use crate::object::Object;
+use crate::template::template;
 use serde_json::{Map, Value, json};
 
 /// The headers in which an OAuth2 proxy names the user. A client that sends them itself could impersonate another user.

@@ -1,7 +1,10 @@
 //! The ConfigMap by which Thinkube's control panel, thinkube-control, finds a service.
 
 use super::yaml::Yaml;
-use crate::{Object, ObjectRef, Secret, SecretKey, Step, TypeMeta, template};
+use crate::contract::{ObjectRef, SecretKey, Step, TypeMeta};
+use crate::object::Object;
+use crate::secret::Secret;
+use crate::template::template;
 use serde_json::json;
 
 /// The description of a service: what thinkube-control shows, and the variables that development environments get.

@@ -1,7 +1,8 @@
 //! A session store for the OAuth2 proxy.
 
 use super::workload::{deployment, service};
-use crate::{Object, template};
+use crate::object::Object;
+use crate::template::template;
 use serde_json::{Value, json};
 
 const PORT: u16 = 6379;

@@ -1,6 +1,7 @@
 //! Templates that the workloads of recipes share: hardened pods, single-container Deployments and Services.
 
-use crate::{Object, template};
+use crate::object::Object;
+use crate::template::template;
 use serde_json::{Value, json};
 
 /// The security context of a container at the level Restricted of the Pod Security Standards.
