@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::access::kubectl::Kubectl;
 use crate::access::{domain, kubeconfig, pki};
@@ -91,7 +91,7 @@ impl Cluster {
             return cluster.extend_to(options, report);
         }
         let result = up::start(&layout, options, report);
-        // An attempt that failed before it made a folder leaves nothing behind.
+        // An attempt that failed before it made a folder leaves no lock.
         if !layout.root.exists() {
             control::remove_lock(&layout, lock)?;
         }
@@ -297,7 +297,8 @@ impl Cluster {
     /// runs.
     pub fn announce_ingress(&self) -> Result<()> {
         let layout = &self.own("an ingress class")?.layout;
-        Kubectl::of(layout)?.apply(&list(ingress::announced(layout)?))
+        let items = ingress::announced(layout)?;
+        Kubectl::of(layout)?.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }))
     }
 
     /// A kubeconfig with a client certificate of this user and of at most two groups. RBAC decides what they may do.
@@ -395,8 +396,4 @@ impl Cluster {
     fn node(&self) -> Option<&NodeRecord> {
         self.own.as_ref()?.record.node.as_ref()
     }
-}
-
-fn list(items: Vec<Value>) -> Value {
-    json!({ "apiVersion": "v1", "kind": "List", "items": items })
 }

@@ -32,6 +32,16 @@ pub(crate) fn start(layout: &Layout, record: &ClusterRecord) -> Result<RunningSe
         .start()
 }
 
+/// Snapshotters that would use devices and file systems of this machine, and an interface for other plugins.
+const DISABLED_PLUGINS: [&str; 6] = [
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.nri.v1.nri",
+    "io.containerd.internal.v1.tracing",
+];
+
 fn configuration(layout: &Layout, plugins: &Path) -> String {
     // A TOML basic string has the escapes of a JSON string.
     let path =
@@ -41,15 +51,7 @@ fn configuration(layout: &Layout, plugins: &Path) -> String {
         r#"version = 2
 root = {root}
 state = {state}
-# Snapshotters that would use devices and file systems of this machine, and an interface for other plugins.
-disabled_plugins = [
-    "io.containerd.snapshotter.v1.aufs",
-    "io.containerd.snapshotter.v1.btrfs",
-    "io.containerd.snapshotter.v1.devmapper",
-    "io.containerd.snapshotter.v1.zfs",
-    "io.containerd.nri.v1.nri",
-    "io.containerd.internal.v1.tracing",
-]
+disabled_plugins = {DISABLED_PLUGINS:?}
 
 [grpc]
 address = {socket}

@@ -1,6 +1,8 @@
 //! kubelet, which runs the pods of the node.
 
-use serde_json::json;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use crate::access::kubeconfig;
 use crate::access::pki;
@@ -28,9 +30,22 @@ pub(crate) fn start(layout: &Layout, record: &ClusterRecord, programs: &Programs
     // The resolver of pods that do not use the cluster's DNS; the machine's is out of reach.
     let resolver = layout.resolver();
     paths::write(&resolver, format!("nameserver {}\n", record.address))?;
-    let serving = pki::pair(layout, "kubelet-server");
     let config = layout.path("kubelet.json");
-    let settings = json!({
+    paths::write(&config, settings(layout, &resolver).to_string())?;
+    ServerCommand::new(layout, "kubelet", &programs.kube("kubelet"), record.netns_file().as_deref())
+        .file("--config=", &config)
+        .file("--kubeconfig=", &access)
+        .file("--root-dir=", layout.path("kubelet"))
+        .file("--cert-dir=", layout.path("kubelet/pki"))
+        .arg(format!("--hostname-override={NODE}"))
+        // The namespace has two addresses; the host reaches this one.
+        .arg(format!("--node-ip={}", record.address))
+        .start()
+}
+
+fn settings(layout: &Layout, resolver: &Path) -> Value {
+    let serving = pki::pair(layout, "kubelet-server");
+    json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": format!("unix://{}", layout.containerd_socket().display()),
@@ -66,15 +81,5 @@ pub(crate) fn start(layout: &Layout, record: &ClusterRecord, programs: &Programs
         // Lowering it needs CAP_SYS_RESOURCE.
         "oomScoreAdj": 0,
         "maxPods": 60
-    });
-    paths::write(&config, settings.to_string())?;
-    ServerCommand::new(layout, "kubelet", &programs.kube("kubelet"), record.netns_file().as_deref())
-        .file("--config=", &config)
-        .file("--kubeconfig=", &access)
-        .file("--root-dir=", layout.path("kubelet"))
-        .file("--cert-dir=", layout.path("kubelet/pki"))
-        .arg(format!("--hostname-override={NODE}"))
-        // The namespace has two addresses; the host reaches this one.
-        .arg(format!("--node-ip={}", record.address))
-        .start()
+    })
 }

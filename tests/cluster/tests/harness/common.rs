@@ -1,4 +1,4 @@
-//! What the tests of the harness share.
+//! A cluster of one test, and what the tests ask of it and of the machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,14 +10,13 @@ use thinkube_test_cluster::{
     Addon, Cluster, Error, Health, Node, Options, ServerState, down, no_cluster_because, skip, status,
 };
 
-/// A cluster that goes when the test ends, however it ends.
-pub(crate) struct Guard {
+/// A cluster of one test. Dropping it takes the cluster down.
+pub(crate) struct ClusterGuard {
     name: String,
 }
 
-impl Guard {
-    /// `what` tells this test's cluster from others', and the process id tells it from another run's. By this form of name
-    /// `cargo xtask test` finds the clusters of tests that were killed.
+impl ClusterGuard {
+    /// The name has `what` and the process id. By this form `cargo xtask test` finds the clusters of killed tests.
     pub(crate) fn new(what: &str) -> Self {
         let guard = Self { name: format!("t-{what}-{}", std::process::id()) };
         down(&guard.name, &mut |_| ()).expect("no left-overs");
@@ -28,14 +27,14 @@ impl Guard {
         &self.name
     }
 
-    /// The cluster's folder, whether it is there or not.
+    /// The cluster's folder, which may not exist.
     pub(crate) fn folder(&self) -> PathBuf {
         let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".local/state");
         base.unwrap_or_else(home).join("thinkube-host/cluster").join(&self.name)
     }
 
-    /// The cluster. `None`, and the test is counted as skipped, where this machine can't have it.
+    /// Starts the cluster. `None`, and the test is counted as skipped, where this machine cannot have it.
     #[track_caller]
     pub(crate) fn up(&self, node: Node) -> Option<Cluster> {
         self.up_with(node, &[])
@@ -67,7 +66,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for ClusterGuard {
     fn drop(&mut self) {
         if let Err(error) = down(&self.name, &mut |_| ()) {
             println!("{error}");
@@ -75,7 +74,7 @@ impl Drop for Guard {
     }
 }
 
-/// kubectl with an administrator's or another kubeconfig, and what it answered.
+/// Runs kubectl with this kubeconfig.
 pub(crate) fn kubectl(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str], input: &str) -> Output {
     use std::io::Write as _;
     let mut child = Command::new(cluster.kubectl())
@@ -90,7 +89,7 @@ pub(crate) fn kubectl(cluster: &Cluster, kubeconfig: &Path, arguments: &[&str], 
     child.wait_with_output().expect("kubectl ends")
 }
 
-/// The administrator's kubectl; it must succeed.
+/// Runs the administrator's kubectl, which must succeed. Returns its output.
 pub(crate) fn admin(cluster: &Cluster, arguments: &[&str], input: &str) -> String {
     let output = kubectl(cluster, cluster.kubeconfig(), arguments, input);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -103,17 +102,17 @@ pub(crate) fn admin(cluster: &Cluster, arguments: &[&str], input: &str) -> Strin
     text(&output.stdout)
 }
 
-/// Asks again until the answer is yes.
+/// Repeats a check until it succeeds.
 pub(crate) fn eventually(what: &str, timeout: Duration, mut ask: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !ask() {
-        assert!(begin.elapsed() < timeout, "{what} did not come about within {timeout:?}");
+        assert!(begin.elapsed() < timeout, "{what} was not there after {timeout:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// What a cluster could leave on the machine that names the cluster's folder or its name.
-pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
+/// What is on the machine with the cluster's folder or name in it.
+pub(crate) fn traces(guard: &ClusterGuard) -> BTreeSet<String> {
     let folder = guard.folder().display().to_string();
     let mut found = BTreeSet::new();
     let mut lines = |kind: &str, text: &str, mark: &str| {
@@ -130,7 +129,6 @@ pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
     for entry in fs::read_dir("/proc").expect("processes").flatten() {
         for file in ["cmdline", "environ"] {
             let bytes = fs::read(entry.path().join(file)).unwrap_or_default();
-            // Variables of this very process may name the folder of the state, not that of the cluster.
             lines("process", &String::from_utf8_lossy(&bytes).replace('\0', "\n"), &folder);
         }
     }
@@ -140,8 +138,8 @@ pub(crate) fn traces(guard: &Guard) -> BTreeSet<String> {
     found
 }
 
-/// The name of the cluster's link on the machine, which the harness makes of the folder.
-fn link(guard: &Guard) -> String {
+/// The name of the cluster's link on the machine, made of the folder's hash.
+fn link(guard: &ClusterGuard) -> String {
     use sha2::{Digest, Sha256};
     let folder = guard.folder();
     let folder = folder.as_os_str().as_encoded_bytes();
@@ -150,8 +148,8 @@ fn link(guard: &Guard) -> String {
     format!("tk{}", digest[..4].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// How each server is, by its name.
-pub(crate) fn servers(guard: &Guard) -> Vec<(&'static str, ServerState)> {
+/// The state of each server.
+pub(crate) fn servers(guard: &ClusterGuard) -> Vec<(&'static str, ServerState)> {
     let status = status(guard.name()).expect("a status");
     status.servers.into_iter().map(|server| (server.name, server.state)).collect()
 }

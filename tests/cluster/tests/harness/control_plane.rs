@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::common::{Guard, admin, eventually, kubectl, servers, traces};
+use crate::common::{ClusterGuard, admin, eventually, kubectl, servers, traces};
 use thinkube_test_cluster::{
     Cluster, Error, Health, Node, Options, ServerState, cluster_names, down, pause, restart, resume, status,
 };
 
 #[test]
 fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
-    let guard = Guard::new("cp");
+    let guard = ClusterGuard::new("cp");
     assert_eq!(traces(&guard), [].into(), "before");
     let Some(cluster) = guard.up(Node::Never) else { return };
     assert!(!cluster.has_node() && cluster.netns().is_none() && cluster.devpi_image().is_none());
@@ -45,7 +45,7 @@ fn a_control_plane_comes_up_is_found_again_and_goes_without_a_trace() {
 
 #[test]
 fn a_server_that_has_ended_is_started_again_and_nothing_is_lost() {
-    let guard = Guard::new("ended");
+    let guard = ClusterGuard::new("ended");
     let Some(cluster) = guard.up(Node::Never) else { return };
     admin(&cluster, &["create", "namespace", "of-the-first"], "");
     let state = status(guard.name()).expect("a status");
@@ -64,7 +64,7 @@ fn a_server_that_has_ended_is_started_again_and_nothing_is_lost() {
 
 #[test]
 fn a_cluster_with_an_invalid_record_is_replaced() {
-    let guard = Guard::new("record");
+    let guard = ClusterGuard::new("record");
     let Some(cluster) = guard.up(Node::Never) else { return };
     admin(&cluster, &["create", "namespace", "of-the-first"], "");
     std::fs::write(guard.folder().join("state.json"), "{").expect("a file");
@@ -76,7 +76,7 @@ fn a_cluster_with_an_invalid_record_is_replaced() {
 
 #[test]
 fn a_paused_server_does_nothing_and_a_restarted_one_is_another_process() {
-    let guard = Guard::new("pause");
+    let guard = ClusterGuard::new("pause");
     let Some(cluster) = guard.up(Node::Never) else { return };
     let pid = |name: &str| {
         let state = status(guard.name()).expect("a status");
@@ -124,7 +124,7 @@ fn everything(cluster: &Cluster) -> BTreeSet<String> {
 
 #[test]
 fn reset_removes_everything_in_spite_of_finalizers_and_webhooks() {
-    let guard = Guard::new("reset");
+    let guard = ClusterGuard::new("reset");
     let Some(cluster) = guard.up(Node::Never) else { return };
     let before = everything(&cluster);
     let made = r#"{"apiVersion":"v1","kind":"List","items":[
@@ -173,7 +173,7 @@ fn reset_removes_everything_in_spite_of_finalizers_and_webhooks() {
 
 #[test]
 fn rbac_pod_security_admission_policies_and_the_audit_log_are_on() {
-    let guard = Guard::new("on");
+    let guard = ClusterGuard::new("on");
     let Some(cluster) = guard.up(Node::Never) else { return };
     let before = cluster.audit_offset().expect("an audit log");
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::{Guard, machine, traces};
+use crate::common::{ClusterGuard, machine, traces};
 use thinkube_test_cluster::{Addon, Cluster, Health, KUBECONFIG_VARIABLE, Node, Options, down, sample, seed};
 
 const NAME: &str = "THINKUBE_HARNESS_TEST_NAME";
@@ -54,7 +54,7 @@ fn moments(count: u64, whole: Duration) -> Vec<u64> {
 #[test]
 fn a_cluster_whose_start_was_killed_is_taken_down_completely() {
     for (node, parts, times, sampled) in [(Node::Never, &[][..], 6, 2), (Node::Required, &PARTS[..], 20, 3)] {
-        let guard = Guard::new("kill");
+        let guard = ClusterGuard::new("kill");
         // Programs and images are there afterwards, so that the times below are those of the start itself.
         let Some(cluster) = guard.up_with(node, parts) else { continue };
         drop(cluster);
@@ -84,7 +84,7 @@ fn a_cluster_whose_start_was_killed_is_taken_down_completely() {
 
 #[test]
 fn two_starts_at_once_make_one_cluster() {
-    let guard = Guard::new("race");
+    let guard = ClusterGuard::new("race");
     if guard.up(Node::Never).is_none() {
         return;
     }
@@ -99,7 +99,7 @@ fn two_starts_at_once_make_one_cluster() {
 
 #[test]
 fn an_existing_kubeconfig_is_used_and_nothing_is_started() {
-    let guard = Guard::new("external");
+    let guard = ClusterGuard::new("external");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kubeconfig = folder.path().join("theirs");
     std::fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\n").expect("a file");

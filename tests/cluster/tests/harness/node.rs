@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::common::{Guard, admin, machine, traces};
+use crate::common::{ClusterGuard, admin, machine, traces};
 use thinkube_test_cluster::{Cluster, Health, Node, status};
 
 const PATIENCE: &str = "--timeout=120s";
@@ -47,7 +47,7 @@ fn python(cluster: &Cluster, namespace: &str, script: &str) -> String {
 
 #[test]
 fn two_clusters_with_nodes_stand_side_by_side_and_one_of_them_goes_alone() {
-    let (left, right) = (Guard::new("left"), Guard::new("right"));
+    let (left, right) = (ClusterGuard::new("left"), ClusterGuard::new("right"));
     let Some(first) = left.up(Node::Required) else { return };
     let second = right.up(Node::Required).expect("a second cluster");
     assert_ne!(first.address().expect("an address"), second.address().expect("an address"));
@@ -62,7 +62,7 @@ fn two_clusters_with_nodes_stand_side_by_side_and_one_of_them_goes_alone() {
 
 #[test]
 fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
-    let guard = Guard::new("node");
+    let guard = ClusterGuard::new("node");
     let before = machine();
     let Some(cluster) = guard.up(Node::Required) else { return };
     let image = cluster.devpi_image().expect("an image of DevPI").to_owned();

@@ -219,7 +219,7 @@ impl Dashboard {
         }
     }
 
-    /// W9: the API and the dashboard are asked every 100 ms meanwhile.
+    /// The API and the dashboard are asked every 100 ms meanwhile.
     pub(crate) fn is_applied_again_without_a_write_or_a_failed_request(&self, session: &str) {
         let (pods, mark) = (self.pods(), self.release.audit_mark());
         let api = self.release.polled();

@@ -4,13 +4,13 @@ use crate::clients::{clients, wheel};
 use crate::release::Devpi;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use thinkube_e2e::{build, devpi, finish, web};
+use thinkube_e2e::{Run, build, devpi, finish, web};
 use thinkube_test_cluster::build_dir;
 
 /// Reads the arguments of every process of the machine until it is dropped.
@@ -22,9 +22,9 @@ struct Watch {
 impl Watch {
     fn for_text(text: &str) -> Self {
         let (text, stop) = (text.to_owned(), std::sync::Arc::new(AtomicBool::new(false)));
-        let told = std::sync::Arc::clone(&stop);
+        let stopped = std::sync::Arc::clone(&stop);
         let thread = thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 for process in fs::read_dir("/proc").expect("readable").flatten() {
                     let printed = fs::read(process.path().join("cmdline")).unwrap_or_default();
                     let printed = String::from_utf8_lossy(&printed).into_owned();
@@ -46,160 +46,204 @@ impl Watch {
     }
 }
 
+/// A release of DevPI without sign-on, and what the host has printed of it.
+struct Life {
+    release: Devpi,
+    settings: Vec<String>,
+    /// The outputs of all runs, in which no password may be.
+    outputs: Vec<Run>,
+}
+
 #[test]
 fn devpi_is_built_installed_used_changed_and_removed() {
     if !build::can() {
         return;
     }
-    let Some(release) = Devpi::new() else { return };
-    let source = release.path("source");
-    let url = build_dir::devpi_repository(release.cluster(), &source, &release.name).expect("a repository");
-    let git = format!("devpi_git_url={url}");
-    let settings = [
-        git.as_str(),
-        "devpi_git_revision=main",
-        "devpi_dockerfile=Containerfile",
-        "oauth2_proxy_enabled=false",
-    ];
-
-    // W2, W3, W4: the password is searched in everything that is reported, kept or run.
-    let canary = release.password.clone();
-    let watch = Watch::for_text(&canary);
-    let mut printed = Vec::new();
-
-    let planned = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
-    let applied = release.apply(&settings).ends_with(0);
-    assert!(applied.stderr.contains("building"), "{}", applied.stderr);
-    let reference =
-        applied.json()["release"]["images"][0]["reference"].as_str().expect("a reference").to_owned();
-    assert!(reference.starts_with("registry.thinkube.test:5000/library/devpi@sha256:"), "{reference}");
-    let health = applied.json()["health"].clone();
-    assert!(
-        health.as_array().expect("it is a list").iter().all(|check| check["status"] == "passed"),
-        "{health}"
-    );
-    let component = devpi().to_str().expect("it is text");
-    let checked = release.run(&["check", &release.name, "--tests", "--plugin", component]).ends_with(0);
-    let status = release.run(&["status", &release.name]).ends_with(0);
-    printed.extend([planned, applied, checked, status]);
-
-    // Real clients, by the names and the certificates of the platform.
-    used_by_clients(&release);
-
-    // W9, W10: a second run changes nothing, restarts nothing, interrupts no client.
-    // The Job goes by itself after 300 s.
-    release.kubectl(&["delete", "job", "devpi-init", "-n", &release.name, "--ignore-not-found"]).ends_with(0);
-    let (pods, mark) = (release.pods(), release.audit_mark());
-    let polling = release.polled();
-    let again = release.apply(&settings).ends_with(0);
-    polling.none_failed();
-    assert_eq!(again.json()["changed"], false, "{}", again.stderr);
-    assert!(!again.stderr.contains("building"), "{}", again.stderr);
-    release.assert_no_writes_since(mark);
-    assert_eq!(release.pods(), pods);
-
-    // So does one that changes something else, but for the write that it takes.
-    let dashboard = format!("devpi_dashboard_hostname={}-web.thinkube.test", release.name);
-    let polling = release.polled();
-    let changed = release.apply(&[&settings[..], &[&dashboard]].concat()).ends_with(0);
-    polling.none_failed();
-    assert_eq!(release.pods(), pods);
-    printed.extend([again, changed]);
-
-    // An apply corrects a changed index, though nothing in the cluster differs.
-    release.apply(&settings).ends_with(0);
-    let index = format!("{}/root/stable", release.api());
-    let bases = format!("{index}?no_projects=");
-    let config = || {
-        web::curl(release.cluster(), &["--header", "Accept: application/json", &bases])
-            .expect("the server answers")
-            .json()
-    };
-    release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
-    assert_eq!(config()["result"]["bases"], json!([]));
-    let mended = release.apply(&settings).ends_with(0);
-    assert_eq!(config()["result"]["bases"], json!(["root/pypi"]));
-    printed.push(mended);
-
-    // Consumers that follow no reference get the password in clear, once that is agreed to, and it is reported nowhere.
-    let in_clear = [&settings[..], &["devpi_password_in_clear=true"]].concat();
-    let refused = release.apply(&in_clear).ends_with(4);
-    assert!(refused.stderr.contains("secrets in clear into ConfigMap"), "{}", refused.stderr);
-    let agreed =
-        release.plugin(&["apply", "--yes", "-o", "json", "--grant-requested"], &in_clear).ends_with(0);
-    let get = ["get", "configmap", "thinkube-service-config", "-n", &release.name, "-o", "json"];
-    let discovery = release.kubectl(&get).ends_with(0).json();
-    assert_eq!(discovery["data"]["DEVPI_PASSWORD"], canary);
-    let service = discovery["data"]["service.yaml"].as_str().expect("it is text");
-    assert!(service.contains(&format!("value: \"{canary}\"")), "{service}");
-    let back = release.plugin(&["plan", "--cluster"], &settings).ends_with(0);
-    assert!(back.stdout.contains("service.yaml"), "{}", back.stdout);
-    printed.extend([refused, agreed, back, release.apply(&settings).ends_with(0)]);
+    let Some(mut life) = Life::new() else { return };
+    let mark = life.release.audit_mark();
+    let watch = Watch::for_text(&life.release.password);
+    life.is_built_and_installed();
+    used_by_clients(&life.release);
+    life.a_second_apply_changes_and_interrupts_nothing();
+    life.a_change_of_the_dashboard_restarts_no_server();
+    life.an_apply_corrects_a_changed_index();
+    life.the_password_is_in_clear_only_by_consent();
     watch.saw_nothing();
+    life.another_password_takes_effect_without_a_restart();
+    life.the_password_is_in_the_secret_of_root_alone(mark);
+    life.an_uninstall_keeps_the_data_until_it_is_named();
+}
 
-    // Day 2: another password, in the Secret and in the server, without a restart.
-    let mut reset = release.command(&[
-        "run",
-        "reset-root-password",
-        "--release",
-        &release.name,
-        "--plugin",
-        component,
-        "--yes",
-    ]);
-    finish(reset.env("ADMIN_PASSWORD", "another-7f3a")).ends_with(0);
-    assert_eq!((release.login("another-7f3a"), release.login(&canary)), (200, 401));
-    assert_eq!(release.secret("devpi-root", "password"), "another-7f3a");
-    assert_eq!(release.pods(), pods);
-    let refreshed =
-        release.run(&["run", "refresh-image", "--release", &release.name, "--plugin", component, "--yes"]);
-    refreshed.ends_with(0);
-    assert_eq!(release.pods(), pods, "the same commit is the same image");
-    release.apply(&settings).ends_with(0);
+impl Life {
+    /// `None` where the cluster cannot have all addons.
+    fn new() -> Option<Self> {
+        let release = Devpi::new()?;
+        let source = release.path("source");
+        let url = build_dir::devpi_repository(release.cluster(), &source, &release.name);
+        let settings = vec![
+            format!("devpi_git_url={}", url.expect("the repository is made")),
+            "devpi_git_revision=main".to_owned(),
+            "devpi_dockerfile=Containerfile".to_owned(),
+            "oauth2_proxy_enabled=false".to_owned(),
+        ];
+        Some(Self { release, settings, outputs: Vec::new() })
+    }
 
-    // W3: in the Secret of root and nowhere else.
-    let encoded = STANDARD.encode(&canary);
-    let hides = |text: &str, what: &str| {
-        assert!(!text.contains(&canary) && !text.contains(&encoded), "{what} holds the password");
-    };
-    for run in &printed {
-        hides(&run.stdout, "an output");
-        hides(&run.stderr, "an output");
+    /// Runs a command of the host with the plugin and these further settings.
+    fn plugin(&self, before: &[&str], further: &[&str]) -> Run {
+        let settings: Vec<&str> =
+            self.settings.iter().map(String::as_str).chain(further.iter().copied()).collect();
+        self.release.plugin(before, &settings)
     }
-    let kinds = "configmaps,services,persistentvolumeclaims,deployments,replicasets,pods,jobs,ingresses,leases,events";
-    for namespace in [&release.name, &release.state_namespace()] {
-        let objects = release.kubectl(&["get", kinds, "-n", namespace, "-o", "yaml"]).ends_with(0).stdout;
-        hides(&objects, "an object");
+
+    fn apply(&self, further: &[&str]) -> Run {
+        self.plugin(&["apply", "--yes", "-o", "json"], further).ends_with(0)
     }
-    let secrets = release.kubectl(&["get", "secrets", "-n", &release.name, "-o", "json"]).ends_with(0).json();
-    for secret in secrets["items"].as_array().expect("it is a list") {
-        if secret["metadata"]["name"] != "devpi-root" {
-            hides(&secret.to_string(), "another Secret");
+
+    /// An operation of the plugin.
+    fn operation(&self, name: &str) -> Command {
+        let plugin = devpi().to_str().expect("the path is UTF-8");
+        self.release.command(&["run", name, "--release", &self.release.name, "--plugin", plugin, "--yes"])
+    }
+
+    fn is_built_and_installed(&mut self) {
+        let planned = self.plugin(&["plan", "--cluster"], &[]).ends_with(0);
+        let applied = self.apply(&[]);
+        assert!(applied.stderr.contains("building"), "{}", applied.stderr);
+        let image = applied.json()["release"]["images"][0].clone();
+        let reference = image["reference"].as_str().expect("a built image has a reference");
+        assert!(reference.starts_with("registry.thinkube.test:5000/library/devpi@sha256:"), "{reference}");
+        let health = applied.json()["health"].clone();
+        let health = health.as_array().expect("the health is a list");
+        assert!(health.iter().all(|check| check["status"] == "passed"), "{health:?}");
+        let (release, plugin) = (&self.release, devpi().to_str().expect("the path is UTF-8"));
+        let checked = release.run(&["check", &release.name, "--tests", "--plugin", plugin]).ends_with(0);
+        let status = release.run(&["status", &release.name]).ends_with(0);
+        self.outputs.extend([planned, applied, checked, status]);
+    }
+
+    fn a_second_apply_changes_and_interrupts_nothing(&mut self) {
+        let release = &self.release;
+        // Kubernetes deletes the Job after 300 s.
+        let job = ["delete", "job", "devpi-init", "-n", &release.name, "--ignore-not-found"];
+        release.kubectl(&job).ends_with(0);
+        let (pods, mark) = (release.pods(), release.audit_mark());
+        let polling = release.polled();
+        let again = self.apply(&[]);
+        polling.none_failed();
+        assert_eq!(again.json()["changed"], false, "{}", again.stderr);
+        assert!(!again.stderr.contains("building"), "{}", again.stderr);
+        release.assert_no_writes_since(mark);
+        assert_eq!(release.pods(), pods);
+        self.outputs.push(again);
+    }
+
+    fn a_change_of_the_dashboard_restarts_no_server(&mut self) {
+        let pods = self.release.pods();
+        let dashboard = format!("devpi_dashboard_hostname={}-web.thinkube.test", self.release.name);
+        let polling = self.release.polled();
+        let changed = self.apply(&[&dashboard]);
+        polling.none_failed();
+        assert_eq!(self.release.pods(), pods);
+        self.outputs.push(changed);
+    }
+
+    /// Nothing in the cluster shows the change.
+    fn an_apply_corrects_a_changed_index(&mut self) {
+        self.apply(&[]);
+        let bases = format!("{}/root/stable?no_projects=", self.release.api());
+        let config = || {
+            let arguments = ["--header", "Accept: application/json", &bases];
+            web::curl(self.release.cluster(), &arguments).expect("the server answers").json()
+        };
+        self.release.devpi_client(&["index", "root/stable", "bases="]).ends_with(0);
+        assert_eq!(config()["result"]["bases"], json!([]));
+        let corrected = self.apply(&[]);
+        assert_eq!(config()["result"]["bases"], json!(["root/pypi"]));
+        self.outputs.push(corrected);
+    }
+
+    /// Consumers that follow no reference need it in clear. No run prints it.
+    fn the_password_is_in_clear_only_by_consent(&mut self) {
+        let in_clear = ["devpi_password_in_clear=true"];
+        let refused = self.plugin(&["apply", "--yes", "-o", "json"], &in_clear).ends_with(4);
+        assert!(refused.stderr.contains("secrets in clear into ConfigMap"), "{}", refused.stderr);
+        let agreed = ["apply", "--yes", "-o", "json", "--grant-requested"];
+        let agreed = self.plugin(&agreed, &in_clear).ends_with(0);
+        let get = ["get", "configmap", "thinkube-service-config", "-o", "json"];
+        let discovery: Value =
+            serde_json::from_str(&self.release.kubectl_in_namespace(&get)).expect("kubectl prints JSON");
+        let password = &self.release.password;
+        assert_eq!(discovery["data"]["DEVPI_PASSWORD"], password.as_str());
+        let service = discovery["data"]["service.yaml"].as_str().expect("the document is text");
+        assert!(service.contains(&format!("value: \"{password}\"")), "{service}");
+        let back = self.plugin(&["plan", "--cluster"], &[]).ends_with(0);
+        assert!(back.stdout.contains("service.yaml"), "{}", back.stdout);
+        let restored = self.apply(&[]);
+        self.outputs.extend([refused, agreed, back, restored]);
+    }
+
+    fn another_password_takes_effect_without_a_restart(&self) {
+        let (release, pods) = (&self.release, self.release.pods());
+        let mut reset = self.operation("reset-root-password");
+        finish(reset.env("ADMIN_PASSWORD", "another-7f3a")).ends_with(0);
+        assert_eq!((release.login("another-7f3a"), release.login(&release.password)), (200, 401));
+        assert_eq!(release.secret("devpi-root", "password"), "another-7f3a");
+        assert_eq!(release.pods(), pods);
+        finish(&mut self.operation("refresh-image")).ends_with(0);
+        assert_eq!(release.pods(), pods, "the same commit is the same image");
+        self.apply(&[]);
+    }
+
+    fn hides_the_password(&self, text: &str, what: &str) {
+        let password = &self.release.password;
+        let encoded = STANDARD.encode(password);
+        assert!(!text.contains(password) && !text.contains(&encoded), "{what} holds the password");
+    }
+
+    fn the_password_is_in_the_secret_of_root_alone(&self, mark: u64) {
+        let release = &self.release;
+        for run in &self.outputs {
+            self.hides_the_password(&run.stdout, "an output");
+            self.hides_the_password(&run.stderr, "an output");
         }
+        let kinds = "configmaps,services,persistentvolumeclaims,deployments,replicasets,pods,jobs,ingresses,leases,events";
+        for namespace in [&release.name, &release.state_namespace()] {
+            let objects = release.kubectl(&["get", kinds, "-n", namespace, "-o", "yaml"]).ends_with(0);
+            self.hides_the_password(&objects.stdout, "an object");
+        }
+        let secrets = release.kubectl(&["get", "secrets", "-n", &release.name, "-o", "json"]).ends_with(0);
+        for secret in secrets.json()["items"].as_array().expect("kubectl lists items") {
+            if secret["metadata"]["name"] != "devpi-root" {
+                self.hides_the_password(&secret.to_string(), "another Secret");
+            }
+        }
+        assert_eq!(release.secret("devpi-root", "password"), release.password);
+        let logs = release.kubectl_in_namespace(&["logs", "deployment/devpi"]);
+        self.hides_the_password(&logs, "the server's log");
+        let audited = release.cluster().audit_events(mark).expect("the harness's cluster has an audit log");
+        self.hides_the_password(&format!("{audited:?}"), "the audit log");
+        let files =
+            Command::new("grep").args(["-rlF", "-e", &release.password]).arg(release.folder()).output();
+        let files = files.expect("grep starts").stdout;
+        assert_eq!(String::from_utf8_lossy(&files), "", "a temporary file holds the password");
     }
-    assert_eq!(release.secret("devpi-root", "password"), canary);
-    let logs = release.kubectl(&["logs", "deployment/devpi", "-n", &release.name]).ends_with(0).stdout;
-    hides(&logs, "the server's log");
-    let audited = release.cluster().audit_events(mark).expect("a log");
-    hides(&format!("{audited:?}"), "the audit log");
-    let left = finish(Command::new("grep").args(["-rlF", "-e", &canary]).arg(release.folder()));
-    assert_eq!(left.stdout, "", "a temporary file holds the password");
 
-    // W12: a removal that takes no data, and says what stays.
-    let taken = release.run(&["uninstall", &release.name, "--yes"]).ends_with(0);
-    assert!(taken.stdout.contains("devpi-data-pvc") && taken.stdout.contains("kept"), "{}", taken.stdout);
-    assert_eq!(release.left(), ["persistentvolumeclaim/devpi-data-pvc"]);
-    hides(&taken.stdout, "an output");
+    fn an_uninstall_keeps_the_data_until_it_is_named(&self) {
+        let release = &self.release;
+        let uninstalled = release.uninstall(&[]);
+        let stdout = &uninstalled.stdout;
+        assert!(stdout.contains("devpi-data-pvc") && stdout.contains("kept"), "{stdout}");
+        assert_eq!(release.left(), ["persistentvolumeclaim/devpi-data-pvc"]);
+        self.hides_the_password(stdout, "an output");
 
-    // The packages are there again after the next install.
-    release.apply(&settings).ends_with(0);
-    let kept =
-        web::get(release.cluster(), &format!("{index}/thinkube-sample/1.0")).expect("the server answers");
-    kept.with(200);
-    let taken =
-        release.run(&["uninstall", &release.name, "--yes", "--delete-data", "--delete-images"]).ends_with(0);
-    assert!(taken.stdout.contains("deleted"), "{}", taken.stdout);
-    release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
+        self.apply(&[]);
+        let package = format!("{}/root/stable/thinkube-sample/1.0", release.api());
+        web::get(release.cluster(), &package).expect("the server answers").with(200);
+        let uninstalled = release.uninstall(&["--delete-data", "--delete-images"]);
+        assert!(uninstalled.stdout.contains("deleted"), "{}", uninstalled.stdout);
+        release.kubectl(&["get", "namespace", &release.name]).ends_with(1);
+    }
 }
 
 fn used_by_clients(release: &Devpi) {
@@ -236,7 +280,7 @@ fn used_by_clients(release: &Devpi) {
     assert!(fs::read_to_string(site.join("thinkube_sample.py")).expect("installed").contains("private"));
     assert!(site.join("thinkube_twined.py").exists());
 
-    // W7: who is not logged in reads and writes nothing.
+    // Without a login a client writes nothing.
     let refused = |arguments: &[&str]| {
         let json = ["--header", "Content-Type: application/json", "--header", "Accept: application/json"];
         web::curl(release.cluster(), &[&json[..], arguments].concat()).expect("the server answers").status

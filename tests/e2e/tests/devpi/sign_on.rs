@@ -25,7 +25,7 @@ fn the_planned_client_signs_people_in_while_the_dashboard_is_closed() {
     assert_eq!(client["redirectUris"], json!([callback]));
     let secret = release.secret("oauth2-proxy", "client-secret");
     assert_eq!(release.secret("oauth2-proxy", "client-id"), release.name);
-    // W5: 32 bytes, this release's own.
+    // 32 bytes, this release's own.
     let cookie = release.secret("oauth2-proxy", "cookie-secret");
     assert_eq!(URL_SAFE_NO_PAD.decode(cookie.trim_end_matches('=')).expect("base64url").len(), 32);
 
@@ -67,14 +67,14 @@ fn the_planned_client_signs_people_in_while_the_dashboard_is_closed() {
     let refused = web::get(cluster, &login("")).expect("the server answers");
     assert!(refused.header("location").is_some_and(|to| to.contains("error=invalid_request")), "{refused:?}");
 
-    // W1: without the proxy no person comes in.
+    // Without the proxy no person comes in.
     let closed = web::get(cluster, &format!("{}/", release.dashboard())).expect("the server answers");
     assert!(closed.status >= 400, "{closed:?}");
     for text in [&applied.stdout, &applied.stderr] {
         assert!(!text.contains(&secret) && !text.contains(&cookie));
     }
 
-    // W1: the same by the Gateway API, where the original lets everybody in.
+    // The same by the Gateway API, where the original has no login.
     let gateway = [&settings[..], &["routing=gateway"]].concat();
     release.plugin(&["apply", "--yes", "--no-wait"], &gateway).ends_with(0);
     web::until(cluster, 200, &[&format!("{}/+api", release.api())]);
@@ -83,7 +83,7 @@ fn the_planned_client_signs_people_in_while_the_dashboard_is_closed() {
     assert!(release.left().iter().all(|left| !left.starts_with("ingress")), "{:?}", release.left());
 
     release.run(&["uninstall", &release.name, "--yes", "--delete-data"]).ends_with(0);
-    assert!(release.client().is_none(), "W12: the original never takes its client away");
+    assert!(release.client().is_none(), "the original never takes its client away");
 }
 
 /// What a person, a stranger and a client that lies see of the dashboard.
