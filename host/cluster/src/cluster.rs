@@ -2,9 +2,12 @@
 
 use crate::api::client::Client;
 use crate::api::connect::Connect;
+use crate::apply::begin;
 use crate::apply::operation::{self, OperationPlans};
-use crate::apply::run::{self, Apply, ApplyOptions};
-use crate::delete::uninstall::{self, UninstallOptions, Uninstalled};
+use crate::apply::options::ApplyOptions;
+use crate::apply::run::Apply;
+use crate::delete::options::UninstallOptions;
+use crate::delete::uninstall::{self, Uninstall};
 use crate::diff::compare;
 use crate::diff::dry_run;
 use crate::diff::release_diff::ReleaseDiff;
@@ -122,7 +125,7 @@ impl Cluster {
         options: &ApplyOptions,
         progress: ProgressSink<'a>,
     ) -> Result<Apply<'a>, Error> {
-        run::begin(&self.0, plan, values, diff, options, progress).await
+        begin::begin(&self.0, plan, values, diff, options, progress).await
     }
 
     /// Begins an operation: acquires the release's Lease and writes its record. Its stages run as those of an apply.
@@ -132,7 +135,7 @@ impl Cluster {
     /// [`ReleaseError::Unfinished`](crate::ReleaseError::Unfinished).
     pub async fn begin_operation<'a>(
         &'a self,
-        operation: &OperationPlans<'a>,
+        operation: OperationPlans<'a>,
         values: &Values,
         diff: ReleaseDiff,
         options: &ApplyOptions,
@@ -141,34 +144,19 @@ impl Cluster {
         operation::begin_operation(&self.0, operation, values, diff, options, progress).await
     }
 
-    /// Deletes a release: its objects in reverse order of the stages, and then its record. Retained objects stay. After an
-    /// interruption at any point a second call finishes the work.
+    /// Begins an uninstall: acquires the release's Lease and records that the release is being uninstalled. None: no record
+    /// exists, and the leftovers of an interrupted apply or uninstall were deleted.
     ///
     /// # Errors
-    /// [`ReleaseError::NoRelease`](crate::ReleaseError::NoRelease), [`ReleaseError::Busy`](crate::ReleaseError::Busy),
-    /// [`DeleteError::NotGone`](crate::DeleteError::NotGone), or why an object could not be deleted.
-    pub async fn uninstall(
-        &self,
+    /// [`ReleaseError::NoRelease`](crate::ReleaseError::NoRelease), [`ReleaseError::Busy`](crate::ReleaseError::Busy) or
+    /// [`ApiError::Forbidden`](crate::ApiError::Forbidden), before anything is written.
+    pub async fn begin_uninstall<'a>(
+        &'a self,
         name: &str,
-        options: &UninstallOptions,
-        progress: ProgressSink<'_>,
-    ) -> Result<Uninstalled, Error> {
-        uninstall::uninstall(&self.0, name, options, progress).await
-    }
-
-    /// The same for a release with external resources, which `external` deletes: under the release's Lease, while its
-    /// objects exist, and before its record is deleted. `external` returns the steps whose images it deleted.
-    ///
-    /// # Errors
-    /// As [`Cluster::uninstall`], and those of `external`.
-    pub async fn uninstall_after<E: From<Error>>(
-        &self,
-        name: &str,
-        options: &UninstallOptions,
-        progress: ProgressSink<'_>,
-        external: impl AsyncFnOnce() -> Result<Vec<String>, E>,
-    ) -> Result<Uninstalled, E> {
-        uninstall::uninstall_after(&self.0, name, options, progress, external).await
+        options: &'a UninstallOptions,
+        progress: ProgressSink<'a>,
+    ) -> Result<Option<Uninstall<'a>>, Error> {
+        uninstall::begin(&self.0, name, options, progress).await
     }
 
     /// Answers a plugin's query. A Secret has no values.

@@ -2,7 +2,7 @@
 //! the only crate that names kube.
 //!
 //! [`Cluster::compare`] finds out what an apply would write; [`Cluster::begin`] acquires the release's Lease and records
-//! every object that may exist; [`Apply::stage`] and [`Apply::wait`] write the objects; [`Cluster::uninstall`] deletes them.
+//! every object that may exist; [`Apply::apply_stage`] and [`Apply::wait`] write the objects; [`Cluster::begin_uninstall`] deletes them.
 //! After a crash at any request, the record in the cluster is enough to go on.
 //!
 //! The rooms, each on the ones before it: `api`, `release`, `secrets`, `diff`, `readiness`, `probe`, `pod_files`, `apply`,
@@ -23,9 +23,11 @@ mod secrets;
 
 pub use api::connect::Connect;
 pub use apply::operation::OperationPlans;
-pub use apply::run::{Adopt, Apply, ApplyOptions};
+pub use apply::options::{Adopt, ApplyOptions};
+pub use apply::run::Apply;
 pub use cluster::Cluster;
-pub use delete::uninstall::{Orphan, UninstallOptions, Uninstalled};
+pub use delete::options::{Orphan, UninstallOptions};
+pub use delete::uninstall::Uninstall;
 pub use diff::release_diff::ReleaseDiff;
 pub use error::Error;
 pub use error::api::ApiError;

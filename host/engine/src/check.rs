@@ -1,12 +1,15 @@
-use crate::{Error, Event, Events, external};
+use crate::driver::http_client;
+use crate::lifecycle::Checks;
+use crate::{Error, Event, Events, Session};
 use serde::Serialize;
 use std::time::Duration;
 use thinkube_cluster::{
     ApiError, Cluster, CopyState, Entry, EntryPhase, Error as ClusterError, Release, SecretCopy,
 };
-use thinkube_effects::{Http, HttpOptions};
+use thinkube_effects::Http;
 use thinkube_plan::{
-    Check, Expectation, HttpTarget, Observation, Probe, Severity, Status, Verdict, credential_faults,
+    Check, Expectation, HttpTarget, Observation, PluginPlan, Probe, Severity, Status, Verdict,
+    credential_faults,
 };
 use thinkube_sandbox::Plugin;
 use tokio::time::Instant;
@@ -93,7 +96,7 @@ pub(crate) struct ProbeTarget<'a> {
 
 impl ProbeTarget<'_> {
     /// Whether this probe could be answered at all, to be known before anything is changed.
-    pub(crate) fn supported(&self, probe: &Probe) -> Result<(), Error> {
+    pub(crate) fn supports(&self, probe: &Probe) -> Result<(), Error> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
                 Ok(thinkube_effects::validate_probe(&self.http, http)?)
@@ -125,18 +128,77 @@ impl ProbeTarget<'_> {
     }
 }
 
+/// Carries out the checks of one plan.
+pub(crate) struct CheckRunner<'a> {
+    target: ProbeTarget<'a>,
+    plugin: Option<&'a Plugin>,
+    events: Events<'a>,
+}
+
+impl<'a> CheckRunner<'a> {
+    /// `http` is limited to what was granted to the plan.
+    pub(crate) fn new(session: &Session<'a>, http: &'a Http) -> Self {
+        let target = ProbeTarget { cluster: session.cluster, http };
+        Self { target, plugin: session.plugin, events: session.events }
+    }
+
+    /// Fails if this host can never carry out a check of the plan: known before the first write.
+    pub(crate) fn supports(&self, plugin_plan: &PluginPlan) -> Result<(), Error> {
+        let staged = plugin_plan.stages.iter().flat_map(|stage| stage.gates.iter().chain(&stage.skip_if));
+        for check in plugin_plan.preflight.iter().chain(staged).chain(&plugin_plan.health) {
+            self.target.supports(&check.probe)?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, checks: &[Check], retry: RetryPolicy) -> Vec<CheckOutcome> {
+        run_checks(&self.target, self.plugin, checks, retry, self.events).await
+    }
+
+    pub(crate) fn cluster(&self) -> &'a Cluster {
+        self.target.cluster
+    }
+}
+
+#[async_trait::async_trait(?Send)]
+impl Checks for CheckRunner<'_> {
+    async fn hold(&self, checks: &[Check]) -> bool {
+        let quiet = |_| ();
+        !checks.is_empty()
+            && run_checks(&self.target, self.plugin, checks, RetryPolicy::Once, &quiet)
+                .await
+                .iter()
+                .all(CheckOutcome::passed)
+    }
+
+    async fn require(
+        &self,
+        phase: &str,
+        checks: &[Check],
+        retry: RetryPolicy,
+    ) -> Result<Vec<CheckOutcome>, Error> {
+        let outcomes = self.run(checks, retry).await;
+        let failed = failed(&outcomes);
+        if failed.is_empty() {
+            Ok(outcomes)
+        } else {
+            Err(Error::ChecksFailed { phase: phase.to_owned(), failed })
+        }
+    }
+}
+
 /// Asks `checks`, some at the same time. The outcomes are in the order of the checks.
 pub(crate) async fn run_checks(
     asked: &ProbeTarget<'_>,
     plugin: Option<&Plugin>,
     checks: &[Check],
-    patience: RetryPolicy,
+    retry: RetryPolicy,
     events: Events<'_>,
 ) -> Vec<CheckOutcome> {
     use futures::StreamExt;
     futures::stream::iter(checks)
         .map(async |check| {
-            let outcome = run_check(asked, plugin, check, patience).await;
+            let outcome = run_check(asked, plugin, check, retry).await;
             events(Event::Checked(outcome.clone()));
             outcome
         })
@@ -162,16 +224,13 @@ pub fn failed(outcomes: &[CheckOutcome]) -> Vec<CheckOutcome> {
 /// [`Error::OtherPlugin`] if `plugin` is not the one that made the release, and [`Error::Invalid`] if a check of the record
 /// would send a secret that no plan may send.
 pub async fn check(
-    cluster: &Cluster,
+    session: &Session<'_>,
     release: &Release,
-    plugin: Option<&Plugin>,
     tests: bool,
-    patience: RetryPolicy,
-    http: &HttpOptions,
-    events: Events<'_>,
+    retry: RetryPolicy,
 ) -> Result<Vec<CheckOutcome>, Error> {
     let expected = &release.plan.plugin.digest;
-    if let Some(plugin) = plugin.filter(|plugin| plugin.digest() != expected) {
+    if let Some(plugin) = session.plugin.filter(|plugin| plugin.digest() != expected) {
         let (release, expected) = (release.name.clone(), expected.clone());
         return Err(Error::OtherPlugin { release, expected, found: plugin.digest().clone() });
     }
@@ -181,18 +240,19 @@ pub async fn check(
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
     }
-    let http = external::http(&release.plan.granted, http)?;
-    let asked = ProbeTarget { cluster, http: &http };
-    let mut outcomes = run_checks(&asked, plugin, &plugin_plan.health, patience, events).await;
+    let http = http_client(&release.plan.granted, session.http)?;
+    let runner = CheckRunner::new(session, &http);
+    let mut outcomes = runner.run(&plugin_plan.health, retry).await;
     if tests {
-        outcomes.extend(run_checks(&asked, plugin, &plugin_plan.tests, patience, events).await);
+        outcomes.extend(runner.run(&plugin_plan.tests, retry).await);
     }
     // What its stage left out, because that is done already, was never made.
     let skipped = |copied: &SecretCopy| {
         let of = |entry: &&Entry| entry.object.identity() == copied.copy.identity();
         release.inventory.iter().find(of).is_some_and(|entry| entry.phase == EntryPhase::Skipped)
     };
-    let copied = cluster.secret_copies(&release.plan).await.into_iter().filter(|copied| !skipped(copied));
+    let copied =
+        session.cluster.secret_copies(&release.plan).await.into_iter().filter(|copied| !skipped(copied));
     outcomes.extend(copied.map(CheckOutcome::of_copy));
     Ok(outcomes)
 }
@@ -201,7 +261,7 @@ async fn run_check(
     asked: &ProbeTarget<'_>,
     plugin: Option<&Plugin>,
     check: &Check,
-    patience: RetryPolicy,
+    retry: RetryPolicy,
 ) -> CheckOutcome {
     let deadline = Instant::now() + Duration::from_secs(check.timeout_seconds.into()).min(MAX_WAIT);
     let mut pause = LOOK_AGAIN.0;
@@ -209,7 +269,7 @@ async fn run_check(
     let verdict = loop {
         looks += 1;
         let (verdict, for_good) = look(asked, plugin, check).await;
-        let over = for_good || patience == RetryPolicy::Once || Instant::now() + pause >= deadline;
+        let over = for_good || retry == RetryPolicy::Once || Instant::now() + pause >= deadline;
         if verdict.status == Status::Passed || over {
             break verdict;
         }
@@ -271,7 +331,8 @@ mod tests {
     use serde_json::{Value, json};
     use std::sync::{Arc, Mutex};
     use thinkube_cluster::{Connect, Phase};
-    use thinkube_plan::{Digest, Plan};
+    use thinkube_effects::HttpOptions;
+    use thinkube_plan::{Digest, Plan, SecretInputs};
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
     use tokio::net::TcpListener;
 
@@ -355,7 +416,8 @@ mod tests {
     }
 
     async fn checked(cluster: &Cluster, release: &Release) -> Result<Vec<CheckOutcome>, Error> {
-        check(cluster, release, None, false, RetryPolicy::Once, &HttpOptions::default(), &|_| ()).await
+        let (http, secrets) = (HttpOptions::default(), SecretInputs::default());
+        check(&Session::new(cluster, &http, &secrets), release, false, RetryPolicy::Once).await
     }
 
     #[tokio::test]
@@ -384,7 +446,7 @@ mod tests {
     async fn a_plugin_never_evaluates_an_answer_to_a_secret() {
         let (cluster, paths) = server().await;
         let release = recorded(|plan| plan["health"][0]["expect"] = json!("evaluate"));
-        let http = external::http(&[], &HttpOptions::default()).expect("it can be made");
+        let http = http_client(&[], &HttpOptions::default()).expect("it can be made");
         let asked = ProbeTarget { cluster: &cluster, http: &http };
         let (verdict, for_good) = look(&asked, None, &release.plan.plugin_plan.health[0]).await;
         assert!(for_good && verdict.message.contains("use CEL"), "{verdict:?}");

@@ -191,6 +191,9 @@ pub enum Error {
         /// The commit of now.
         now: String,
     },
+    /// The drivers of the host did not compare the objects: a defect of this program.
+    #[error("the objects were not compared with the cluster")]
+    NotObserved,
     /// Checks failed that had to hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
@@ -245,7 +248,7 @@ impl Error {
             Self::Workstation(error) => class_of(error),
             Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => Class::Input,
             Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Build { .. } | Self::ImageMoved { .. } => Class::Failure,
+            Self::Build { .. } | Self::NotObserved | Self::ImageMoved { .. } => Class::Failure,
             Self::Read { .. }
             | Self::Settings(_)
             | Self::NoOperation { .. }
@@ -298,6 +301,7 @@ impl Error {
             Self::ExternalNotOwned(_) => "not-owned",
             Self::NoPreflight { .. } => "no-preflight",
             Self::NothingToOrphan { .. } => "nothing-to-leave",
+            Self::NotObserved => "host",
             Self::ChecksFailed { .. } => "checks-failed",
             Self::OtherPlugin { .. } => "other-plugin",
             Self::Interrupted { .. } => "interrupted",

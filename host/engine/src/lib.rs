@@ -11,14 +11,13 @@
 mod apply;
 mod cancel;
 mod check;
+mod driver;
 mod error;
-mod external;
-mod images;
-
-mod load;
+mod lifecycle;
 mod operation;
-mod planning;
-mod source;
+mod plan;
+mod plugin;
+mod session;
 mod status;
 mod uninstall;
 mod workstation;
@@ -27,10 +26,10 @@ pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
 pub use cancel::unless_cancelled;
 pub use check::{CheckOutcome, RetryPolicy, check, failed};
 pub use error::{Class, Error};
-pub use load::{LoadedOperation, LoadedPlugin, load};
 pub use operation::{operate, plan_operation, preview_operation};
-pub use planning::{FactSource, PlanRequest, Planned, plan};
-pub use source::read as read_plugin;
+pub use plan::{FactSource, PlanRequest, Planned, plan};
+pub use plugin::{LoadedOperation, LoadedPlugin, load, read_plugin};
+pub use session::Session;
 pub use status::{ObjectStatus, release, status};
 pub use uninstall::{UninstallReport, UninstallRequest, uninstall};
 pub use workstation::{
@@ -39,7 +38,7 @@ pub use workstation::{
 
 pub use thinkube_cluster::{
     Adopt, BuiltImage, Cluster, Connect, Entry, Orphan, Phase, Progress as ClusterProgress, Release,
-    UninstallOptions, Uninstalled,
+    UninstallOptions,
 };
 pub use thinkube_effects::{
     DiffLine, HttpOptions, ImageEvent, SkipReason, Skipped, Workstation, WorkstationAction,

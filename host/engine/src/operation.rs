@@ -1,19 +1,18 @@
-//! Operations: the same path as a release's own plan, for a plan that passes.
+//! Operations: temporary plans that never change the release's recorded plan.
 
-use crate::apply::{Applied, ApplyRequest, CheckRunner, Preview, preview_outside_pods, stages};
-use crate::check::{ProbeTarget, RetryPolicy};
-use crate::external::{self, ExternalResources};
-use crate::images::ImageBuilds;
-use crate::load::{LoadedOperation, LoadedPlugin, with_deadline};
-use crate::planning::{FactSource, Planned, collect_facts, evaluates, judged};
-use crate::{CancellationToken, Error, Event, Events, unless_cancelled};
+use crate::apply::{Applied, ApplyRequest, Preview, preview_task, seen};
+use crate::check::{CheckRunner, RetryPolicy};
+use crate::driver::{Drivers, Observed, Purpose, Recorded, Task, http_client};
+use crate::lifecycle::{Checks, Lifecycle};
+use crate::plan::{FactSource, Planned, collect_facts, evaluates, validated};
+use crate::plugin::{LoadedOperation, LoadedPlugin, with_deadline};
+use crate::{Error, Session, unless_cancelled};
 use serde_json::Value;
 use std::sync::Arc;
-use thinkube_cluster::{Apply, ApplyOptions, Cluster, OperationPlans, Release};
-use thinkube_effects::HttpOptions;
+use thinkube_cluster::{ApplyOptions, Cluster, OperationPlans, Release};
 use thinkube_plan::{
-    Action, Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, SecretInputs, Step, Values,
-    nearest, overlay, overridden_steps, validate_operation,
+    Action, Context, Grants, Installed, ObjectRef, Plan, PluginPlan, Problem, Step, nearest, overlay,
+    overridden_steps, validate_operation,
 };
 use thinkube_validate::SettingFault;
 
@@ -67,7 +66,7 @@ pub async fn plan_operation(
         Err(problem) => return Err(Error::Problem(problem)),
     };
     let inputs: Vec<&str> = operation.secret_inputs.iter().map(String::as_str).collect();
-    judged(validate_operation(&wanted, &inputs, evaluates(loaded)), &wanted)?;
+    validated(validate_operation(&wanted, &inputs, evaluates(loaded)), &wanted)?;
     let plugin_plan = overlay(&recorded.plugin_plan, wanted).map_err(Error::Invalid)?;
     let plan = Plan { plugin_plan, ..recorded.clone() };
     let denials = Grants { permissions: plan.granted.clone() }.denials(&plan);
@@ -87,33 +86,34 @@ fn offered<'a>(loaded: &'a LoadedPlugin, name: &str) -> Result<&'a LoadedOperati
     })
 }
 
-/// What an operation would do, object by object and field by field. Writes nothing.
+/// Compares the plan of an operation with the cluster and with external servers. Writes nothing.
 ///
 /// # Errors
 /// [`Error::Cluster`], [`Error::Effect`].
 pub async fn preview_operation(
-    cluster: &Cluster,
+    session: &Session<'_>,
     release: &Release,
     planned: &Planned,
-    secrets: &SecretInputs,
-    http: &HttpOptions,
 ) -> Result<Preview, Error> {
-    let plugin_plan = &planned.plan.plugin_plan;
-    let mut preview =
-        preview_outside_pods(cluster, &planned.plan, secrets, None, &release.images, http).await?;
-    let given_back = overridden_steps(&release.plan.plugin_plan, plugin_plan);
-    let restarted =
+    let plan = &planned.plan;
+    let http = http_client(&plan.granted, session.http)?;
+    let (purpose, running_images) = (Purpose::Preview, release.images.as_slice());
+    let task = Task { session, plan, http: &http, purpose, running_images, is_operation: true };
+    let mut preview = preview_task(task, &Recorded::default()).await?;
+    let plugin_plan = &plan.plugin_plan;
+    let restored = overridden_steps(&release.plan.plugin_plan, plugin_plan);
+    let is_restarted =
         |object: &ObjectRef| steps(plugin_plan).any(|step| matches!(step, Step::Restart(it) if it == object));
-    // What the release has beside is not touched.
+    // The operation leaves the release's other objects alone.
     preview.changes.retain(|change| {
-        change.object().is_none_or(|object| makes(plugin_plan, object) || restarted(object))
+        change.object().is_none_or(|object| has_step_for(plugin_plan, object) || is_restarted(object))
     });
     for change in &mut preview.changes {
         let Some(object) = change.object() else { continue };
-        if makes(&given_back, object) {
-            change.note = Some("as the release's plan has it when the operation ends".to_owned());
-        } else if !makes(&release.plan.plugin_plan, object) && change.action == Action::Create {
-            change.note = Some("for the operation only".to_owned());
+        if has_step_for(&restored, object) {
+            change.note = Some("restored to the release's plan when the operation ends".to_owned());
+        } else if !has_step_for(&release.plan.plugin_plan, object) && change.action == Action::Create {
+            change.note = Some("deleted when the operation ends".to_owned());
         }
     }
     Ok(preview)
@@ -123,85 +123,60 @@ fn steps(plugin_plan: &PluginPlan) -> impl Iterator<Item = &Step> {
     plugin_plan.stages.iter().flat_map(|stage| &stage.steps)
 }
 
-fn makes(plugin_plan: &PluginPlan, object: &ObjectRef) -> bool {
+fn has_step_for(plugin_plan: &PluginPlan, object: &ObjectRef) -> bool {
     steps(plugin_plan).filter_map(Step::target).any(|target| target.identity() == object.identity())
 }
 
-/// Carries out an operation: its preflight, its stages, then what it changed is given back and what was its own is
-/// deleted, however it ended; then its health and the release's.
+/// Carries out an operation: preflight, stages, then restores what it changed and deletes what it created, also after a
+/// failure; then checks its own health and the release's.
 ///
 /// # Errors
-/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. Where the record says that the
+/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. If the record says that the
 /// operation has not ended, the same call or an apply of the release ends it.
-#[expect(clippy::too_many_arguments, reason = "what an apply takes, and the release")]
 pub async fn operate(
-    loaded: &LoadedPlugin,
-    cluster: &Cluster,
+    session: &Session<'_>,
     release: &Release,
     name: &str,
     planned: &Planned,
-    secrets: &SecretInputs,
     request: &ApplyRequest,
-    cancel: &CancellationToken,
-    events: Events<'_>,
 ) -> Result<Applied, Error> {
     let (plan, recorded) = (&planned.plan, &release.plan);
     let overridden_steps =
         Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
     let operation = OperationPlans { name, plan, recorded, overridden_steps: &overridden_steps };
-    let http = external::http(&plan.granted, &request.http)?;
-    let asking = CheckRunner { asked: ProbeTarget { cluster, http: &http }, plugin: &loaded.plugin, events };
-    asking.supported(&plan.plugin_plan)?;
-    let (mut builds, mut external, comparison) = unless_cancelled(cancel, async {
-        asking.require("preflight", &plan.plugin_plan.preflight, RetryPolicy::Once).await?;
-        let builds = ImageBuilds::look(cluster, plan, &request.http).await?;
-        builds.ready(&request.shown)?;
-        let values = Values { inputs: secrets.clone(), outputs: builds.outputs_beside(&release.images) };
-        let external = ExternalResources::look(&http, plan, values, true).await?;
-        let comparison = cluster.compare_objects(plan, &external.values).await?;
-        Ok::<_, Error>((builds, external, comparison))
+    let http = http_client(&plan.granted, session.http)?;
+    let checks = CheckRunner::new(session, &http);
+    let (cluster_events, purpose) = (session.cluster_events(), Purpose::Operation(request));
+    let running_images = release.images.as_slice();
+    let task = Task { session, plan, http: &http, purpose, running_images, is_operation: true };
+    let mut drivers = Drivers::new(task);
+    checks.supports(&plan.plugin_plan)?;
+    drivers.supports()?;
+    let mut seen = seen(session);
+    unless_cancelled(&session.cancel, async {
+        checks.require("preflight", &plan.plugin_plan.preflight, RetryPolicy::Once).await?;
+        drivers.observe(&mut seen).await
     })
     .await?;
-    let pass_on = |event| events(Event::Cluster(event));
+    let Observed { mut values, diff, .. } = seen;
+    let diff = diff.ok_or(Error::NotObserved)?;
     let options = ApplyOptions::default();
-    let mut run =
-        cluster.begin_operation(&operation, &external.values, comparison, &options, &pass_on).await?;
-    let stages = stages(&mut run, plan, request, &asking, &mut builds, &mut external);
-    let done = unless_cancelled(cancel, stages).await;
-    let ended = match done {
-        Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),
-        _ => unless_cancelled(cancel, given_back(&mut run, &operation, request)).await,
+    let run = session.cluster.begin_operation(operation, &values, diff, &options, &cluster_events).await?;
+    let lifecycle = Lifecycle {
+        plan: &plan.plugin_plan,
+        checks: &checks,
+        cancel: &session.cancel,
+        events: session.events,
+        wait: request.wait,
+        timeout: request.timeout,
     };
-    if let Err(error) = ended {
-        run.unfinished(name).await;
-        return Err(match (done, error) {
-            (Ok(()) | Err(Error::Interrupted { .. }), Error::Interrupted { .. }) => {
-                Error::Interrupted { recorded: true }
-            }
-            (Ok(()), error) => error,
-            (Err(first), error) => {
-                events(Event::Cluster(thinkube_cluster::Progress::Warning(error.to_string())));
-                first
-            }
-        });
-    }
-    let release = run.finish_operation(name, done.is_err()).await;
-    done?;
-    let release = release?;
+    let release = lifecycle.operate(run, &mut drivers, &mut values).await?;
     let mut health = Vec::new();
-    for (phase, checks) in
+    for (phase, expected) in
         [("health of the operation", &plan.plugin_plan.health), ("health", &recorded.plugin_plan.health)]
     {
-        let asked = asking.require(phase, checks, RetryPolicy::UntilTimeout);
-        health.extend(unless_cancelled(cancel, asked).await?);
+        let outcomes = checks.require(phase, expected, RetryPolicy::UntilTimeout);
+        health.extend(unless_cancelled(&session.cancel, outcomes).await?);
     }
     Ok(Applied { release, changed: true, health })
-}
-
-async fn given_back<'a>(
-    run: &mut Apply<'a>,
-    operation: &OperationPlans<'a>,
-    request: &ApplyRequest,
-) -> Result<(), Error> {
-    Ok(run.give_back(operation, request.timeout).await?)
 }

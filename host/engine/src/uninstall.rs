@@ -1,70 +1,92 @@
-use crate::{Error, Event, Events, external, images};
-use thinkube_cluster::{Cluster, Orphan, Release, UninstallOptions, Uninstalled};
-use thinkube_effects::HttpOptions;
-use thinkube_plan::{Action, Change, ExternalStep, SecretInputs};
+//! Uninstalls a release: external resources, images, pod files, objects, and the record last.
+
+use crate::driver::{Drivers, Purpose, Task, http_client};
+use crate::lifecycle;
+use crate::{Error, Session};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+use thinkube_cluster::{Orphan, Release, UninstallOptions};
+use thinkube_plan::{Action, Change, ChangesByKind, ObjectRef};
 
 /// How to uninstall.
 pub struct UninstallRequest {
-    /// In the cluster.
+    /// How to delete objects and pod files, and what to leave in place.
     pub objects: UninstallOptions,
-    /// How servers outside the cluster are found and trusted.
-    pub http: HttpOptions,
-    /// Whether images that were built go from their registries, too.
+    /// Whether images that the release built are deleted from their registries.
     pub delete_images: bool,
 }
 
-/// What an uninstall took away, and what it left.
-#[derive(Debug, serde::Serialize)]
+/// What an uninstall deleted, and what it kept.
+#[derive(Debug, Default)]
 pub struct UninstallReport {
-    /// In the cluster.
-    #[serde(flatten)]
-    pub objects: Uninstalled,
-    /// Outside it.
-    pub external: Vec<Change>,
-    /// In registries.
-    pub images: Vec<Change>,
+    /// In the order of deletion. A kept one has a note with the reason.
+    pub changes: Vec<Change>,
 }
 
-/// Takes a release away: first what it has outside the cluster, while the record still says what that is, then its
-/// objects and its record. `release` is None where only what an apply has left that died early is to be swept.
+impl UninstallReport {
+    /// The deleted objects.
+    pub fn deleted(&self) -> impl Iterator<Item = &ObjectRef> {
+        let deleted = |change: &&Change| change.action == Action::Delete;
+        self.changes.iter().filter(deleted).filter_map(Change::object)
+    }
+
+    /// The kept objects, each with the reason.
+    pub fn kept(&self) -> impl Iterator<Item = (&ObjectRef, &str)> {
+        let kept = self.changes.iter().filter(|change| change.action == Action::Keep);
+        kept.filter_map(|change| Some((change.object()?, change.note.as_deref().unwrap_or_default())))
+    }
+}
+
+impl Serialize for UninstallReport {
+    /// One list for each kind, as `thinkube-host uninstall -o json` prints them.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ChangesByKind { external, images, pod_files, .. } = ChangesByKind::of(&self.changes);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("deleted", &self.deleted().collect::<Vec<_>>())?;
+        map.serialize_entry("kept", &self.kept().collect::<Vec<_>>())?;
+        if !pod_files.is_empty() {
+            map.serialize_entry("podFiles", &pod_files)?;
+        }
+        map.serialize_entry("external", &external)?;
+        map.serialize_entry("images", &images)?;
+        map.end()
+    }
+}
+
+/// Uninstalls a release. `release` is None if it has no record and only leftovers of an interrupted run are deleted.
 ///
 /// # Errors
-/// [`Error::NothingToOrphan`] before anything is done; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
-/// call finishes what was begun.
+/// [`Error::NothingToOrphan`] before anything is deleted; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
+/// call continues from the record.
 pub async fn uninstall(
-    cluster: &Cluster,
+    session: &Session<'_>,
     name: &str,
     release: Option<&Release>,
-    inputs: &SecretInputs,
     request: &UninstallRequest,
-    events: Events<'_>,
 ) -> Result<UninstallReport, Error> {
     if let Some(release) = release {
         validate_orphans(release, &request.objects.orphan)?;
     }
-    let (mut external, mut images) = (Vec::new(), Vec::new());
-    let pass_on = |event| events(Event::Cluster(event));
-    let outside = async || {
-        // Under the claim now: an apply may have added to it since it was read.
-        let current = if release.is_some() { cluster.release(name).await? } else { None };
-        let Some(release) = &current else { return Ok(Vec::new()) };
-        if !release.external.is_empty() {
-            let http = external::http_for(&release.external, &request.http)?;
-            let said = || "left behind, as --orphan asks".to_owned();
-            let left = |step: &ExternalStep| request.objects.orphans_external(&step.name).then(said);
-            let removed = external::remove(&http, &release.external, left, inputs, events).await;
-            external = removed.map_err(|(step, source)| Error::Outside { step, source })?;
+    let http = http_client(&[], session.http)?;
+    let cluster_events = session.cluster_events();
+    let begun = session.cluster.begin_uninstall(name, &request.objects, &cluster_events).await?;
+    let Some(run) = begun else { return Ok(UninstallReport::default()) };
+    // Read again under the Lease: an apply may have changed the release since the caller read it.
+    let release = match run.release().await {
+        Ok(release) => release,
+        Err(error) => {
+            run.stop().await;
+            return Err(error.into());
         }
-        // Before the Secret with the login is gone.
-        images = images::leave(cluster, release, &request.http, request.delete_images).await?;
-        let gone = images.iter().filter(|image| matches!(image.action, Action::Delete | Action::Unchanged));
-        Ok::<_, Error>(gone.filter_map(|image| Some(image.image()?.name.clone())).collect())
     };
-    let objects = cluster.uninstall_after(name, &request.objects, &pass_on, outside).await?;
-    Ok(UninstallReport { objects, external, images })
+    let purpose = Purpose::Uninstall;
+    let plan = &release.plan;
+    let task = Task { session, plan, http: &http, purpose, running_images: &[], is_operation: false };
+    let changes = lifecycle::uninstall(run, &mut Drivers::new(task), request).await?;
+    Ok(UninstallReport { changes })
 }
 
-/// Whether a release has what is to be left behind: what is misspelt would be taken away.
+/// Fails if the release has no such resource: a mistyped one would be deleted.
 fn validate_orphans(release: &Release, orphan: &[Orphan]) -> Result<(), Error> {
     let external = release.external.iter().map(|step| Orphan::External(step.name.clone()));
     let pod_files = release.pod_files.iter().map(|entry| Orphan::PodFiles(entry.step.clone()));

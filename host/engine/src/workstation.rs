@@ -1,7 +1,7 @@
 //! What a plugin wants in the home of an operator or a developer, from the question to the files. No cluster is asked.
 
-use crate::load::LoadedPlugin;
-use crate::planning::{Settled, settle};
+use crate::plan::{Settled, settle};
+use crate::plugin::LoadedPlugin;
 use crate::{CancellationToken, Error, unless_cancelled};
 use serde_json::Value;
 use std::path::Path;

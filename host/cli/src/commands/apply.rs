@@ -18,8 +18,8 @@ use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
 use thinkube_engine::{
-    Adopt, Applied, ApplyRequest, CancellationToken, Change, Cluster, HttpOptions, SecretInputs, Workstation,
-    unless_cancelled,
+    Adopt, Applied, ApplyRequest, CancellationToken, Change, Cluster, HttpOptions, SecretInputs, Session,
+    Workstation, unless_cancelled,
 };
 
 #[derive(Debug, Args)]
@@ -69,15 +69,18 @@ pub(crate) async fn run(
         timeout: args.change.timeout,
         adopt: args.adopt,
         ignore_preflight: args.ignore_preflight_errors,
-        http,
         wait: !args.no_wait,
         shown,
     };
     let events = |event| progress.show(&event);
-    let (loaded, planned) = (&made.loaded, &made.planned);
-    let applied =
-        thinkube_engine::apply(loaded, &cluster, planned, &secrets, &request, cancel, &events).await;
-    let applied = applied.map_err(|error| match &part {
+    let planned = &made.planned;
+    let session = Session {
+        plugin: Some(&made.loaded.plugin),
+        cancel: cancel.clone(),
+        events: &events,
+        ..Session::new(&cluster, &http, &secrets)
+    };
+    let applied = thinkube_engine::apply(&session, planned, &request).await.map_err(|error| match &part {
         Some(part) => CliError::from(error).advise(part.not_begun()),
         None => error.into(),
     })?;
@@ -112,7 +115,8 @@ async fn prepare<'a>(
     if args.change.yes {
         return Ok(Confirmed { cluster, made, secrets, part, shown: Vec::new() });
     }
-    let preview = thinkube_engine::preview(&cluster, &made.planned.plan, &secrets, release, http).await?;
+    let session = Session::new(&cluster, http, &secrets);
+    let preview = thinkube_engine::preview(&session, &made.planned.plan, release).await?;
     let mut text = output::plan::plan(&made.loaded.descriptor.title, &made.planned);
     text.push(&output::plan::preview(&preview, release));
     let mut place = cluster.server().to_string();

@@ -10,7 +10,7 @@ use crate::output::printer::Printer;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use thinkube_engine::RetryPolicy;
+use thinkube_engine::{RetryPolicy, SecretInputs, Session};
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -41,8 +41,9 @@ pub(crate) async fn run(printer: Printer, args: CheckArgs) -> Result<ExitCode, C
     let plugin = loaded.as_ref().map(|loaded| &loaded.plugin);
     let retry = if args.wait { RetryPolicy::UntilTimeout } else { RetryPolicy::Once };
     let http = args.http.options();
-    let outcomes =
-        thinkube_engine::check(&cluster, &release, plugin, args.tests, retry, &http, &|_| ()).await?;
+    let secrets = SecretInputs::default();
+    let session = Session { plugin, ..Session::new(&cluster, &http, &secrets) };
+    let outcomes = thinkube_engine::check(&session, &release, args.tests, retry).await?;
     printer.result(|| checks(&outcomes), || &outcomes);
     let failed = thinkube_engine::failed(&outcomes);
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(exit::CHECK) })

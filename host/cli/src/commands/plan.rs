@@ -17,7 +17,7 @@ use crate::planning::{ReleasePlan, plan_for_cluster, plan_offline};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use thinkube_engine::{FactSource, Preview, Workstation};
+use thinkube_engine::{FactSource, Preview, Session, Workstation};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanCommandArgs {
@@ -77,8 +77,9 @@ async fn compare(
         std::fs::write(&path, text + "\n").map_err(|error| CliError::file(&path, error))?;
     }
     let secrets = secrets::for_plan(&made.loaded, planned, release, sources, &cluster, false).await?;
-    let preview =
-        thinkube_engine::preview(&cluster, &planned.plan, &secrets, release, &args.http.options()).await?;
+    let http = args.http.options();
+    let session = Session::new(&cluster, &http, &secrets);
+    let preview = thinkube_engine::preview(&session, &planned.plan, release).await?;
     let version = cluster.version().to_owned();
     let part = WorkstationPart::beside(printer, &args.plan, &made, home, version).await?;
     show(printer, &made, Some(&preview), part.as_ref());

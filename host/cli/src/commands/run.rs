@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use thinkube_engine::{
     ApplyRequest, CancellationToken, Change, Cluster, HttpOptions, LoadedPlugin, Planned, Release,
-    SecretInputs, unless_cancelled,
+    SecretInputs, Session, unless_cancelled,
 };
 
 #[derive(Debug, Args)]
@@ -69,23 +69,17 @@ pub(crate) async fn run(
         timeout: args.change.timeout,
         adopt: Vec::new(),
         ignore_preflight: Vec::new(),
-        http,
         wait: true,
         shown,
     };
     let events = |event| progress.show(&event);
-    let done = thinkube_engine::operate(
-        &loaded,
-        &cluster,
-        &release,
-        &args.operation,
-        &planned,
-        &secrets,
-        &request,
-        cancel,
-        &events,
-    )
-    .await?;
+    let session = Session {
+        plugin: Some(&loaded.plugin),
+        cancel: cancel.clone(),
+        events: &events,
+        ..Session::new(&cluster, &http, &secrets)
+    };
+    let done = thinkube_engine::operate(&session, &release, &args.operation, &planned, &request).await?;
     printer.result(
         || output::apply::operated(&args.operation, &planned, &done),
         || output::apply::operated_json(&args.operation, &planned, &done),
@@ -111,8 +105,8 @@ async fn prepare(
     let secrets = secrets::for_plan(&loaded, &planned, None, sources, &cluster, !dry_run).await?;
     let mut shown = Vec::new();
     if *dry_run || !args.change.yes {
-        let preview =
-            thinkube_engine::preview_operation(&cluster, &release, &planned, &secrets, http).await?;
+        let session = Session::new(&cluster, http, &secrets);
+        let preview = thinkube_engine::preview_operation(&session, &release, &planned).await?;
         let text = || {
             let mut text = output::plan::operation(operation, &loaded.descriptor.title, &planned);
             text.push(&output::plan::preview(&preview, Some(&release)));

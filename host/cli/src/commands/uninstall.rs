@@ -12,7 +12,7 @@ use crate::output::terminal;
 use crate::output::uninstall::{preview, uninstalled, uninstalled_json};
 use clap::Args;
 use std::process::ExitCode;
-use thinkube_engine::{Error, Orphan, SecretInputs, UninstallOptions, UninstallRequest};
+use thinkube_engine::{Error, Orphan, SecretInputs, Session, UninstallOptions, UninstallRequest};
 
 #[derive(Debug, Args)]
 pub(crate) struct UninstallArgs {
@@ -37,9 +37,9 @@ pub(crate) async fn run(printer: Printer, args: UninstallArgs) -> Result<ExitCod
     let sources = SecretSources::parse(&change.secrets)?;
     let request = UninstallRequest {
         objects: UninstallOptions { delete_data, orphan, timeout: change.timeout },
-        http: change.http.options(),
         delete_images,
     };
+    let http = change.http.options();
     let progress = Progress::new(printer);
     let cluster = cluster::connect(&change.cluster).await?;
     let release = cluster.release(&name).await.map_err(Error::from)?;
@@ -54,8 +54,8 @@ pub(crate) async fn run(printer: Printer, args: UninstallArgs) -> Result<ExitCod
         None => SecretInputs::default(),
     };
     let events = |event| progress.show(&event);
-    let report =
-        thinkube_engine::uninstall(&cluster, &name, release.as_ref(), &secrets, &request, &events).await?;
+    let session = Session { events: &events, ..Session::new(&cluster, &http, &secrets) };
+    let report = thinkube_engine::uninstall(&session, &name, release.as_ref(), &request).await?;
     let files = match &release {
         Some(release) => of_release(printer, release, true)?,
         None => None,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use thinkube_engine::model::OnUninstall;
-use thinkube_engine::{Action, Release, Skipped, UninstallReport, UninstallRequest};
+use thinkube_engine::{Action, ChangesByKind, Release, Skipped, UninstallReport, UninstallRequest};
 
 /// The workstation files of a release that is uninstalled.
 #[derive(Debug, Serialize)]
@@ -74,26 +74,26 @@ pub(crate) fn uninstalled(
     files: Option<&WorkstationFiles>,
 ) -> Text {
     let mut text = Text::default();
-    let objects = &report.objects;
     line!(
         text,
         "{} {}: {} objects deleted",
         styled(GOOD, "uninstalled"),
         untrusted(name),
-        objects.deleted.len()
+        report.deleted().count()
     );
-    for external in &report.external {
+    let ChangesByKind { external, images, pod_files, .. } = ChangesByKind::of(&report.changes);
+    for external in external {
         let title = external.subject.to_string();
         let note = external.note.as_deref().unwrap_or("the plan retains it");
         line!(text, "  {}", deleted_or_kept(&title, (external.action == Action::Keep).then_some(note)));
     }
-    for file in &objects.pod_files {
+    for file in pod_files {
         line!(text, "  {}", deleted_or_kept(&file.subject.to_string(), file.note.as_deref()));
     }
-    for image in &report.images {
+    for image in images {
         line!(text, "  {}", image::uninstalled(image));
     }
-    for (object, reason) in &objects.kept {
+    for (object, reason) in report.kept() {
         line!(text, "  {}", deleted_or_kept(&object.to_string(), Some(reason)));
     }
     if let Some(files) = files {

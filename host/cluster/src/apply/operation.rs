@@ -1,17 +1,17 @@
-//! An operation: another plan for the objects of a release, which passes. See `docs/decisions/0005-operations-are-temporary.md`.
+//! Operations: a temporary plan for the objects of a release. See `docs/decisions/0005-operations-are-temporary.md`.
 //!
-//! The record of the release keeps its plan and its revision; while an operation runs its inventory holds the objects
-//! of the operation too. So whatever host comes after one that has died, and whatever it does, an `apply` of the
-//! release, an uninstall or the operation again, finds them and takes them away.
+//! The record keeps the release's plan and revision. While an operation runs, the inventory holds its objects too: after a
+//! crash an apply, an uninstall or the operation itself finds and deletes them.
 
 use crate::api::client::Client;
 use crate::api::key::ObjectKey;
 use crate::api::resource::ApiResource;
-use crate::apply::run::{Apply, ApplyOptions, preflight};
+use crate::apply::begin::preflight;
+use crate::apply::options::ApplyOptions;
+use crate::apply::run::Apply;
 use crate::delete::objects;
 use crate::diff::compare;
 use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
-use crate::diff::target::Target;
 use crate::error::Error;
 use crate::error::diff::DiffError;
 use crate::error::release::ReleaseError;
@@ -24,6 +24,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 use thinkube_plan::{Plan, Values};
 use tokio::time::Instant;
+
+/// The longest time to delete what an earlier run left.
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An operation on a release.
 #[derive(Debug, Clone, Copy)]
@@ -39,10 +42,10 @@ pub struct OperationPlans<'a> {
 }
 
 impl Release {
-    /// Whether an operation may begin: the release is as its plan says, but for what an operation has left that died.
+    /// Checks that an operation may begin: the release is deployed, or an earlier operation has not ended.
     ///
     /// # Errors
-    /// [`Error::Unfinished`].
+    /// [`ReleaseError::Unfinished`].
     pub fn may_operate(&self) -> Result<(), Error> {
         may_operate(&self.name, self.phase)
     }
@@ -58,22 +61,17 @@ fn may_operate(release: &str, phase: Phase) -> Result<(), Error> {
     }
 }
 
-/// Begins an operation: claims the release, and writes its record with everything that may exist from now on. The
-/// rest is done as with an apply: [`Apply::stage`], [`Apply::wait`], then [`Apply::give_back`].
-///
-/// # Errors
-/// [`Error::NoRelease`], [`Error::Unfinished`], [`Error::NotOwned`], [`Error::Forbidden`] or [`Error::Busy`] before
-/// anything is written; [`Error::LostRace`] if the release has changed since the comparison.
+/// See [`Cluster::begin_operation`](crate::Cluster::begin_operation).
 pub(crate) async fn begin_operation<'a>(
     client: &'a Client,
-    operation: &OperationPlans<'a>,
+    operation: OperationPlans<'a>,
     values: &Values,
-    comparison: ReleaseDiff,
+    diff: ReleaseDiff,
     options: &ApplyOptions,
     progress: ProgressSink<'a>,
 ) -> Result<Apply<'a>, Error> {
     let release = &operation.plan.release;
-    let ReleaseDiff { stored, mut objects, live, not_owned, .. } = comparison;
+    let ReleaseDiff { stored, mut objects, live, not_owned, .. } = diff;
     let stored = stored.ok_or_else(|| {
         Error::Release(ReleaseError::NoRelease {
             release: release.clone(),
@@ -82,7 +80,7 @@ pub(crate) async fn begin_operation<'a>(
         })
     })?;
     may_operate(release, stored.record.phase)?;
-    // What is the release's and what is the operation's own was told apart by the plan that was read first.
+    // The operation's own objects were told apart from the release's by the plan that was read first.
     if stored.record.digest != operation.recorded.digest() {
         return Err(store::lost_race(release).into());
     }
@@ -94,15 +92,15 @@ pub(crate) async fn begin_operation<'a>(
     for PlannedObject { target, diff, .. } in &mut objects {
         let own = !planned.contains(&target.key());
         if own && runs_once(&target.kind) {
-            // What it says is what became of another run.
+            // The existing object is the result of an earlier run.
             *diff = ObjectDiff::Create;
-            stale.extend(entry(&stored, target).filter(|_| live.contains_key(&target.key())).cloned());
+            stale.extend(stored.entry(&target.key()).filter(|_| live.contains_key(&target.key())).cloned());
         }
     }
-    let going: Vec<Entry> = passing(&superset(&stored, &objects, &planned), &planned);
-    preflight(client, operation.plan, &objects, &going).await?;
+    let leftovers: Vec<Entry> = temporary(&inventory_with_planned(&stored, &objects, &planned), &planned);
+    preflight(client, operation.plan, &objects, &leftovers).await?;
     let lease = acquire(client, release, options.lease_duration, Some(&stored), progress).await?;
-    let began = record_operation(client, operation, stored, &objects, &planned, progress).await;
+    let began = record_operation(client, &operation, stored, &objects, &planned, progress).await;
     let stored = match began {
         Ok(stored) => stored,
         Err(error) => {
@@ -110,7 +108,7 @@ pub(crate) async fn begin_operation<'a>(
             return Err(error);
         }
     };
-    let mut apply = Apply {
+    let mut run = Apply {
         client,
         plan: operation.plan,
         values: values.clone(),
@@ -122,16 +120,19 @@ pub(crate) async fn begin_operation<'a>(
         stored,
         lease,
         new_revision: false,
-        operation: true,
+        operation: Some(operation),
     };
-    if let Err(error) = apply.clear(stale).await {
-        apply.unfinished(operation.name).await;
+    if let Err(error) = run.delete_leftovers(stale).await {
+        run.leave_operating().await;
         return Err(error);
     }
-    Ok(apply)
+    Ok(run)
 }
 
-/// Writes the record, if nobody has changed it since the comparison.
+/// Writes the record with the objects of the operation.
+///
+/// # Errors
+/// [`ApiError::LostRace`](crate::ApiError::LostRace) if the record changed after the comparison.
 async fn record_operation(
     client: &Client,
     operation: &OperationPlans<'_>,
@@ -145,7 +146,7 @@ async fn record_operation(
     if now.is_none_or(|now| now.resource_version != stored.resource_version) {
         return Err(store::lost_race(release).into());
     }
-    stored.inventory = superset(&stored, objects, planned);
+    stored.inventory = inventory_with_planned(&stored, objects, planned);
     stored.record.phase = Phase::Operating;
     stored.record.message = Some(not_ended(operation.name));
     store::write(client, &mut stored, progress).await?;
@@ -158,17 +159,14 @@ async fn record_operation(
 }
 
 impl<'a> Apply<'a> {
-    /// Ends what an operation did to the release: objects that it changed are again as the release's plan says, its own
-    /// are deleted. To be called however its stages ended.
+    /// Restores the objects that an operation changed to the release's plan, and deletes those that it created. Called also
+    /// after a failure of its stages.
     ///
     /// # Errors
-    /// Why an object could not be given back or deleted. The record says that the operation has not ended.
-    pub async fn give_back(
-        &mut self,
-        operation: &OperationPlans<'a>,
-        timeout: Duration,
-    ) -> Result<(), Error> {
+    /// Why an object could not be restored or deleted. The record says that the operation has not ended.
+    pub async fn restore(&mut self, timeout: Duration) -> Result<(), Error> {
         self.check_lease()?;
+        let Some(operation) = self.operation else { return Ok(()) };
         self.plan = operation.overridden_steps;
         let stages = self.plan.plugin_plan.stages.len();
         if stages > 0 {
@@ -177,39 +175,46 @@ impl<'a> Apply<'a> {
             (self.objects, self.live) = (diff.objects, diff.live);
         }
         for stage in 0..stages {
-            self.stage(stage).await?;
+            self.apply_stage(stage).await?;
             self.wait(stage, timeout).await?;
         }
         self.plan = operation.recorded;
-        self.gone = passing(&self.stored.inventory, &planned(operation.recorded));
-        self.prune().await
+        self.gone = temporary(&self.stored.inventory, &planned(operation.recorded));
+        self.prune_objects().await?;
+        self.prune_pod_files().await
     }
 
-    /// Ends an operation after [`Apply::give_back`]: the release is as its plan says. `failed`: and the operation was
-    /// not done.
+    /// Ends an operation after [`Apply::restore`]: the release is deployed. `failed` records that the operation's stages
+    /// failed.
     ///
     /// # Errors
-    /// [`Error::LostRace`] if somebody else has written the record.
-    pub async fn finish_operation(self, name: &str, failed: bool) -> Result<Release, Error> {
-        // What failed is not repeated here: it may hold what a container said, and records are read by many.
+    /// [`ApiError::LostRace`](crate::ApiError::LostRace) if another host has written the record.
+    pub async fn finish_operation(self, failed: bool) -> Result<Release, Error> {
+        let name = self.operation_name();
+        // Without the error: it may hold a container's output, and more people may read records than logs.
         self.end(failed.then(|| format!("operation {name} has failed"))).await
     }
 
-    /// Leaves an operation as it is: the record says that it has not ended, and the claim is given back.
-    pub async fn unfinished(self, name: &str) {
-        self.stop(Phase::Operating, Some(not_ended(name))).await;
+    /// Ends an operation that could not restore everything: records that it has not ended, and releases the Lease.
+    pub async fn leave_operating(self) {
+        let message = not_ended(self.operation_name());
+        self.stop(Phase::Operating, Some(message)).await;
     }
 
-    /// Deletes what an earlier run has left and would be taken for this one's.
-    async fn clear(&mut self, stale: Vec<Entry>) -> Result<(), Error> {
-        let mut going = Vec::new();
+    fn operation_name(&self) -> &'a str {
+        self.operation.map(|operation| operation.name).unwrap_or_default()
+    }
+
+    /// Deletes objects of an earlier run, whose results would be taken for those of this run.
+    async fn delete_leftovers(&mut self, stale: Vec<Entry>) -> Result<(), Error> {
+        let mut leftovers = Vec::new();
         for entry in stale {
             let Some(kind) = self.client.api_resource_of(&entry.object).await? else { continue };
             self.live.remove(&ObjectKey::of(&entry.object));
-            going.push((kind, entry));
+            leftovers.push((kind, entry));
         }
-        let deadline = Instant::now() + Duration::from_secs(300);
-        objects::delete_objects(self.client, &going, &self.applyset, deadline, self.progress).await?;
+        let deadline = Instant::now() + LEFTOVER_TIMEOUT;
+        objects::delete_objects(self.client, &leftovers, &self.applyset, deadline, self.progress).await?;
         Ok(())
     }
 }
@@ -218,22 +223,22 @@ fn not_ended(name: &str) -> String {
     format!("operation {name} has not ended; it can be run again, and an apply of the release ends it")
 }
 
-/// What the release's plan makes.
+/// The objects of the release's plan.
 fn planned(recorded: &Plan) -> HashSet<ObjectKey> {
     recorded.targets().map(|(_, object)| ObjectKey::of(&object)).collect()
 }
 
-/// Objects whose state is the outcome of a run, not something to keep.
+/// Whether an object of this kind is the result of one run.
 fn runs_once(kind: &ApiResource) -> bool {
     kind.is("batch", "Job") || kind.is("", "Pod")
 }
 
-fn entry<'s>(stored: &'s StoredRelease, target: &Target) -> Option<&'s Entry> {
-    stored.entry(&target.key())
-}
-
-/// Everything that may exist: what the release has, and what the operation makes beside.
-fn superset(stored: &StoredRelease, objects: &[PlannedObject], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
+/// Every object that may exist: those of the release and those of the operation.
+fn inventory_with_planned(
+    stored: &StoredRelease,
+    objects: &[PlannedObject],
+    planned: &HashSet<ObjectKey>,
+) -> Vec<Entry> {
     let mut inventory = stored.inventory.clone();
     for PlannedObject { target, diff, .. } in
         objects.iter().filter(|object| !planned.contains(&object.target.key()))
@@ -243,8 +248,7 @@ fn superset(stored: &StoredRelease, objects: &[PlannedObject], planned: &HashSet
             .iter()
             .position(|entry| ObjectKey::of(&entry.object) == at)
             .map(|at| inventory.remove(at));
-        let anew = *diff == ObjectDiff::Create;
-        let old = old.filter(|_| !anew);
+        let old = old.filter(|_| *diff != ObjectDiff::Create);
         inventory.push(Entry {
             object: target.object.clone(),
             uid: old.as_ref().and_then(|old| old.uid.clone()),
@@ -257,12 +261,12 @@ fn superset(stored: &StoredRelease, objects: &[PlannedObject], planned: &HashSet
     inventory
 }
 
-/// What is there for an operation only.
-fn passing(inventory: &[Entry], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
-    let held = |entry: &&Entry| matches!(entry.phase, EntryPhase::Retained | EntryPhase::Used);
+/// Objects on record that only an operation created.
+fn temporary(inventory: &[Entry], planned: &HashSet<ObjectKey>) -> Vec<Entry> {
+    let is_kept = |entry: &&Entry| matches!(entry.phase, EntryPhase::Retained | EntryPhase::Used);
     inventory
         .iter()
-        .filter(|entry| !planned.contains(&ObjectKey::of(&entry.object)) && !held(entry))
+        .filter(|entry| !planned.contains(&ObjectKey::of(&entry.object)) && !is_kept(entry))
         .cloned()
         .collect()
 }
@@ -272,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_begins_on_what_is_deployed_and_on_what_another_one_left() {
+    fn an_operation_begins_on_a_deployed_or_operating_release() {
         for (phase, may) in [
             (Phase::Deployed, true),
             (Phase::Operating, true),

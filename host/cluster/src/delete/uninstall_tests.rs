@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use thinkube_plan::Change;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -142,6 +143,18 @@ fn server(release: Option<Value>) -> Server {
     Arc::new(Mutex::new(kept))
 }
 
+/// Uninstalls, and answers what was deleted and kept.
+async fn uninstall(cluster: &Cluster, name: &str, options: &UninstallOptions) -> Result<Vec<Change>, Error> {
+    let Some(mut run) = cluster.begin_uninstall(name, options, &|_| {}).await? else { return Ok(Vec::new()) };
+    match run.delete_objects().await {
+        Ok(changes) => run.finish().await.map(|()| changes),
+        Err(error) => {
+            run.stop().await;
+            Err(error)
+        }
+    }
+}
+
 fn options() -> UninstallOptions {
     UninstallOptions { delete_data: true, orphan: Vec::new(), timeout: Duration::from_secs(5) }
 }
@@ -149,7 +162,7 @@ fn options() -> UninstallOptions {
 #[tokio::test]
 async fn the_record_goes_before_the_plans_without_which_it_cannot_be_shown() {
     let server = server(Some(json!([])));
-    cluster(&server).await.uninstall("demo", &options(), &|_| {}).await.unwrap();
+    uninstall(&cluster(&server).await, "demo", &options()).await.unwrap();
     let kept = server.lock().unwrap();
     assert_eq!(kept.deleted[..2], [format!("{MAPS}/release-demo"), format!("{MAPS}/release-demo.v1.0")]);
     assert!(kept.objects.is_empty(), "{:?}", kept.objects.keys());
@@ -159,10 +172,10 @@ async fn the_record_goes_before_the_plans_without_which_it_cannot_be_shown() {
 async fn what_a_cut_uninstall_left_is_swept_once() {
     let server = server(None);
     let cluster = cluster(&server).await;
-    let gone = cluster.uninstall("demo", &options(), &|_| {}).await.unwrap();
-    assert!(gone.deleted.is_empty() && gone.kept.is_empty());
+    let gone = uninstall(&cluster, "demo", &options()).await.unwrap();
+    assert!(gone.is_empty());
     assert!(server.lock().unwrap().objects.is_empty());
-    let error = cluster.uninstall("demo", &options(), &|_| {}).await.unwrap_err();
+    let error = uninstall(&cluster, "demo", &options()).await.unwrap_err();
     assert!(matches!(error, Error::Release(ReleaseError::NoRelease { .. })), "{error}");
 }
 
@@ -183,7 +196,7 @@ async fn an_outage_of_an_api_makes_no_object_forgotten() {
     server.lock().unwrap().groups = json!([{"metadata": {"name": "down.io"},
         "versions": [{"version": "v1", "freshness": "Stale", "resources": []}]}]);
     let cluster = cluster(&server).await;
-    let error = cluster.uninstall("demo", &options(), &|_| {}).await.unwrap_err();
+    let error = uninstall(&cluster, "demo", &options()).await.unwrap_err();
     assert!(
         matches!(error, Error::Api(ApiError::Undiscovered { .. })) && error.to_string().contains("demo/w"),
         "{error}"
@@ -191,6 +204,6 @@ async fn an_outage_of_an_api_makes_no_object_forgotten() {
     assert!(server.lock().unwrap().objects.contains_key(&format!("{MAPS}/release-demo")));
     // Its definition is gone, and so is it.
     server.lock().unwrap().groups = json!([]);
-    cluster.uninstall("demo", &options(), &|_| {}).await.unwrap();
+    uninstall(&cluster, "demo", &options()).await.unwrap();
     assert!(server.lock().unwrap().objects.is_empty());
 }

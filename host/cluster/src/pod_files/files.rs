@@ -5,13 +5,12 @@
 
 use crate::api::client::Client;
 use crate::api::resource::{ApiResource, array};
-use crate::apply::run::Apply;
-use crate::delete::uninstall::UninstallOptions;
 use crate::error::Error;
 use crate::error::diff::DiffError;
 use crate::pod_files::exec;
 use crate::pod_files::exec::{Container, Seen};
 use crate::progress::{Progress, ProgressSink};
+use crate::release::lease::LeaseGuard;
 use crate::release::record::PodFilesEntry;
 use crate::release::store;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -362,16 +361,16 @@ async fn remove_from(
     Ok(changes)
 }
 
-/// Takes out of the pods all that is on record, but for what is left behind.
+/// Deletes all files and lines on record, but for those of orphaned steps.
 pub(crate) async fn remove_all(
     client: &Client,
     entries: &[PodFilesEntry],
-    options: &UninstallOptions,
+    is_orphaned: impl Fn(&str) -> bool,
     progress: ProgressSink<'_>,
 ) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
     for entry in entries.iter().rev() {
-        if options.orphans_pod_files(&entry.step) {
+        if is_orphaned(&entry.step) {
             let left = left(entry);
             progress(Progress::PodFile(left.clone()));
             changes.push(left);
@@ -383,87 +382,97 @@ pub(crate) async fn remove_all(
     Ok(changes)
 }
 
-impl Apply<'_> {
-    /// Writes a stage's files into the pods that run now; with `wait`, waits a minute for those that are about to. A step
-    /// that finds no pod says so in an event, and so does a pod into which nothing could be written: the next comparison
-    /// finds its files missing.
-    ///
-    /// # Errors
-    /// Those of [`Cluster::pod_files`].
-    pub async fn pod_files(&mut self, index: usize, wait: bool) -> Result<(), Error> {
-        let plan = self.plan;
-        let entries = wanted(plan, &self.stored.pod_files);
-        for ((_, step), entry) in
-            plan.plugin_plan.pod_files().zip(entries).filter(|((stage, _), _)| *stage == index)
-        {
-            self.check_lease()?;
-            for recorded in self.stored.pod_files.iter_mut().filter(|recorded| recorded.is_of(&entry)) {
-                recorded.skipped = false;
-            }
-            let running = running_containers(self.client, &entry, wait, self.progress).await?;
-            if running.is_empty() && containers(self.client, &entry).await?.is_empty() {
-                (self.progress)(Progress::PodFile(no_pod(&entry)));
-            }
-            let this = &*self;
-            let work = stream::iter(&running).map(|at| async {
-                match this.write_files(&entry, step, at).await {
-                    Err(error) if error.is_of_container() => {
-                        (this.progress)(Progress::PodFile(unwritten(&entry, at, &error.to_string())));
-                        Ok(())
-                    }
-                    written => written,
-                }
-            });
-            work.buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
-        }
-        Ok(())
-    }
+/// What writing into pods needs beside the files.
+pub(crate) struct PodContext<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) lease: &'a LeaseGuard,
+    pub(crate) progress: ProgressSink<'a>,
+}
 
-    async fn write_files(
-        &self,
-        entry: &PodFilesEntry,
-        step: &PodFilesStep,
-        at: &Container,
-    ) -> Result<(), Error> {
-        for Judged { change, work } in diff_container(self.client, entry, step, at).await? {
-            let there = match work {
-                None => true,
-                Some(Work::Put(PodFile { path, mode, content })) => {
-                    let rest = [format!("{mode:04o}"), content.len().to_string()];
-                    let rest = rest.each_ref().map(String::as_str);
-                    exec::run_action(self.client, at, "put", path, &rest, content.as_bytes()).await?
+/// Writes a stage's files into the running pods; see [`Apply::write_pod_files`](crate::Apply::write_pod_files).
+pub(crate) async fn write_stage(
+    context: &PodContext<'_>,
+    plan: &Plan,
+    recorded: &mut [PodFilesEntry],
+    stage: usize,
+    wait: bool,
+) -> Result<(), Error> {
+    let PodContext { client, lease, progress } = *context;
+    let entries = wanted(plan, recorded);
+    for ((_, step), entry) in plan.plugin_plan.pod_files().zip(entries).filter(|((at, _), _)| *at == stage) {
+        lease.check()?;
+        for recorded in recorded.iter_mut().filter(|recorded| recorded.is_of(&entry)) {
+            recorded.skipped = false;
+        }
+        let running = running_containers(client, &entry, wait, progress).await?;
+        if running.is_empty() && containers(client, &entry).await?.is_empty() {
+            progress(Progress::PodFile(no_pod(&entry)));
+        }
+        let entry = &entry;
+        let work = stream::iter(&running).map(|at| async move {
+            match write_container(context, entry, step, at).await {
+                Err(error) if error.is_of_container() => {
+                    progress(Progress::PodFile(unwritten(entry, at, &error.to_string())));
+                    Ok(())
                 }
-                Some(Work::Mode(PodFile { path, mode, .. })) => {
-                    exec::run_action(self.client, at, "mode", path, &[&format!("{mode:04o}")], &[]).await?
-                }
-                Some(Work::Add(PodLine { path, text })) => {
-                    exec::run_action(self.client, at, "add", path, &[text], &[]).await?
-                }
-            };
-            if !there {
-                break;
+                written => written,
             }
-            (self.progress)(Progress::PodFile(change));
-        }
-        Ok(())
+        });
+        work.buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
     }
+    Ok(())
+}
 
-    /// Says on record that the files of a stage were not written because the stage was found done.
-    pub(crate) fn skip_pod_files(&mut self, stage: &str) {
-        for entry in self.stored.pod_files.iter_mut().filter(|entry| entry.stage == stage) {
-            entry.skipped = true;
+async fn write_container(
+    context: &PodContext<'_>,
+    entry: &PodFilesEntry,
+    step: &PodFilesStep,
+    at: &Container,
+) -> Result<(), Error> {
+    let client = context.client;
+    for Judged { change, work } in diff_container(client, entry, step, at).await? {
+        let exists = match work {
+            None => true,
+            Some(Work::Put(PodFile { path, mode, content })) => {
+                let rest = [format!("{mode:04o}"), content.len().to_string()];
+                let rest = rest.each_ref().map(String::as_str);
+                exec::run_action(client, at, "put", path, &rest, content.as_bytes()).await?
+            }
+            Some(Work::Mode(PodFile { path, mode, .. })) => {
+                exec::run_action(client, at, "mode", path, &[&format!("{mode:04o}")], &[]).await?
+            }
+            Some(Work::Add(PodLine { path, text })) => {
+                exec::run_action(client, at, "add", path, &[text], &[]).await?
+            }
+        };
+        if !exists {
+            break;
         }
+        (context.progress)(Progress::PodFile(change));
     }
+    Ok(())
+}
 
-    /// Takes out of the pods what the release had there and the plan no longer wants.
-    pub(crate) async fn prune_pod_files(&mut self) -> Result<(), Error> {
-        let kept = planned_places(self.client, self.plan, &self.stored.pod_files).await?;
-        for entry in gone(self.plan, &self.stored.pod_files) {
-            remove_entry(self.client, &entry, &kept, true, self.progress).await?;
-        }
-        self.stored.pod_files = wanted(self.plan, &self.stored.pod_files);
-        Ok(())
+/// Records that the files of a stage were not written because the stage was skipped.
+pub(crate) fn mark_skipped(recorded: &mut [PodFilesEntry], stage: &str) {
+    for entry in recorded.iter_mut().filter(|entry| entry.stage == stage) {
+        entry.skipped = true;
     }
+}
+
+/// Deletes the files and lines on record that the plan no longer has, and drops them from the record.
+pub(crate) async fn prune(
+    client: &Client,
+    plan: &Plan,
+    recorded: &mut Vec<PodFilesEntry>,
+    progress: ProgressSink<'_>,
+) -> Result<(), Error> {
+    let kept = planned_places(client, plan, recorded).await?;
+    for entry in gone(plan, recorded) {
+        remove_entry(client, &entry, &kept, true, progress).await?;
+    }
+    *recorded = wanted(plan, recorded);
+    Ok(())
 }
 
 /// The container of a pod that a step means: the one that it names, else the first.

@@ -169,7 +169,7 @@ pub(crate) async fn ensure_state_namespace(client: &Client, progress: ProgressSi
     }
 }
 
-async fn with_plan(client: &Client, stored: StoredRelease) -> Result<Release, Error> {
+pub(crate) async fn with_plan(client: &Client, stored: StoredRelease) -> Result<Release, Error> {
     let plan = revisions::read_plan(client, &stored.record).await?;
     Ok(into_release(client, stored, plan))
 }

@@ -417,7 +417,7 @@ async fn an_existing_object_is_adopted_only_by_name() {
     assert_eq!(fixture.labelled().await, ["configmaps/a"]);
     let gone = fixture.uninstall(true).await.unwrap();
     assert_eq!(gone.deleted.len(), 1);
-    assert!(gone.kept[0].1.contains("was there before"), "{gone:?}");
+    assert!(gone.kept[0].1.contains("existed before"), "{gone:?}");
     fixture.clean().await;
 }
 
@@ -457,10 +457,10 @@ async fn a_skipped_stage_is_neither_applied_nor_compared_again() {
     let diff = fixture.compare(&plan).await.unwrap();
     let options = ApplyOptions::default();
     let mut apply = fixture.cluster.begin(&plan, &inputs, diff, &options, &|_| {}).await.unwrap();
-    apply.stage(0).await.unwrap();
+    apply.apply_stage(0).await.unwrap();
     apply.wait(0, Duration::from_secs(30)).await.unwrap();
-    apply.skip(1).await;
-    apply.prune().await.unwrap();
+    apply.skip_stage(1).await;
+    apply.prune_objects().await.unwrap();
     let release = apply.finish().await.unwrap();
     assert_eq!(release.inventory.len(), 3, "it may exist all the same");
     assert!(fixture.get(&fixture.core("configmaps", "b")).await.is_none());
@@ -470,7 +470,7 @@ async fn a_skipped_stage_is_neither_applied_nor_compared_again() {
     // When its `skip_if` no longer holds it is applied.
     let mut apply = fixture.cluster.begin(&plan, &inputs, diff, &options, &|_| {}).await.unwrap();
     for stage in 0..2 {
-        apply.stage(stage).await.unwrap();
+        apply.apply_stage(stage).await.unwrap();
     }
     apply.finish().await.unwrap();
     assert!(fixture.get(&fixture.core("configmaps", "b")).await.is_some());

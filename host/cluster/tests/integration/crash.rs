@@ -111,10 +111,11 @@ async fn apply(cluster: &Cluster, plan: &Plan) -> Result<(), Error> {
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
     let mut apply = cluster.begin(plan, &inputs, diff, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
-        apply.stage(stage).await?;
+        apply.apply_stage(stage).await?;
         apply.wait(stage, Duration::from_secs(30)).await?;
     }
-    apply.prune().await?;
+    apply.prune_objects().await?;
+    apply.prune_pod_files().await?;
     apply.finish().await.map(drop)
 }
 
@@ -206,7 +207,7 @@ async fn an_uninstall_that_is_cut_at_any_request_is_finished_by_the_next() {
         let plan = fixture.usual();
         until_applied(&fixture, &plan).await;
         let (cluster, _) = cutting(&fixture, cut, lost).await;
-        let _ = cluster.uninstall("demo", options, &|_| {}).await;
+        let _ = crate::support::uninstall(&cluster, "demo", options).await;
         until_uninstalled(&fixture).await;
         nothing_is_left(&fixture, &format!("request {cut}, {lost:?} lost")).await;
         fixture.clean().await;
@@ -248,13 +249,13 @@ async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), 
     let inputs = secrets();
     let diff = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };
-    let mut run = cluster.begin_operation(&operation, &inputs, diff, &options, &|_| {}).await?;
+    let mut run = cluster.begin_operation(operation, &inputs, diff, &options, &|_| {}).await?;
     for stage in 0..plan.plugin_plan.stages.len() {
-        run.stage(stage).await?;
+        run.apply_stage(stage).await?;
         run.wait(stage, Duration::from_secs(30)).await?;
     }
-    run.give_back(&operation, Duration::from_secs(30)).await?;
-    run.finish_operation("change", false).await.map(drop)
+    run.restore(Duration::from_secs(30)).await?;
+    run.finish_operation(false).await.map(drop)
 }
 
 #[tokio::test]

@@ -171,8 +171,8 @@ async fn an_uninstall_removes_the_files_of_a_host_that_died() {
     let options = ApplyOptions { lease_duration: Duration::from_secs(2), ..ApplyOptions::default() };
     let quiet = |_| ();
     let mut apply = fixture.cluster.begin(&plan, &values, diff, &options, &quiet).await.unwrap();
-    apply.stage(0).await.unwrap();
-    apply.pod_files(0, true).await.unwrap();
+    apply.apply_stage(0).await.unwrap();
+    apply.write_pod_files(0, true).await.unwrap();
     drop(apply);
     assert_eq!(says(&fixture, "a", &["cat", TEXT]).unwrap(), "hello\n");
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -262,7 +262,7 @@ async fn an_uninstall_without_the_right_to_exec_can_orphan_the_files() {
     let uninstall = async |orphan: &[&str]| {
         let orphan = orphan.iter().map(|text| text.parse().unwrap()).collect();
         let options = UninstallOptions { delete_data: false, orphan, timeout: Duration::from_secs(30) };
-        limited.uninstall("demo", &options, &|_| ()).await
+        crate::support::uninstall(&limited, "demo", &options).await
     };
     let error = uninstall(&["PodFiles/other"]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden);

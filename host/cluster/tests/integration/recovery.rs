@@ -15,7 +15,7 @@ async fn die_after(fixture: &Fixture, plan: &Plan, stages: usize) {
     let diff = fixture.compare(plan).await.unwrap();
     let mut apply = fixture.cluster.begin(plan, &inputs, diff, &short(), &|_| {}).await.unwrap();
     for stage in 0..stages {
-        apply.stage(stage).await.unwrap();
+        apply.apply_stage(stage).await.unwrap();
     }
     drop(apply);
 }
@@ -69,7 +69,7 @@ async fn an_image_is_recorded_as_soon_as_it_is_pushed() {
     let diff = fixture.compare(&plan).await.unwrap();
     let mut apply = fixture.cluster.begin(&plan, &inputs, diff, &short(), &|_| {}).await.unwrap();
     for digest in ["one", "two"] {
-        apply.built(image(digest)).await.unwrap();
+        apply.record_image(image(digest)).await.unwrap();
     }
     drop(apply);
     assert_eq!(fixture.cluster.release("demo").await.unwrap().unwrap().images, [image("two")]);
@@ -126,7 +126,7 @@ async fn an_abandoned_apply_records_why_and_releases_its_lease() {
     let diff = fixture.compare(&plan).await.unwrap();
     let mut apply =
         fixture.cluster.begin(&plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await.unwrap();
-    apply.stage(0).await.unwrap();
+    apply.apply_stage(0).await.unwrap();
     apply.interrupt().await;
     assert_eq!(fixture.cluster.release("demo").await.unwrap().unwrap().phase, Phase::Interrupted);
     fixture.apply(&plan).await.unwrap().expect("the Lease is free");

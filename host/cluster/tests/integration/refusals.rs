@@ -128,9 +128,9 @@ async fn a_missing_right_is_found_before_the_first_write() {
     plan.plugin_plan.stages[1].steps.remove(0);
     let diff = limited.compare(&plan, &inputs).await.unwrap();
     let mut apply = limited.begin(&plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await.unwrap();
-    apply.stage(0).await.unwrap();
-    apply.stage(1).await.unwrap();
-    apply.prune().await.unwrap();
+    apply.apply_stage(0).await.unwrap();
+    apply.apply_stage(1).await.unwrap();
+    apply.prune_objects().await.unwrap();
     apply.finish().await.unwrap();
 
     // A kind that may not even be read is found by the comparison.
@@ -166,7 +166,7 @@ async fn the_right_to_rerun_a_job_is_checked_for_a_stage_with_skip_if() {
         limited.begin(plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await
     };
     let mut first = begin(&again).await.unwrap();
-    first.stage(0).await.unwrap();
+    first.apply_stage(0).await.unwrap();
     first.finish().await.unwrap();
 
     let error = begin(&again).await.err().expect("a refusal");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use thinkube_cluster::{
-    ApplyOptions, Cluster, Connect, Error, Progress, Release, ReleaseDiff, UninstallOptions, Uninstalled,
+    ApplyOptions, Cluster, Connect, Error, Progress, Release, ReleaseDiff, UninstallOptions,
 };
 use thinkube_plan::{
-    Check, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan, Probe, SecretContent, SecretSource,
-    SecretStep, SecretText, Step, Values, testing,
+    Action, Change, Check, ObjectRef, ObjectStep, OnChange, OnUninstall, Outputs, Plan, Probe, SecretContent,
+    SecretSource, SecretStep, SecretText, Step, Values, testing,
 };
 
 pub(crate) const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -247,20 +247,21 @@ impl Fixture {
         let progress = |event: Progress| reports.push(event);
         let mut apply = self.cluster.begin(plan, values, diff, options, &progress).await?;
         for stage in 0..plan.plugin_plan.stages.len() {
-            let done = match apply.stage(stage).await {
+            let done = match apply.apply_stage(stage).await {
                 Ok(()) => apply.wait(stage, Duration::from_secs(60)).await,
                 Err(error) => Err(error),
             };
             let done = match done {
-                Ok(()) => apply.pod_files(stage, true).await,
+                Ok(()) => apply.write_pod_files(stage, true).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = done {
-                apply.abandon(&error.to_string()).await;
+                apply.fail(&error.to_string()).await;
                 return Err(error);
             }
         }
-        apply.prune().await?;
+        apply.prune_objects().await?;
+        apply.prune_pod_files().await?;
         apply.finish().await.map(Some)
     }
 
@@ -270,7 +271,7 @@ impl Fixture {
 
     pub(crate) async fn uninstall(&self, delete_data: bool) -> Result<Uninstalled, Error> {
         let options = UninstallOptions { delete_data, orphan: Vec::new(), timeout: Duration::from_secs(90) };
-        self.cluster.uninstall("demo", &options, &|_| {}).await
+        uninstall(&self.cluster, "demo", &options).await
     }
 
     pub(crate) fn plan(&self, stages: Vec<(&str, Vec<Step>)>) -> Plan {
@@ -423,5 +424,46 @@ impl Reports {
 
     pub(crate) fn all(&self) -> String {
         self.0.lock().unwrap().join("\n")
+    }
+}
+
+/// What an uninstall deleted and kept.
+#[derive(Debug, Default)]
+pub(crate) struct Uninstalled {
+    pub(crate) deleted: Vec<ObjectRef>,
+    /// Each with the reason.
+    pub(crate) kept: Vec<(ObjectRef, String)>,
+    pub(crate) pod_files: Vec<Change>,
+}
+
+/// Uninstalls what a release has in the cluster.
+pub(crate) async fn uninstall(
+    cluster: &Cluster,
+    name: &str,
+    options: &UninstallOptions,
+) -> Result<Uninstalled, Error> {
+    let mut uninstalled = Uninstalled::default();
+    let Some(mut run) = cluster.begin_uninstall(name, options, &|_| {}).await? else {
+        return Ok(uninstalled);
+    };
+    let deleted = async {
+        uninstalled.pod_files = run.delete_pod_files().await?;
+        run.delete_objects().await
+    };
+    match deleted.await {
+        Ok(changes) => {
+            for change in changes {
+                let object = change.object().expect("the change is about an object").clone();
+                match change.action {
+                    Action::Delete => uninstalled.deleted.push(object),
+                    _ => uninstalled.kept.push((object, change.note.unwrap_or_default())),
+                }
+            }
+            run.finish().await.map(|()| uninstalled)
+        }
+        Err(error) => {
+            run.stop().await;
+            Err(error)
+        }
     }
 }

@@ -16,8 +16,8 @@ async fn an_uninstall_keeps_the_volume_claim_for_a_reinstall() {
         let diff = fixture.compare(&plan).await.unwrap();
         let mut apply =
             fixture.cluster.begin(&plan, &inputs, diff, &ApplyOptions::default(), &|_| {}).await.unwrap();
-        apply.stage(0).await.unwrap();
-        apply.stage(1).await.unwrap();
+        apply.apply_stage(0).await.unwrap();
+        apply.apply_stage(1).await.unwrap();
         apply.finish().await.unwrap()
     };
     install().await;
@@ -104,7 +104,7 @@ async fn a_blocking_finalizer_is_named_and_a_second_uninstall_ends() {
         .unwrap();
     let options =
         UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(2) };
-    let error = fixture.cluster.uninstall("demo", &options, &|_| {}).await.unwrap_err();
+    let error = crate::support::uninstall(&fixture.cluster, "demo", &options).await.unwrap_err();
     assert!(
         matches!(error, Error::Delete(DeleteError::NotGone { .. }))
             && error.to_string().contains("thinkube.test/hold"),
@@ -128,7 +128,7 @@ async fn an_unknown_release_is_answered_with_the_nearest_name() {
     fixture.apply(&plan).await.unwrap();
     let options =
         UninstallOptions { delete_data: false, orphan: Vec::new(), timeout: Duration::from_secs(5) };
-    let error = fixture.cluster.uninstall("dmeo", &options, &|_| {}).await.unwrap_err();
+    let error = crate::support::uninstall(&fixture.cluster, "dmeo", &options).await.unwrap_err();
     assert!(
         matches!(&error, Error::Release(ReleaseError::NoRelease { near, .. }) if near == &["demo"]),
         "{error}"

@@ -15,11 +15,11 @@ async fn wait(fixture: &Fixture, plan: &Plan, timeout: u64) -> (Result<(), Error
     let diff = fixture.compare(plan).await.unwrap();
     let mut apply =
         fixture.cluster.begin(plan, &inputs, diff, &ApplyOptions::default(), &progress).await.unwrap();
-    apply.stage(0).await.unwrap();
+    apply.apply_stage(0).await.unwrap();
     let waited = apply.wait(0, Duration::from_secs(timeout)).await;
     match &waited {
         Ok(()) => drop(apply.finish().await.unwrap()),
-        Err(error) => apply.abandon(&error.to_string()).await,
+        Err(error) => apply.fail(&error.to_string()).await,
     }
     (waited, reports.all())
 }

@@ -1,3 +1,7 @@
+mod source;
+
+pub use source::read as read_plugin;
+
 use crate::Error;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
 use crate::Error;
-use crate::load::{LoadedPlugin, with_deadline};
+use crate::plugin::{LoadedPlugin, with_deadline};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn judge(loaded: &LoadedPlugin, plugin_plan: &PluginPlan) -> Result<(), Error> {
     let secret_inputs: Vec<&str> =
         loaded.descriptor.secret_inputs.iter().map(|input| input.name.as_str()).collect();
     let faults = validate_plan(plugin_plan, &secret_inputs, evaluates(loaded));
-    judged(faults, plugin_plan)
+    validated(faults, plugin_plan)
 }
 
 /// Whether the plugin judges checks itself.
@@ -191,7 +191,7 @@ pub(crate) fn evaluates(loaded: &LoadedPlugin) -> bool {
 }
 
 /// Whether there are no `faults`, and none in the expressions.
-pub(crate) fn judged(mut faults: Vec<Fault>, plugin_plan: &PluginPlan) -> Result<(), Error> {
+pub(crate) fn validated(mut faults: Vec<Fault>, plugin_plan: &PluginPlan) -> Result<(), Error> {
     faults.extend(check_expressions(plugin_plan));
     if faults.is_empty() { Ok(()) } else { Err(Error::Invalid(faults)) }
 }
