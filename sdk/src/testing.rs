@@ -311,6 +311,6 @@ fn resolve_settings(schema: Value, given: Value) -> Result<Value, PlanError> {
     let schema =
         SettingsSchema::new(schema).map_err(|error| PlanError::InvalidInput(vec![error.to_string()]))?;
     schema
-        .settle(given)
+        .resolve(given)
         .map_err(|faults| PlanError::InvalidInput(faults.iter().map(ToString::to_string).collect()))
 }

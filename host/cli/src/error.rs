@@ -140,8 +140,9 @@ mod tests {
         inventory.add("a.yaml", &text).expect("the file is an inventory");
         let schema = json!({"type": "object", "properties": {}});
         let schema = thinkube_engine::SettingsSchema::new(schema).expect("the schema is valid");
-        let faults =
-            inventory.take("plug", &schema, &serde_json::Map::new()).expect_err("the names are unknown");
+        let faults = inventory
+            .settings_for("plug", &schema, &serde_json::Map::new())
+            .expect_err("the names are unknown");
         CliError::inventory(&faults).message
     }
 

@@ -317,7 +317,7 @@ async fn look(asked: &ProbeTarget<'_>, plugin: Option<&Plugin>, check: &Check) -
 async fn judge_in_time(check: &Check, observation: Observation) -> Verdict {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
     let check = check.clone();
-    let judging = tokio::task::spawn_blocking(move || thinkube_validate::judge(&check, &observation));
+    let judging = tokio::task::spawn_blocking(move || thinkube_validate::evaluate(&check, &observation));
     match tokio::time::timeout(JUDGEMENT, judging).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(_)) => unknown("the expression could not be evaluated".to_owned()),

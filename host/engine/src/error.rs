@@ -276,7 +276,7 @@ impl Error {
         match self {
             Self::Read { .. } => "read",
             Self::Build { .. } => "build",
-            Self::Plugin(error) => error.kind(),
+            Self::Plugin(error) => error.kind().as_str(),
             Self::Schema(_) => "settings-schema",
             Self::Descriptor(_) => "descriptor",
             Self::ReleaseName(_) => "release-name",

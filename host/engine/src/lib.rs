@@ -49,7 +49,7 @@ pub use thinkube_plan as model;
 pub use thinkube_plan::{Action, Change, ChangesByKind, SecretInputs, SecretText, Subject};
 pub use thinkube_sandbox::{Allocation, Capability, Config as SandboxConfig, Level, LogLine, Sandbox};
 pub use thinkube_validate::{
-    INVENTORY_BYTES, Inventory, InventoryFault, SettingFault, SettingsSchema, Taken, Unused,
+    INVENTORY_BYTES, Inventory, InventoryFault, InventorySettings, SettingFault, SettingsSchema, Unused,
 };
 pub use tokio_util::sync::CancellationToken;
 

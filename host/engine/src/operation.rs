@@ -41,7 +41,8 @@ pub async fn plan_operation(
     let LoadedOperation { operation, schema } = offered(loaded, name)?;
     let wrong = |faults| Error::Arguments { operation: name.to_owned(), faults };
     let schema = Arc::clone(schema);
-    let arguments = with_deadline("the arguments", move || schema.settle(arguments)).await?.map_err(wrong)?;
+    let arguments =
+        with_deadline("the arguments", move || schema.resolve(arguments)).await?.map_err(wrong)?;
 
     let mut context = Context {
         release: recorded.release.clone(),

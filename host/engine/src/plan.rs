@@ -139,7 +139,7 @@ pub(crate) async fn settle(
     let unused = loaded.schema.unused(&given);
     let (schema, to_settle) = (Arc::clone(&loaded.schema), given.clone());
     let settings =
-        with_deadline("the settings", move || schema.settle(to_settle)).await?.map_err(Error::Settings)?;
+        with_deadline("the settings", move || schema.resolve(to_settle)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
     let requested = loaded.descriptor.requested_for(&settings);
     let held = grant_policy.resolve(&loaded.descriptor, &given, settings);

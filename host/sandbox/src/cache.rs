@@ -1,16 +1,14 @@
-//! Compiled components on disk.
+//! The cache of compiled components.
 //!
-//! A compiled component is machine code: loading one is running it, and wasmtime checks it only lightly. So
-//! * the directory belongs to the user who runs the host and nobody else may write or read in it (0700), or it is
-//!   not used at all;
-//! * so does every file in it, and it is looked at again when it is read;
-//! * a file is named by the component's digest and by everything of the engine that decides whether code fits;
-//! * its SHA-256 lies beside it and is compared with the very bytes that are then loaded, which are read once: no
-//!   change between the check and the use, and a file cut short by a crash or a full disk is compiled again;
-//! * it is written to a temporary name, synchronised and renamed: no reader sees half of it.
+//! A compiled component is machine code that the host runs, and wasmtime checks it only lightly. Therefore:
+//! * The directory belongs to the user who runs the host and has mode 0700, or it is not used.
+//! * Each file belongs to that user too, which is checked again when it is read.
+//! * The name of a file has the component's digest and everything of the engine that decides whether the code fits.
+//! * Its SHA-256 lies beside it and is compared with the bytes that are then loaded. They are read once, so they cannot change
+//!   between the check and the use, and a file that a crash cut short is compiled again.
+//! * A file is written to a temporary name, synchronized and renamed, so no reader sees a part of it.
 //!
-//! The hash protects from damage, not from an attacker who can write as this user: who can do that can replace the
-//! host as well.
+//! The hash protects from damage, not from an attacker who can write as this user: such an attacker can replace the host too.
 
 use crate::error::Error;
 use sha2::{Digest as _, Sha256};
@@ -24,40 +22,48 @@ use thinkube_plan::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Temporary files older than this were left by a host that died.
+/// Older temporary files are left over from a host that died.
 const STALE: Duration = Duration::from_secs(60 * 60);
 
-/// A directory that passed the checks.
+/// A private directory for compiled components.
 pub struct Cache {
     directory: PathBuf,
     limit: u64,
 }
 
 impl Cache {
-    /// `$XDG_CACHE_HOME/thinkube-host/compiled`, else `~/.cache/thinkube-host/compiled`. None where neither variable
-    /// is an absolute path.
+    /// `$XDG_CACHE_HOME/thinkube-host/compiled`, else `~/.cache/thinkube-host/compiled`. None if neither variable is an
+    /// absolute path.
     pub fn default_dir() -> Option<PathBuf> {
         let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         Some(base.join("thinkube-host").join("compiled"))
     }
 
-    /// Makes the directory if it is missing and checks that it is private.
+    /// Creates the directory if it is absent and checks that it is private.
+    ///
+    /// # Errors
+    /// [`Error::Cache`].
     pub(crate) fn open(directory: &Path, limit: usize) -> Result<Self, Error> {
-        let refused = |reason: String, source: Option<io::Error>| Error::Cache {
+        let failed = |reason: &str, source: io::Error| Error::Cache {
             path: directory.to_owned(),
-            reason,
-            source,
+            reason: format!("{reason}: {source}"),
+            advice: None,
+            source: Some(source),
         };
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(|error| refused(format!("it cannot be made: {error}"), Some(error)))?;
-        let found = fs::symlink_metadata(directory)
-            .map_err(|error| refused(format!("it cannot be read: {error}"), Some(error)))?;
-        if let Some(reason) = not_private(&found, rustix::process::geteuid().as_raw()) {
-            return Err(refused(reason, None));
+            .map_err(|error| failed("it cannot be created", error))?;
+        let found = fs::symlink_metadata(directory).map_err(|error| failed("it cannot be read", error))?;
+        if let Some((reason, advice)) = not_private(&found, rustix::process::geteuid().as_raw()) {
+            return Err(Error::Cache {
+                path: directory.to_owned(),
+                reason,
+                advice: Some(advice),
+                source: None,
+            });
         }
         Ok(Self { directory: directory.to_owned(), limit: limit as u64 })
     }
@@ -66,33 +72,33 @@ impl Cache {
         self.directory.join(format!("{}-{}.cwasm", component.hex(), fingerprint(engine)))
     }
 
-    /// The compiled form of `component`, if it is there and whole.
+    /// The compiled form of `component`, if the cache has it undamaged.
     pub(crate) fn load(&self, engine: &Engine, component: &Digest) -> Option<Component> {
         let path = self.path(engine, component);
         let bytes = match read_checked(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a compiled component is damaged and is made again");
+                tracing::warn!(path = %path.display(), %error, "a cached plugin is damaged and is compiled again");
                 self.remove(&path);
                 return None;
             }
         };
         match deserialize(engine, &bytes) {
             Ok(component) => {
-                // Eviction goes by the time of the last use. A file system that refuses only ages the file.
+                // Eviction uses the time of the last use. A failure only makes the file look older.
                 let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 Some(component)
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a compiled component does not fit and is made again");
+                tracing::warn!(path = %path.display(), %error, "a cached plugin does not fit this host and is compiled again");
                 self.remove(&path);
                 None
             }
         }
     }
 
-    /// Keeps the compiled form of `component`. A failure is told and costs only the next compilation.
+    /// Stores the compiled form of `component`. A failure is logged and costs only the next compilation.
     pub(crate) fn store(&self, engine: &Engine, component: &Digest, compiled: &[u8]) {
         let path = self.path(engine, component);
         let kept = write_whole(&self.directory, &path, compiled).and_then(|()| {
@@ -100,16 +106,16 @@ impl Cache {
             write_whole(&self.directory, &sum_of(&path), sum.as_bytes())
         });
         if let Err(error) = kept.and_then(|()| self.evict(&path)) {
-            tracing::warn!(path = %path.display(), %error, "a compiled component is not kept");
+            tracing::warn!(path = %path.display(), %error, "a compiled plugin could not be cached");
         }
     }
 
-    /// Removes the compiled components that were not used for the longest time, until the rest fits. `newest` stays.
+    /// Removes the least recently used components until the rest fits the limit. `newest` stays.
     fn evict(&self, newest: &Path) -> io::Result<()> {
         let mut compiled = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
-            // Another host may have removed it meanwhile.
+            // Another host may have removed it.
             let Ok(found) = fs::symlink_metadata(&path) else { continue };
             let used = found.modified()?;
             match path.extension().and_then(|extension| extension.to_str()) {
@@ -143,24 +149,23 @@ impl Cache {
     }
 }
 
-/// Why a directory with this metadata is not private to `user`, if it is not.
-fn not_private(found: &Metadata, user: u32) -> Option<String> {
+/// Why a directory with this metadata is not private to `user`, and what to do. None if it is private.
+fn not_private(found: &Metadata, user: u32) -> Option<(String, &'static str)> {
     if !found.is_dir() {
-        return Some("it is no directory; name another or remove it".into());
+        return Some(("it is not a directory".into(), "remove it"));
     }
     if found.uid() != user {
-        return Some(format!(
-            "it belongs to user {}, not to user {user} who runs this; compiled code of others is not loaded",
-            found.uid()
-        ));
+        let reason = format!("it belongs to user {}, and user {user} runs this host", found.uid());
+        return Some((reason, "set XDG_CACHE_HOME to a directory of your own"));
     }
     let mode = found.mode() & 0o777;
     (mode & 0o077 != 0).then(|| {
-        format!("its mode is {mode:04o}, so others could put code there; empty it and set it to 0700")
+        let reason = format!("its mode is {mode:04o}, so other users could put code there");
+        (reason, "empty the directory and set its mode to 0700")
     })
 }
 
-/// Everything of the engine that decides whether compiled code fits: version, settings, target, CPU features.
+/// A hash of everything in the engine that decides whether compiled code fits: version, settings, target, CPU features.
 fn fingerprint(engine: &Engine) -> String {
     struct Into256(Sha256);
     impl Hasher for Into256 {
@@ -182,10 +187,10 @@ fn sum_of(path: &Path) -> PathBuf {
 
 fn read_checked(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    // The directory was judged once; whoever owns one above it could have put another in its place since.
+    // The owner of a parent directory could have replaced the directory after its check.
     let found = file.metadata()?;
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o077 != 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not this user's own file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a private file of this user"));
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
@@ -206,7 +211,7 @@ fn write_whole(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Compiles `bytes`, keeps the result in `cache`, and loads it.
+/// Compiles `bytes`, stores the result in `cache`, and loads it.
 pub(crate) fn compile(
     engine: &Engine,
     cache: Option<&Cache>,
@@ -215,10 +220,10 @@ pub(crate) fn compile(
 ) -> Result<Component, Error> {
     let compiled = engine
         .precompile_component(bytes)
-        .map_err(|error| Error::Compile { message: crate::text::line(&format!("{error:#}")) })?;
-    // The allocator may refuse what the compiler took: then it is not kept.
+        .map_err(|error| Error::Compile { message: crate::output::line(&format!("{error:#}")) })?;
+    // The allocator can refuse a component that the compiler accepts. Such a component is not stored.
     let component = deserialize(engine, &compiled)
-        .map_err(|error| Error::TooComplex { message: crate::text::line(&format!("{error:#}")) })?;
+        .map_err(|error| Error::TooComplex { message: crate::output::line(&format!("{error:#}")) })?;
     if let Some(cache) = cache {
         cache.store(engine, digest, &compiled);
     }
@@ -229,11 +234,11 @@ pub(crate) fn compile(
 #[allow(unsafe_code)]
 fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `Component::deserialize` asks that the bytes come unchanged from `Engine::precompile_component` of a
-    // compatible engine. There are two callers. `compile` passes what that function returned a line before.
+    // compatible engine. There are two callers. `compile` passes what that function just returned.
     // `Cache::load` passes bytes whose SHA-256 it has just compared with the one stored beside them, from a
     // directory that only this user can write, under a name that holds `precompile_compatibility_hash`; both files
-    // are written by `Cache::store` alone, which only `compile` calls. The bytes are in memory that nobody else
-    // changes, and wasmtime copies them.
+    // are written by `Cache::store` alone, which only `compile` calls. No other code
+    // changes the bytes in memory, and wasmtime copies them.
     unsafe { Component::deserialize(engine, compiled) }
 }
 
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_others_can_read_or_write_is_refused() {
+    fn a_directory_that_others_can_access_is_refused() {
         let home = tempfile::tempdir().unwrap();
         for mode in [0o777, 0o770, 0o755, 0o710, 0o701] {
             fs::set_permissions(home.path(), Permissions::from_mode(mode)).unwrap();
@@ -273,23 +278,23 @@ mod tests {
         let home = private();
         let found = fs::metadata(home.path()).unwrap();
         assert_eq!(not_private(&found, found.uid()), None);
-        let reason = not_private(&found, found.uid() + 1).unwrap();
+        let (reason, _) = not_private(&found, found.uid() + 1).expect("another user");
         assert!(reason.contains("belongs to user"), "{reason}");
     }
 
     #[test]
-    fn a_link_to_a_directory_and_a_file_are_refused() {
+    fn a_symbolic_link_and_a_file_are_refused() {
         let home = tempfile::tempdir().unwrap();
         let link = home.path().join("link");
         std::os::unix::fs::symlink(home.path(), &link).unwrap();
-        assert!(reason(Cache::open(&link, 1).err().unwrap()).contains("no directory"));
+        assert!(reason(Cache::open(&link, 1).err().unwrap()).contains("not a directory"));
         let file = home.path().join("file");
         fs::write(&file, "").unwrap();
         assert!(Cache::open(&file, 1).is_err());
     }
 
     #[test]
-    fn a_missing_directory_is_made_private() {
+    fn a_missing_directory_is_created_private() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("a/b");
         Cache::open(&directory, 1).unwrap();
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_component_that_was_not_used_for_the_longest_time_goes_first_and_the_newest_stays() {
+    fn the_least_recently_used_component_is_evicted_first() {
         let home = private();
         let cache = Cache::open(home.path(), 250).unwrap();
         let put = |name: &str, age: u64| {

@@ -1,5 +1,5 @@
-//! From the contract's types to the plan's and back, field by field: a field that one side gains does not compile
-//! until it is dealt with here.
+//! Converts between the types of the contract and those of the plan, field by field. A new field on one side does not compile
+//! until it is converted here.
 
 use crate::error::Quota;
 use crate::limits::Limits;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use thinkube_plan as plan;
 
-/// Why a result is refused.
+/// Why a result cannot be converted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Quota(Quota),
@@ -19,7 +19,7 @@ pub(crate) enum Fault {
 
 type Read<T> = Result<T, Fault>;
 
-/// Reads one result, counting what it holds.
+/// Converts one result and counts its parts.
 struct Reader<'a> {
     limits: &'a Limits,
     json: usize,
@@ -100,11 +100,10 @@ pub(crate) fn workstation_plan(
     from: Result<workstation::WorkstationPlan, types::Problem>,
     limits: &Limits,
 ) -> Read<Result<plan::WorkstationPlan, plan::Problem>> {
-    let setup = match from {
-        Ok(setup) => Ok(bounded(plan::WorkstationPlan::from(setup), limits)?),
+    Ok(match from {
+        Ok(plan) => Ok(bounded(plan::WorkstationPlan::from(plan), limits)?),
         Err(problem) => Err(bounded_problem(problem, limits)?),
-    };
-    Ok(setup)
+    })
 }
 
 fn bounded_problem(from: types::Problem, limits: &Limits) -> Read<plan::Problem> {
@@ -118,8 +117,8 @@ impl<'a> Reader<'a> {
         Self { limits, json: 0, steps: 0, checks: 0 }
     }
 
-    /// Parses a JSON text. Its size is bounded before: a value takes several times the memory of its text. Its depth
-    /// is bounded by serde_json, which stops at 128.
+    /// Parses a JSON text. The size is checked first, because a value takes several times the memory of its text. serde_json
+    /// bounds the depth at 128.
     fn json(&mut self, text: &str, place: impl Fn() -> String) -> Read<Value> {
         within(text.len(), self.limits.manifest_bytes, Quota::ManifestBytes)?;
         self.json += text.len();
@@ -219,7 +218,7 @@ fn within(count: usize, limit: usize, quota: Quota) -> Read<()> {
     if count > limit { Err(Fault::Quota(quota)) } else { Ok(()) }
 }
 
-/// Bounds the whole of a result by the size it would have in a plan file: no text in it can be forgotten.
+/// Bounds a whole result by its size in a plan file, so that no text in it is forgotten.
 fn bounded<T: Serialize>(value: T, limits: &Limits) -> Read<T> {
     struct Count(usize);
     impl io::Write for Count {
@@ -258,12 +257,12 @@ fn maybe<T, U: From<T>>(from: Option<T>) -> Option<U> {
     from.map(U::from)
 }
 
-/// Of a key that is there twice the last counts, as in JSON.
+/// The last of two equal keys counts, as in JSON.
 fn mapped(from: Vec<(String, String)>) -> BTreeMap<String, String> {
     from.into_iter().collect()
 }
 
-/// Records of the same fields on both sides. Both patterns are whole, so neither side can have a field more.
+/// Converts records with the same fields. Both patterns are complete, so neither side can have another field.
 macro_rules! records {
     ($($from:path => $to:path { $($field:ident $(: $via:ident)?),* $(,)? })*) => {$(
         impl From<$from> for $to {
@@ -324,7 +323,7 @@ records! {
     plan::Selection => types::Selection { api_version, kind, namespace, label_selector }
 }
 
-/// Variants of the same cases on both sides, with at most one value each.
+/// Converts variants with the same cases, each with at most one value.
 macro_rules! variants {
     ($($from:path => $to:path {
         $($case:ident $(= $as:ident)? $(($value:ident $(: $via:ident)?))?),* $(,)?
@@ -384,7 +383,7 @@ impl From<wire::Auth> for plan::Auth {
     }
 }
 
-/// What a plugin is told.
+/// The context for a plugin.
 pub(crate) fn context(from: &plan::Context) -> types::Context {
     let plan::Context { release, namespace, settings, facts, kubernetes_version, installed } = from;
     types::Context {
@@ -414,13 +413,13 @@ fn fact(from: &plan::Fact) -> types::Fact {
     }
 }
 
-/// What a plugin is told, as the bytes that its randomness depends on.
+/// The context as bytes, for the seed of the randomness.
 pub(crate) fn context_bytes(from: &plan::Context) -> Vec<u8> {
     let plan::Context { release, namespace, settings, facts, kubernetes_version, installed } = from;
     plan::canonical_bytes(&(release, namespace, settings, facts, kubernetes_version, installed))
 }
 
-/// What a plugin is told about an observation: the CEL variables, as the contract says.
+/// The observation for a plugin: the CEL variables.
 pub(crate) fn observation(check: &str, from: &plan::Observation) -> checks::Observation {
     let plan::Observation { holds: _, summary: _, variables } = from;
     checks::Observation { check: check.to_owned(), json: Value::Object(variables.clone()).to_string() }

@@ -1,51 +1,49 @@
-//! The one function that makes an engine, and with it the ticker that its epochs need.
+//! Starts the engine and the ticker of its epochs. Every setting of compiled code is here.
 
 use crate::error::Error;
-use crate::guest::TICK;
 use crate::limits::Limits;
+use crate::store_state::TICK;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How instances get their memory.
+/// How instances get memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Allocation {
-    /// From a pool that reserves address space at the start: fast under many calls at once. Falls back to
-    /// [`Allocation::OnDemand`] where the machine does not give the address space (`ulimit -v`, some containers).
+    /// From a pool that reserves address space at the start: fast for many concurrent calls. The sandbox falls back to
+    /// [`Allocation::OnDemand`] if the machine denies the address space (`ulimit -v`, some containers).
     #[default]
     Pooling,
-    /// Mapped for each call: for commands that make a few calls and end.
+    /// Mapped for each call: for commands that make few calls.
     OnDemand,
 }
 
-/// Stacks of a concurrent call: one, and one for an async task of a component that has such.
+/// Stacks of a call: one for the call, one for an async task of the component.
 const STACKS: usize = 2;
 
-/// Largest bookkeeping of one core instance and of one component, in bytes. Spin's value.
+/// Most bytes of bookkeeping for a core instance and for a component. The value is that of Spin.
 const INSTANCE_SIZE: usize = 10 << 20;
 
-/// Kept mapped in a pooled memory between calls, in bytes: what a Rust or small JavaScript plugin touches.
+/// Bytes of a pooled memory that stay mapped between calls: what a Rust or a small JavaScript plugin touches.
 const KEEP_RESIDENT: usize = 1 << 20;
 
 /// A page of linear memory.
 const PAGE: usize = 64 << 10;
 
-/// Makes the engine and starts its ticker. Says which allocation it got.
-///
-/// Everything that decides whether compiled code fits is set here and only here.
+/// Starts the engine and its ticker. Returns the allocation in use.
 pub(crate) fn start(limits: &Limits, allocation: Allocation) -> Result<(Engine, Allocation), Error> {
     let mut config = Config::new();
     config
-        // QuickJS components contain async built-ins and load only with it.
+        // QuickJS components contain async built-ins.
         .concurrency_support(true)
         .wasm_component_model_async(true)
         .epoch_interruption(true)
         .consume_fuel(true)
-        // The same plugin gives the same plan on every CPU: NaN payloads and relaxed SIMD differ otherwise.
+        // NaN payloads and relaxed SIMD differ between CPUs otherwise, and a plan must not.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(limits.stack_bytes)
-        // Host functions run on the guest's stack, so it is larger than what the guest may use.
+        // Host functions run on the guest's stack too.
         .async_stack_size(limits.stack_bytes + (3 << 19))
-        // Plugins are stripped: a backtrace would be numbers, and costs on each trap.
+        // Plugins are stripped, so a backtrace would only have numbers.
         .wasm_backtrace_max_frames(None);
 
     let (engine, allocation) = match allocation {
@@ -53,11 +51,11 @@ pub(crate) fn start(limits: &Limits, allocation: Allocation) -> Result<(Engine, 
         Allocation::Pooling => {
             let mut pooled = config.clone();
             pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-            // The pool maps all of its address space here: this is the probe.
+            // The pool maps all of its address space here, so this is the test.
             match Engine::new(&pooled) {
                 Ok(engine) => (Ok(engine), Allocation::Pooling),
                 Err(error) => {
-                    tracing::info!(%error, "no pool of instances on this machine, memory is mapped for each call");
+                    tracing::info!(%error, "this machine has no address space for a pool of instances; memory is mapped for each call");
                     (Engine::new(&config), Allocation::OnDemand)
                 }
             }
@@ -66,8 +64,8 @@ pub(crate) fn start(limits: &Limits, allocation: Allocation) -> Result<(Engine, 
     let engine = engine.map_err(|error| Error::Engine { message: format!("{error:#}") })?;
 
     let weak = engine.weak();
-    // A thread, not a task: it ticks on when every worker of the runtime is held. It sleeps between ticks and never
-    // catches up, because a burst after a pause would end innocent guests. It ends with the engine.
+    // A thread ticks even if every worker of the runtime is busy. It does not catch up after a pause: a burst of ticks would end
+    // guests that did nothing wrong.
     std::thread::Builder::new()
         .name("sandbox-epoch".into())
         .spawn(move || {
@@ -77,12 +75,13 @@ pub(crate) fn start(limits: &Limits, allocation: Allocation) -> Result<(Engine, 
                 std::thread::sleep(TICK);
             }
         })
-        .map_err(|error| Error::Engine { message: format!("no thread for its ticks: {error}") })?;
+        .map_err(|error| Error::Engine {
+            message: format!("the ticker thread cannot be started: {error}"),
+        })?;
     Ok((engine, allocation))
 }
 
-/// The pool holds what `concurrent_calls` calls may have at the most, so an empty pool cannot happen: calls wait for
-/// a place first.
+/// The pool has room for the most that `concurrent_calls` calls may use, so it is never empty.
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let count = |each: usize| u32::try_from(limits.concurrent_calls.saturating_mul(each)).unwrap_or(u32::MAX);
     let each = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -116,9 +115,9 @@ mod tests {
         let (engine, _) = start(&Limits::default(), Allocation::OnDemand).unwrap();
         let weak = engine.weak();
         drop(engine);
-        let patience = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while weak.upgrade().is_some() {
-            assert!(Instant::now() < patience, "the ticker keeps the engine");
+            assert!(Instant::now() < deadline, "the ticker keeps the engine");
             std::thread::sleep(TICK);
         }
     }

@@ -1,99 +1,99 @@
+//! Why the sandbox cannot load or call a plugin. The type of the failure decides the variant; no text of a plugin does.
+
 use crate::limits::Limits;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+use thinkube_plan::{Diagnostic, ErrorKind, Hint};
 
-/// Why the sandbox could not load or call a plugin. The variant is told from the type of the failure; no text that
-/// a plugin wrote decides it. Texts of a plugin are escaped and cut before they come here.
+/// Why the sandbox cannot load or call a plugin. Text of the plugin in a variant is already escaped and cut.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no component.
-    #[error("this is no WebAssembly component: {found}")]
+    /// The bytes are not a component.
+    #[error("this is not a WebAssembly component: {found}")]
     NotAComponent {
-        /// What they are instead, and what to do.
+        /// What the bytes are instead.
         found: &'static str,
+        /// What the author can do.
+        advice: Option<&'static str>,
     },
     /// The file is larger than `component_bytes`.
-    #[error("the component has {size} bytes, at most {limit} are taken")]
+    #[error("the component has {size} bytes; at most {limit} are allowed")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size in bytes.
         size: usize,
         /// The limit in bytes.
         limit: usize,
     },
-    /// It is a component, but of another world than `thinkube:plugin/plugin`.
-    #[error("this component does not fit the world thinkube:plugin/plugin: {fault}; {advice}")]
+    /// The component does not implement the world `thinkube:plugin/plugin`.
+    #[error("this component does not implement the world thinkube:plugin/plugin: {fault}")]
     WrongWorld {
-        /// The export that is missing or the import that is not offered.
+        /// The missing export or the import that the host does not offer.
         fault: String,
-        /// What its author can do.
+        /// What the author can do.
         advice: &'static str,
     },
-    /// It was built for another version of the contract.
-    #[error(
-        "this plugin speaks version {found} of thinkube:plugin, this host speaks {}; rebuild the plugin or use a \
-         host that speaks {found}",
-        supported.join(", ")
-    )]
+    /// The plugin was built for another version of the contract.
+    #[error("this plugin uses version {found} of thinkube:plugin; this host supports {}", supported.join(", "))]
     UnsupportedContract {
-        /// The version of its `lifecycle` export.
+        /// The version of the `lifecycle` export.
         found: String,
-        /// The versions of this host.
+        /// The versions that this host supports.
         supported: &'static [&'static str],
     },
-    /// The compiler refused it.
+    /// The compiler refuses the component.
     #[error("the component cannot be compiled: {message}")]
     Compile {
-        /// What the compiler said.
+        /// The message of the compiler.
         message: String,
     },
-    /// Its compilation took longer than `compile_time`.
-    #[error("the component was not compiled within {} s", limit.as_secs_f64())]
+    /// The compilation takes longer than `compile_time`.
+    #[error("the component could not be compiled within {} s", limit.as_secs_f64())]
     CompileTimeout {
         /// The limit.
         limit: Duration,
     },
-    /// It is valid, but needs more instances, memories or tables than a call may have.
-    #[error("the component needs more than a call may have: {message}")]
+    /// The component needs more instances, memories or tables than a call may have.
+    #[error("the component needs more resources than a call may have: {message}")]
     TooComplex {
-        /// Which limit, in the words of the allocator.
+        /// The message of the allocator, which names the limit.
         message: String,
     },
-    /// An optional interface was called that the plugin does not export.
+    /// The host called an optional interface that the plugin does not export.
     #[error("the plugin does not export {interface}")]
     NotOffered {
         /// The interface.
         interface: &'static str,
     },
-    /// No place among the concurrent calls became free within `queue_time`.
-    #[error("no place for a call became free within {} s", waited.as_secs_f64())]
+    /// Every concurrent call was in use for `queue_time`.
+    #[error("the sandbox had no free call for {} s", waited.as_secs_f64())]
     Busy {
-        /// How long it waited.
+        /// How long the call waited.
         waited: Duration,
     },
-    /// The guest did something that WebAssembly ends: a panic, a division by zero, too deep a recursion.
-    #[error("the plugin failed in `{call}`: {trap}{}", said(stderr))]
+    /// A WebAssembly trap ended the guest: a panic, a division by zero, too deep a recursion.
+    #[error("the plugin failed in `{call}`: {trap}{}", last_line(stderr))]
     Trap {
         /// The function that was called.
         call: &'static str,
-        /// What ended it.
+        /// The kind of trap.
         trap: TrapKind,
         /// The last lines that the guest wrote.
         stderr: Vec<String>,
     },
     /// The guest called `exit`.
-    #[error("the plugin left `{call}` by exit({code}); a plugin returns{}", said(stderr))]
+    #[error("the plugin called exit({code}) in `{call}` instead of returning{}", last_line(stderr))]
     Exit {
         /// The function that was called.
         call: &'static str,
-        /// The code it gave.
+        /// The exit code.
         code: i32,
         /// The last lines that the guest wrote.
         stderr: Vec<String>,
     },
-    /// It computed longer than `cpu_time`.
-    #[error("the plugin computed for more than {} s in `{call}`{}", limit.as_secs_f64(), said(stderr))]
+    /// The guest used more than `cpu_time`.
+    #[error("the plugin used more than {} s of CPU time in `{call}`{}", limit.as_secs_f64(), last_line(stderr))]
     CpuTime {
         /// The function that was called.
         call: &'static str,
@@ -103,7 +103,7 @@ pub enum Error {
         stderr: Vec<String>,
     },
     /// The call took longer than `wall_time`.
-    #[error("the plugin did not return from `{call}` within {} s{}", limit.as_secs_f64(), said(stderr))]
+    #[error("the plugin did not return from `{call}` within {} s{}", limit.as_secs_f64(), last_line(stderr))]
     Timeout {
         /// The function that was called.
         call: &'static str,
@@ -112,8 +112,8 @@ pub enum Error {
         /// The last lines that the guest wrote.
         stderr: Vec<String>,
     },
-    /// It executed more than `fuel` instructions.
-    #[error("the plugin used up its {limit} units of fuel in `{call}`{}", said(stderr))]
+    /// The guest executed more than `fuel` instructions.
+    #[error("the plugin used more than {limit} units of fuel in `{call}`{}", last_line(stderr))]
     OutOfFuel {
         /// The function that was called.
         call: &'static str,
@@ -122,8 +122,8 @@ pub enum Error {
         /// The last lines that the guest wrote.
         stderr: Vec<String>,
     },
-    /// It failed after it was refused memory beyond `memory_bytes`.
-    #[error("the plugin needed more than {limit} bytes of memory in `{call}`{}", said(stderr))]
+    /// The guest failed after the sandbox refused it memory beyond `memory_bytes`.
+    #[error("the plugin needed more than {limit} bytes of memory in `{call}`{}", last_line(stderr))]
     Memory {
         /// The function that was called.
         call: &'static str,
@@ -132,43 +132,45 @@ pub enum Error {
         /// The last lines that the guest wrote.
         stderr: Vec<String>,
     },
-    /// It wrote, asked for or returned too much.
+    /// The guest wrote, requested or returned more than a limit allows.
     #[error("the plugin exceeded the limit `{which}` of {limit} in `{call}`")]
     Quota {
         /// The function that was called.
         call: &'static str,
-        /// Which limit.
+        /// The limit that was exceeded.
         which: Quota,
         /// The limit, in the unit of its row in [`Limits`].
         limit: usize,
     },
-    /// What it returned, or passed to the host, is no value of the contract.
+    /// The guest returned, or passed to the host, something that is not a value of the contract.
     #[error("the plugin broke the contract in `{call}`{}: {message}", at(place))]
     Malformed {
         /// The function that was called.
         call: &'static str,
-        /// Where in the result: stage, step, field. Empty where the result could not be read at all.
+        /// Stage, step and field in the result. Empty if the result could not be read at all.
         place: String,
-        /// What is wrong with it.
+        /// What is wrong.
         message: String,
     },
     /// The cache of compiled components cannot be used; the sandbox works without it.
-    #[error("the cache of compiled components {} is not used: {reason}", path.display())]
+    #[error("the cache of compiled plugins, {}, is not used: {reason}", path.display())]
     Cache {
         /// The directory.
         path: PathBuf,
-        /// Why, and what to do.
+        /// What is wrong with the directory.
         reason: String,
-        /// What the system said, if it said something.
+        /// What a person can do.
+        advice: Option<&'static str>,
+        /// The error of the system, if there is one.
         source: Option<std::io::Error>,
     },
-    /// The engine could not be made on this machine.
+    /// The engine cannot be started on this machine.
     #[error("the WebAssembly engine cannot be started: {message}")]
     Engine {
-        /// What it said.
+        /// The message of the engine.
         message: String,
     },
-    /// The host itself failed during the call. A fault of the host, never of the plugin's author.
+    /// The host failed during the call. This is never a fault of the plugin.
     #[error("the host failed during `{call}`: {message}")]
     Host {
         /// The function that was called.
@@ -179,33 +181,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name of the variant for JSON, metrics and exit codes.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::NotAComponent { .. } => "not-a-component",
-            Self::TooLarge { .. } => "too-large",
-            Self::WrongWorld { .. } => "wrong-world",
-            Self::UnsupportedContract { .. } => "unsupported-contract",
-            Self::Compile { .. } => "compile",
-            Self::CompileTimeout { .. } => "compile-timeout",
-            Self::TooComplex { .. } => "too-complex",
-            Self::NotOffered { .. } => "not-offered",
-            Self::Busy { .. } => "busy",
-            Self::Trap { .. } => "trap",
-            Self::Exit { .. } => "exit",
-            Self::CpuTime { .. } => "cpu-time",
-            Self::Timeout { .. } => "timeout",
-            Self::OutOfFuel { .. } => "out-of-fuel",
-            Self::Memory { .. } => "memory",
-            Self::Quota { .. } => "quota",
-            Self::Malformed { .. } => "malformed",
-            Self::Cache { .. } => "cache",
-            Self::Engine { .. } => "engine",
-            Self::Host { .. } => "host",
-        }
-    }
-
-    /// The last lines that the guest wrote to stderr and stdout, where the failure has them.
+    /// The last lines that the guest wrote to stderr and stdout. Empty for a failure outside a call.
     pub fn stderr(&self) -> &[String] {
         match self {
             Self::Trap { stderr, .. }
@@ -214,28 +190,81 @@ impl Error {
             | Self::Timeout { stderr, .. }
             | Self::OutOfFuel { stderr, .. }
             | Self::Memory { stderr, .. } => stderr,
-            _ => &[],
+            Self::NotAComponent { .. }
+            | Self::TooLarge { .. }
+            | Self::WrongWorld { .. }
+            | Self::UnsupportedContract { .. }
+            | Self::Compile { .. }
+            | Self::CompileTimeout { .. }
+            | Self::TooComplex { .. }
+            | Self::NotOffered { .. }
+            | Self::Busy { .. }
+            | Self::Quota { .. }
+            | Self::Malformed { .. }
+            | Self::Cache { .. }
+            | Self::Engine { .. }
+            | Self::Host { .. } => &[],
         }
     }
 }
 
-/// What ended a guest.
+impl Diagnostic for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotAComponent { .. } => ErrorKind::NotAComponent,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::WrongWorld { .. } => ErrorKind::WrongWorld,
+            Self::UnsupportedContract { .. } => ErrorKind::UnsupportedContract,
+            Self::Compile { .. } => ErrorKind::Compile,
+            Self::CompileTimeout { .. } => ErrorKind::CompileTimeout,
+            Self::TooComplex { .. } => ErrorKind::TooComplex,
+            Self::NotOffered { .. } => ErrorKind::NotOffered,
+            Self::Busy { .. } => ErrorKind::SandboxBusy,
+            Self::Trap { .. } => ErrorKind::Trap,
+            Self::Exit { .. } => ErrorKind::Exit,
+            Self::CpuTime { .. } => ErrorKind::CpuTime,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::OutOfFuel { .. } => ErrorKind::OutOfFuel,
+            Self::Memory { .. } => ErrorKind::Memory,
+            Self::Quota { .. } => ErrorKind::Quota,
+            Self::Malformed { .. } => ErrorKind::Malformed,
+            Self::Cache { .. } => ErrorKind::Cache,
+            Self::Engine { .. } => ErrorKind::Engine,
+            Self::Host { .. } => ErrorKind::Host,
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        let advice = match self {
+            Self::NotAComponent { advice, .. } | Self::Cache { advice, .. } => (*advice)?.to_owned(),
+            Self::WrongWorld { advice, .. } => (*advice).to_owned(),
+            Self::UnsupportedContract { found, .. } => {
+                format!("rebuild the plugin, or use a host that supports version {found}")
+            }
+            Self::Busy { .. } => "try again later".to_owned(),
+            _ => return None,
+        };
+        Some(Hint::Advice(advice))
+    }
+}
+
+/// The kind of a WebAssembly trap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrapKind {
-    /// `unreachable`: how a panic, an abort or a failed assertion ends.
+    /// `unreachable`: a panic, an abort or a failed assertion.
     Unreachable,
     /// The call stack is exhausted.
     StackOverflow,
-    /// Memory outside of the guest's was accessed; also how the stack of a C or Rust guest ends.
+    /// An access outside the guest's memory; a stack overflow of a C or Rust guest shows as this trap.
     MemoryOutOfBounds,
-    /// Division by zero, overflow of a division, a float that is no integer.
+    /// A division by zero, an overflow of a division, or a float that is not an integer.
     Arithmetic,
-    /// A call through a table that has no such function.
+    /// A call through a table that lacks the function.
     BadCall,
-    /// It waits for something that never comes.
+    /// The guest waits for an event that can never happen.
     Deadlock,
-    /// Any other, in the words of the engine.
+    /// Another trap, with the message of the engine.
     Other(String),
 }
 
@@ -244,16 +273,16 @@ impl fmt::Display for TrapKind {
         f.write_str(match self {
             Self::Unreachable => "it panicked or aborted",
             Self::StackOverflow => "its call stack is exhausted",
-            Self::MemoryOutOfBounds => "it accessed memory outside of its own",
-            Self::Arithmetic => "it computed what no integer can hold",
+            Self::MemoryOutOfBounds => "it accessed memory outside its own",
+            Self::Arithmetic => "it divided by zero or overflowed an integer",
             Self::BadCall => "it called a function that does not exist",
-            Self::Deadlock => "it waits for something that never comes",
-            Self::Other(words) => words,
+            Self::Deadlock => "it waits for an event that can never happen",
+            Self::Other(message) => message,
         })
     }
 }
 
-/// The limits that bound what a plugin writes, asks for and returns; each is a field of [`Limits`].
+/// A limit on what a plugin writes, requests or returns; each is a field of [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields of Limits of the same names are documented")]
 #[non_exhaustive]
@@ -272,7 +301,7 @@ pub enum Quota {
 }
 
 impl Quota {
-    /// The field of [`Limits`].
+    /// The name of the field of [`Limits`].
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TableElements => "table_elements",
@@ -289,7 +318,7 @@ impl Quota {
         }
     }
 
-    /// Its value in `limits`.
+    /// The value in `limits`.
     pub(crate) fn of(self, limits: &Limits) -> usize {
         match self {
             Self::TableElements => limits.table_elements,
@@ -313,9 +342,9 @@ impl fmt::Display for Quota {
     }
 }
 
-/// The guest's own words, as the end of a message.
-fn said(lines: &[String]) -> String {
-    lines.last().map_or_else(String::new, |last| format!("; its last words: {last}"))
+/// The guest's last line of output, as the end of a message.
+fn last_line(lines: &[String]) -> String {
+    lines.last().map_or_else(String::new, |last| format!("; its last output: {last}"))
 }
 
 fn at(place: &str) -> String {

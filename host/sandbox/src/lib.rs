@@ -1,14 +1,13 @@
-//! Runs plugins: engine, limits, compiled-component cache, calls. The only crate that names wasmtime.
+//! Runs plugins in a sandbox: engine, limits, cache of compiled plugins, calls. The only crate that names wasmtime.
 //!
-//! What it guarantees:
-//! * **A call sees its arguments and nothing else.** No file, environment, argument, network, clock or randomness of
-//!   the machine; no other call, because each has an instance of its own that is dropped afterwards.
-//! * **The same arguments give the same answer**, on any machine: clocks are fixed or virtual, randomness is seeded
-//!   from the plugin and its arguments, floating point is canonical.
-//! * **A call ends**, within the limits of one table ([`Limits`]), whatever the plugin does; and the failure says
-//!   which limit, told from its type.
+//! Guarantees:
+//! * **A call sees only its arguments.** It has no file, environment, network, clock or randomness of the machine, and no
+//!   state of another call, because each call has a fresh instance.
+//! * **The same arguments give the same answer** on every machine: clocks are fixed or virtual, randomness is seeded from the
+//!   plugin and its arguments, floating point is canonical.
+//! * **A call ends** within the limits of one table ([`Limits`]), whatever the plugin does. The error names the limit.
 //!
-//! What it does not: judge what a plugin *asks for*. A plan that comes out of here is well-formed, not allowed.
+//! The sandbox does not decide what a plugin may do: a plan that it returns is well-formed, not permitted.
 //!
 //! ```no_run
 //! # async fn run(bytes: &[u8], context: thinkube_plan::Context) -> Result<(), thinkube_sandbox::Error> {
@@ -21,19 +20,24 @@
 //! ```
 
 mod cache;
+mod call_error;
+mod component_type;
 mod convert;
 mod engine;
 mod error;
-mod guest;
 mod limits;
+mod output;
+mod plugin;
 mod sandbox;
-mod text;
+mod shared;
+mod store_state;
 mod wit;
-mod world;
 
 pub use cache::Cache;
+pub use component_type::Capability;
 pub use engine::Allocation;
 pub use error::{Error, Quota, TrapKind};
-pub use guest::{Level, LogLine};
 pub use limits::{Limit, Limits};
-pub use sandbox::{Called, Capability, Config, Plugin, Sandbox};
+pub use plugin::{Called, Plugin};
+pub use sandbox::{Config, Sandbox};
+pub use store_state::{Level, LogLine};

@@ -1,8 +1,8 @@
-//! The one table of limits. Nothing else in this crate holds a number that bounds a plugin.
+//! The one table of limits. No other file of this crate has a number that bounds a plugin.
 
 use std::time::Duration;
 
-/// How a limit is written for people.
+/// A limit with its unit, for people.
 trait Shown {
     fn shown(&self, unit: &str) -> String;
 }
@@ -35,17 +35,17 @@ impl Shown for Duration {
 pub struct Limit {
     /// The field's name.
     pub name: &'static str,
-    /// The value with its unit.
+    /// The value with its unit, for people.
     pub value: String,
     /// What it bounds.
     pub bounds: &'static str,
-    /// Where the default comes from.
+    /// The reason for the default.
     pub reason: &'static str,
 }
 
 macro_rules! limits {
     ($($name:ident: $type:ty = $default:expr, $unit:literal, $bounds:literal, $reason:literal;)*) => {
-        /// What a plugin may use. Every failure that names a limit names a field of this.
+        /// The limits of a plugin. An error that names a limit names a field of this struct.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
             $(
@@ -61,7 +61,7 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// The table, for documentation and for `--help`-like output.
+            /// The table of all limits, for documentation.
             pub fn table(&self) -> Vec<Limit> {
                 vec![$(Limit {
                     name: stringify!($name),

@@ -1,37 +1,30 @@
+//! Loads plugins: checks, compiles and links a component. No code of the component runs.
+
 use crate::cache::{self, Cache};
-use crate::convert::{self, Fault};
+use crate::component_type::{self, Capability, ComponentType};
 use crate::engine::{self, Allocation};
-use crate::error::{Error, Quota, TrapKind};
-use crate::guest::{Breach, LogLine, Seed, State};
+use crate::error::Error;
 use crate::limits::Limits;
-use crate::text;
+use crate::plugin::{Loaded, Plugin};
+use crate::shared::Shared;
+use crate::store_state::StoreState;
 use crate::wit::{checks, lifecycle, operations, workstation};
-use crate::world::{self, World};
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use serde_json::Value;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use thinkube_plan::{
-    Context, Descriptor, Digest, Observation, Operation, Outcome, Problem, Verdict, WorkstationPlan,
-};
+use thinkube_plan::Digest;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use wasmtime::component::{Component, Instance, InstancePre, Linker, ResourceTableError};
-use wasmtime::{Engine, OutOfMemory, PoolConcurrencyLimitError, Store, Trap};
-use wasmtime_wasi::I32Exit;
+use wasmtime::component::{Component, InstancePre};
 
-/// What a sandbox is made from.
+/// The configuration of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What each plugin may use.
+    /// The limits of each plugin.
     pub limits: Limits,
-    /// The directory of the compiled-component cache. None: every load compiles.
+    /// The directory of the cache of compiled plugins. None: every load compiles.
     pub cache: Option<PathBuf>,
-    /// How instances get their memory.
+    /// How instances get memory.
     pub allocation: Allocation,
 }
 
@@ -42,42 +35,29 @@ impl Default for Config {
     }
 }
 
-/// Loads plugins. One for a process: it holds the engine, the pool and the thread that ticks.
+/// Loads plugins. A process needs one: it has the engine, the pool of instances and the ticker thread.
 ///
 /// Cheap to clone; clones share everything.
 #[derive(Clone)]
 pub struct Sandbox(Arc<Shared>);
 
-struct Shared {
-    engine: Engine,
-    linker: Linker<State>,
-    limits: Limits,
-    allocation: Allocation,
-    cache: Option<Cache>,
-    cache_fault: Option<Error>,
-    /// One compilation at a time: each may take 400 MB and every core.
-    compiling: Arc<Semaphore>,
-    calls: Arc<Semaphore>,
-}
-
 impl Sandbox {
     /// Starts an engine.
     ///
-    /// A cache that cannot be used is no error: it is warned about, kept for [`Sandbox::cache_fault`], and plugins
-    /// are compiled at each load.
+    /// An unusable cache is a warning in the log, not an error: [`Sandbox::cache_fault`] has the reason, and each load compiles.
     ///
     /// # Errors
-    /// [`Error::Engine`] where the machine or the limits allow none.
+    /// [`Error::Engine`] if the engine cannot be started on this machine or with these limits.
     pub fn new(config: Config) -> Result<Self, Error> {
         let Config { limits, cache, allocation } = config;
         let (engine, allocation) = engine::start(&limits, allocation)?;
         let linker =
-            State::linker(&engine).map_err(|error| Error::Engine { message: format!("{error:#}") })?;
+            StoreState::linker(&engine).map_err(|error| Error::Engine { message: format!("{error:#}") })?;
         let (cache, cache_fault) = match cache.map(|path| Cache::open(&path, limits.cache_bytes)) {
             None => (None, None),
             Some(Ok(cache)) => (Some(cache), None),
             Some(Err(error)) => {
-                tracing::warn!("{error}");
+                tracing::warn!(target: "thinkube::sandbox", "{error}");
                 (None, Some(error))
             }
         };
@@ -93,28 +73,23 @@ impl Sandbox {
         })))
     }
 
-    /// The limits it holds plugins to.
+    /// The limits of each plugin.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// The allocation it got, which is [`Allocation::OnDemand`] where a pool was asked for and is not possible.
+    /// The allocation in use: [`Allocation::OnDemand`] if a pool was configured and is not possible.
     pub fn allocation(&self) -> Allocation {
         self.0.allocation
     }
 
-    /// Why there is no cache though one was asked for.
+    /// Why the configured cache is not used.
     pub fn cache_fault(&self) -> Option<&Error> {
         self.0.cache_fault.as_ref()
     }
 
-    /// How many calls could start now without waiting; for metrics.
-    pub fn free_calls(&self) -> usize {
-        self.0.calls.available_permits()
-    }
-
-    /// Makes a plugin of a component's bytes: judges its imports and exports, compiles it or takes it from the
-    /// cache, and links it. Nothing of it runs.
+    /// Loads a plugin from the bytes of a component: checks its imports and exports, compiles it or takes it from the cache, and
+    /// links it. No code of the component runs.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::NotAComponent`], [`Error::Compile`], [`Error::CompileTimeout`],
@@ -124,29 +99,21 @@ impl Sandbox {
         if bytes.len() > limit {
             return Err(Error::TooLarge { size: bytes.len(), limit });
         }
-        world::check_header(bytes)?;
+        component_type::check_header(bytes)?;
         let (digest, component, from_cache) = self.component(bytes.into()).await?;
 
-        let world = World::of(&self.0.engine, &component)?;
-        let unlinked = |error: wasmtime::Error| world::does_not_link(&error);
+        let component_type = ComponentType::of(&self.0.engine, &component)?;
+        let unlinked = |error: wasmtime::Error| component_type::wrong_types(&error);
         let pre = self.0.linker.instantiate_pre(&component).map_err(unlinked)?;
         let lifecycle = lifecycle::GuestIndices::new(&pre).map_err(unlinked)?;
-        let checks = match world.capabilities.contains(&Capability::Checks) {
-            true => Some(checks::GuestIndices::new(&pre).map_err(unlinked)?),
-            false => None,
-        };
-        let workstation = match world.capabilities.contains(&Capability::Workstation) {
-            true => Some(workstation::GuestIndices::new(&pre).map_err(unlinked)?),
-            false => None,
-        };
-        let operations = match world.capabilities.contains(&Capability::Operations) {
-            true => Some(operations::GuestIndices::new(&pre).map_err(unlinked)?),
-            false => None,
-        };
+        let has = |capability| component_type.capabilities.contains(&capability);
+        let checks = optional(has(Capability::Checks), &pre, checks::GuestIndices::new)?;
+        let workstation = optional(has(Capability::Workstation), &pre, workstation::GuestIndices::new)?;
+        let operations = optional(has(Capability::Operations), &pre, operations::GuestIndices::new)?;
         Ok(Plugin(Arc::new(Loaded {
             sandbox: Arc::clone(&self.0),
             digest,
-            world,
+            component_type,
             pre,
             lifecycle,
             checks,
@@ -156,7 +123,7 @@ impl Sandbox {
         })))
     }
 
-    /// The compiled component of `bytes`, and whether the cache had it. Waits no longer than `compile_time`.
+    /// The compiled component of `bytes`, and whether the cache had it, within `compile_time`.
     async fn component(&self, bytes: Arc<[u8]>) -> Result<(Digest, Component, bool), Error> {
         let limit = self.0.limits.compile_time;
         let work = async {
@@ -171,12 +138,13 @@ impl Sandbox {
             if let Some(component) = cached {
                 return Ok((digest, component, true));
             }
-            let turn = Arc::clone(&self.0.compiling).acquire_owned().await.expect("it is never closed");
+            let turn =
+                Arc::clone(&self.0.compiling).acquire_owned().await.expect("the semaphore is never closed");
             let shared = Arc::clone(&self.0);
             on_thread("sandbox-compile", move || {
-                // A compilation that nobody waits for any more goes on, so it keeps its turn until it ends.
+                // After a timeout the compilation continues, so the thread keeps the permit until its end.
                 let _turn: OwnedSemaphorePermit = turn;
-                // The one before may have compiled the same component.
+                // The previous compilation may have been of the same component.
                 if let Some(component) = shared.cached(&digest) {
                     return Ok((digest, component, true));
                 }
@@ -198,14 +166,20 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-impl Shared {
-    fn cached(&self, digest: &Digest) -> Option<Component> {
-        self.cache.as_ref()?.load(&self.engine, digest)
+/// The indices of an optional interface, if the component exports it.
+fn optional<T>(
+    is_exported: bool,
+    pre: &InstancePre<StoreState>,
+    indices: impl FnOnce(&InstancePre<StoreState>) -> wasmtime::Result<T>,
+) -> Result<Option<T>, Error> {
+    if !is_exported {
+        return Ok(None);
     }
+    indices(pre).map(Some).map_err(|error| component_type::wrong_types(&error))
 }
 
-/// Runs `work` on a thread of its own. Not on the runtime's: a runtime waits for its blocking tasks when it shuts
-/// down, and a command that gave up on a compilation must be able to end.
+/// Runs `work` on a thread of its own. A runtime waits for its blocking tasks when it shuts down, and a command must be able to
+/// end after a compilation timed out.
 async fn on_thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -213,438 +187,26 @@ async fn on_thread<T: Send + 'static>(
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name(name.into())
-        // Cranelift recurses over the guest's control flow; rustc gives its own threads as much.
+        // Cranelift recurses over the guest's control flow. rustc's own threads have the same stack.
         .stack_size(8 << 20)
         .spawn(move || {
-            // Nobody may be waiting any more.
+            // The receiver is gone after a timeout.
             let _ = done.send(work());
         })
-        .map_err(|error| Error::Engine { message: format!("no thread to compile on: {error}") })?;
-    // The sender is dropped without a word only when the thread panicked.
+        .map_err(|error| Error::Engine {
+            message: format!("the compiler thread cannot be started: {error}"),
+        })?;
+    // The sender is dropped without a value only if the thread panicked.
     result.await.map_err(|_| Error::Compile { message: "the compiler panicked".into() })
-}
-
-/// What a plugin can do beyond describe and plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Capability {
-    /// `thinkube:plugin/checks`.
-    Checks,
-    /// `thinkube:plugin/workstation`.
-    Workstation,
-    /// `thinkube:plugin/operations`.
-    Operations,
-}
-
-/// A loaded plugin: judged, compiled and linked. Every call gets a fresh instance, so no call can see another.
-///
-/// Cheap to clone.
-#[derive(Clone)]
-pub struct Plugin(Arc<Loaded>);
-
-struct Loaded {
-    sandbox: Arc<Shared>,
-    digest: Digest,
-    world: World,
-    pre: InstancePre<State>,
-    lifecycle: lifecycle::GuestIndices,
-    checks: Option<checks::GuestIndices>,
-    workstation: Option<workstation::GuestIndices>,
-    operations: Option<operations::GuestIndices>,
-    from_cache: bool,
-}
-
-impl Loaded {
-    fn operates(&self) -> Result<operations::GuestIndices, Error> {
-        self.operations.clone().ok_or(Error::NotOffered { interface: "thinkube:plugin/operations" })
-    }
-}
-
-impl fmt::Debug for Plugin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plugin")
-            .field("digest", &self.0.digest)
-            .field("world", &self.0.world)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A call's value, and what it took.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Called<T> {
-    /// What the plugin answered.
-    pub value: T,
-    /// What it logged, in order.
-    pub log: Vec<LogLine>,
-    /// Whether it logged more than is kept.
-    pub log_truncated: bool,
-    /// The last lines it wrote to stderr and stdout, escaped.
-    pub output: Vec<String>,
-    /// Fuel: about the instructions it executed. The same input takes the same fuel with the same engine.
-    pub fuel: u64,
-    /// Most linear memory it had, in bytes.
-    pub peak_memory: usize,
-    /// How long the call took, without waiting for its place.
-    pub elapsed: Duration,
-}
-
-/// An error of a call, with where it came from: the same type means another thing while a guest starts.
-enum Failure {
-    /// While its instances were made.
-    Starting(wasmtime::Error),
-    /// Its functions have other types than the contract's.
-    Unfit(wasmtime::Error),
-    /// In the function or in reading its result.
-    Running(wasmtime::Error),
-}
-
-impl Plugin {
-    /// The digest of the component's bytes: what a plugin is known by.
-    pub fn digest(&self) -> &Digest {
-        &self.0.digest
-    }
-
-    /// The version of the contract it was built for, read from its exports.
-    pub fn contract_version(&self) -> &str {
-        self.0.world.contract
-    }
-
-    /// The interfaces it imports functions or resources from, read from its type, sorted.
-    pub fn imports(&self) -> Vec<String> {
-        self.0.world.imports.clone()
-    }
-
-    /// The optional interfaces it exports. Unknown exports are ignored.
-    pub fn capabilities(&self) -> Vec<Capability> {
-        self.0.world.capabilities.clone()
-    }
-
-    /// Whether its machine code came from the cache.
-    pub fn from_cache(&self) -> bool {
-        self.0.from_cache
-    }
-
-    /// Asks the plugin what it is.
-    ///
-    /// # Errors
-    /// Any failure of a call: see [`Error`].
-    pub async fn describe(&self) -> Result<Called<Descriptor>, Error> {
-        const CALL: &str = "describe";
-        let indices = self.0.lifecycle.clone();
-        let called = self
-            .call(CALL, b"", |store, instance| {
-                async move {
-                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    lifecycle.call_describe(store).await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::descriptor)
-    }
-
-    /// Asks the plugin for its plan, or for the facts it needs first. The inner error is the plugin's own: it
-    /// understood and cannot go on.
-    ///
-    /// # Errors
-    /// Any failure of a call: see [`Error`].
-    pub async fn plan(&self, context: &Context) -> Result<Called<Result<Outcome, Problem>>, Error> {
-        const CALL: &str = "plan-release";
-        let indices = self.0.lifecycle.clone();
-        let input = convert::context(context);
-        let called = self
-            .call(CALL, &convert::context_bytes(context), |store, instance| {
-                async move {
-                    let lifecycle = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    lifecycle.call_plan_release(store, &input).await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::outcome)
-    }
-
-    /// Has the plugin judge what the host observed for `check`.
-    ///
-    /// # Errors
-    /// [`Error::NotOffered`] if it does not export `checks`, or any failure of a call: see [`Error`].
-    pub async fn evaluate(&self, check: &str, observation: &Observation) -> Result<Called<Verdict>, Error> {
-        const CALL: &str = "evaluate";
-        let Some(indices) = self.0.checks.clone() else {
-            return Err(Error::NotOffered { interface: "thinkube:plugin/checks" });
-        };
-        let input = convert::observation(check, observation);
-        let seed = thinkube_plan::canonical_bytes(&(check, &observation.variables));
-        let called = self
-            .call(CALL, &seed, |store, instance| {
-                async move {
-                    let checks = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    checks.call_evaluate(store, &input).await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::verdict)
-    }
-
-    /// Asks the plugin what it wants in a home. The inner error is the plugin's own: it understood and cannot go on.
-    ///
-    /// # Errors
-    /// [`Error::NotOffered`] if it does not export `workstation`, or any failure of a call: see [`Error`].
-    pub async fn plan_workstation(
-        &self,
-        context: &Context,
-    ) -> Result<Called<Result<WorkstationPlan, Problem>>, Error> {
-        const CALL: &str = "plan-workstation";
-        let Some(indices) = self.0.workstation.clone() else {
-            return Err(Error::NotOffered { interface: "thinkube:plugin/workstation" });
-        };
-        let input = convert::context(context);
-        let called = self
-            .call(CALL, &convert::context_bytes(context), |store, instance| {
-                async move {
-                    let workstation = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    workstation.call_plan_workstation(store, &input).await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::workstation_plan)
-    }
-
-    /// Asks the plugin which operations there are.
-    ///
-    /// # Errors
-    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
-    pub async fn operations(&self) -> Result<Called<Vec<Operation>>, Error> {
-        const CALL: &str = "operations";
-        let indices = self.0.operates()?;
-        let called = self
-            .call(CALL, b"", |store, instance| {
-                async move {
-                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    operations.call_operations(store).await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::operations)
-    }
-
-    /// Asks the plugin for the plan of the operation `name`, or for the facts it needs first. `arguments` fit its schema.
-    /// The inner error is the plugin's own: it understood and cannot go on.
-    ///
-    /// # Errors
-    /// [`Error::NotOffered`] if it does not export `operations`, or any failure of a call: see [`Error`].
-    pub async fn plan_operation(
-        &self,
-        name: &str,
-        arguments: &Value,
-        context: &Context,
-    ) -> Result<Called<Result<Outcome, Problem>>, Error> {
-        const CALL: &str = "plan-operation";
-        let indices = self.0.operates()?;
-        let (name, text, input) = (name.to_owned(), arguments.to_string(), convert::context(context));
-        let seed = thinkube_plan::canonical_bytes(&(&name, arguments, convert::context_bytes(context)));
-        let called = self
-            .call(CALL, &seed, |store, instance| {
-                async move {
-                    let operations = indices.load(&mut *store, &instance).map_err(Failure::Unfit)?;
-                    let called = operations.call_plan_operation(store, &name, &text, &input);
-                    called.await.map_err(Failure::Running)
-                }
-                .boxed()
-            })
-            .await?;
-        self.read(CALL, called, convert::outcome)
-    }
-
-    /// Turns a lifted result into the plan's types.
-    fn read<T, U>(
-        &self,
-        call: &'static str,
-        called: Called<T>,
-        convert: impl FnOnce(T, &Limits) -> Result<U, Fault>,
-    ) -> Result<Called<U>, Error> {
-        let Called { value, log, log_truncated, output, fuel, peak_memory, elapsed } = called;
-        let limits = &self.0.sandbox.limits;
-        match convert(value, limits) {
-            Ok(value) => Ok(Called { value, log, log_truncated, output, fuel, peak_memory, elapsed }),
-            Err(Fault::Quota(which)) => Err(Error::Quota { call, which, limit: which.of(limits) }),
-            Err(Fault::Malformed { place, message }) => {
-                Err(Error::Malformed { call, place: text::line(&place), message: text::line(&message) })
-            }
-        }
-    }
-
-    /// One call: a place, a fresh store, an instance, the function, and the store is gone.
-    async fn call<T, F>(&self, call: &'static str, input: &[u8], function: F) -> Result<Called<T>, Error>
-    where
-        F: for<'a> FnOnce(&'a mut Store<State>, Instance) -> BoxFuture<'a, Result<T, Failure>> + Send,
-    {
-        let Shared { engine, limits, calls, .. } = &*self.0.sandbox;
-        let _place = timeout(limits.queue_time, calls.acquire())
-            .await
-            .map_err(|_| Error::Busy { waited: limits.queue_time })?
-            .expect("it is never closed");
-
-        let started = Instant::now();
-        let seed = Seed::new(self.0.digest.hex(), call, input);
-        let host = |message: String| Error::Host { call, message };
-        let mut store = State::store(engine, limits, &seed).map_err(|error| host(format!("{error:#}")))?;
-        let run = async {
-            let instance = self.0.pre.instantiate_async(&mut store).await.map_err(Failure::Starting)?;
-            function(&mut store, instance).await
-        };
-        match guarded(limits.wall_time, run).await {
-            Ok(Some(Ok(value))) => {
-                let left = store.get_fuel().expect("the engine counts fuel");
-                let output = store.data().last_words(limits);
-                let State { log, meter, .. } = store.into_data();
-                Ok(Called {
-                    value,
-                    log: log.lines,
-                    log_truncated: log.truncated,
-                    output,
-                    fuel: limits.fuel - left,
-                    peak_memory: meter.memory,
-                    elapsed: started.elapsed(),
-                })
-            }
-            Ok(Some(Err(failure))) => Err(classify(call, &failure, store.data(), limits)),
-            Ok(None) => {
-                Err(Error::Timeout { call, limit: limits.wall_time, stderr: store.data().last_words(limits) })
-            }
-            Err(panic) => Err(host(panic)),
-        }
-    }
-}
-
-/// Runs a call to its end, to its panic (`Err`, in its words) or no longer than `limit` (`None`).
-///
-/// The epoch ends a guest that runs; this ends one that waits. A panic is a fault of the host or of wasmtime and
-/// must not take the other plugins along.
-async fn guarded<T>(limit: Duration, call: impl Future<Output = T>) -> Result<Option<T>, String> {
-    match AssertUnwindSafe(timeout(limit, call)).catch_unwind().await {
-        Ok(ended) => Ok(ended.ok()),
-        Err(panic) => Err(panic_text(&*panic)),
-    }
-}
-
-/// Tells a failure from its type.
-///
-/// What wasmtime returns from a call is one of: a [`Trap`]; an error of a host function, which is a [`Breach`] or
-/// [`I32Exit`] here or comes from WASI; and an error of lifting, that is of reading the result out of the guest's
-/// memory. Lifting fails with a message (`bail!("invalid option discriminant")`), a standard error of decoding, or
-/// `HostcallFuelExhausted`. The last is a type private to wasmtime, so it is told by what is left: it is the only
-/// one that is neither. Tests hold that, for results and for arguments of the log.
-fn classify(call: &'static str, failure: &Failure, state: &State, limits: &Limits) -> Error {
-    let (starting, error) = match failure {
-        Failure::Starting(error) => (true, error),
-        Failure::Running(error) => (false, error),
-        Failure::Unfit(error) => return world::does_not_link(error),
-    };
-    let stderr = state.last_words(limits);
-    let quota = |which: Quota| Error::Quota { call, which, limit: which.of(limits) };
-    let message = || text::line(&error.root_cause().to_string());
-
-    if let Some(breach) = error.downcast_ref::<Breach>() {
-        return match *breach {
-            Breach::WallTime => Error::Timeout { call, limit: limits.wall_time, stderr },
-            Breach::Quota(which) => quota(which),
-        };
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => return Error::OutOfFuel { call, limit: limits.fuel, stderr },
-        Some(Trap::Interrupt) => return Error::CpuTime { call, limit: limits.cpu_time, stderr },
-        _ => {}
-    }
-    // From here on the guest ended by itself. If it was refused memory before, that is why.
-    if state.meter.memory_denied {
-        return Error::Memory { call, limit: limits.memory_bytes, stderr };
-    }
-    if state.meter.table_denied {
-        return quota(Quota::TableElements);
-    }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        return match kind_of(*trap) {
-            Some(trap) => Error::Trap { call, trap, stderr },
-            None => Error::Malformed { call, place: String::new(), message: message() },
-        };
-    }
-    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
-        return Error::Exit { call, code: *code, stderr };
-    }
-    match error.downcast_ref::<ResourceTableError>() {
-        Some(ResourceTableError::Full) => return quota(Quota::Handles),
-        Some(_) => return Error::Malformed { call, place: String::new(), message: message() },
-        None => {}
-    }
-    if error.is::<PoolConcurrencyLimitError>() || error.is::<OutOfMemory>() {
-        return Error::Host { call, message: message() };
-    }
-    if starting {
-        return Error::TooComplex { message: message() };
-    }
-    let decoding = error.is::<String>()
-        || error.is::<&'static str>()
-        || error.is::<std::str::Utf8Error>()
-        || error.is::<std::char::DecodeUtf16Error>()
-        || error.is::<std::num::TryFromIntError>();
-    if decoding {
-        Error::Malformed { call, place: String::new(), message: message() }
-    } else {
-        quota(Quota::TransferBytes)
-    }
-}
-
-/// None for the traps that say that a value broke the component model's rules.
-fn kind_of(trap: Trap) -> Option<TrapKind> {
-    Some(match trap {
-        Trap::UnreachableCodeReached => TrapKind::Unreachable,
-        Trap::StackOverflow => TrapKind::StackOverflow,
-        Trap::MemoryOutOfBounds => TrapKind::MemoryOutOfBounds,
-        Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger => {
-            TrapKind::Arithmetic
-        }
-        Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature => TrapKind::BadCall,
-        Trap::AsyncDeadlock => TrapKind::Deadlock,
-        Trap::InvalidChar
-        | Trap::InvalidDiscriminant
-        | Trap::StringOutOfBounds
-        | Trap::ListOutOfBounds
-        | Trap::UnalignedPointer => return None,
-        other => TrapKind::Other(other.to_string()),
-    })
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text::line(said.unwrap_or("a panic without words"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+    use thinkube_plan::{Context, Observation};
 
-    #[tokio::test]
-    async fn a_panic_of_the_host_during_a_call_is_an_error_of_that_call() {
-        let limit = Duration::from_secs(60);
-        let panics = async {
-            tokio::task::yield_now().await;
-            panic!("a table is {}", "broken")
-        };
-        assert_eq!(guarded::<()>(limit, panics).await, Err("a table is broken".into()));
-        assert_eq!(guarded(limit, async { 7 }).await, Ok(Some(7)));
-    }
-
-    #[tokio::test]
-    async fn a_call_that_waits_for_ever_is_ended_by_the_wall_time() {
-        assert_eq!(guarded(Duration::from_millis(1), std::future::pending::<()>()).await, Ok(None));
-    }
-
-    /// Compiles only as long as every call can be made from a task that moves between threads.
+    /// Compiles only if every call can be made from a task that moves between threads.
     const _: fn(&Sandbox, &Plugin, &Context, &Observation) = |sandbox, plugin, context, observation| {
         fn moves(_: impl Send) {}
         moves(sandbox.load(b""));

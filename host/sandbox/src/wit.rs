@@ -1,6 +1,6 @@
-//! What `bindgen!` makes of the contract.
+//! The bindings that `bindgen!` generates from the contract.
 
-/// Everything that a plugin may export. What one does export is loaded interface by interface.
+/// Every interface that a plugin may export. The sandbox loads each exported interface by itself.
 pub(crate) mod plugin {
     wasmtime::component::bindgen!({
         path: "../../wit/0.1.0",

@@ -1,15 +1,15 @@
+//! The CEL expressions of checks and external steps: validated before anything runs, evaluated on observations.
+
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
 use thinkube_plan::{Check, Expectation, Fault, Observation, PluginPlan, Probe, Status, Step, Verdict};
 
-/// Bytes of one expression. The longest of the DevPI plugin has about 200.
-const MAX_EXPRESSION: usize = 2048;
-/// Loops within loops: `objects`, their containers, their variables. Each level multiplies the time by the length
-/// of a list.
+/// Most bytes of an expression. The longest of the DevPI plugin has about 200.
+const MAX_EXPRESSION_BYTES: usize = 2048;
+/// Most nested loops: objects, their containers, their variables. Each level multiplies the time by the length of a list.
 const MAX_LOOP_DEPTH: usize = 3;
 
-/// Every CEL expression of `plugin_plan`, of its checks and of its external steps, that does not compile, names a variable
-/// that is not there, or could run for too long.
+/// Every CEL expression of the plan that does not compile, names an unknown variable, or could run for too long.
 pub fn check_expressions(plugin_plan: &PluginPlan) -> Vec<Fault> {
     let fault = |stage: &str, what: String, message: String| Fault {
         stage: stage.to_owned(),
@@ -37,18 +37,32 @@ pub fn check_expressions(plugin_plan: &PluginPlan) -> Vec<Fault> {
     checks.chain(external).collect()
 }
 
-/// Judges what the probe of `check` saw. Not for [`Expectation::Evaluate`], which only the plugin can judge: that
-/// yields [`Status::Unknown`].
-pub fn judge(check: &Check, observation: &Observation) -> Verdict {
+/// The verdict of `check` on what its probe observed. [`Status::Unknown`] for [`Expectation::Evaluate`], which only the plugin
+/// can decide.
+///
+/// ```
+/// use serde_json::json;
+/// use thinkube_plan::{Check, Observation, Status};
+///
+/// let check: Check = serde_json::from_value(json!({"name": "answers", "title": "The server answers",
+///     "probe": {"http": {"target": {"url": "https://example.org"}, "method": "GET"}},
+///     "expect": {"cel": "status == 200"}, "timeoutSeconds": 1, "severity": "error"}))?;
+/// let observation = Observation::of_response(200, "OK", [], b"", "");
+/// assert_eq!(thinkube_validate::evaluate(&check, &observation).status, Status::Passed);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub fn evaluate(check: &Check, observation: &Observation) -> Verdict {
     let verdict = |status, message| Verdict { status, message, remedy: None };
     match &check.expect {
         Expectation::Holds if observation.holds => verdict(Status::Passed, observation.summary.clone()),
         Expectation::Holds => verdict(Status::Failed, observation.summary.clone()),
-        Expectation::Evaluate => verdict(Status::Unknown, "only the plugin can judge this".to_owned()),
-        Expectation::Cel(source) => match evaluate(source, &check.probe, observation) {
+        Expectation::Evaluate => {
+            verdict(Status::Unknown, "only the plugin can evaluate this check".to_owned())
+        }
+        Expectation::Cel(source) => match evaluate_cel(source, &check.probe, observation) {
             Ok(true) => verdict(Status::Passed, observation.summary.clone()),
             Ok(false) => verdict(Status::Failed, format!("{}; expected {source}", observation.summary)),
-            // What is not there yet often shows as a missing key, so this is a failure to be asked again.
+            // A state that does not exist yet often shows as a missing key, so the host must repeat the probe.
             Err(message) => {
                 verdict(Status::Failed, format!("{}; {message} in {source}", observation.summary))
             }
@@ -56,9 +70,9 @@ pub fn judge(check: &Check, observation: &Observation) -> Verdict {
     }
 }
 
-/// What an HTTP answer yields.
+/// The variables of an HTTP response.
 pub(crate) const ANSWER: &[&str] = &["status", "headers", "body", "json"];
-/// What an output without a request of its own is taken from.
+/// The variables of an output without a request of its own.
 const FOUND: &[&str] = &["json"];
 
 fn variables(probe: &Probe) -> &'static [&'static str] {
@@ -71,27 +85,27 @@ fn variables(probe: &Probe) -> &'static [&'static str] {
 }
 
 pub(crate) fn compile(source: &str, known: &[&str]) -> Result<Program, String> {
-    if source.len() > MAX_EXPRESSION {
-        return Err(format!("the CEL expression is longer than {MAX_EXPRESSION} bytes"));
+    if source.len() > MAX_EXPRESSION_BYTES {
+        return Err(format!("the CEL expression is longer than {MAX_EXPRESSION_BYTES} bytes"));
     }
     let program = Program::compile(source)
         .map_err(|errors| format!("the CEL expression does not compile: {errors}"))?;
     if loop_depth(program.expression()) > MAX_LOOP_DEPTH {
         return Err(format!("the CEL expression has more than {MAX_LOOP_DEPTH} loops within one another"));
     }
-    // Macros introduce names of their own, with an `@`, and those of the loops.
+    // Macros add variables of loops, and names with an `@`.
     let bound = loop_variables(program.expression());
     if let Some(unknown) =
         program.references().variables().into_iter().find(|name| {
             !known.contains(name) && !name.starts_with('@') && !bound.iter().any(|own| own == name)
         })
     {
-        return Err(format!("the CEL expression names `{unknown}`, but there is only {}", known.join(", ")));
+        return Err(format!("the CEL expression names `{unknown}`; expected one of: {}", known.join(", ")));
     }
     Ok(program)
 }
 
-fn evaluate(source: &str, probe: &Probe, observation: &Observation) -> Result<bool, String> {
+fn evaluate_cel(source: &str, probe: &Probe, observation: &Observation) -> Result<bool, String> {
     let known = variables(probe);
     let program = compile(source, known)?;
     match run(&program, source, known, &observation.variables)? {
@@ -100,7 +114,7 @@ fn evaluate(source: &str, probe: &Probe, observation: &Observation) -> Result<bo
     }
 }
 
-/// The result of `program`. A variable of `known` that is not among `seen` is null.
+/// The result of `program`. A variable of `known` that `seen` lacks is null.
 pub(crate) fn run(
     program: &Program,
     source: &str,
@@ -116,19 +130,21 @@ pub(crate) fn run(
     program.execute(&context).map_err(|error| explain(&error, source))
 }
 
-/// Why an expression has no result. Most errors carry the values that they were about, and those may be anything that
-/// a service answers with: a token, a megabyte. So only names are repeated that the expression itself has.
+/// Why an expression has no result. The errors of the library contain observed values, and those may be secret or large. The
+/// message repeats only names that the expression itself has.
 fn explain(error: &ExecutionError, source: &str) -> String {
     match error {
-        ExecutionError::NoSuchKey(key) if source.contains(key.as_str()) => format!("there is no `{key}`"),
+        ExecutionError::NoSuchKey(key) if source.contains(key.as_str()) => {
+            format!("the value has no key `{key}`")
+        }
         ExecutionError::UndeclaredReference(name) if source.contains(name.as_str()) => {
-            format!("`{name}` is not known")
+            format!("`{name}` is unknown")
         }
         ExecutionError::InvalidArgumentCount { expected, actual } => {
             format!("a function takes {expected} arguments, not {actual}")
         }
         ExecutionError::IndexOutOfBounds(_) => "a list is shorter than the index".to_owned(),
-        _ => "the values seen do not fit the expression".to_owned(),
+        _ => "the observed values do not fit the expression".to_owned(),
     }
 }
 
@@ -218,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_over_an_http_answer_passes_and_fails() {
+    fn an_expression_over_an_http_response_passes_or_fails() {
         let passing = "status == 200 && json.result.login.startsWith('https://api/')";
-        assert_eq!(judge(&check(http(), passing), &answer()).status, Status::Passed);
-        let verdict = judge(&check(http(), "status == 404"), &answer());
+        assert_eq!(evaluate(&check(http(), passing), &answer()).status, Status::Passed);
+        let verdict = evaluate(&check(http(), "status == 404"), &answer());
         assert_eq!(
             (verdict.status, verdict.message.as_str()),
             (Status::Failed, "200 OK; expected status == 404")
@@ -229,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_there_fails_and_says_which() {
-        let verdict = judge(&check(http(), "json.result.nothing == 1"), &answer());
+    fn a_missing_field_fails_and_is_named() {
+        let verdict = evaluate(&check(http(), "json.result.nothing == 1"), &answer());
         assert_eq!(verdict.status, Status::Failed);
         assert!(verdict.message.contains("nothing"), "{}", verdict.message);
     }
 
     #[test]
-    fn an_error_never_repeats_the_values_that_were_seen() {
+    fn an_error_never_repeats_an_observed_value() {
         let seen =
             saw(json!({"status": 200, "headers": {}, "body": "token-5a", "json": {"token": "token-5a"}}));
         for source in [
@@ -248,21 +264,21 @@ mod tests {
             "json < 1",
             "json[body] == 1",
         ] {
-            let verdict = judge(&check(http(), source), &seen);
+            let verdict = evaluate(&check(http(), source), &seen);
             assert_eq!(verdict.status, Status::Failed);
             assert!(!verdict.message.contains("token-5a"), "{source}: {}", verdict.message);
         }
     }
 
     #[test]
-    fn an_absent_object_can_be_told() {
-        let verdict = judge(&check(object(), "object == null"), &saw(json!({"object": null})));
+    fn an_expression_can_expect_an_absent_object() {
+        let verdict = evaluate(&check(object(), "object == null"), &saw(json!({"object": null})));
         assert_eq!(verdict.status, Status::Passed);
     }
 
     #[test]
-    fn an_answer_that_is_no_bool_fails() {
-        let verdict = judge(&check(http(), "status"), &answer());
+    fn a_result_that_is_not_a_bool_fails() {
+        let verdict = evaluate(&check(http(), "status"), &answer());
         assert_eq!(verdict.status, Status::Failed);
         assert!(verdict.message.contains("not a bool"), "{}", verdict.message);
     }
@@ -275,21 +291,21 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_does_not_compile_is_found_before_anything_runs() {
+    fn an_expression_that_does_not_compile_is_a_fault() {
         assert!(fault("status ==").unwrap().contains("does not compile"));
     }
 
     #[test]
-    fn a_variable_that_the_probe_does_not_yield_is_found_before_anything_runs() {
+    fn an_unknown_variable_is_a_fault() {
         assert_eq!(
             fault("object.status.phase == 'Bound'").unwrap(),
-            "stage health, check a: the CEL expression names `object`, but there is only status, headers, body, json"
+            "stage health, check a: the CEL expression names `object`; expected one of: status, headers, body, json"
         );
         assert_eq!(fault("json.items.all(item, item.name != '' && has(item.tags))"), None);
     }
 
     #[test]
-    fn an_external_steps_expressions_are_judged_like_those_of_checks() {
+    fn expressions_of_external_steps_are_validated() {
         let step = |select: &str, output: &str, request: Value| {
             let step = json!({"external": {"name": "client", "baseUrl": "https://a.io", "auth": "anonymous",
                 "find": {"method": "GET", "path": "/a"}, "select": select,
@@ -306,16 +322,16 @@ mod tests {
         assert_eq!(
             step("found", "status", Value::Null),
             [
-                "stage sso, external resource client: the CEL expression names `found`, but there is only status, \
+                "stage sso, external resource client: the CEL expression names `found`; expected one of: status, \
                  headers, body, json",
-                "stage sso, external resource client, output id: the CEL expression names `status`, but there is only \
+                "stage sso, external resource client, output id: the CEL expression names `status`; expected one of: \
                  json",
             ]
         );
     }
 
     #[test]
-    fn loops_within_loops_are_bounded() {
+    fn nested_loops_are_bounded() {
         let three = "json.a.all(x, json.a.all(y, json.a.all(z, x == y && y == z)))";
         assert_eq!(fault(three), None);
         assert!(
@@ -323,6 +339,6 @@ mod tests {
                 .unwrap()
                 .contains("loops")
         );
-        assert!(fault(&format!("'{}' == ''", "a".repeat(MAX_EXPRESSION))).unwrap().contains("longer"));
+        assert!(fault(&format!("'{}' == ''", "a".repeat(MAX_EXPRESSION_BYTES))).unwrap().contains("longer"));
     }
 }

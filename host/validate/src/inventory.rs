@@ -1,4 +1,4 @@
-//! The settings of one plugin out of the inventory of a whole platform: variables of many components, in a file of Ansible.
+//! The settings of one plugin in the inventory of a platform: an Ansible file with the variables of many components.
 
 mod limits;
 mod template;
@@ -8,7 +8,7 @@ mod yaml;
 
 pub use limits::FILE_BYTES as INVENTORY_BYTES;
 
-use crate::{SettingFault, SettingsSchema};
+use crate::settings::{SettingFault, SettingsSchema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -17,39 +17,39 @@ use template::{Piece, Unfit};
 use thinkube_plan::nearest;
 use yaml::{Entry, Node};
 
-/// The variables of some inventory files.
+/// The variables of inventory files.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// Each variable with the places that give it a value: more than one where groups of hosts do.
+    /// Each variable with its values: more than one if several groups of hosts have it.
     variables: BTreeMap<String, Vec<Given>>,
 }
 
 #[derive(Debug)]
 struct Given {
-    place: Place,
+    place: Location,
     value: Node,
 }
 
-/// A line of a file.
+/// A line of an inventory file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file, as the operator named it.
     pub file: String,
-    /// Counted from 1.
+    /// The line, counted from 1.
     pub line: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-/// One thing that is wrong with an inventory. Holds names and places, never a value: the value may be a password.
+/// What is wrong with an inventory. It has names and lines, never a value: a value may be a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryFault {
-    /// Where.
-    pub place: Place,
+    /// The line.
+    pub place: Location,
     /// What is wrong, and what to do.
     pub message: String,
 }
@@ -60,42 +60,42 @@ impl fmt::Display for InventoryFault {
     }
 }
 
-/// What a plugin takes from an inventory.
+/// The settings of a plugin in an inventory, and what became of its other variables.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Taken {
-    /// The settings that come from it.
+pub struct InventorySettings {
+    /// The settings of the plugin.
     #[serde(skip)]
     pub settings: Map<String, Value>,
-    /// The names of these.
+    /// The names of these settings.
     pub taken: Vec<String>,
-    /// Settings that are given elsewhere too, and so not taken from it.
+    /// Settings that the operator gave in another way, which wins.
     pub overridden: Vec<String>,
-    /// Variables that the plugin knows and that have no effect on it.
+    /// Settings that the plugin accepts without effect.
     pub without_effect: Vec<String>,
     /// Variables of other components.
     pub foreign: Vec<String>,
 }
 
-impl Taken {
-    /// How many variables the inventory has.
+impl InventorySettings {
+    /// The number of variables of the inventory.
     pub fn variables(&self) -> usize {
         self.taken.len() + self.overridden.len() + self.without_effect.len() + self.foreign.len()
     }
 }
 
 impl Inventory {
-    /// Adds the variables of a file, which `name` names in faults. They win over those of earlier files.
+    /// Adds the variables of a file; they replace those of earlier files. `name` names the file in faults.
     ///
     /// # Errors
     /// What is wrong with the file as a whole.
     pub fn add(&mut self, name: &str, text: &str) -> Result<(), InventoryFault> {
-        let place = |line| Place { file: name.to_owned(), line };
+        let place = |line| Location { file: name.to_owned(), line };
         let fault = |(line, message)| InventoryFault { place: place(line), message };
         let entries = match yaml::read(text).map_err(fault)? {
             Node::Map(entries) => entries,
             Node::Scalar(Value::Null) => Vec::new(),
-            _ => return Err(fault((1, "an inventory is a mapping of names to values".to_owned()))),
+            _ => return Err(fault((1, "an inventory must be a mapping of names to values".to_owned()))),
         };
         let mut found = Vec::new();
         if let Some(group) = entries.iter().find(|entry| is_group(&entry.value)) {
@@ -112,21 +112,20 @@ impl Inventory {
         Ok(())
     }
 
-    /// What the plugin called `plugin` takes. `given` are settings from elsewhere: they win, in templates too.
+    /// The settings of the plugin called `plugin`. `given` are settings from another source: they win, in templates too.
     ///
     /// # Errors
-    /// Every variable that seems to be meant for the plugin and is none of its settings, every one that the plugin needs and
-    /// that cannot be worked out, and every setting out of it that the schema refuses. Variables of other components are never
-    /// looked at.
-    pub fn take(
+    /// Every variable that resembles a setting of the plugin, every variable that the plugin needs and that cannot be resolved,
+    /// and every setting that the schema refuses. Values of other components are never read.
+    pub fn settings_for(
         &self,
         plugin: &str,
         schema: &SettingsSchema,
         given: &Map<String, Value>,
-    ) -> Result<Taken, Vec<InventoryFault>> {
-        let mut taken = Taken::default();
+    ) -> Result<InventorySettings, Vec<InventoryFault>> {
+        let mut taken = InventorySettings::default();
         let mut faults = Vec::new();
-        let mut filling = Filling { inventory: self, schema, given, known: BTreeMap::new() };
+        let mut resolver = Resolver { inventory: self, schema, given, known: BTreeMap::new() };
         for (name, places) in &self.variables {
             if !schema.has(name) {
                 faults.extend(self.misspelt(plugin, schema, given, name, &places[0].place));
@@ -136,7 +135,7 @@ impl Inventory {
             } else if schema.is_unused(name) {
                 taken.without_effect.push(name.clone());
             } else {
-                match filling.variable(name, &mut Vec::new()) {
+                match resolver.variable(name, &mut Vec::new()) {
                     Ok(value) => {
                         taken.settings.insert(name.clone(), schema.read_inventory(name, value));
                         taken.taken.push(name.clone());
@@ -151,7 +150,7 @@ impl Inventory {
         if faults.is_empty() { Ok(taken) } else { Err(faults) }
     }
 
-    /// What the schema refuses of the settings that come from here. A template may have led a password into one of them.
+    /// The settings that the schema refuses, without their values: a template may have put a password into one.
     fn invalid(
         &self,
         schema: &SettingsSchema,
@@ -170,14 +169,14 @@ impl Inventory {
         refused.into_iter().map(fault).collect()
     }
 
-    /// Whether a foreign variable was most likely meant to be a setting of the plugin.
+    /// The fault of a foreign variable that was probably meant to be a setting of the plugin.
     fn misspelt(
         &self,
         plugin: &str,
         schema: &SettingsSchema,
         given: &Map<String, Value>,
         name: &str,
-        place: &Place,
+        place: &Location,
     ) -> Option<InventoryFault> {
         let fault = |message: String| Some(InventoryFault { place: place.clone(), message });
         let name = shown(name);
@@ -185,25 +184,25 @@ impl Inventory {
             let near = nearest(&name, schema.names()).map(|near| format!("; did you mean `{near}`?"));
             let hint = near.unwrap_or_else(|| "; `thinkube-host inspect` lists the settings".to_owned());
             return fault(format!(
-                "`{name}` begins like a variable of {plugin}, and {plugin} has no such setting{hint}"
+                "`{name}` begins like a variable of {plugin}, which has no such setting{hint}"
             ));
         }
-        let settled = |near: &str| self.variables.contains_key(near) || given.contains_key(near);
+        let is_given = |near: &str| self.variables.contains_key(near) || given.contains_key(near);
         let near =
-            schema.names().find(|near| !settled(near) && !schema.is_unused(near) && is_near(&name, near))?;
+            schema.names().find(|near| !is_given(near) && !schema.is_unused(near) && is_near(&name, near))?;
         fault(format!(
-            "`{name}` is nearly the setting `{near}`, which is not given; correct the name, or give {near} as well"
+            "`{name}` resembles the setting `{near}`, which is not given; correct the name, or give {near} too"
         ))
     }
 }
 
-/// Longer names are likelier to be mistyped than to resemble each other by chance.
+/// Long names that resemble each other are probably mistyped.
 fn is_near(name: &str, setting: &str) -> bool {
     let edits = if setting.len() < 20 { 1 } else { 2 };
     name.len().abs_diff(setting.len()) <= edits && strsim::osa_distance(name, setting) <= edits
 }
 
-/// A name of the file, short enough for a line.
+/// A name of the file, cut to fit a line.
 fn shown(name: &str) -> String {
     name.chars().take(80).collect()
 }
@@ -217,7 +216,7 @@ fn is_group(node: &Node) -> bool {
         && entries.iter().all(|entry| parts.contains(&entry.name.as_str()) && is_mapping(&entry.value))
 }
 
-/// `among` says where the entries are, for the fault of one that is not a group.
+/// `among` names the siblings in the fault of an entry that is not a group.
 fn groups(entries: Vec<Entry>, among: &str, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
     for Entry { name, line, value } in entries {
         match value {
@@ -251,24 +250,24 @@ fn group(node: Node, found: &mut Vec<Entry>) -> Result<(), (u64, String)> {
     Ok(())
 }
 
-/// Fills in templates, each variable once.
-struct Filling<'a> {
+/// Resolves variables and their templates, each variable once.
+struct Resolver<'a> {
     inventory: &'a Inventory,
     schema: &'a SettingsSchema,
     given: &'a Map<String, Value>,
     known: BTreeMap<&'a str, Result<Value, Fault>>,
 }
 
-/// A fault of a variable that another one may have asked for.
+/// The fault of a variable that another variable may need.
 #[derive(Clone)]
 struct Fault {
     variable: String,
-    place: Place,
+    place: Location,
     message: String,
 }
 
 impl Fault {
-    /// Said of the setting that needs the variable.
+    /// The fault for the setting that needs the variable.
     fn of(self, setting: &str) -> InventoryFault {
         let Self { variable, place, message } = self;
         let needed = if variable == setting {
@@ -281,14 +280,14 @@ impl Fault {
     }
 }
 
-impl<'a> Filling<'a> {
+impl<'a> Resolver<'a> {
     fn variable(&mut self, name: &str, above: &mut Vec<String>) -> Result<Value, Fault> {
         if let Some(value) = self.given.get(name) {
             return Ok(value.clone());
         }
         let inventory = self.inventory;
         let Some((name, places)) = inventory.variables.get_key_value(name) else {
-            // `of` is only ever asked of a variable that the inventory has, so there is one above.
+            // The first variable is one of the inventory, so a variable that names this one exists.
             let asking = above.last().map_or(name, String::as_str);
             return Err(Fault {
                 variable: asking.to_owned(),
@@ -298,7 +297,7 @@ impl<'a> Filling<'a> {
         };
         let place = &places[0].place;
         let fault = |message: String| Fault { variable: name.clone(), place: place.clone(), message };
-        // A setting is shown and recorded anyway, so what its name says does not matter.
+        // Settings are shown and recorded anyway, whatever their names.
         let setting = self.schema.has(name) && !self.schema.is_unused(name);
         if !above.is_empty() && !setting && is_secret(name) {
             return Err(fault("looks like a password, and settings are shown and recorded".to_owned()));
@@ -355,11 +354,11 @@ impl<'a> Filling<'a> {
         above: &mut Vec<String>,
     ) -> Result<Value, Fault> {
         if text.trim_start().starts_with("$ANSIBLE_VAULT;") {
-            return Err(fault("is encrypted by Ansible Vault, which is not read".to_owned()));
+            return Err(fault("is encrypted by Ansible Vault, which the host does not read".to_owned()));
         }
         let pieces = template::parse(text).map_err(|Unfit| {
             fault(
-                "has a template with a filter, an expression or a statement; only {{ NAME }} is filled in"
+                "has a template with a filter, an expression or a statement; only {{ NAME }} is supported"
                     .to_owned(),
             )
         })?;
@@ -375,7 +374,7 @@ impl<'a> Filling<'a> {
                     Value::Number(number) => filled.push_str(&number.to_string()),
                     _ => {
                         return Err(fault(format!(
-                            "puts `{}` into a text, which is neither text nor a number",
+                            "puts `{}` into text, but its value is neither text nor a number",
                             shown(name)
                         )));
                     }
@@ -389,7 +388,7 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// What a list or a mapping may still grow by.
+/// The bytes that a list or a mapping may still grow by.
 struct Room(usize);
 
 impl Room {
@@ -426,7 +425,7 @@ fn is_secret(name: &str) -> bool {
         || words.len() > 1 && last == "key"
 }
 
-/// The words of `admin_password2` and of `adminPassword2`, in small letters and without numbers.
+/// The words of `admin_password2` or `adminPassword2`, in lower case without numbers.
 fn words(name: &str) -> Vec<String> {
     let mut split = String::new();
     let mut previous = '_';

@@ -1,4 +1,6 @@
-use crate::Error;
+//! Settings: validated by the plugin's schema, with the defaults filled in.
+
+use crate::error::Error;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, Validator};
 use serde::Serialize;
@@ -6,13 +8,25 @@ use serde_json::{Map, Value};
 use std::fmt;
 use thinkube_plan::{nearest, settings_in, with_settings};
 
-/// The annotation by which a plugin says that it accepts a setting and does nothing with it; its text is the reason.
+/// The annotation of a setting that the plugin accepts without effect; its text is the reason.
 const UNUSED_KEYWORD: &str = "x-thinkube-unused";
 
-/// The annotation by which a plugin says a default that follows from other settings, as text that names them.
+/// The annotation with a default that follows from other settings, as text that names them.
 const DERIVED_KEYWORD: &str = "x-thinkube-default";
 
-/// A plugin's settings schema, compiled.
+/// The compiled settings schema of a plugin.
+///
+/// ```
+/// use serde_json::json;
+/// use thinkube_validate::SettingsSchema;
+///
+/// let schema = SettingsSchema::new(json!({"type": "object", "additionalProperties": false,
+///     "properties": {"domain": {"type": "string"}, "port": {"type": "integer", "default": 443}}}))?;
+/// assert_eq!(schema.resolve(json!({"domain": "a.org"})), Ok(json!({"domain": "a.org", "port": 443})));
+/// let faults = schema.resolve(json!({"domian": "a.org"})).expect_err("a mistyped name");
+/// assert_eq!(faults[0].path, "/domian");
+/// # Ok::<(), thinkube_validate::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SettingsSchema {
     schema: Value,
@@ -21,7 +35,7 @@ pub struct SettingsSchema {
     derived: Vec<(String, String)>,
 }
 
-/// One thing that is wrong with the settings.
+/// A rule of the schema that the settings break.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettingFault {
@@ -41,13 +55,13 @@ impl fmt::Display for SettingFault {
     }
 }
 
-/// A setting that was given and has no effect.
+/// A given setting without effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unused {
     /// The setting's name.
     pub name: String,
-    /// Why it has none.
+    /// The reason, as the plugin states it.
     pub reason: String,
 }
 
@@ -55,7 +69,7 @@ impl SettingsSchema {
     /// Compiles `schema`. References to other documents are refused: nothing is ever fetched.
     ///
     /// # Errors
-    /// [`Error::Schema`] if it is no JSON Schema 2020-12 or does not describe an object.
+    /// [`Error::Schema`] if it is not a valid JSON Schema 2020-12 of an object.
     pub fn new(schema: Value) -> Result<Self, Error> {
         let faulty = |path: String, message: String| Error::Schema { path, message };
         jsonschema::draft202012::meta::validate(&schema)
@@ -66,7 +80,7 @@ impl SettingsSchema {
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .should_validate_formats(true)
-            // The linear-time engine: a plugin's pattern must not be able to hang the host.
+            // This engine takes linear time: a pattern of a plugin must not hang the host.
             .with_pattern_options(jsonschema::PatternOptions::regex())
             .build(&schema)
             .map_err(|error| faulty(error.instance_path().to_string(), error.to_string()))?;
@@ -99,59 +113,59 @@ impl SettingsSchema {
         &self.schema
     }
 
-    /// `given` with the defaults of the schema filled in, at the top level and in objects that are there, and then those
-    /// that follow from other settings, at the top level.
+    /// `given` with the defaults filled in: those of the schema at the top level and in given objects, then the derived ones at
+    /// the top level.
     ///
     /// # Errors
-    /// Every fault that the schema finds in the result.
-    pub fn settle(&self, given: Value) -> Result<Value, Vec<SettingFault>> {
+    /// Every rule of the schema that the result breaks.
+    pub fn resolve(&self, given: Value) -> Result<Value, Vec<SettingFault>> {
         let named: Vec<String> = given.as_object().into_iter().flat_map(Map::keys).cloned().collect();
-        let settled = self.filled(given);
+        let resolved = self.filled(given);
         let faults = self
-            .faults(&settled, &|name| (!named.iter().any(|given| given == name)).then_some("its default"));
-        if faults.is_empty() { Ok(settled) } else { Err(faults) }
+            .faults(&resolved, &|name| (!named.iter().any(|given| given == name)).then_some("its default"));
+        if faults.is_empty() { Ok(resolved) } else { Err(faults) }
     }
 
-    /// What the schema refuses of the settings `taken`, each fault with the setting's name and without its value, when `given`
-    /// are the others.
+    /// The faults of the settings `taken`, each with the name of the setting and without its value. `given` are the other settings.
     pub(crate) fn masked_faults(
         &self,
         given: &Map<String, Value>,
         taken: &Map<String, Value>,
     ) -> Vec<(String, SettingFault)> {
         let all = given.iter().chain(taken).map(|(name, value)| (name.clone(), value.clone()));
-        let settled = self.filled(Value::Object(all.collect()));
+        let resolved = self.filled(Value::Object(all.collect()));
         let of_taken = |fault: SettingFault| {
             let name = setting_of(&fault.path).to_owned();
             taken.contains_key(&name).then_some((name, fault))
         };
-        self.faults(&settled, &|_| Some("the value")).into_iter().filter_map(of_taken).collect()
+        self.faults(&resolved, &|_| Some("the value")).into_iter().filter_map(of_taken).collect()
     }
 
     fn filled(&self, given: Value) -> Value {
-        let mut settled = given;
-        fill_defaults(&self.schema, &mut settled);
+        let mut resolved = given;
+        fill_defaults(&self.schema, &mut resolved);
         for (name, text) in &self.derived {
-            // What it follows from may be missing: then that is what the person is told.
-            if settled.get(name).is_none()
-                && let Some(value) = with_settings(text, &settled)
-                && let Some(settled) = settled.as_object_mut()
+            // If a setting that it needs is missing, the fault of that setting says more.
+            if resolved.get(name).is_none()
+                && let Some(value) = with_settings(text, &resolved)
+                && let Some(resolved) = resolved.as_object_mut()
             {
-                settled.insert(name.clone(), value.into());
+                resolved.insert(name.clone(), value.into());
             }
         }
-        settled
+        resolved
     }
 
-    /// What is wrong with `settled`. `mask` says of a setting what its faults say in place of the value, if not the value.
-    fn faults(&self, settled: &Value, mask: &dyn Fn(&str) -> Option<&'static str>) -> Vec<SettingFault> {
+    /// The faults of `resolved`. `mask` gives the words for the value of a setting; None shows the value.
+    fn faults(&self, resolved: &Value, mask: &dyn Fn(&str) -> Option<&'static str>) -> Vec<SettingFault> {
         let explained = |error: jsonschema::ValidationError<'_>| {
             let path = error.instance_path().to_string();
-            // A fault of the settings as a whole would repeat them all.
+            // A fault of the whole would repeat every setting.
             let mask = if path.is_empty() { Some("the settings") } else { mask(setting_of(&path)) };
             self.explain(&error, path, mask)
         };
-        let mut faults: Vec<SettingFault> = self.validator.iter_errors(settled).flat_map(explained).collect();
+        let mut faults: Vec<SettingFault> =
+            self.validator.iter_errors(resolved).flat_map(explained).collect();
         faults.sort_by(|a, b| a.path.cmp(&b.path));
         faults
     }
@@ -225,7 +239,7 @@ impl SettingsSchema {
                             Some(near) => format!("; did you mean `{near}`?"),
                             None => "; `thinkube-host inspect` lists the settings".to_owned(),
                         };
-                        fault(format!("{path}/{}", escape(name)), format!("there is no such setting{hint}"))
+                        fault(format!("{path}/{}", escape(name)), format!("unknown setting{hint}"))
                     })
                     .collect()
             }
@@ -250,7 +264,7 @@ impl SettingsSchema {
                         .map(|near| format!("; did you mean \"{near}\"?"))
                 });
                 let value = mask.map_or_else(|| error.instance().to_string(), str::to_owned);
-                vec![fault(path, format!("{value} is none of {options}{}", near.unwrap_or_default()))]
+                vec![fault(path, format!("{value} is not one of {options}{}", near.unwrap_or_default()))]
             }
             _ => vec![fault(
                 path,
@@ -275,7 +289,7 @@ impl SettingsSchema {
     }
 }
 
-/// The top-level setting that a JSON Pointer leads to. A name with `~` or `/` stays escaped, so its value counts as not given.
+/// The top-level setting of a JSON Pointer. A name with `~` or `/` stays escaped, so its value counts as not given.
 fn setting_of(path: &str) -> &str {
     path.split('/').nth(1).unwrap_or_default()
 }
@@ -285,7 +299,7 @@ fn escape(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// The derived defaults of `schema`, each after those of the settings that it names.
+/// The derived defaults of `schema`, each after the settings that it names.
 fn derived_defaults(schema: &Value) -> Result<Vec<(String, String)>, Error> {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
         return Ok(Vec::new());
@@ -297,13 +311,13 @@ fn derived_defaults(schema: &Value) -> Result<Vec<(String, String)>, Error> {
     let mut waiting = Vec::new();
     for (name, property) in properties {
         let Some(text) = property.get(DERIVED_KEYWORD) else { continue };
-        let text = text.as_str().ok_or_else(|| at(name, "it is no text".into()))?;
+        let text = text.as_str().ok_or_else(|| at(name, "it is not text".into()))?;
         let names = settings_in(text).map_err(|fault| at(name, fault))?;
         if let Some(unknown) = names.iter().find(|name| !properties.contains_key(*name)) {
-            return Err(at(name, format!("it names `{unknown}`, which is no setting")));
+            return Err(at(name, format!("it names `{unknown}`, which is not a setting")));
         }
         if property.get("default").is_some() {
-            return Err(at(name, "there is a `default` too".into()));
+            return Err(at(name, "the setting has a `default` too".into()));
         }
         waiting.push((name.clone(), text.to_owned(), names));
     }
@@ -360,15 +374,15 @@ mod tests {
     }
 
     fn faults(given: Value) -> Vec<String> {
-        schema().settle(given).unwrap_err().iter().map(ToString::to_string).collect()
+        schema().resolve(given).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn defaults_are_filled_in_and_given_values_stay() {
-        let settled =
-            schema().settle(json!({"domain_name": "a.org", "nested": {}, "routing": "gateway"})).unwrap();
+        let resolved =
+            schema().resolve(json!({"domain_name": "a.org", "nested": {}, "routing": "gateway"})).unwrap();
         assert_eq!(
-            settled,
+            resolved,
             json!({"domain_name": "a.org", "devpi_index_name": "stable", "routing": "gateway",
                 "oauth2_proxy_enabled": true, "nested": {"size": 1}})
         );
@@ -387,11 +401,11 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(
-            schema.settle(json!({})).unwrap(),
+            schema.resolve(json!({})).unwrap(),
             json!({"domain": "a.org", "registry": "harbor.a.org", "a_image": "harbor.a.org/devpi"})
         );
         assert_eq!(
-            schema.settle(json!({"registry": "r"})).unwrap(),
+            schema.resolve(json!({"registry": "r"})).unwrap(),
             json!({"domain": "a.org", "registry": "r", "a_image": "r/devpi"})
         );
     }
@@ -404,7 +418,7 @@ mod tests {
             "required": ["domain", "host"],
         }))
         .unwrap();
-        let faults = schema.settle(json!({})).unwrap_err();
+        let faults = schema.resolve(json!({})).unwrap_err();
         assert_eq!(faults[0].path, "/domain");
     }
 
@@ -414,11 +428,11 @@ mod tests {
         for (properties, fault) in [
             (json!({"a": text("${b}"), "b": text("${a}")}), "follows from itself"),
             (json!({"a": text("${a}")}), "follows from itself"),
-            (json!({"a": text("${zzz}")}), "`zzz`, which is no setting"),
+            (json!({"a": text("${zzz}")}), "`zzz`, which is not a setting"),
             (json!({"a": text("$")}), "placeholder"),
             (json!({"a": text("${b:upper}"), "b": {}}), "${b:dashed}"),
             (json!({"a": text("${b:if}x"), "b": {}}), "only a permission"),
-            (json!({"a": {"x-thinkube-default": 1}}), "no text"),
+            (json!({"a": {"x-thinkube-default": 1}}), "not text"),
             (json!({"a": {"x-thinkube-default": "x", "default": "y"}}), "`default` too"),
         ] {
             let error = derived(properties.clone()).unwrap_err().to_string();
@@ -430,11 +444,11 @@ mod tests {
     fn an_unknown_setting_is_named_with_the_nearest_right_name() {
         assert_eq!(
             faults(json!({"domain_name": "a.org", "devpi_index_nmae": "x"})),
-            ["/devpi_index_nmae: there is no such setting; did you mean `devpi_index_name`?"]
+            ["/devpi_index_nmae: unknown setting; did you mean `devpi_index_name`?"]
         );
         assert_eq!(
             faults(json!({"domain_name": "a.org", "nested": {"sise": 2}})),
-            ["/nested/sise: there is no such setting; did you mean `size`?"]
+            ["/nested/sise: unknown setting; did you mean `size`?"]
         );
     }
 
@@ -442,7 +456,7 @@ mod tests {
     fn a_setting_unlike_all_others_gets_no_guess() {
         assert_eq!(
             faults(json!({"domain_name": "a.org", "zzz": 1})),
-            ["/zzz: there is no such setting; `thinkube-host inspect` lists the settings"]
+            ["/zzz: unknown setting; `thinkube-host inspect` lists the settings"]
         );
     }
 
@@ -466,7 +480,7 @@ mod tests {
     fn a_value_that_is_none_of_the_choices_gets_the_choices() {
         assert_eq!(
             faults(json!({"domain_name": "a.org", "routing": "gatway"})),
-            ["/routing: \"gatway\" is none of [\"ingress\",\"gateway\"]; did you mean \"gateway\"?"]
+            ["/routing: \"gatway\" is not one of [\"ingress\",\"gateway\"]; did you mean \"gateway\"?"]
         );
     }
 
@@ -477,10 +491,10 @@ mod tests {
             "image": {"type": "string", "pattern": "^[a-z]+$", "x-thinkube-default": "${registry}/devpi"},
         });
         let schema = derived(properties).unwrap();
-        let faults = schema.settle(json!({"registry": "hunter2"})).unwrap_err();
+        let faults = schema.resolve(json!({"registry": "hunter2"})).unwrap_err();
         assert_eq!(faults[0].to_string(), "/image: its default does not match \"^[a-z]+$\"");
         let whole = SettingsSchema::new(json!({"type": "object", "not": {"required": ["a"]}})).unwrap();
-        let faults = whole.settle(json!({"a": "hunter2"})).unwrap_err();
+        let faults = whole.resolve(json!({"a": "hunter2"})).unwrap_err();
         assert_eq!(faults[0].to_string(), "{\"required\":[\"a\"]} is not allowed for the settings");
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use thinkube_engine::model::{CarriedGrants, Fact, GrantPolicy, Grants};
-use thinkube_engine::{Error, INVENTORY_BYTES, Inventory, LoadedPlugin, SettingsSchema, Taken};
+use thinkube_engine::{Error, INVENTORY_BYTES, Inventory, InventorySettings, LoadedPlugin, SettingsSchema};
 
 /// The time limit for reading an inventory: the plugin's schema judges the settings, and a schema can take for ever.
 const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const INVENTORY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct GivenSettings {
     pub(crate) settings: Value,
     /// The part that comes from an inventory, if one was given.
-    pub(crate) inventory: Option<Taken>,
+    pub(crate) inventory: Option<InventorySettings>,
     /// The grants file. It is read once, because it may be a pipe.
     grants: Option<Grants>,
     grant_requested: bool,
@@ -84,7 +84,7 @@ async fn add_inventory(
     args: &PlanArgs,
     loaded: &LoadedPlugin,
     settings: &mut Map<String, Value>,
-) -> Result<Option<Taken>, CliError> {
+) -> Result<Option<InventorySettings>, CliError> {
     if args.inventory.is_empty() {
         return Ok(None);
     }
@@ -96,7 +96,7 @@ async fn add_inventory(
     }
     let (plugin, schema, given) =
         (loaded.descriptor.name.clone(), Arc::clone(&loaded.schema), settings.clone());
-    let taking = tokio::task::spawn_blocking(move || inventory.take(&plugin, &schema, &given));
+    let taking = tokio::task::spawn_blocking(move || inventory.settings_for(&plugin, &schema, &given));
     let Ok(Ok(taken)) = tokio::time::timeout(INVENTORY_TIMEOUT, taking).await else {
         let limit = INVENTORY_TIMEOUT.as_secs();
         return Err(

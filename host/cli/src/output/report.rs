@@ -4,7 +4,7 @@ use crate::output::printer::Printer;
 use crate::output::terminal::{BAD, CARE, FAINT};
 use crate::output::text::{Text, line, styled, text, untrusted};
 use thinkube_engine::model::{Permission, widened};
-use thinkube_engine::{Level, LogLine, Taken, Unused};
+use thinkube_engine::{InventorySettings, Level, LogLine, Unused};
 
 /// Reports what the plugin logged, and settings without effect.
 pub(crate) fn report_log(printer: Printer, log: &[LogLine], unused: &[Unused]) {
@@ -17,7 +17,7 @@ pub(crate) fn report_log(printer: Printer, log: &[LogLine], unused: &[Unused]) {
 }
 
 /// Reports what an inventory gave; with `-v` each of its variables.
-pub(crate) fn report_inventory(printer: Printer, taken: Option<&Taken>) {
+pub(crate) fn report_inventory(printer: Printer, taken: Option<&InventorySettings>) {
     if let Some(taken) = taken {
         printer.note(&inventory(taken, printer.verbose > 0));
     }
@@ -62,7 +62,7 @@ fn log_line(line: &LogLine) -> Text {
 }
 
 /// How many variables of an inventory are used, and with `names` their names. Never a value.
-fn inventory(taken: &Taken, names: bool) -> Text {
+fn inventory(taken: &InventorySettings, names: bool) -> Text {
     let mut text = Text::default();
     line!(
         text,

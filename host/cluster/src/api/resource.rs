@@ -163,26 +163,6 @@ fn segment(text: &str) -> String {
     }
 }
 
-/// Whether it is a label of RFC 1035: a letter first, then letters, digits and hyphens, no hyphen last.
-pub(crate) fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.len() <= 63
-        && text.starts_with(|first: char| first.is_ascii_lowercase())
-        && text.bytes().all(inner)
-        && !text.ends_with('-')
-}
-
-/// Whether it is a DNS subdomain of more than one label, as the group of a definition must be.
-pub(crate) fn is_group(text: &str) -> bool {
-    let label = |part: &str| {
-        let edge =
-            |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        part.len() <= 63 && edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(inner)
-    };
-    text.len() <= MAX_NAME && text.contains('.') && text.split('.').all(label)
-}
-
 /// Percent-encodes a value for a path segment or a query.
 pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
@@ -227,17 +207,5 @@ mod tests {
             "/apis/a.io/v1%3Fx/namespaces/%252E%252E/\
              deployments%2Fvictim%3Fforce%3Dtrue%26fieldManager%3Dme%23/a%23%3F%2F.."
         );
-    }
-
-    #[test]
-    fn labels_and_groups_follow_the_rules_of_the_server() {
-        assert!(is_label("deployments") && is_label("v1beta1") && is_label("a-1"));
-        for wrong in ["", "1a", "a-", "A", "a.b", "a/b", "a?b", "a#", "..", &"a".repeat(64)] {
-            assert!(!is_label(wrong), "{wrong}");
-        }
-        assert!(is_group("cert-manager.io") && is_group("3scale.net"));
-        for wrong in ["", "apps", ".", "..", "a..b", "a.b/", "a.-b", "a.b?", "A.b", "a.b#"] {
-            assert!(!is_group(wrong), "{wrong}");
-        }
     }
 }

@@ -4,12 +4,12 @@
 //! to another object, or add query parameters.
 
 use crate::api::discovery::ApiResources;
-use crate::api::resource::{ApiResource, array, is_group, is_label};
+use crate::api::resource::{ApiResource, array};
 use crate::error::Error;
 use crate::error::diff::DiffError;
 use serde_json::Value;
 use std::collections::HashMap;
-use thinkube_plan::{Plan, Step, TypeMeta};
+use thinkube_plan::{Plan, Step, TypeMeta, is_dns_subdomain, is_rfc1035_label};
 
 /// The kinds that the plan's definitions bring, and what is wrong with the definitions.
 pub(crate) fn custom_kinds(plan: &Plan) -> (HashMap<TypeMeta, ApiResource>, Vec<Error>) {
@@ -47,16 +47,16 @@ fn kinds_of(spec: &Value) -> Result<Vec<ApiResource>, String> {
     let served = array(&spec["versions"]).iter().filter(|version| version["served"] == true);
     let versions: Vec<String> = served.map(|version| text(&version["name"])).collect();
     let mut wrong = Vec::new();
-    if !is_group(&group) {
+    if !group.contains('.') || !is_dns_subdomain(&group) {
         wrong.push("spec.group is not a DNS name with a dot");
     }
-    if !is_label(&plural) {
+    if !is_rfc1035_label(&plural) {
         wrong.push("spec.names.plural is not a DNS label");
     }
-    if !is_label(&kind.to_ascii_lowercase()) {
+    if !is_rfc1035_label(&kind.to_ascii_lowercase()) {
         wrong.push("spec.names.kind is not a valid kind");
     }
-    if !versions.iter().all(|version| is_label(version)) {
+    if !versions.iter().all(|version| is_rfc1035_label(version)) {
         wrong.push("a name in spec.versions is not a DNS label");
     }
     if !wrong.is_empty() {

@@ -13,7 +13,7 @@ use crate::error::probe::ProbeError;
 use crate::probe::credentials::{Credential, credential};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
-use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Observation, ServiceTarget};
+use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Observation, ServiceTarget, is_dns_label};
 
 /// Bytes of an answer that a check reads.
 const MAX_BODY: usize = 1 << 20;
@@ -146,8 +146,7 @@ fn proxy_path(service: &ServiceTarget) -> Result<String, ProbeError> {
         message: message.to_owned(),
     };
     for name in [&service.namespace, &service.name] {
-        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || !name.bytes().all(label) {
+        if !is_dns_label(name) {
             return Err(invalid("its Service or namespace is not a DNS label"));
         }
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thinkube_plan::{
     Binding, Encoding, ObjectRef, Output, Outputs, RandomText, SecretEntry, SecretKey, SecretSource,
-    SecretStep, Values,
+    SecretStep, Template, TemplateError, Values,
 };
 use zeroize::Zeroizing;
 
@@ -41,13 +41,16 @@ pub(crate) fn compose(
             values.insert(&entry.key, value);
         }
     }
-    let templates: BTreeMap<&str, &str> = entries
-        .iter()
-        .filter_map(|entry| match &entry.source {
-            SecretSource::Template(text) => Some((entry.key.as_str(), text.as_str())),
-            _ => None,
-        })
-        .collect();
+    let mut templates = BTreeMap::new();
+    for entry in entries {
+        if let SecretSource::Template(text) = &entry.source {
+            let template: Template = text.parse().map_err(|error: TemplateError| ComposeError::Template {
+                key: entry.key.clone(),
+                message: error.to_string(),
+            })?;
+            templates.insert(entry.key.as_str(), template);
+        }
+    }
     for key in templates.keys() {
         fill(key, &templates, &mut values, &mut Vec::new())?;
     }

@@ -28,17 +28,17 @@ fn schema() -> SettingsSchema {
     .expect("it is a schema")
 }
 
-fn take_with(texts: &[&str], given: Value) -> Result<Taken, Vec<String>> {
+fn take_with(texts: &[&str], given: Value) -> Result<InventorySettings, Vec<String>> {
     let mut inventory = Inventory::default();
     for (number, text) in texts.iter().enumerate() {
         inventory.add(&format!("{number}.yaml"), text).map_err(|fault| vec![fault.to_string()])?;
     }
     let Value::Object(given) = given else { panic!("a mapping") };
     let said = |faults: Vec<InventoryFault>| faults.iter().map(ToString::to_string).collect();
-    inventory.take("devpi", &schema(), &given).map_err(said)
+    inventory.settings_for("devpi", &schema(), &given).map_err(said)
 }
 
-fn take(text: &str) -> Result<Taken, Vec<String>> {
+fn take(text: &str) -> Result<InventorySettings, Vec<String>> {
     take_with(&[text], json!({}))
 }
 
@@ -200,11 +200,11 @@ fn templates_that_multiply_or_follow_without_end_are_refused_at_once() {
 fn a_name_that_was_most_likely_meant_for_the_plugin_is_refused() {
     refused(
         "domain_name: a.org\ndevpi_namspace: x\n",
-        "0.yaml:2: `devpi_namspace` begins like a variable of devpi, and devpi has no such setting; did you mean `devpi_namespace`?",
+        "0.yaml:2: `devpi_namspace` begins like a variable of devpi, which has no such setting; did you mean `devpi_namespace`?",
     );
     refused("domain_name: a.org\ndevpi_zzz: x\n", "`devpi_zzz` begins like a variable of devpi");
-    refused("domian_name: a.org\n", "`domian_name` is nearly the setting `domain_name`, which is not given");
-    refused("oauth2_proxy_sesion_store_typ: x\n", "nearly the setting `oauth2_proxy_session_store_type`");
+    refused("domian_name: a.org\n", "`domian_name` resembles the setting `domain_name`, which is not given");
+    refused("oauth2_proxy_sesion_store_typ: x\n", "resembles the setting `oauth2_proxy_session_store_type`");
     // The setting itself is there, so the other variable is another component's.
     assert_eq!(settings("domain_name: a.org\ndomain_names: [a.org]\n"), json!({"domain_name": "a.org"}));
     assert!(take_with(&["domain_names: [a]\n"], json!({"domain_name": "a.org"})).is_ok());
@@ -321,7 +321,7 @@ fn a_name_that_cannot_be_a_variable_counts_as_another_components() {
     assert_eq!(taken.foreign, ["1", "a b", "kube-vip", "node.cpu"]);
     let grouped = take("all:\n  vars: {domain_name: a.org, kube-vip: x}\n  hosts: {n1: {a.b: 1}}\n").unwrap();
     assert_eq!(grouped.foreign, ["a.b", "kube-vip"]);
-    refused("domain-name: a.org\n", "`domain-name` is nearly the setting `domain_name`");
+    refused("domain-name: a.org\n", "`domain-name` resembles the setting `domain_name`");
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn a_setting_that_the_schema_refuses_is_named_with_its_line_and_without_its_valu
         ),
         (
             "x: hunter2\nrouting: '{{ x }}'\n",
-            "0.yaml:2: `routing`: the value is none of [\"ingress\",\"gateway\"]",
+            "0.yaml:2: `routing`: the value is not one of [\"ingress\",\"gateway\"]",
         ),
         (
             "x: HUNTER2\ngateway_image: '{{ x }}'\n",

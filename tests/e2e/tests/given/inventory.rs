@@ -126,7 +126,7 @@ fn an_unusable_variable_is_refused_with_file_and_line_without_its_value() {
             "domain_name: a.org\ndevpi_indexname: x\n",
             "file.yaml:2: `devpi_indexname` begins like a variable of devpi",
         ),
-        ("domain_nam: a.org\n", "file.yaml:1: `domain_nam` is nearly the setting `domain_name`"),
+        ("domain_nam: a.org\n", "file.yaml:1: `domain_nam` resembles the setting `domain_name`"),
         (
             "domain_name: '{{ x }}'\n",
             "file.yaml:1: `domain_name` names `x`, which the inventory does not have",

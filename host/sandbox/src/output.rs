@@ -1,14 +1,14 @@
-//! Text that came from a plugin, made safe to print.
+//! Text of a plugin, bounded and escaped for messages.
 
 use std::collections::VecDeque;
 use thinkube_plan::Untrusted;
 
-/// Longest line of a plugin that is shown, in characters.
-const LINE: usize = 400;
+/// Longest line of a plugin in a message, in characters.
+const MAX_LINE: usize = 400;
 
-/// One line, escaped and cut.
+/// One line of `text`, escaped and cut.
 pub(crate) fn line(text: &str) -> String {
-    let cut: String = text.chars().take(LINE).collect();
+    let cut: String = text.chars().take(MAX_LINE).collect();
     let mut safe = Untrusted(&cut).to_string();
     if cut.len() < text.len() {
         safe.push('…');
@@ -42,7 +42,7 @@ impl Tail {
         let bytes: Vec<u8> = self.kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let mut lines: Vec<&str> = text.lines().collect();
-        // A cut stream begins in the middle of a line, and perhaps of a character.
+        // A cut stream can begin inside a line or a character.
         if self.cut && lines.len() > 1 {
             lines.remove(0);
         }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_keeps_the_last_whole_lines_and_no_more_than_its_limit() {
+    fn the_tail_keeps_the_last_whole_lines_within_its_limit() {
         let mut tail = Tail::new(16);
         tail.push(b"first line\nsecond");
         tail.push(b" line\nthird\n");
@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_and_says_so() {
-        let shown = line(&"y".repeat(5000));
-        assert_eq!(shown.chars().count(), LINE + 1);
-        assert!(shown.ends_with('…'));
+    fn a_long_line_is_cut_and_marked() {
+        let cut = line(&"y".repeat(5000));
+        assert_eq!(cut.chars().count(), MAX_LINE + 1);
+        assert!(cut.ends_with('…'));
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_as_replacement_characters() {
+    fn bytes_that_are_not_utf_8_become_replacement_characters() {
         let mut tail = Tail::new(64);
         tail.push(b"ab\xff\xfecd\n");
         assert_eq!(tail.lines(1), ["ab\u{fffd}\u{fffd}cd"]);

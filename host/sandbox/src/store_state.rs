@@ -1,8 +1,8 @@
-//! What one call owns: its WASI, its meters, its log. Made in one place ([`State::store`]), dropped with the call.
+//! The state of one call: WASI, limits, log and output. [`StoreState::store`] alone makes it, and the end of the call drops it.
 
 use crate::error::Quota;
 use crate::limits::Limits;
-use crate::text::Tail;
+use crate::output::Tail;
 use crate::wit::{log, plan, types};
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -23,30 +23,29 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult, subscribe};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView, async_trait};
 
-/// One tick of the epoch: how often a running guest looks whether it must end. Spin's value.
+/// One tick of the epoch: how often a running guest checks its limits. The value is that of Spin.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
-/// What every plugin reads from the wall clock: 2026-01-01T00:00:00Z. Any constant above zero would do; a recent one
-/// keeps libraries that refuse the distant past quiet.
+/// The wall clock of every plugin: 2026-01-01T00:00:00Z. Some libraries refuse a time in the distant past.
 const WALL_CLOCK: Duration = Duration::from_secs(1_767_225_600);
 
-/// The first reading of the monotonic clock, and the step from one to the next, in nanoseconds. Go's runtime dies on
-/// 0; a millisecond lets a guest that waits in a loop come to an end.
+/// The first reading of the monotonic clock and the step between readings, in nanoseconds. Go's runtime fails on 0; a
+/// millisecond lets a guest that polls the clock in a loop end.
 const CLOCK_STEP: u64 = 1_000_000;
 
-/// What a line costs of `log_flood_bytes` beyond its text, so that empty lines are bounded too.
+/// The bytes that each line adds to its text in `log_flood_bytes`, so that empty lines are bounded too.
 const LINE_COST: usize = 64;
 
-/// Why the host ended a call: the errors that this crate raises from inside a call, so that they are told by type.
+/// The limit because of which a host function ends a call. It passes through wasmtime and is recognized by its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Breach {
+pub(crate) enum LimitExceeded {
     #[error("wall time")]
     WallTime,
     #[error("{0}")]
     Quota(Quota),
 }
 
-/// How grave a log line is, as the plugin says.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the levels of every logger")]
@@ -61,14 +60,14 @@ pub enum Level {
 /// A line that a plugin logged.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LogLine {
-    /// How grave.
+    /// The level.
     pub level: Level,
     /// The text; control characters are escaped.
     pub message: String,
 }
 
-/// The data of a store.
-pub(crate) struct State {
+/// The data of a wasmtime store.
+pub(crate) struct StoreState {
     wasi: WasiCtx,
     table: ResourceTable,
     clock: Clock,
@@ -77,10 +76,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
 }
 
-impl State {
-    /// The only place that makes a store: no call can be without a limit.
-    ///
-    /// `seed` is what the guest's randomness comes from; the same seed gives the same call.
+impl StoreState {
+    /// Makes a store. No other function does, so every call has limits. The same seed gives the same randomness.
     pub(crate) fn store(engine: &Engine, limits: &Limits, seed: &Seed) -> wasmtime::Result<Store<Self>> {
         let clock = Clock::default();
         let output = Output::new(limits);
@@ -103,15 +100,15 @@ impl State {
         store.set_hostcall_fuel(limits.transfer_bytes);
         store.set_fuel(limits.fuel)?;
         store.set_epoch_deadline(1);
-        // None: so far off that no clock can tell.
+        // None: the limit is beyond the range of the clock.
         let end = Instant::now().checked_add(limits.wall_time);
-        // The first tick may come at once; one more than the limit says never cuts a guest short.
+        // The first tick may come at once, so one more tick keeps the whole time.
         let mut ticks = limits.cpu_time.as_nanos() / TICK.as_nanos() + 1;
-        // The callback runs in the guest's own loop, at most once a tick and only while the guest runs, so a thread
-        // that the system did not schedule costs the guest nothing. Yielding keeps one guest from holding a worker.
+        // The callback runs only while the guest runs, so time without a CPU does not count. Yielding lets other guests use
+        // the worker thread.
         store.epoch_deadline_callback(move |_| {
             if end.is_some_and(|end| Instant::now() >= end) {
-                return Err(Breach::WallTime.into());
+                return Err(LimitExceeded::WallTime.into());
             }
             ticks = ticks.saturating_sub(1);
             Ok(if ticks == 0 { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
@@ -123,7 +120,7 @@ impl State {
     pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Self>> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        // WASI's own sleeps in real time.
+        // The clock of wasmtime-wasi sleeps in real time.
         linker.allow_shadowing(true);
         monotonic_clock::add_to_linker::<Self, VirtualClocks>(&mut linker, |state| ClockView {
             clock: &state.clock,
@@ -138,21 +135,21 @@ impl State {
     }
 
     /// The last lines that the guest wrote to stderr and stdout.
-    pub(crate) fn last_words(&self, limits: &Limits) -> Vec<String> {
+    pub(crate) fn last_lines(&self, limits: &Limits) -> Vec<String> {
         self.output.lock().tail.lines(limits.output_lines)
     }
 }
 
-impl WasiView for State {
+impl WasiView for StoreState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
-impl types::Host for State {}
-impl plan::Host for State {}
+impl types::Host for StoreState {}
+impl plan::Host for StoreState {}
 
-impl log::Host for State {
+impl log::Host for StoreState {
     async fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
             log::Level::Trace => Level::Trace,
@@ -189,10 +186,10 @@ impl Log {
         }
     }
 
-    fn push(&mut self, level: Level, message: &str) -> Result<(), Breach> {
+    fn push(&mut self, level: Level, message: &str) -> Result<(), LimitExceeded> {
         self.seen = self.seen.saturating_add(message.len() + LINE_COST);
         if self.seen > self.flood {
-            return Err(Breach::Quota(Quota::LogFloodBytes));
+            return Err(LimitExceeded::Quota(Quota::LogFloodBytes));
         }
         let room = self.lines.len() < self.max_lines && self.kept + message.len() <= self.max_bytes;
         if !room {
@@ -201,7 +198,7 @@ impl Log {
         }
         self.kept += message.len();
         let message = Untrusted(message).to_string();
-        // A call that fails returns no log, so the lines are told as they come.
+        // A failed call returns no log, so the lines are traced as they come.
         tracing::debug!(target: "thinkube::plugin", ?level, message);
         self.lines.push(LogLine { level, message });
         Ok(())
@@ -210,7 +207,7 @@ impl Log {
 
 /// Counts memory over all memories of a store; wasmtime's own limits are per memory.
 pub(crate) struct Meter {
-    /// In bytes. Memories never shrink, so it is the peak as well.
+    /// Bytes of linear memory. Memories never shrink, so this is the peak too.
     pub(crate) memory: usize,
     pub(crate) memory_denied: bool,
     pub(crate) table_denied: bool,
@@ -237,8 +234,8 @@ impl Meter {
 }
 
 impl ResourceLimiter for Meter {
-    // A refused growth is an answer, not an end: interpreters collect garbage and go on. `memory_denied` tells the
-    // cause should the guest fail after all.
+    // A refused growth does not end the guest: interpreters collect garbage and continue. `memory_denied` is the cause if the
+    // guest fails later.
     fn memory_growing(
         &mut self,
         current: usize,
@@ -250,7 +247,7 @@ impl ResourceLimiter for Meter {
             self.memory_denied = true;
             return Ok(false);
         }
-        // Beyond the memory's own maximum: wasmtime would refuse it after it was counted.
+        // wasmtime refuses a growth beyond the memory's own maximum after it was counted here.
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -258,8 +255,8 @@ impl ResourceLimiter for Meter {
         Ok(true)
     }
 
-    // Nothing is given back: wasmtime also calls this for a growth that it never asked about, so a guest could have
-    // memory uncounted by asking for an impossible size.
+    // The count stays: wasmtime also calls this function for a growth that it did not announce, so a guest could lower the count
+    // by requesting an impossible size.
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
         self.memory_denied = true;
         Ok(())
@@ -284,14 +281,13 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// Where the randomness of a call comes from: the plugin, the function and its input, so that the same question
-/// gets the same answer on every machine.
+/// The seed of the randomness of a call: plugin, function and input. The same call has the same randomness on every machine.
 pub(crate) struct Seed(Sha256);
 
 impl Seed {
     pub(crate) fn new(plugin: &str, call: &str, input: &[u8]) -> Self {
         let mut hash = Sha256::new();
-        // Lengths keep one part from reading like the end of another.
+        // The lengths keep the parts apart.
         for part in [b"thinkube sandbox 1".as_slice(), plugin.as_bytes(), call.as_bytes(), input] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
@@ -325,7 +321,7 @@ impl HostWallClock for FixedClock {
     }
 }
 
-/// A clock that only moves when it is read or slept on.
+/// A clock that moves only when it is read or slept on.
 #[derive(Clone, Default)]
 struct Clock(Arc<AtomicU64>);
 
@@ -348,7 +344,7 @@ impl HostMonotonicClock for Clock {
     }
 }
 
-/// `wasi:clocks/monotonic-clock` in which sleeping takes no time: the clock jumps to the end of the sleep.
+/// `wasi:clocks/monotonic-clock` without real sleep: the clock jumps to the end of the sleep.
 struct VirtualClocks;
 
 impl HasData for VirtualClocks {
@@ -389,12 +385,12 @@ struct Sleep {
 impl Pollable for Sleep {
     async fn ready(&mut self) {
         self.clock.advance_to(self.until);
-        // A guest that sleeps in a loop must let the time-out around the call have its turn.
+        // The timeout around the call must get its turn if a guest sleeps in a loop.
         tokio::task::yield_now().await;
     }
 }
 
-/// stdout and stderr, in the order in which they were written: the tail is kept, the rest counted.
+/// stdout and stderr in the order of the writes. The tail is kept, the rest is counted.
 #[derive(Clone)]
 struct Output(Arc<Mutex<Written>>);
 
@@ -417,11 +413,11 @@ impl Output {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, bytes: &[u8]) -> Result<(), Breach> {
+    fn push(&self, bytes: &[u8]) -> Result<(), LimitExceeded> {
         let mut written = self.lock();
         written.seen = written.seen.saturating_add(bytes.len());
         if written.seen > written.flood {
-            return Err(Breach::Quota(Quota::OutputFloodBytes));
+            return Err(LimitExceeded::Quota(Quota::OutputFloodBytes));
         }
         written.tail.push(bytes);
         Ok(())
@@ -451,7 +447,7 @@ impl Pollable for Output {
 
 impl OutputStream for Output {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.push(&bytes).map_err(|breach| StreamError::Trap(breach.into()))
+        self.push(&bytes).map_err(|exceeded| StreamError::Trap(exceeded.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -459,7 +455,7 @@ impl OutputStream for Output {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        // What wasmtime's own streams permit; it bounds the buffer of `write_zeroes`.
+        // The value of wasmtime's own streams; it bounds the buffer of `write_zeroes`.
         Ok(64 << 10)
     }
 }
