@@ -19,7 +19,7 @@ use thinkube_test_cluster::{Cluster, skip};
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// How long an element that a page is still building is waited for.
-const PATIENCE_MS: u32 = 20_000;
+const ELEMENT_TIMEOUT_MS: u32 = 20_000;
 
 /// A browser with an empty profile in the cluster's network namespace. It ends when this is dropped; when that is because
 /// the test has failed, what it shows is kept in the target folder first.
@@ -28,7 +28,7 @@ pub struct Browser {
     cluster: Cluster,
     driver: Child,
     /// As long as it is open the driver can write to it.
-    _said: BufReader<ChildStdout>,
+    _stdout: BufReader<ChildStdout>,
     _home: TempDir,
     session: String,
 }
@@ -68,7 +68,7 @@ impl Browser {
         let mut browser = Self {
             cluster: cluster.clone(),
             driver,
-            _said: printed,
+            _stdout: printed,
             _home: home,
             session: format!("http://127.0.0.1:{port}/session"),
         };
@@ -242,7 +242,7 @@ fn capabilities() -> Value {
     ];
     json!({ "capabilities": { "alwaysMatch": {
         "acceptInsecureCerts": false,
-        "timeouts": { "implicit": PATIENCE_MS, "pageLoad": 60_000 },
+        "timeouts": { "implicit": ELEMENT_TIMEOUT_MS, "pageLoad": 60_000 },
         "goog:chromeOptions": { "args": arguments }
     } } })
 }

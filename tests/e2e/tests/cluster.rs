@@ -356,7 +356,7 @@ fn a_host_that_is_killed_at_any_moment_leaves_what_the_next_one_finishes() {
     }
     let begin = Instant::now();
     let finished = release.apply().ends_with(0).json();
-    assert!(begin.elapsed() < Duration::from_secs(60), "the dead host's claim must end");
+    assert!(begin.elapsed() < Duration::from_secs(60), "the dead host's Lease must expire");
     assert_eq!(finished["release"]["phase"], "deployed");
     release.uninstall(&["--delete-data"]);
     assert_eq!(release.all_objects(), BTreeSet::new());
@@ -380,7 +380,7 @@ fn an_interrupted_apply_says_so_and_the_record_does_too() {
     assert!(rest.last().is_some_and(|line| line.contains("interrupted")), "{rest:?}");
     let status = release.run(&["status", &release.name, "-o", "json"]).ends_with(0).json();
     assert_eq!(status["phase"], "interrupted");
-    // The claim was given back, so the next one need not wait for its end.
+    // The host released the Lease, so the next one need not wait for its expiry.
     release.uninstall(&["--delete-data"]);
     assert_eq!(release.all_objects(), BTreeSet::new());
 }
@@ -419,6 +419,6 @@ fn kubectl_finds_the_host_as_a_plugin() {
         .args(["thinkube", "status"])
         .env("PATH", path.expect("a path"))
         .env("KUBECONFIG", release.cluster().kubeconfig());
-    kubectl.env("THINKUBE_STATE_NAMESPACE", &release.state_namespace()).current_dir(root());
+    kubectl.env("THINKUBE_STATE_NAMESPACE", release.state_namespace()).current_dir(root());
     assert_eq!(finish(&mut kubectl).ends_with(0).stdout, "no releases are installed\n");
 }

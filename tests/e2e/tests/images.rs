@@ -263,7 +263,7 @@ fn a_folder_is_built_and_pushed_with_a_login_that_the_plan_itself_brings() {
     release.commit("from git");
     release.write(
         "source/Dockerfile",
-        &format!(
+        format!(
             "{}COPY page /page\nCMD [\"sh\", \"-c\", \"cat /page; exec sleep 1000000\"]\n",
             release.base()
         ),
@@ -329,7 +329,7 @@ fn an_image_that_cannot_be_built_stops_the_apply_before_any_write() {
 
     let mut grants = release.grants();
     grants["permissions"].as_array_mut().expect("it is a list").retain(|one| one.get("buildFrom").is_none());
-    release.write("grants.json", &grants.to_string());
+    release.write("grants.json", grants.to_string());
     refused(&mut apply(&[]), 4, "denied", &release.url());
 
     release.assert_nothing_made();

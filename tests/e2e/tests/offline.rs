@@ -79,7 +79,7 @@ fn render_prints_objects_that_any_tool_reads_and_no_secret() {
     let documents = shown.split("---\n").map(|document| {
         serde_norway::from_str::<Value>(document).unwrap_or_else(|error| panic!("{error}: {document}"))
     });
-    // What is outside the cluster is reported in comments.
+    // External resources are printed as comments.
     let kinds: Vec<String> = documents
         .filter(|object| !object.is_null())
         .map(|object| object["kind"].as_str().expect("it has a kind").to_owned())
@@ -125,7 +125,7 @@ fn refused(arguments: &[&str], code: i32, kind: &str, printed: &[&str]) {
 }
 
 #[test]
-fn a_file_that_is_no_component_is_told() {
+fn a_file_that_is_not_a_component_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("notes.wasm");
     fs::write(&file, "just some notes").expect("the folder is writable");
@@ -179,7 +179,7 @@ fn settings_that_are_no_yaml_are_told_with_file_and_line() {
 }
 
 #[test]
-fn a_setting_without_effect_is_said() {
+fn a_setting_without_effect_is_reported() {
     let run = run(&["plan", text(devpi()), "-f", SETTINGS, "--set", "helm_bin=/bin/helm"]).ends_with(0);
     assert!(run.stderr.contains("helm_bin"), "{}", run.stderr);
 }
@@ -288,7 +288,7 @@ fn help_names_the_exit_codes_and_completion_is_there() {
 }
 
 #[test]
-fn output_that_nobody_reads_ends_quietly() {
+fn output_without_a_reader_ends_quietly() {
     let script = format!("{} completion bash | true", thinkube_e2e::host().display());
     let mut shell = std::process::Command::new("sh");
     let run = finish(shell.arg("-c").arg(script));
@@ -351,7 +351,7 @@ fn misbehaves(settings: &[&str], kinds: &[&str]) -> String {
 const COMPUTES: [&str; 2] = ["out-of-fuel", "cpu-time"];
 
 #[test]
-fn a_plugin_that_traps_is_told_with_its_last_words() {
+fn a_trap_is_reported_with_the_plugins_last_output() {
     let message = misbehaves(&["do=panic"], &["trap"]);
     assert!(message.contains("panicked"), "{message}");
 }
@@ -364,7 +364,7 @@ fn a_plugin_that_spins_is_ended() {
 #[test]
 fn a_plugin_that_sleeps_is_ended() {
     // The clock that it sees goes by itself, so it sleeps an hour in no time, and computes when it does so for ever.
-    // What it then returns is no valid plan, but it returned.
+    // What it then returns is not a valid plan, but it returned.
     misbehaves(&["do=sleep"], &["invalid-plan"]);
     misbehaves(&["do=sleep-forever"], &COMPUTES);
 }

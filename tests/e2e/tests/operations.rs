@@ -159,7 +159,7 @@ fn inspect_lists_the_operations_with_their_arguments() {
 }
 
 #[test]
-fn a_value_is_made_anew_and_what_reads_it_is_restarted_once() {
+fn a_rotated_value_restarts_its_readers_once() {
     let Some(release) = Keeper::installed() else { return };
     let before = (release.key("cookie"), release.key("other"), release.generation());
     let done = release.operate("rotate-cookie", &[]).ends_with(0);

@@ -174,7 +174,7 @@ fn other_settings_change_lines_and_take_away_what_is_no_longer_wanted() {
 }
 
 #[test]
-fn what_a_person_has_changed_is_kept_and_said_until_it_is_named() {
+fn a_persons_change_is_kept_and_reported_until_it_is_named() {
     let home = Home::new();
     home.apply(&[]).ends_with(0);
     fs::write(home.at(TEXT), "mine\n").expect("the folder is writable");
@@ -257,7 +257,7 @@ fn what_was_not_granted_is_refused_and_nothing_is_done() {
 }
 
 #[test]
-fn what_was_granted_once_is_what_counts_until_somebody_says_otherwise() {
+fn earlier_grants_count_until_others_are_given() {
     let home = Home::new();
     let grants = home.at("grants.yaml");
     fs::write(&grants, "permissions:\n  - writeHome: .config/greeting\n  - writeHome: greeting\n")

@@ -140,7 +140,7 @@ fn reset_removes_everything_in_spite_of_finalizers_and_webhooks() {
     admin(&cluster, &["wait", "--for=condition=Established", "crd/xs.x.test"], "");
     let custom = r#"{"apiVersion":"x.test/v1","kind":"X","metadata":{"name":"x","namespace":"a","finalizers":["x.test/held"]}}"#;
     admin(&cluster, &["apply", "-f", "-"], custom);
-    // From here on nothing can be deleted in the ordinary way: nobody answers this webhook.
+    // From here on nothing can be deleted in the ordinary way: no server answers this webhook.
     let webhook = r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingWebhookConfiguration",
         "metadata":{"name":"no"},"webhooks":[{"name":"no.x.test","sideEffects":"None","admissionReviewVersions":["v1"],
         "clientConfig":{"url":"https://127.0.0.1:1/"},"rules":[{"apiGroups":["*"],"apiVersions":["*"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{ClusterGuard, admin, machine, traces};
 use thinkube_test_cluster::{Cluster, Health, Node, status};
 
-const PATIENCE: &str = "--timeout=120s";
+const ROLLOUT_TIMEOUT: &str = "--timeout=120s";
 
 fn devpi(image: &str) -> String {
     format!(
@@ -37,7 +37,7 @@ fn install(cluster: &Cluster, namespace: &str, image: &str) {
     let enforce = "pod-security.kubernetes.io/enforce=restricted";
     admin(cluster, &["label", "namespace", namespace, enforce], "");
     admin(cluster, &["apply", "--namespace", namespace, "-f", "-"], &devpi(image));
-    admin(cluster, &["rollout", "status", "deployment/devpi", "--namespace", namespace, PATIENCE], "");
+    admin(cluster, &["rollout", "status", "deployment/devpi", "--namespace", namespace, ROLLOUT_TIMEOUT], "");
 }
 
 fn python(cluster: &Cluster, namespace: &str, script: &str) -> String {
@@ -74,7 +74,7 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
         "the link of a running cluster is seen"
     );
     install(&cluster, "one", &image);
-    // The claim's volume is writable for uid 1000 by fsGroup, and what is the server's only is the server's only.
+    // fsGroup makes the volume writable for uid 1000; the server's secret file is its own alone.
     let modes = python(
         &cluster,
         "one",
@@ -121,7 +121,7 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
     let routes = cluster.command("ip").args(["route", "get", "192.0.2.1"]).output().expect("ip");
     assert!(!routes.status.success(), "{routes:?}");
 
-    // A name of the world outside does not exist, which is said at once; the cluster's own do.
+    // A public name does not exist, which is answered at once; the cluster's own names do.
     let name = "import socket, time\n\
         begin = time.time()\n\
         def tries(name):\n\
@@ -131,17 +131,17 @@ fn a_node_runs_devpi_on_a_volume_and_nothing_of_it_is_left_afterwards() {
     let front_door = cluster.address().expect("an address").to_string();
     assert_eq!(python(&cluster, "one", name).trim(), format!("none {front_door} {address} True"));
 
-    // A volume goes with its claim; by digest the same image starts.
+    // A volume is deleted with its PVC; by digest the same image starts.
     let volumes = guard.folder().join("volumes");
     assert_eq!(fs::read_dir(&volumes).expect("a folder").count(), 1);
-    admin(&cluster, &["delete", "namespace", "one", "--wait=true", PATIENCE], "");
+    admin(&cluster, &["delete", "namespace", "one", "--wait=true", ROLLOUT_TIMEOUT], "");
     crate::common::eventually("no volume", Duration::from_secs(30), || {
         admin(&cluster, &["get", "persistentvolumes", "-o", "name"], "").is_empty()
             && fs::read_dir(&volumes).expect("a folder").count() == 0
     });
     install(&cluster, "two", &digest);
 
-    // Empty again, and the same pod starts anew on an empty volume.
+    // After the reset the same pod starts on an empty volume.
     cluster.reset(&mut |_| ()).expect("a reset");
     assert_eq!(fs::read_dir(&volumes).expect("a folder").count(), 0);
     crate::common::eventually("no pod", Duration::from_secs(10), || {

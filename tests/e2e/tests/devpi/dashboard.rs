@@ -18,7 +18,7 @@ const COOKIE: &str = "_oauth2_proxy";
 const FORM: [&str; 3] = ["#username", "#password", "#kc-login"];
 
 /// What the proxy calls a person towards the service behind it, and with `X-Forwarded-` for `X-Auth-Request-`.
-const CLAIMS: [&str; 4] = ["User", "Email", "Groups", "Preferred-Username"];
+const IDENTITY_HEADERS: [&str; 4] = ["User", "Email", "Groups", "Preferred-Username"];
 
 /// A release with sign-on, and a browser.
 pub(crate) struct Dashboard {
@@ -232,10 +232,10 @@ impl Dashboard {
         assert_eq!(self.pods(), pods);
     }
 
-    pub(crate) fn believes_no_client_who_somebody_is(&self, session: &str) {
+    pub(crate) fn believes_no_identity_headers_of_a_client(&self, session: &str) {
         let names = ["X-Auth-Request-", "X-Forwarded-"]
             .iter()
-            .flat_map(|prefix| CLAIMS.map(|claim| format!("{prefix}{claim}: mallory")));
+            .flat_map(|prefix| IDENTITY_HEADERS.map(|header| format!("{prefix}{header}: mallory")));
         let names: Vec<String> = names.collect();
         let lies: Vec<&str> = names.iter().flat_map(|lie| ["--header", lie]).collect();
         self.ask("/", &lies).with(302);

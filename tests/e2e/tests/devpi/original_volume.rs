@@ -79,9 +79,8 @@ fn a_volume_of_the_original_keeps_its_packages_and_root_gets_a_password() {
     let name = &release.name;
     let apart_from_the_volume = "deployments,services,ingresses,configmaps,secrets,jobs";
     release.kubectl(&["delete", apart_from_the_volume, "--all", "-n", name, "--wait"]).ends_with(0);
-    let claim = format!("PersistentVolumeClaim/{name}/devpi-data-pvc");
-    let applied =
-        release.plugin(&["apply", "--yes", "-o", "json", "--adopt", &claim], &settings).ends_with(0);
+    let pvc = format!("PersistentVolumeClaim/{name}/devpi-data-pvc");
+    let applied = release.plugin(&["apply", "--yes", "-o", "json", "--adopt", &pvc], &settings).ends_with(0);
     let health = &applied.json()["health"];
     assert!(
         health.as_array().expect("it is a list").iter().all(|check| check["status"] == "passed"),

@@ -104,7 +104,7 @@ fn the_dashboard_is_for_people_who_log_in(routing: &'static str) {
     dashboard.log_tells_of_the_login_and_of_no_secret(&session);
 
     dashboard.is_applied_again_without_a_write_or_a_failed_request(&session);
-    dashboard.believes_no_client_who_somebody_is(&session);
+    dashboard.believes_no_identity_headers_of_a_client(&session);
     dashboard.ends_the_session_at_the_logout(&session);
 }
 

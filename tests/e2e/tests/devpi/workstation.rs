@@ -91,7 +91,7 @@ fn a_person_works_with_devpi_from_bash_fish_and_pip() {
     person.release.apply(&[&image, "oauth2_proxy_enabled=false"]).ends_with(0);
 
     the_functions_of_fish_make_an_index_and_upload(&person);
-    the_script_for_bash_finds_what_is_there_and_logs_in(&person);
+    the_script_for_bash_finds_the_index_and_logs_in(&person);
     the_commands_of_the_readme_work_as_they_are_typed(&person);
     pip_installs_by_its_configuration_alone(&person);
     a_project_folder_is_uploaded_and_installed(&person);
@@ -125,7 +125,7 @@ fn the_functions_of_fish_make_an_index_and_upload(person: &Person) {
         assert!(shown.contains(&expected), "{expected} is not in {shown}");
     }
 
-    // Before a login nothing is uploaded, and what is no package is refused before the server is asked.
+    // Before a login nothing is uploaded, and a file that is not a package is refused without a request.
     let sample = wheel(&person.home, "thinkube_fish");
     let line = |argument: &str| format!("devpi-upload-pkg {argument}");
     let refused = |argument: &str, why: &str| {
@@ -153,12 +153,12 @@ fn the_functions_of_fish_make_an_index_and_upload(person: &Person) {
 
     person.fish(&line("thinkube_fish-1.0-py3-none-any.whl")).ends_with(0);
     person.page(&format!("{USER}/stable/thinkube-fish/1.0")).with(200);
-    fs::write(person.home.join("broken.whl"), "this is no archive").expect("the folder is writable");
+    fs::write(person.home.join("broken.whl"), "not an archive").expect("the folder is writable");
     assert_ne!(person.fish(&line("broken.whl")).code, 0);
 }
 
 /// A second run makes nothing and ends logged in.
-fn the_script_for_bash_finds_what_is_there_and_logs_in(person: &Person) {
+fn the_script_for_bash_finds_the_index_and_logs_in(person: &Person) {
     let again = person.types(
         "bash",
         "bash devpi-scripts/devpi-init-admin.sh",

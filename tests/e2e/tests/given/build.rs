@@ -51,6 +51,6 @@ fn build_takes_the_folder_of_a_plugin_and_nothing_else() {
     refused(&["build", text(devpi()), "-o", text(&file)], 3, "input", &["expected the folder"]);
     refused(&["build", "docs", "-o", text(&file)], 1, "build", &["Cargo.toml"]);
     refused(&["build", "host/plan", "-o", text(&file)], 1, "build", &["cdylib"]);
-    // A component of another world is no plugin: nothing is written.
+    // A component of another world is not a plugin: nothing is written.
     assert!(!file.exists());
 }

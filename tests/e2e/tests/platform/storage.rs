@@ -6,8 +6,8 @@ use std::path::Path;
 use thinkube_e2e::eventually;
 use thinkube_test_cluster::{Addon, TestNamespace};
 
-/// A claim of the default class, which it does not name.
-fn claim(name: &str) -> Value {
+/// A PVC of the default class, which it does not name.
+fn pvc(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -16,12 +16,12 @@ fn claim(name: &str) -> Value {
     })
 }
 
-/// A pod of user 1000 that runs a script where the claim is mounted.
-fn user(namespace: &TestNamespace, name: &str, claim: &str, script: &str) -> Value {
+/// A pod of user 1000 that runs a script with the PVC's volume mounted.
+fn user(namespace: &TestNamespace, name: &str, pvc: &str, script: &str) -> Value {
     let mut pod = pod(name, toolbox(namespace), &["sh", "-c", script]);
     pod["spec"]["securityContext"] =
         json!({ "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000 });
-    pod["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }]);
+    pod["spec"]["volumes"] = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": pvc } }]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([{ "name": "data", "mountPath": "/data" }]);
     pod
 }
@@ -35,7 +35,7 @@ fn a_volume_keeps_an_ordinary_users_files_and_is_deleted_with_its_pvc() {
     outsider["spec"]["securityContext"].as_object_mut().expect("an object").remove("fsGroup");
     apply(
         &namespace,
-        json!([claim("data"), claim("other"), outsider, user(&namespace, "writer", "data", write)]),
+        json!([pvc("data"), pvc("other"), outsider, user(&namespace, "writer", "data", write)]),
     );
     assert_eq!(printed(&namespace, "outsider"), "refused\n");
     let written = printed(&namespace, "writer");

@@ -8,7 +8,7 @@ use thinkube_e2e::{finish, web};
 use thinkube_test_cluster::{Addon, TestNamespace};
 
 #[test]
-fn a_job_completes_and_what_it_said_can_be_read() {
+fn a_job_completes_and_its_log_can_be_read() {
     let Some(namespace) = TestNamespace::with([Addon::Node]) else { return };
     let job = |name: &str, script: &str| {
         let container =
