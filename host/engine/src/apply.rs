@@ -55,7 +55,7 @@ impl Preview {
 /// Compares a plan with the cluster and with external servers, field by field. Writes nothing.
 ///
 /// # Errors
-/// [`Error::Cluster`], [`Error::Effect`].
+/// [`Error::Cluster`], [`Error::External`], [`Error::Image`].
 pub async fn preview(
     session: &Session<'_>,
     plan: &Plan,
@@ -88,7 +88,7 @@ pub(crate) fn seen(session: &Session<'_>) -> Observed {
 /// and the same call continues from there.
 ///
 /// # Errors
-/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`].
+/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::External`], [`Error::Image`], [`Error::Interrupted`].
 pub async fn apply(
     session: &Session<'_>,
     planned: &Planned,

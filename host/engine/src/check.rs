@@ -99,7 +99,7 @@ impl ProbeTarget<'_> {
     pub(crate) fn supports(&self, probe: &Probe) -> Result<(), Error> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
-                Ok(thinkube_effects::validate_probe(&self.http, http)?)
+                Ok(thinkube_effects::validate_probe(self.http, http)?)
             }
             _ => Ok(thinkube_cluster::supported(probe)?),
         }
@@ -110,7 +110,7 @@ impl ProbeTarget<'_> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
                 // Whoever does not answer is an observation: what is left as an error does not go away.
-                thinkube_effects::probe(&self.http, http).await.map_err(|error| (error.to_string(), true))
+                thinkube_effects::probe(self.http, http).await.map_err(|error| (error.to_string(), true))
             }
             _ => self.cluster.observe(probe).await.map_err(|error| {
                 let for_good = matches!(

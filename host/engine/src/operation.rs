@@ -90,7 +90,7 @@ fn offered<'a>(loaded: &'a LoadedPlugin, name: &str) -> Result<&'a LoadedOperati
 /// Compares the plan of an operation with the cluster and with external servers. Writes nothing.
 ///
 /// # Errors
-/// [`Error::Cluster`], [`Error::Effect`].
+/// [`Error::Cluster`], [`Error::External`], [`Error::Image`].
 pub async fn preview_operation(
     session: &Session<'_>,
     release: &Release,
@@ -132,7 +132,7 @@ fn has_step_for(plugin_plan: &PluginPlan, object: &ObjectRef) -> bool {
 /// failure; then checks its own health and the release's.
 ///
 /// # Errors
-/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::Effect`], [`Error::Interrupted`]. If the record says that the
+/// [`Error::ChecksFailed`], [`Error::Cluster`], [`Error::External`], [`Error::Image`], [`Error::Interrupted`]. If the record says that the
 /// operation has not ended, the same call or an apply of the release ends it.
 pub async fn operate(
     session: &Session<'_>,

@@ -56,8 +56,8 @@ impl Serialize for UninstallReport {
 /// Uninstalls a release. `release` is None if it has no record and only leftovers of an interrupted run are deleted.
 ///
 /// # Errors
-/// [`Error::NothingToOrphan`] before anything is deleted; [`Error::Outside`], [`Error::Effect`], [`Error::Cluster`]. The same
-/// call continues from the record.
+/// [`Error::NothingToOrphan`] before anything is deleted; [`Error::Outside`], [`Error::External`], [`Error::Image`],
+/// [`Error::Cluster`]. The same call continues from the record.
 pub async fn uninstall(
     session: &Session<'_>,
     name: &str,
