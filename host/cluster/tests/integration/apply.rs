@@ -291,7 +291,7 @@ async fn outputs_of_a_step_reach_a_secret_and_a_manifest() {
     assert_eq!(fixture.get(&fixture.core("configmaps", "bound")).await.unwrap()["data"]["key"], "sha256:0");
     assert_eq!(
         fixture.get(&fixture.core("secrets", "yielded")).await.unwrap()["data"]["p"],
-        "ZnJvbS1lbHNld2hlcmU="
+        "ZnJvbS1vdGhlcg=="
     );
     assert!(fixture.cluster.compare(&plan, &values).await.unwrap().up_to_date());
     let state_namespace =
