@@ -1,4 +1,4 @@
-//! What a plan does outside the cluster: resources behind HTTP APIs, image builds, files in an operator's home directory.
+//! External resources behind HTTP APIs, image builds, and files in an operator's home directory.
 //!
 //! No room here knows Kubernetes. The engine checks grants before it calls a room, and every room checks them again before it
 //! acts. A resource is observed, ensured and removed: [`ExternalResource`], [`Images`], [`WorkstationRelease`].
@@ -17,7 +17,7 @@ pub use external::error::Error as ExternalError;
 pub use external::{
     ExternalAction, ExternalOutcome, ExternalRemoval, ExternalResource, ExternalState, ObservedExternal,
 };
-pub use fs::beneath::Obstacle;
+pub use fs::entry::Obstacle;
 pub use http::auth::AuthError;
 pub use http::client::{Http, HttpOptions};
 pub use http::error::Error as HttpError;

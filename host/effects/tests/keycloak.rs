@@ -18,7 +18,7 @@ struct World {
     http: Http,
     values: Values,
     client_id: String,
-    _corner: TestNamespace,
+    _namespace: TestNamespace,
 }
 
 fn world() -> Option<World> {
@@ -43,7 +43,7 @@ fn world() -> Option<World> {
         keycloak,
         options,
         values,
-        _corner: namespace,
+        _namespace: namespace,
     })
 }
 
@@ -180,9 +180,9 @@ fn each_refusal_of_keycloak_has_an_error_of_its_own() {
         };
         let error = world.fails(auth("master", "admin-cli", admin, "wrong-password")).await;
         assert!(matches!(error, ExternalError::Auth(AuthError::WrongPassword { .. })), "{error}");
-        let error = world.fails(auth("master", "nobody", admin, "admin-password")).await;
+        let error = world.fails(auth("master", "absent", admin, "admin-password")).await;
         assert!(matches!(error, ExternalError::Auth(AuthError::NoToken { .. })), "{error}");
-        let error = world.fails(auth("nowhere", "admin-cli", admin, "admin-password")).await;
+        let error = world.fails(auth("absent", "admin-cli", admin, "admin-password")).await;
         let not_found =
             |error: &AuthError| matches!(error, AuthError::Response(ResponseError::NotFound { .. }));
         assert!(matches!(&error, ExternalError::Auth(error) if not_found(error)), "{error}");

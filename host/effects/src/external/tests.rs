@@ -283,8 +283,8 @@ async fn a_wrong_password_names_the_input_and_is_tried_once() {
 async fn each_reason_for_no_token_has_a_message_without_secrets() {
     let world = World::new().await;
     let echo = |status: u16, code: &str| {
-        let said = format!("you sent {PASSWORD}");
-        Answer::json(status, json!({"error": code, "errorMessage": said, "error_description": said}))
+        let message = format!("you sent {PASSWORD}");
+        Answer::json(status, json!({"error": code, "errorMessage": message, "error_description": message}))
     };
     for (answer, expected) in [
         (echo(400, "invalid_grant"), "does not accept the password"),
@@ -316,7 +316,7 @@ async fn each_reason_for_no_token_has_a_message_without_secrets() {
 async fn each_refusal_names_the_request_and_shows_no_secret() {
     let world = World::new().await;
     let echo =
-        |status: u16, said: &str| Answer::json(status, json!({"errorMessage": said, "secret": SECRET}));
+        |status: u16, message: &str| Answer::json(status, json!({"errorMessage": message, "secret": SECRET}));
     let find = "clientId=oauth2-proxy-devpi";
     for (method, end, answer, expected) in [
         ("GET", find, Answer::status(401), "does not accept the credentials"),
@@ -329,7 +329,7 @@ async fn each_refusal_names_the_request_and_shows_no_secret() {
         ),
         ("GET", find, Answer::page(200), "not JSON"),
         ("GET", find, Answer::json(200, json!({"a": SECRET})), "in json.size()"),
-        ("GET", find, Answer::to(301, "/elsewhere?x=token-1"), "redirects (301) to another path"),
+        ("GET", find, Answer::to(301, "/other?x=token-1"), "redirects (301) to another path"),
         ("GET", find, Answer::Endless, "exceeds 4 MiB"),
         ("GET", find, Answer::Silence, "no response within 5 s"),
         ("GET", find, Answer::Cut, "cannot reach"),

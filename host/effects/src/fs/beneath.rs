@@ -4,22 +4,19 @@
 //! swapped in during a run leads nowhere. cap-std is not used: it follows links that stay inside, and has no rename that
 //! exchanges two files, without which a file that changed in the last moment would be lost.
 
+use super::content::read;
+use super::entry::{Entry, FileFingerprint, Obstacle};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fchmod, fstat, fsync, mkdirat, open,
     openat, openat2, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use thinkube_plan::{RelativePath, WorkstationPlan};
+use thinkube_plan::RelativePath;
 
-/// Bytes of a file that is read. A workstation plan writes shorter files.
-const MAX_READ_BYTES: u64 = 64 << 20;
 /// Backups of one file.
 const MAX_BACKUPS: u32 = 999;
 /// How often a path is resolved again while others rename directories.
@@ -32,66 +29,6 @@ pub(crate) const OLD_SUFFIX: &str = ".thinkube-old";
 
 const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Identifies a file's content and mode.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct FileFingerprint {
-    /// Of the content.
-    pub(crate) digest: thinkube_plan::Digest,
-    /// Permission bits.
-    pub(crate) mode: u32,
-}
-
-impl FileFingerprint {
-    pub(crate) fn of(content: &[u8], mode: u32) -> Self {
-        Self { digest: thinkube_plan::Digest::of(content), mode }
-    }
-}
-
-/// The entry of a directory under one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Entry {
-    Absent,
-    /// With its content, if that is UTF-8 and no longer than a plan may write.
-    File(FileFingerprint, Option<String>),
-    Directory {
-        mode: u32,
-    },
-    Obstacle(Obstacle),
-}
-
-/// Blocks the way of a file or a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum Obstacle {
-    /// A symbolic link, wherever it leads.
-    Link,
-    /// A file where a directory is expected.
-    File,
-    /// A directory where a file is expected.
-    Directory,
-    /// A device, a pipe or a socket.
-    Special,
-    /// An entry that this user may not read.
-    Forbidden,
-    /// A file of more than 64 MiB.
-    Large,
-}
-
-impl fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Link => "a symbolic link",
-            Self::File => "a file",
-            Self::Directory => "a directory",
-            Self::Special => "a device, a pipe or a socket",
-            Self::Forbidden => "an entry that you may not read",
-            Self::Large => "a file of more than 64 MiB",
-        })
-    }
-}
 
 /// The result of opening a path.
 pub(crate) enum Opened {
@@ -416,55 +353,6 @@ fn is_unsupported(error: Errno) -> bool {
 
 fn mode_of(found: &Stat) -> u32 {
     found.st_mode & 0o7777
-}
-
-struct Content {
-    digest: thinkube_plan::Digest,
-    /// UTF-8 of at most [`WorkstationPlan::MAX_CONTENT_BYTES`] bytes.
-    text: Option<String>,
-}
-
-/// None: the file is longer than [`MAX_READ_BYTES`].
-fn read(file: File) -> io::Result<Option<Content>> {
-    let mut kept = Vec::new();
-    let mut fits = true;
-    let digest = sha256_of(file, MAX_READ_BYTES, |bytes| {
-        fits &= kept.len() + bytes.len() <= WorkstationPlan::MAX_CONTENT_BYTES;
-        if fits {
-            kept.extend_from_slice(bytes);
-        }
-        Ok(())
-    })?;
-    let Some(digest) = digest else { return Ok(None) };
-    let digest = format!("sha256:{digest}").parse().map_err(io::Error::other)?;
-    let text = if fits { String::from_utf8(kept).ok() } else { None };
-    Ok(Some(Content { digest, text }))
-}
-
-/// The SHA-256 of a file in hexadecimal digits; `each` receives every chunk that is hashed. None: the file is longer than
-/// `limit` bytes.
-pub(crate) fn sha256_of(
-    mut file: File,
-    limit: u64,
-    mut each: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<Option<String>> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut length = 0;
-    loop {
-        let count = match file.read(&mut buffer) {
-            Ok(0) => return Ok(Some(format!("{:x}", hash.finalize()))),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        length += count as u64;
-        if length > limit {
-            return Ok(None);
-        }
-        hash.update(&buffer[..count]);
-        each(&buffer[..count])?;
-    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ async fn each_failure_to_connect_has_an_error_of_its_own() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let closed = format!("http://{free}");
     assert!(matches!(ask(to(&closed), &closed).await.unwrap_err(), Error::ConnectionRefused { .. }));
-    let nowhere = "https://nobody.invalid";
+    let nowhere = "https://absent.invalid";
     assert!(matches!(ask(to(nowhere), nowhere).await.unwrap_err(), Error::NotResolved { .. }));
     let plain = Server::start(|_| Answer::status(200)).await;
     let url = plain.url.replace("http:", "https:");
@@ -104,10 +104,10 @@ async fn ssl_cert_file_counts_and_a_wrong_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (server, ca_file) = secure("127.0.0.1", folder.path()).await;
     let ca_file = ca_file.to_str().unwrap();
-    let said = in_child(&server.url, &[("SSL_CERT_FILE", ca_file)]).await;
-    assert!(said.contains("status 200"), "{said}");
-    let said = in_child(&server.url, &[("SSL_CERT_FILE", "/nowhere/ca.crt")]).await;
-    assert!(said.contains("SSL_CERT_FILE") && said.contains("cannot read"), "{said}");
+    let printed = in_child(&server.url, &[("SSL_CERT_FILE", ca_file)]).await;
+    assert!(printed.contains("status 200"), "{printed}");
+    let printed = in_child(&server.url, &[("SSL_CERT_FILE", "/nowhere/ca.crt")]).await;
+    assert!(printed.contains("SSL_CERT_FILE") && printed.contains("cannot read"), "{printed}");
 }
 
 #[tokio::test]
@@ -115,8 +115,8 @@ async fn a_proxy_of_the_environment_is_not_used() {
     let proxy = Server::start(|_| Answer::status(502)).await;
     let server = Server::start(|_| Answer::status(200)).await;
     let variables = ["http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
-    let said = in_child(&server.url, &variables.map(|name| (name, proxy.url.as_str()))).await;
-    assert!(said.contains("status 200") && proxy.asked().is_empty(), "{said}");
+    let printed = in_child(&server.url, &variables.map(|name| (name, proxy.url.as_str()))).await;
+    assert!(printed.contains("status 200") && proxy.asked().is_empty(), "{printed}");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn no_response_is_an_observation_that_does_not_hold() {
             "{seen:?}"
         );
     }
-    let nowhere = "https://nobody.invalid";
+    let nowhere = "https://absent.invalid";
     let seen = probe(&Http::new(&to(nowhere)).unwrap(), &get(nowhere, false)).await.unwrap();
     assert!(!seen.holds && seen.summary.contains("cannot resolve"), "{seen:?}");
 }
@@ -248,7 +248,7 @@ async fn an_invalid_probe_is_an_error_before_any_request() {
         get("nonsense", false),
         with_header("a b", "secret-5a"),
         with_header("a", "secret-5a\n"),
-        with_header("Host", "elsewhere"),
+        with_header("Host", "other.example.org"),
     ] {
         let error = validate_probe(&http, &wrong).unwrap_err();
         assert!(matches!(error, Error::InvalidRequest { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Servers for tests: real sockets, on this machine alone.
+//! Servers for tests, on sockets of this machine.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(crate) enum Answer {
     Reply(u16, Vec<(&'static str, String)>, String),
     /// A body without end.
     Endless,
-    /// Nothing, with the connection open.
+    /// No byte, with the connection open.
     Silence,
     /// Half a head, and the connection closed.
     Cut,
@@ -46,7 +46,7 @@ impl Answer {
 
 type Handler = Arc<Mutex<dyn FnMut(&Request) -> Answer + Send>>;
 
-/// Every request that came, and where.
+/// A running server, with every request that it received.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) url: String,
@@ -89,7 +89,7 @@ impl Server {
         server
     }
 
-    /// What was asked, as `GET /a`, but for tokens.
+    /// The requests but those for tokens, as `GET /a`.
     pub(crate) fn asked(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
         let lines = seen.iter().map(|request| format!("{} {}", request.method, request.path));
@@ -109,7 +109,7 @@ impl Server {
     }
 }
 
-/// A server with TLS for a name, and the file of its authority.
+/// A server with TLS for a name, and the PEM file of its authority.
 pub(crate) async fn secure(
     name: &str,
     folder: &Path,
@@ -180,21 +180,21 @@ async fn serve(
     stream.shutdown().await.ok()
 }
 
-/// The admin API of Keycloak as far as a client of OpenID Connect needs it, for one realm.
+/// The part of Keycloak's admin API that a client of OpenID Connect needs, for one realm.
 pub(crate) struct Keycloak {
     pub(crate) password: String,
-    /// Seconds that a token lives, as the server says.
+    /// The lifetime of a token in seconds.
     pub(crate) life: u64,
-    /// The token that is accepted; an earlier one is not.
+    /// The number of the one token that is accepted.
     pub(crate) token: u64,
     pub(crate) clients: Vec<Value>,
-    /// Answers that come before the real ones: method, what the path ends with, answer.
+    /// Answers to give once instead of the real ones: method, end of the path, answer.
     pub(crate) moods: Vec<(&'static str, &'static str, Answer)>,
     made: u64,
 }
 
 pub(crate) const ADMIN: &str = "/admin/realms/thinkube";
-/// Of every client. 32 characters, as Keycloak makes them.
+/// The secret of every client: 32 characters, as in Keycloak.
 pub(crate) const SECRET: &str = "Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3Jh";
 
 impl Keycloak {
@@ -245,7 +245,7 @@ impl Keycloak {
                     "protocolMappers": [], "attributes": {"realm_client": "false"}});
                 put(&mut client, &sent);
                 self.clients.push(client);
-                Answer::to(201, "https://elsewhere/clients/1")
+                Answer::to(201, "https://other/clients/1")
             }
             (_, ["clients", id, rest @ ..]) => {
                 let id = (*id).to_owned();
@@ -292,7 +292,7 @@ impl Keycloak {
                     return Answer::json(404, json!({"error": "Model not found"}));
                 };
                 match method {
-                    // It changes the one of the body's id, and fails without.
+                    // Keycloak takes the mapper from the id in the body, and fails without one.
                     "PUT" if sent["id"] == *id => put(&mut mappers[at], &sent),
                     "PUT" => return Answer::json(500, json!({"error": "unknown_error"})),
                     _ => drop(mappers.remove(at)),
@@ -321,7 +321,7 @@ impl Keycloak {
     }
 }
 
-/// What is sent replaces what was; lists come back in another order, for Keycloak keeps sets.
+/// Replaces the fields that are sent. Reverses lists, because Keycloak keeps sets.
 fn put(target: &mut Value, sent: &Value) {
     for (key, value) in sent.as_object().unwrap() {
         match value {

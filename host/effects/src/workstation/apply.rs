@@ -9,7 +9,8 @@ use super::error::Error;
 use super::home_dir::{HomeDir, Slot, io_error};
 use super::record::{FileRecord, Record};
 use super::venv::Venv;
-use crate::fs::beneath::{Entry, FileFingerprint, Written};
+use crate::fs::beneath::Written;
+use crate::fs::entry::{Entry, FileFingerprint};
 use std::collections::BTreeSet;
 use thinkube_plan::RelativePath;
 

@@ -1,6 +1,6 @@
 //! What a workstation plan changes, and what it leaves unchanged, for a person who reads a preview or a report.
 
-use crate::fs::beneath::Obstacle;
+use crate::fs::entry::Obstacle;
 use serde::Serialize;
 use std::fmt;
 

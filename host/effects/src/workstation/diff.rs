@@ -5,7 +5,7 @@ use super::error::Error;
 use super::home_dir::{Blocker, HomeDir, Slot};
 use super::record::Record;
 use super::venv::Venv;
-use crate::fs::beneath::{FileFingerprint, Obstacle};
+use crate::fs::entry::{FileFingerprint, Obstacle};
 use similar::{ChangeTag, TextDiff};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use super::change::{SkipReason, WorkstationAction, WorkstationState};
 use super::error::Error;
-use crate::fs::beneath::{Dir, Entry, FileFingerprint, Obstacle, Opened};
+use crate::fs::beneath::{Dir, Opened};
+use crate::fs::entry::{Entry, FileFingerprint, Obstacle};
 use std::io;
 use std::path::{Path, PathBuf};
 use thinkube_plan::RelativePath;

@@ -4,7 +4,8 @@
 //! Its field names are persistent: a record of every earlier version with [`VERSION`] must stay readable.
 
 use super::error::Error;
-use crate::fs::beneath::{Dir, Entry, FileFingerprint};
+use crate::fs::beneath::Dir;
+use crate::fs::entry::{Entry, FileFingerprint};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,8 @@ use super::error::Error;
 use super::home_dir::{HomeDir, Slot, io_error};
 use super::record::{Record, RecordFile};
 use super::venv::Venv;
-use crate::fs::beneath::{FileFingerprint, NEW_SUFFIX, OLD_SUFFIX, Opened};
+use crate::fs::beneath::{NEW_SUFFIX, OLD_SUFFIX, Opened};
+use crate::fs::entry::FileFingerprint;
 use thinkube_plan::{CarriedGrants, Permission, RelativePath, WorkstationFault, WorkstationPlan};
 
 /// One release's part of a home directory. The home directory stays locked until this is dropped.

@@ -193,7 +193,7 @@ async fn a_source_or_registry_that_is_not_granted_is_not_contacted() {
         assert!(matches!(images.resolve(&step).await, Err(ImageError::NotGranted { .. })), "{url}");
     }
     let mut step = repository.step("main");
-    step.destination = "elsewhere.example.org/library/devpi:1".into();
+    step.destination = "other.example.org/library/devpi:1".into();
     assert!(matches!(images().observe(&step, None).await, Err(ImageError::NotGranted { .. })));
 }
 
@@ -307,14 +307,15 @@ impl Again {
         let Some(namespace) = TestNamespace::with([Addon::Registry]) else { return false };
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = self.command(&namespace, folder.path()).output().expect("the process runs");
-        let said =
-            [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-        assert!(output.status.success(), "{said}");
+        let printed = [output.stdout, output.stderr]
+            .map(|printed| String::from_utf8_lossy(&printed).into_owned())
+            .concat();
+        assert!(output.status.success(), "{printed}");
         let left: Vec<PathBuf> = fs::read_dir(folder.path().join("tmp"))
             .expect("a folder")
             .map(|entry| entry.expect("readable").path())
             .collect();
-        assert_eq!(left, Vec::<PathBuf>::new(), "{said}");
+        assert_eq!(left, Vec::<PathBuf>::new(), "{printed}");
         false
     }
 
@@ -325,7 +326,7 @@ impl Again {
         let settings = folder.join("containers.conf");
         let networks = json!(folder.join("home/networks")).to_string();
         fs::write(&settings, format!("[network]\nnetwork_config_dir = {networks}\n")).expect("writable");
-        // An ordinary user can't look into the folders of root, nor into those of a developer.
+        // A user without root cannot read the directories of root or of a developer.
         let copy = |from: &Path, name: &str| {
             let to = folder.join(name);
             fs::copy(from, &to).expect("readable");
@@ -429,19 +430,19 @@ async fn once_for_each_commit() {
 
     let seen = observe(&step).await;
     assert_eq!((seen.commit.id(), &seen.state), (first.as_str(), &ImageState::Absent));
-    let said = Mutex::new(String::new());
+    let printed = Mutex::new(String::new());
     let events = |event: ImageEvent| {
         assert!(!in_arguments(&password()), "the password is an argument of a program");
-        said.lock().expect("no thread panicked").push_str(&format!("{event:?}\n"));
+        printed.lock().expect("no thread panicked").push_str(&format!("{event:?}\n"));
     };
     let built = images.ensure(&step, &seen, Some(&login), &events).await;
     let built = built.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(built.action, ImageAction::Built);
-    let said = said.into_inner().expect("no thread panicked");
+    let printed = printed.into_inner().expect("no thread panicked");
     for part in ["Fetching", "Building", "COPY page /page", "Pushing"] {
-        assert!(said.contains(part), "{part} is not in {said}");
+        assert!(printed.contains(part), "{part} is not in {printed}");
     }
-    assert!(!said.contains(&password()));
+    assert!(!printed.contains(&password()));
     let outputs = built.image.outputs("devpi");
     let at = OutputRef { step: "devpi".into(), output: "reference".into() };
     let name = destination().trim_end_matches(":latest").to_owned();
@@ -533,8 +534,8 @@ async fn refused() {
     let error =
         images.ensure(&step, &seen, None, &nothing).await.expect_err("an anonymous user may not push");
     assert!(matches!(error, ImageError::Registry(RegistryError::Refused { .. })), "{error:?}");
-    let elsewhere = SecretText::new(r#"{"auths":{"other.example.org":{"auth":"YTpi"}}}"#.into());
-    let error = images.observe(&step, Some(&elsewhere)).await.expect_err("it has no login for this registry");
+    let other = SecretText::new(r#"{"auths":{"other.example.org":{"auth":"YTpi"}}}"#.into());
+    let error = images.observe(&step, Some(&other)).await.expect_err("no login for this registry");
     assert!(matches!(error, ImageError::Registry(RegistryError::NoLogin { .. })), "{error:?}");
 }
 
@@ -635,7 +636,7 @@ async fn failing() {
     assert!(matches!(error, ImageError::Program(ProgramError::TimedOut { .. })), "{error}");
     assert_eq!((left(), running(&first)), (0, 0));
 
-    // Nobody waits any more.
+    // The caller drops the future.
     repository.write("Dockerfile", &hang(&second));
     repository.commit();
     let seen = observe(&step).await;
@@ -690,12 +691,12 @@ fn podman_replaces_buildah_and_without_both_there_is_an_error() {
             again.args(["--exact", &thread_name(), "--nocapture"]).env(TOOLS, "1").env("PATH", tools.path());
             String::from_utf8(again.output().expect("the process runs").stdout).expect("text")
         };
-        let said = again();
-        assert!(said.contains("it says: buildah or podman is not on PATH"), "{said}");
+        let printed = again();
+        assert!(printed.contains("it says: buildah or podman is not on PATH"), "{printed}");
         // It takes the arguments that podman takes.
         link("podman", "buildah");
-        let said = again();
-        assert!(said.contains("it says: Built"), "{said}");
+        let printed = again();
+        assert!(printed.contains("it says: Built"), "{printed}");
     }
 }
 

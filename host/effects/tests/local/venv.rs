@@ -70,9 +70,9 @@ fn in_a_process_of_its_own(environment: &[(&str, &Path)]) -> bool {
     let name = thread_name();
     again.args(["--exact", &name, "--nocapture"]).env(INSIDE, "1").env_remove("XDG_CONFIG_HOME");
     let output = again.envs(environment.iter().copied()).output().expect("it runs");
-    let said =
-        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-    assert!(output.status.success(), "{said}");
+    let printed =
+        [output.stdout, output.stderr].map(|printed| String::from_utf8_lossy(&printed).into_owned()).concat();
+    assert!(output.status.success(), "{printed}");
     false
 }
 
@@ -164,16 +164,16 @@ async fn installs() {
     let place = Place::new();
     index(&place);
     assert_eq!(*action(&place.diff(&packages(&["Tiny==1.0"])), ENVIRONMENT), WorkstationAction::Create);
-    let said = Mutex::new(Vec::new());
+    let printed = Mutex::new(Vec::new());
     let events = |event| {
         if let WorkstationEvent::Output(line) = event {
-            said.lock().expect("no thread panicked").push(line);
+            printed.lock().expect("no thread panicked").push(line);
         }
     };
     let applied = place.apply_watched(&packages(&["Tiny==1.0"]), &[], &events).await;
     assert!(applied.unwrap_or_else(|error| panic!("{error}")).changed);
     assert!(imports(&place));
-    assert!(said.into_inner().expect("no thread panicked").iter().any(|line| line.contains("tiny")));
+    assert!(printed.into_inner().expect("no thread panicked").iter().any(|line| line.contains("tiny")));
 
     // Written another way it is the same.
     assert_eq!(*action(&place.diff(&packages(&["tiny==1.0"])), ENVIRONMENT), WorkstationAction::Unchanged);

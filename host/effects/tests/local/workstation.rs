@@ -214,7 +214,7 @@ async fn an_unmanaged_file_is_not_overwritten_shown_or_removed() {
 #[tokio::test]
 async fn a_name_that_needs_no_overwriting_is_refused_before_any_write() {
     let place = Place::new();
-    for wrong in [FISH, "elsewhere", "../outside/x"] {
+    for wrong in [FISH, "other", "../outside/x"] {
         let error = place.apply(&devpi(), &[wrong]).await.expect_err("nothing needs overwriting");
         assert!(matches!(error, WorkstationError::NothingToOverwrite { .. }), "{error}");
     }
@@ -272,9 +272,9 @@ async fn a_link_blocks_an_entry_wherever_it_leads() {
     let outside = listing(&place.outside());
     // A directory, a file, and a part of a path; out of the home and within it.
     symlink(place.outside(), place.home().join(".pip")).expect("a link");
-    fs::create_dir_all(place.home().join("elsewhere/conf.d")).expect("a directory");
+    fs::create_dir_all(place.home().join("other/conf.d")).expect("a directory");
     fs::create_dir(place.home().join(".config")).expect("a directory");
-    symlink("../elsewhere", place.home().join(".config/fish")).expect("a link");
+    symlink("../other", place.home().join(".config/fish")).expect("a link");
     fs::create_dir(place.home().join("devpi-scripts")).expect("a directory");
     symlink("/nowhere", place.home().join(SCRIPT)).expect("a link");
     let before = place.all();

@@ -2,7 +2,7 @@
 
 use super::error::SourceError;
 use super::layout::Layout;
-use crate::fs::beneath::sha256_of;
+use crate::fs::content::sha256_of;
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 use std::fmt;

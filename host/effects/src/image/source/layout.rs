@@ -1,7 +1,8 @@
 //! The files of a source that a build reads.
 
 use super::error::SourceError;
-use crate::fs::beneath::{Dir, Entry, Opened};
+use crate::fs::beneath::{Dir, Opened};
+use crate::fs::entry::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 use thinkube_plan::{ImageStep, RelativePath};

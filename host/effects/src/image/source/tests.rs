@@ -32,9 +32,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             QUERY_STRING=query, REQUEST_METHOD=self.command, CONTENT_LENGTH=str(length), REMOTE_ADDR='127.0.0.1',
             CONTENT_TYPE=self.headers.get('Content-Type', ''), GIT_PROTOCOL=self.headers.get('Git-Protocol', ''),
             HTTP_CONTENT_ENCODING=self.headers.get('Content-Encoding', ''))
-        said = subprocess.run(['git', 'http-backend'], input=self.rfile.read(length), env=environment,
+        reply = subprocess.run(['git', 'http-backend'], input=self.rfile.read(length), env=environment,
             capture_output=True).stdout
-        head, _, body = said.partition(b'\r\n\r\n')
+        head, _, body = reply.partition(b'\r\n\r\n')
         lines = [line.split(': ', 1) for line in head.decode().split('\r\n')]
         status = [value.split()[0] for name, value in lines if name == 'Status']
         self.send_response(int(status[0]) if status else 200)
@@ -77,8 +77,8 @@ impl Web {
             .spawn()
             .expect("Python runs");
         let mut port = String::new();
-        let said = server.stdout.take().expect("stdout is piped");
-        BufReader::new(said).read_line(&mut port).expect("the server prints its port");
+        let reply = server.stdout.take().expect("stdout is piped");
+        BufReader::new(reply).read_line(&mut port).expect("the server prints its port");
         Self { server, folder, port: port.trim().to_owned() }
     }
 
