@@ -1,7 +1,7 @@
-"""A thinkube plugin in Python, from the contract alone: a notice that a pod shows.
+"""A thinkube plugin in Python, without an SDK: a pod that shows a notice.
 
-It exists to prove that the contract is no Rust matter, so it uses one of everything that differs between languages:
-a round of facts, optional values, variants, the log, and a problem made of an exception.
+It proves that the contract does not depend on Rust. So it uses each feature that differs between languages: a round of
+facts, optional values, variants, the log, and a problem from an exception.
 """
 
 import functools
@@ -57,7 +57,7 @@ SETTINGS = {
         },
         "text": {
             "type": "string",
-            "description": "What the notice says.",
+            "description": "The text of the notice.",
             "default": "Hello from Python",
         },
     },
@@ -67,7 +67,7 @@ DEPLOYMENT = TypeMeta("apps/v1", "Deployment")
 
 
 def problems(function):
-    """An exception would end the instance, and the host would know no more than that: it becomes a problem."""
+    """Turns an exception into a problem; otherwise the host would see only that the instance ended."""
 
     @functools.wraps(function)
     def wrapped(*args):
@@ -115,7 +115,7 @@ class Lifecycle(exports.Lifecycle):
         settings = json.loads(context.settings)
         text = settings["text"]
         if text.strip() == "":
-            raise Err(Problem_InvalidSettings(FieldError("/text", "a notice must say something")))
+            raise Err(Problem_InvalidSettings(FieldError("/text", "the notice is empty")))
         log.log(log.Level.INFO, f"a notice of {len(text)} characters")
         return Outcome_Plan(plan(context.namespace, settings["image"], text))
 
@@ -160,8 +160,8 @@ def plan(namespace: str, image: str, text: str) -> Plan:
     }
     own_namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     says = Check(
-        name="says-something",
-        title="The notice says something",
+        name="not-empty",
+        title="The notice is not empty",
         probe=Probe_Object(ObjectRef("v1", "ConfigMap", namespace, "notice")),
         expect=Expectation_Cel("size(object.data.text) > 0"),
         timeout_seconds=5,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the Python plugin: build.sh OUTPUT. Needs python3 with venv; the first run installs componentize-py from the
+# Builds the Python plugin: build.sh OUTPUT. Needs python3 with venv; the first run installs componentize-py from the
 # package index that pip is configured for.
 set -eu
 
@@ -14,8 +14,8 @@ mkdir -p "$work" "$(dirname "$1")"
 work=$(cd "$work" && pwd)
 output=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 
-# Python freezes its hash seed into each build, so one that is up to date is worth keeping: its bytes, and what was
-# compiled from them, stay the same.
+# Each build contains a new hash seed of Python. An output that is up to date is kept, so that its bytes and its compiled
+# form stay the same.
 stale=yes
 if [ -f "$output" ]; then
     stale=$(find "$here/app.py" "$here/build.sh" "$here/requirements.txt" "$wit" -newer "$output" -type f)
@@ -25,16 +25,16 @@ if [ -z "$stale" ]; then
     exit 0
 fi
 
-# The requirements that are installed are kept last of all, so that an install which was broken off is made again.
+# The copy of the requirements comes last, so that an interrupted install runs again.
 if ! cmp -s "$here/requirements.txt" "$work/requirements.txt"; then
-    echo "making a virtual environment in $work/venv"
+    echo "creating a virtual environment in $work/venv"
     rm -rf "$work/venv"
     python3 -m venv "$work/venv"
     "$work/venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
     cp "$here/requirements.txt" "$work/requirements.txt"
 fi
 
-# WASI is not stubbed: the host denies it anyway, and a stub would swallow the traceback of a failure on stderr.
+# WASI is not stubbed: the host denies it, and a stub would drop the traceback on stderr.
 echo "building $output"
 partial=$output.partial
 cd "$here"

@@ -300,7 +300,7 @@ fn settings_are_judged_as_those_of_a_plan_are() {
         home.plan(more).ends_with(3).error()["error"]["message"].as_str().expect("it is text").to_owned()
     };
     assert!(printed(&["--set", "greting=x"]).contains("greeting"));
-    assert!(printed(&["--set", "greeting="]).contains("there is nothing to say"));
+    assert!(printed(&["--set", "greeting="]).contains("the greeting is empty"));
 }
 
 #[test]

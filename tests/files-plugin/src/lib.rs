@@ -1,4 +1,4 @@
-//! Files in a home and in a running pod: what the tests of both install.
+//! Files on a workstation and in a running pod. The tests of both install it.
 
 use serde_json::json;
 use thinkube_sdk::{
@@ -7,29 +7,29 @@ use thinkube_sdk::{
     WorkstationPlan, export_plugin,
 };
 
-/// What the tests set.
+/// The settings of the tests.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// What the files say.
+    /// The content of the files.
     #[serde(default = "hello")]
     greeting: String,
-    /// Where one of them is in a home.
+    /// The path of one file in $HOME.
     #[serde(default = "greeting")]
     file: String,
-    /// A folder for another one.
+    /// A folder in $HOME for another file.
     #[serde(default)]
     folder: Option<String>,
-    /// A Python package for a home.
+    /// A Python package for the workstation.
     #[serde(default)]
     package: Option<String>,
-    /// The image of the pod. It has a shell.
+    /// The image of the pod; it must have a shell.
     #[serde(default)]
     image: Option<String>,
-    /// Which pods get files.
+    /// The label selector of the pods that get files.
     #[serde(default = "selector")]
     selector: String,
-    /// A line that a file in the pods is to hold.
+    /// A line for a file in the pods.
     #[serde(default)]
     line: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Plugin for Files {
     fn describe() -> Descriptor {
         Descriptor::new("files", "1.0.0")
             .title("Files")
-            .summary("Files in a home and in a pod")
+            .summary("Files on a workstation and in a pod")
             .license("Apache-2.0")
             .source("https://github.com/thinkube/thinkube-host")
             .emits(TypeMeta::new("v1", "Namespace"), Scope::OwnNamespace)
@@ -120,7 +120,7 @@ impl Evaluate for Files {
 impl Operations for Files {
     fn operations() -> Vec<Operation> {
         vec![
-            Operation::new("pass-by", "Find a stage done that is named as the one with the files"),
+            Operation::new("pass-by", "Skip a stage with the name of the one with the files"),
             Operation::new("write", "Write files in pods"),
         ]
     }
@@ -139,19 +139,19 @@ impl Workstation for Files {
     fn plan_workstation(context: &Context<Settings>) -> Result<WorkstationPlan, Problem> {
         let Settings { greeting, file, folder, package, .. } = &context.settings;
         if greeting.is_empty() {
-            return Err(Problem::invalid_settings("/greeting", "there is nothing to say"));
+            return Err(Problem::invalid_settings("/greeting", "the greeting is empty"));
         }
-        let setup = WorkstationPlan::new()
+        let plan = WorkstationPlan::new()
             .directory("greeting", 0o755)
             .file(file, 0o644, format!("{greeting}\n"))
             .file("greeting/say", 0o755, format!("#!/bin/sh\necho {greeting}\n"));
-        let setup = match folder {
-            Some(folder) => setup.file(format!("{folder}/greeting"), 0o644, format!("{greeting}\n")),
-            None => setup,
+        let plan = match folder {
+            Some(folder) => plan.file(format!("{folder}/greeting"), 0o644, format!("{greeting}\n")),
+            None => plan,
         };
         Ok(match package {
-            Some(package) => setup.python_package(package),
-            None => setup,
+            Some(package) => plan.python_package(package),
+            None => plan,
         })
     }
 }
@@ -165,20 +165,20 @@ mod tests {
 
     #[test]
     fn a_workstation_is_planned_natively_with_the_schema_defaults() {
-        let setup = plan_workstation::<Files>(json!({ "package": "iniconfig==2.1.0" }));
-        assert_eq!((setup.files[0].path.as_str(), setup.files[0].mode), (".config/greeting/text", 0o644));
-        assert_eq!(setup.files[0].content, "hello\n");
-        assert_eq!(setup.python_packages, ["iniconfig==2.1.0"]);
+        let plan = plan_workstation::<Files>(json!({ "package": "iniconfig==2.1.0" }));
+        assert_eq!((plan.files[0].path.as_str(), plan.files[0].mode), (".config/greeting/text", 0o644));
+        assert_eq!(plan.files[0].content, "hello\n");
+        assert_eq!(plan.python_packages, ["iniconfig==2.1.0"]);
     }
 
     #[test]
     fn settings_without_a_workstation_plan_are_rejected() {
-        let refusal = Case::<Files>::new(json!({ "greeting": "" })).plan_workstation().unwrap_err();
+        let error = Case::<Files>::new(json!({ "greeting": "" })).plan_workstation().unwrap_err();
         assert_eq!(
-            refusal,
-            PlanError::Problem(Problem::invalid_settings("/greeting", "there is nothing to say"))
+            error,
+            PlanError::Problem(Problem::invalid_settings("/greeting", "the greeting is empty"))
         );
-        let refusal = Case::<Files>::new(json!({ "greetings": "" })).plan_workstation().unwrap_err();
-        assert!(matches!(refusal, PlanError::InvalidInput(_)), "{refusal}");
+        let error = Case::<Files>::new(json!({ "greetings": "" })).plan_workstation().unwrap_err();
+        assert!(matches!(error, PlanError::InvalidInput(_)), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! What `generate!` makes of the contract. WASI beside it is whole, as the linker wants
-//! it, and there for handles that std would close.
+//! The code that wit-bindgen generates from the contract. It includes the WASI interfaces by which the plugin opens handles
+//! that std would close.
 
 wit_bindgen::generate!({
     path: "../../wit/0.1.0",
@@ -35,8 +35,8 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-/// Beside an inline world the macro does not tell cargo what it has read, and a change of the contract would build
-/// nothing anew.
+/// With an inline world the macro does not report the files that it reads, so cargo would not rebuild after a change of the
+/// contract.
 const _: [&str; 3] = [
     include_str!("../../../wit/0.1.0/plan.wit"),
     include_str!("../../../wit/0.1.0/plugin.wit"),

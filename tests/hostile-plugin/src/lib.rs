@@ -1,6 +1,5 @@
-//! A plugin that misbehaves in every way the sandbox must survive. The setting `do` chooses how, `amount` how much.
-//!
-//! What it saw of the world it tells in the plan's notes.
+//! A plugin that misbehaves in every way that the sandbox must survive. The setting `do` names the behaviour, `amount` its
+//! size. The notes of the plan report what the plugin could observe.
 
 mod behaviour;
 mod bindings;
@@ -26,6 +25,8 @@ use std::time::{Duration, Instant, SystemTime};
 struct Hostile;
 
 bindings::export!(Hostile with_types_in bindings);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
@@ -54,7 +55,7 @@ impl Lifecycle for Hostile {
         let behaviour = Behaviour::ALL.iter().find(|behaviour| behaviour.name() == wanted);
         match behaviour {
             Some(behaviour) => act(*behaviour, amount, &context),
-            None => Err(Problem::Other(format!("nothing is known about `{wanted}`"))),
+            None => Err(Problem::Other(format!("unknown behaviour `{wanted}`"))),
         }
     }
 }
@@ -71,159 +72,179 @@ impl Checks for Hostile {
 fn act(behaviour: Behaviour, amount: usize, context: &Context) -> Result<Outcome, Problem> {
     let notes = match behaviour {
         Behaviour::Behave => "I am good.".into(),
-        Behaviour::Refuse => {
-            return Err(Problem::InvalidSettings(FieldError { path: "/do".into(), message: "no".into() }));
-        }
-        Behaviour::Spin => loop {
-            black_box(());
-        },
-        Behaviour::Sleep => {
-            let before = Instant::now();
-            std::thread::sleep(Duration::from_secs(3600));
-            format!("slept {} s", before.elapsed().as_secs())
-        }
-        Behaviour::SleepForever => loop {
-            std::thread::sleep(Duration::from_secs(3600));
-        },
+        Behaviour::Refuse => return refuse(),
+        Behaviour::Spin => forever(|| ()),
+        Behaviour::Sleep => sleep(),
+        Behaviour::SleepForever => forever(|| std::thread::sleep(HOUR)),
         Behaviour::NeedsForever => return Ok(Outcome::NeedsFacts(queries(context.facts.len() + 1))),
-        Behaviour::Allocate => {
-            let mut hoard = Vec::new();
-            loop {
-                hoard.push(black_box(vec![1_u8; 1 << 20]));
-            }
-        }
-        Behaviour::AllocateAndRecover => {
-            let mut wanted = Vec::<u8>::new();
-            let refused = black_box(&mut wanted).try_reserve_exact(1 << 30).is_err();
-            format!("refused: {refused}")
-        }
+        Behaviour::Allocate => allocate(),
+        Behaviour::AllocateAndRecover => allocate_and_recover(),
         Behaviour::Recurse => recurse(1).to_string(),
-        Behaviour::Panic => {
-            for line in 0..100 {
-                eprintln!("line {line}");
-            }
-            panic!("the {} is wrong", context.release)
-        }
+        Behaviour::Panic => panic_after_lines(&context.release),
         Behaviour::Exit => std::process::exit(3),
-        Behaviour::OpenHandles => {
-            let mut open = Vec::new();
-            loop {
-                open.push(monotonic_clock::subscribe_duration(1));
-            }
-        }
-        Behaviour::FloodLog => loop {
-            log(Level::Info, "more and more");
-        },
-        Behaviour::TalkTooMuch => {
-            for line in 0..amount {
-                log(Level::Debug, &format!("line {line}"));
-            }
-            String::new()
-        }
-        Behaviour::FloodStderr => loop {
-            eprintln!("more and more");
-        },
-        Behaviour::FloodStdout => loop {
-            println!("more and more");
-        },
-        Behaviour::ForgeOutput => {
-            log(Level::Warn, "\u{1b}[2J\u{1b}[32mAPPLIED\r\n\u{202e}");
-            eprintln!("\u{1b}[2J\u{1b}[32mAPPLIED\u{202e}");
-            assert_eq!(amount, 0, "\u{1b}[31m");
-            String::new()
-        }
+        Behaviour::OpenHandles => open_handles(),
+        Behaviour::FloodLog => forever(|| log(Level::Info, "more and more")),
+        Behaviour::TalkTooMuch => talk_too_much(amount),
+        Behaviour::FloodStderr => forever(|| eprintln!("more and more")),
+        Behaviour::FloodStdout => forever(|| println!("more and more")),
+        Behaviour::ForgeOutput => forge_output(amount),
         Behaviour::HugeResult => "x".repeat(amount),
         Behaviour::HugeProblem => return Err(Problem::Other("x".repeat(amount))),
-        Behaviour::ManyStages => {
-            return Ok(Outcome::Plan(plan((0..amount).map(|_| stage(Vec::new())).collect(), String::new())));
-        }
+        Behaviour::ManyStages => return planned((0..amount).map(|_| stage(Vec::new())).collect()),
         Behaviour::ManySteps => {
-            let steps = (0..amount).map(|_| object("{}".into())).collect();
-            return Ok(Outcome::Plan(plan(vec![stage(steps)], String::new())));
+            return planned(vec![stage((0..amount).map(|_| object("{}".into())).collect())]);
         }
-        Behaviour::ManyChecks => {
-            let mut plan = plan(Vec::new(), String::new());
-            plan.health = (0..amount).map(|_| check()).collect();
-            return Ok(Outcome::Plan(plan));
-        }
+        Behaviour::ManyChecks => return many_checks(amount),
         Behaviour::ManyQueries => return Ok(Outcome::NeedsFacts(queries(amount))),
         Behaviour::BigManifest => return one(object(format!("\"{}\"", "x".repeat(amount)))),
         Behaviour::InvalidJson => {
-            let good = object("{}".into());
             let bad = object("{\"kind\": Pod}".into());
-            return Ok(Outcome::Plan(plan(vec![stage(vec![good, bad])], String::new())));
+            return planned(vec![stage(vec![object("{}".into()), bad])]);
         }
         Behaviour::DeepJson => return one(object("[".repeat(1000) + &"]".repeat(1000))),
         Behaviour::SendSecret => return Ok(Outcome::Plan(sending_a_secret())),
         Behaviour::InvalidDesired => return one(external("{")),
-        // Safety: none. That is the point.
+        // SAFETY: none. The text is invalid on purpose.
         Behaviour::InvalidUtf8 => unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) },
-        Behaviour::ReadFile => {
-            saw(&["/etc/passwd", "/proc/self/environ", ".", "/", "Cargo.toml"], |path| {
-                std::fs::read(path).map(|bytes| bytes.len())
-            }) + &saw(&["/", "."], |path| std::fs::read_dir(path).map(Iterator::count))
-        }
+        Behaviour::ReadFile => read_file(),
         Behaviour::WriteFile => {
-            saw(&["/tmp/hostile", "hostile", "/hostile"], |path| std::fs::write(path, "mine"))
+            try_paths(&["/tmp/hostile", "hostile", "/hostile"], |path| std::fs::write(path, "mine"))
         }
-        Behaviour::ReadEnvironment => {
-            let environment: Vec<_> = std::env::vars_os().collect();
-            let arguments: Vec<_> = std::env::args_os().collect();
-            let directory = std::env::current_dir();
-            format!("environment {environment:?}, arguments {arguments:?}, directory {directory:?}")
-        }
-        Behaviour::ReadStdin => {
-            let mut input = Vec::new();
-            format!("{:?} {input:?}", std::io::stdin().read_to_end(&mut input))
-        }
-        Behaviour::OpenSocket => {
-            let denied = [
-                TcpStream::connect("127.0.0.1:22").is_err(),
-                TcpListener::bind("127.0.0.1:0").is_err(),
-                UdpSocket::bind("127.0.0.1:0").is_err(),
-                "localhost:80".to_socket_addrs().is_err(),
-            ];
-            format!("denied: {denied:?}")
-        }
-        Behaviour::ReadClock => {
-            let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            let first = monotonic_clock::now();
-            let second = monotonic_clock::now();
-            format!("wall {wall:?}, monotonic {first} {second}")
-        }
-        Behaviour::ReadRandom => {
-            let map: HashMap<u32, u32> = (0..20).map(|number| (number, number)).collect();
-            let order: Vec<_> = map.into_keys().collect();
-            format!("{order:?}")
-        }
+        Behaviour::ReadEnvironment => read_environment(),
+        Behaviour::ReadStdin => read_stdin(),
+        Behaviour::OpenSocket => open_socket(),
+        Behaviour::ReadClock => read_clock(),
+        Behaviour::ReadRandom => read_random(),
         Behaviour::Remember => format!("call {}", CALLS.fetch_add(1, Ordering::Relaxed) + 1),
     };
     let _ = std::io::stdout().flush();
-    Ok(Outcome::Plan(plan(
-        vec![stage(vec![object(r#"{"kind":"ConfigMap","apiVersion":"v1"}"#.into())])],
-        notes,
-    )))
+    let config = object(r#"{"kind":"ConfigMap","apiVersion":"v1"}"#.into());
+    Ok(Outcome::Plan(plan(vec![stage(vec![config])], notes)))
 }
 
-#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn forever(mut act: impl FnMut()) -> ! {
+    loop {
+        black_box(act());
+    }
+}
+
+fn refuse() -> Result<Outcome, Problem> {
+    Err(Problem::InvalidSettings(FieldError { path: "/do".into(), message: "no".into() }))
+}
+
+fn sleep() -> String {
+    let before = Instant::now();
+    std::thread::sleep(HOUR);
+    format!("slept {} s", before.elapsed().as_secs())
+}
+
+fn allocate() -> ! {
+    let mut memory = Vec::new();
+    forever(|| memory.push(black_box(vec![1_u8; 1 << 20])))
+}
+
+fn allocate_and_recover() -> String {
+    let mut memory = Vec::<u8>::new();
+    let refused = black_box(&mut memory).try_reserve_exact(1 << 30).is_err();
+    format!("refused: {refused}")
+}
+
+fn panic_after_lines(release: &str) -> ! {
+    for line in 0..100 {
+        eprintln!("line {line}");
+    }
+    panic!("the {release} is wrong")
+}
+
+fn open_handles() -> ! {
+    let mut open = Vec::new();
+    forever(|| open.push(monotonic_clock::subscribe_duration(1)))
+}
+
+fn talk_too_much(amount: usize) -> String {
+    for line in 0..amount {
+        log(Level::Debug, &format!("line {line}"));
+    }
+    String::new()
+}
+
+fn forge_output(amount: usize) -> String {
+    log(Level::Warn, "\u{1b}[2J\u{1b}[32mAPPLIED\r\n\u{202e}");
+    eprintln!("\u{1b}[2J\u{1b}[32mAPPLIED\u{202e}");
+    assert_eq!(amount, 0, "\u{1b}[31m");
+    String::new()
+}
+
+fn many_checks(amount: usize) -> Result<Outcome, Problem> {
+    let mut plan = plan(Vec::new(), String::new());
+    plan.health = (0..amount).map(|_| check()).collect();
+    Ok(Outcome::Plan(plan))
+}
+
+fn read_file() -> String {
+    try_paths(&["/etc/passwd", "/proc/self/environ", ".", "/", "Cargo.toml"], |path| {
+        std::fs::read(path).map(|bytes| bytes.len())
+    }) + &try_paths(&["/", "."], |path| std::fs::read_dir(path).map(Iterator::count))
+}
+
+fn read_environment() -> String {
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let directory = std::env::current_dir();
+    format!("environment {environment:?}, arguments {arguments:?}, directory {directory:?}")
+}
+
+fn read_stdin() -> String {
+    let mut input = Vec::new();
+    format!("{:?} {input:?}", std::io::stdin().read_to_end(&mut input))
+}
+
+fn open_socket() -> String {
+    let denied = [
+        TcpStream::connect("127.0.0.1:22").is_err(),
+        TcpListener::bind("127.0.0.1:0").is_err(),
+        UdpSocket::bind("127.0.0.1:0").is_err(),
+        "localhost:80".to_socket_addrs().is_err(),
+    ];
+    format!("denied: {denied:?}")
+}
+
+fn read_clock() -> String {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let first = monotonic_clock::now();
+    let second = monotonic_clock::now();
+    format!("wall {wall:?}, monotonic {first} {second}")
+}
+
+fn read_random() -> String {
+    let map: HashMap<u32, u32> = (0..20).map(|number| (number, number)).collect();
+    let order: Vec<_> = map.into_keys().collect();
+    format!("{order:?}")
+}
+
+#[expect(unconditional_recursion, reason = "the stack must overflow")]
 fn recurse(depth: u64) -> u64 {
     black_box(depth) + recurse(black_box(depth + 1))
 }
 
-fn saw<T: std::fmt::Debug>(paths: &[&str], look: impl Fn(&str) -> std::io::Result<T>) -> String {
-    let mut told = String::new();
+fn try_paths<T: std::fmt::Debug>(paths: &[&str], access: impl Fn(&str) -> std::io::Result<T>) -> String {
+    let mut report = String::new();
     for path in paths {
-        match look(path) {
-            Ok(found) => write!(told, "{path}: FOUND {found:?}; "),
-            Err(error) => write!(told, "{path}: {:?}; ", error.kind()),
+        match access(path) {
+            Ok(found) => write!(report, "{path}: FOUND {found:?}; "),
+            Err(error) => write!(report, "{path}: {:?}; ", error.kind()),
         }
-        .expect("a String takes all");
+        .expect("a String accepts text");
     }
-    told
+    report
 }
 
 fn one(step: Step) -> Result<Outcome, Problem> {
-    Ok(Outcome::Plan(plan(vec![stage(vec![step])], String::new())))
+    planned(vec![stage(vec![step])])
+}
+
+fn planned(stages: Vec<Stage>) -> Result<Outcome, Problem> {
+    Ok(Outcome::Plan(plan(stages, String::new())))
 }
 
 fn plan(stages: Vec<Stage>, notes: String) -> Plan {
@@ -263,7 +284,7 @@ fn external(desired: &str) -> Step {
 fn check() -> Check {
     Check {
         name: "c".into(),
-        title: "It is there".into(),
+        title: "The ConfigMap exists".into(),
         probe: Probe::Object(config_map(0)),
         expect: Expectation::Holds,
         timeout_seconds: 1,
@@ -303,7 +324,7 @@ fn config_map(number: usize) -> ObjectRef {
     }
 }
 
-/// The text of a field of a flat JSON object that the host wrote: compact, and nothing in it needs escaping.
+/// The text of a field of a flat, compact JSON object without escapes, as the host writes it.
 fn text_of<'a>(settings: &'a str, field: &str) -> &'a str {
     let start = format!("\"{field}\":\"");
     let rest = settings.split_once(&start).map_or("", |(_, rest)| rest);

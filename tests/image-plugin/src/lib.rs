@@ -1,4 +1,4 @@
-//! An image built from a git repository or a folder, and a Deployment that runs it: what the tests of image builds install.
+//! An image built from a git repository or a folder, and a Deployment that runs it. The tests of image builds install it.
 
 use serde_json::json;
 use thinkube_sdk::{
@@ -6,11 +6,11 @@ use thinkube_sdk::{
     TypeMeta, export_plugin,
 };
 
-/// What the tests set.
+/// The settings of the tests.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The URL of a git repository. Without it the image is built from `folder`.
+    /// The URL of a git repository. If not set, the image is built from `folder`.
     url: Option<String>,
     /// The commit, tag or branch.
     #[serde(default = "revision")]
@@ -19,10 +19,10 @@ pub struct Settings {
     folder: Option<String>,
     /// REGISTRY/REPOSITORY:TAG.
     destination: String,
-    /// The namespace of the Secret that the image is pushed with.
+    /// The namespace of the Secret with the push credentials.
     #[serde(default = "login_namespace")]
     login_namespace: String,
-    /// Its name.
+    /// The name of that Secret.
     #[serde(default = "login_name")]
     login_name: String,
 }

@@ -1,4 +1,4 @@
-//! A workload with a Secret, and operations of every sort on them: what the tests of operations install.
+//! A workload with a Secret, and operations of every kind on them. The tests of operations install it.
 
 use serde_json::{Value, json};
 use thinkube_sdk::{
@@ -6,24 +6,24 @@ use thinkube_sdk::{
     Outcome, Plan, Plugin, Problem, Scope, Secret, Stage, Status, TypeMeta, Verdict, export_plugin,
 };
 
-/// What the tests set.
+/// The settings of the tests.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// An image with a shell.
     image: String,
-    /// Whether its last check takes for ever, so that somebody can look into its memory.
+    /// Whether the last check never ends, so that a test can inspect the memory of the host.
     #[serde(default)]
     ponder: bool,
 }
 
-/// What the operation `say` takes.
+/// The arguments of the operation `say`.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Say {
-    /// What is said.
+    /// The text to write.
     text: String,
-    /// How often.
+    /// The number of repetitions.
     #[serde(default = "once")]
     times: u32,
 }
@@ -98,7 +98,7 @@ impl Plugin for Keeper {
 impl Evaluate for Keeper {
     fn evaluate(observation: Observation) -> Verdict {
         if observation.check == "ponder" {
-            // As one text it is nowhere but in this memory, while it is looked at.
+            // As one text it exists only in the memory of the running check.
             let thought = ["it", "is", &observation.check, "ing", &observation.json].join("-");
             loop {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
@@ -108,7 +108,7 @@ impl Evaluate for Keeper {
         let observed: Value = serde_json::from_str(&observation.json).unwrap_or_default();
         let text = observed["object"]["data"]["text"].as_str().unwrap_or_default();
         let status = if text == "as planned" { Status::Passed } else { Status::Failed };
-        Verdict { status, message: format!("it says `{text}`"), remedy: None }
+        Verdict { status, message: format!("the text is `{text}`"), remedy: None }
     }
 }
 
@@ -118,11 +118,11 @@ impl Operations for Keeper {
             Operation::new("rotate-cookie", "Make a new cookie and restart what reads it"),
             Operation::new("set-password", "Keep another password").secret_input("password"),
             Operation::new("say", "Say something").arguments::<Say>(),
-            Operation::new("fail", "Fail with its last words"),
-            Operation::new("borrow", "Change an object for as long as it takes"),
+            Operation::new("fail", "Fail after some output"),
+            Operation::new("borrow", "Change an object until the operation ends"),
             Operation::new("use-a-password", "Use a secret input that it does not state"),
-            Operation::new("reach-out", "Ask for more than was granted"),
-            Operation::new("restart-another", "Restart what is not the release's"),
+            Operation::new("reach-out", "Request more than was granted"),
+            Operation::new("restart-another", "Restart a workload of another release"),
         ]
     }
 
@@ -162,22 +162,22 @@ impl Operations for Keeper {
             }
             "borrow" => Plan::new()
                 .stage(Stage::new("borrow").object(note(context, "borrowed")))
-                .stage(Stage::new("look").object(job(context, "sleep 3"))),
+                .stage(Stage::new("wait").object(job(context, "sleep 3"))),
             "use-a-password" => {
                 Plan::new().stage(Stage::new("secret").secret(keys().input("password", "password")))
             }
             "reach-out" => {
-                let elsewhere = json!({
+                let ungranted = json!({
                     "apiVersion": "v1", "kind": "ConfigMap",
-                    "metadata": { "name": "elsewhere", "namespace": "kube-system" },
+                    "metadata": { "name": "ungranted", "namespace": "kube-system" },
                 });
-                Plan::new().stage(Stage::new("elsewhere").object(Object::of(&elsewhere)))
+                Plan::new().stage(Stage::new("ungranted").object(Object::of(&ungranted)))
             }
             "restart-another" => {
                 let other = deployment.namespaced(&context.namespace, "other");
                 Plan::new().stage(Stage::new("other").restart(other))
             }
-            other => return Err(Problem::other(format!("there is no operation `{other}`"))),
+            other => return Err(Problem::other(format!("unknown operation `{other}`"))),
         };
         Ok(plan.into())
     }
@@ -201,7 +201,7 @@ fn job(context: &Context<Settings>, script: &str) -> Object {
     }))
 }
 
-/// One container that runs `script` with these keys of the Secret in its environment.
+/// A pod whose container runs `script` with these keys of the Secret in its environment.
 fn pod(context: &Context<Settings>, script: &str, keys: &[&str]) -> Value {
     let env: Vec<Value> = keys
         .iter()
@@ -230,7 +230,8 @@ mod tests {
     fn arguments_have_their_defaults_and_reach_the_plan() {
         let planned = plan_operation::<Keeper>("say", json!({"image": "shell"}), json!({"text": "a"}));
         assert_eq!(planned.object("ConfigMap", "words")["data"]["text"], "a");
-        let twice = case().plan_operation("say", json!({"text": "a", "times": 2})).expect("it has a plan");
+        let twice =
+            case().plan_operation("say", json!({"text": "a", "times": 2})).expect("the operation has a plan");
         assert_eq!(twice.object("ConfigMap", "words")["data"]["text"], "aa");
     }
 

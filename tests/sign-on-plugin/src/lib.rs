@@ -1,5 +1,5 @@
-//! A client of the test cluster's Keycloak, its secret in a Secret, and its identifier in a ConfigMap: what the tests
-//! of external resources install.
+//! A client of the test cluster's Keycloak, its secret in a Secret, and its ID in a ConfigMap. The tests of external
+//! resources install it.
 
 use serde_json::json;
 use thinkube_sdk::recipes::KeycloakClient;
@@ -8,18 +8,18 @@ use thinkube_sdk::{
     Stage, TypeMeta, export_plugin,
 };
 
-/// What the tests set.
+/// The settings of the tests.
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The client's name.
+    /// The client ID.
     client: String,
-    /// Where people are sent back to.
+    /// The redirect URL.
     redirect: String,
     /// The realm.
     #[serde(default = "realm")]
     realm: String,
-    /// Whether there is to be a client at all.
+    /// Whether the plan has a client.
     #[serde(default = "wanted")]
     wanted: bool,
 }
