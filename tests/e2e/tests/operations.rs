@@ -59,11 +59,11 @@ impl Keeper {
         self.run(&self.arguments(operation, after))
     }
 
-    /// The kind and the message of the error that a run must end with.
+    /// Asserts that an operation ends with this code. Returns the error's kind, and its message with the hint.
     fn refused(&self, operation: &str, after: &[&str], code: i32) -> (String, String) {
-        let error = self.operate(operation, after).ends_with(code).error()["error"].clone();
-        let text = |field: &str| error[field].as_str().expect("it is text").to_owned();
-        (text("kind"), text("message"))
+        let run = self.operate(operation, after).ends_with(code);
+        let kind = run.error()["error"]["kind"].as_str().expect("an error has a kind").to_owned();
+        (kind, run.error_text())
     }
 
     /// A key of the Secret.
@@ -280,7 +280,10 @@ fn what_is_wrong_with_an_operation_is_known_before_anything_is_written() {
     let (kind, message) = release.refused("restart-another", &[], 5);
     assert!(kind == "invalid-plan" && message.contains("no such workload"), "{message}");
     let (kind, message) = release.refused("use-a-password", &[], 5);
-    assert!(kind == "invalid-plan" && message.contains("secret inputs"), "{message}");
+    assert!(
+        kind == "invalid-plan" && message.contains("is not a secret input of the operation"),
+        "{message}"
+    );
     let unknown = ["run", "say", "--release", "unknown", "--plugin", plugin(), "-o", "json", "--yes"];
     assert_eq!(release.run(&unknown).ends_with(3).error()["error"]["kind"], "no-release");
     let other = ["run", "say", "--release", &release.name, "--plugin", "tests/sign-on-plugin", "-o", "json"];
@@ -311,7 +314,7 @@ fn an_operation_waits_for_a_release_that_is_whole() {
     // The image cannot be had, so the apply fails.
     release.apply(&["--set", "image=registry.invalid/x:1", "--timeout", "2s"]).ends_with(1);
     let (kind, message) = release.refused("say", &["--arg", "text=a"], 3);
-    assert!(kind == "unfinished" && message.contains("apply it first"), "{message}");
+    assert!(kind == "unfinished" && message.contains("apply the release first"), "{message}");
 }
 
 #[test]
