@@ -309,7 +309,7 @@ fn an_image_that_cannot_be_built_stops_the_apply_before_any_write() {
     refused(&mut apply(&other), 1, "registry-refused", "push credentials");
     // No registry listens there.
     let loopback = ["--resolve", "registry.thinkube.test=127.0.0.1"];
-    refused(apply(&[]).args(loopback), 1, "external", "registry.thinkube.test");
+    refused(apply(&[]).args(loopback), 1, "unreachable", "registry.thinkube.test");
 
     let tools = release.path("tools");
     fs::create_dir(&tools).expect("the folder is writable");
