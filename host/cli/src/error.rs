@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
-use thinkube_engine::model::{ErrorKind, FailureClass, Hint};
-use thinkube_engine::{Class, Error, InventoryFault};
+use thinkube_engine::model::{Diagnostic as _, ErrorKind, Hint};
+use thinkube_engine::{Error, InventoryFault};
 
 /// The faults of an inventory that are listed. A wrong file has one for each of its lines.
 const MAX_FAULTS: usize = 20;
@@ -20,13 +20,11 @@ pub(crate) struct CliError {
     kind: ErrorKind,
     message: String,
     hints: Vec<Hint>,
-    /// The exit code, where it is not that of the kind.
-    code: Option<u8>,
 }
 
 impl CliError {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), code: None }
+        Self { kind, message: message.into(), hints: Vec::new() }
     }
 
     /// Something that the user wrote is wrong.
@@ -72,7 +70,7 @@ impl CliError {
             Format::Text => terminal::to_stderr(&self.text()),
             Format::Json => terminal::json_to_stderr(&format!("{}\n", self.json())),
         }
-        ExitCode::from(self.code.unwrap_or_else(|| exit::code(self.kind)))
+        ExitCode::from(exit::code(self.kind))
     }
 
     fn text(&self) -> Text {
@@ -96,30 +94,7 @@ impl CliError {
 
 impl From<Error> for CliError {
     fn from(error: Error) -> Self {
-        let name = match error.kind() {
-            "nothing-to-leave" => "nothing-to-orphan",
-            "invalid" => "invalid-plan",
-            "invalid-setup" => "invalid-workstation-plan",
-            "missing-input" => "secret-missing",
-            "home" => "workstation",
-            "home-busy" => "workstation-busy",
-            "home-moved" => "workstation-moved",
-            "home-record" => "workstation-record",
-            name => name,
-        };
-        let kind = ErrorKind::ALL.iter().copied().find(|kind| kind.as_str() == name);
-        let class = match error.class() {
-            Class::Failure => FailureClass::Environment,
-            Class::Input => FailureClass::Input,
-            Class::Refused => FailureClass::Refused,
-            Class::Plugin => FailureClass::Plugin,
-            Class::Check => FailureClass::Check,
-            Class::Interrupted => FailureClass::Interrupted,
-        };
-        let code = ErrorKind::ALL.iter().find(|kind| kind.class() == class && **kind != ErrorKind::Usage);
-        let mut failure = Self::new(kind.unwrap_or(ErrorKind::Host), error.to_string());
-        failure.code = code.map(|kind| exit::code(*kind));
-        failure
+        Self { hints: error.hint().into_iter().collect(), ..Self::new(error.kind(), error.to_string()) }
     }
 }
 

@@ -1,8 +1,10 @@
+//! The error of the engine. Its message says what is wrong and where; the advice is a [`Hint`].
+
 use crate::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Orphan;
 use thinkube_effects::{ExternalError, HttpError, ImageError, WorkstationError};
-use thinkube_plan::{Denial, Diagnostic, FailureClass, Fault, ObjectRef, Problem, Query};
+use thinkube_plan::{Denial, Diagnostic, ErrorKind, Fault, Hint, ObjectRef, Problem, Query};
 use thinkube_validate::SettingFault;
 
 /// Why the path ended early.
@@ -65,7 +67,7 @@ pub enum Error {
     Problem(Problem),
     /// The plugin asks for facts that nobody can answer here.
     #[error(
-        "the plugin needs facts about the cluster:{}\nask a cluster with --cluster, or give a file with --facts",
+        "the plugin needs facts about the cluster:{}",
         list(.0)
     )]
     FactsNeeded(Vec<Query>),
@@ -81,15 +83,13 @@ pub enum Error {
     #[error("the plan is not valid:{}", list(.0))]
     Invalid(Vec<Fault>),
     /// The plan holds what nobody granted.
-    #[error("refused, for nobody granted it:{}\ngrant it in the file given with --grants, or with --grant-requested if the plugin asks for it", list(.0))]
+    #[error("denied: these permissions are not granted:{}", list(.0))]
     Denied(Vec<Denial>),
     /// The plugin asks to read what nobody granted.
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
     QueryDenied(Query),
     /// A secret input has no value.
-    #[error(
-        "the secret input `{name}` has no value: set the environment variable {env}, or say where it is with --secret {name}=file:PATH ({summary})"
-    )]
+    #[error("the secret input `{name}` ({summary}) has no value")]
     SecretMissing {
         /// The input's name.
         name: String,
@@ -103,8 +103,8 @@ pub enum Error {
     Cluster(#[from] thinkube_cluster::Error),
     /// Resources are there, outside the cluster, that the release did not make.
     #[error(
-        "these are there already, and this release did not make them:{}\nTo take one over, name it: --adopt External/{}",
-        external(.0), .0[0].0
+        "these external resources exist already, and this release did not create them:{}",
+        external(.0)
     )]
     ExternalNotOwned(Vec<(String, String)>),
     /// An external resource failed.
@@ -120,7 +120,7 @@ pub enum Error {
     #[error(transparent)]
     Workstation(#[from] WorkstationError),
     /// A resource outside the cluster cannot be taken away.
-    #[error("{source}\nTo leave it behind, say --orphan External/{step}.")]
+    #[error("cannot delete the external resource of step {step}: {source}")]
     Outside {
         /// The step.
         step: String,
@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// What was granted for one namespace would count in another one.
     #[error(
-        "release {release} is in namespace {from}, and this would be a plan for namespace {to}, where nothing was granted to it; say --grant-requested if that is meant"
+        "release {release} is in namespace {from}, and this would be a plan for namespace {to}, where nothing was granted to it"
     )]
     Moved {
         /// The release's name.
@@ -148,7 +148,7 @@ pub enum Error {
         known: Vec<Orphan>,
     },
     /// A preflight check was named that the plan does not have.
-    #[error("there is no preflight check `{name}`; there is all, {}", .known.join(", "))]
+    #[error("unknown preflight check `{name}`; expected one of: all, {}", .known.join(", "))]
     NoPreflight {
         /// The name.
         name: String,
@@ -156,10 +156,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The Secret with the login to a registry is not there.
-    #[error(
-        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with; make it with \
-         `kubectl create secret docker-registry`"
-    )]
+    #[error("image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with")]
     NoLogin {
         /// The step.
         step: String,
@@ -168,8 +165,7 @@ pub enum Error {
     },
     /// The Secret with the login to a registry is not there any more, nor what it was a mirror of.
     #[error(
-        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to delete {reference} with; make it with \
-         `kubectl create secret docker-registry`, or leave the image in its registry: run this again without --delete-images"
+        "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to delete {reference} with"
     )]
     NoLoginToDelete {
         /// The step.
@@ -180,9 +176,7 @@ pub enum Error {
         reference: String,
     },
     /// The source of an image is no longer what was shown.
-    #[error(
-        "image {step}: its source was shown as {shown} and is {now} by now; nothing was changed. Run this again and look"
-    )]
+    #[error("image {step}: the source changed after the preview ({shown} → {now}); nothing was changed")]
     ImageMoved {
         /// The step.
         step: String,
@@ -203,7 +197,7 @@ pub enum Error {
         failed: Vec<CheckOutcome>,
     },
     /// The plugin given is not the one that made the release.
-    #[error("release {release} was made by plugin {expected}, not by {found}; give that file")]
+    #[error("release {release} was made by plugin {expected}, not by {found}")]
     OtherPlugin {
         /// The release.
         release: String,
@@ -213,110 +207,92 @@ pub enum Error {
         found: thinkube_plan::Digest,
     },
     /// The person interrupted it.
-    #[error("interrupted{}", if *.recorded { "; the release record says how far it came, and the same command finishes it" } else { "" })]
+    #[error("interrupted{}", if *.recorded { "; the release record says how far the run came" } else { "" })]
     Interrupted {
         /// Whether something was begun, and the record says so.
         recorded: bool,
     },
 }
 
-/// What kind of failure an error is: one exit code each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The cluster or the machine.
-    Failure,
-    /// What the person or the plugin's author wrote.
-    Input,
-    /// A rule that refuses.
-    Refused,
-    /// The plugin broke.
-    Plugin,
-    /// A check does not hold.
-    Check,
-    /// Ctrl-C.
-    Interrupted,
-}
-
-impl Error {
-    /// The class of this error.
-    pub fn class(&self) -> Class {
+impl Diagnostic for Error {
+    fn kind(&self) -> ErrorKind {
         match self {
-            Self::Cluster(error) => class_of(error),
-            Self::External(error) | Self::Outside { source: error, .. } => class_of(error),
-            Self::Http(error) => class_of(error),
-            Self::Image(error) => class_of(error),
-            Self::Workstation(error) => class_of(error),
-            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => Class::Input,
-            Self::ExternalNotOwned(_) => Class::Refused,
-            Self::Build { .. } | Self::NotObserved | Self::ImageMoved { .. } => Class::Failure,
+            Self::Read { .. } => ErrorKind::Read,
+            Self::Build { .. } => ErrorKind::Build,
+            Self::Plugin(error) => error.kind(),
+            Self::Schema(error) => error.kind(),
+            Self::Descriptor(_) => ErrorKind::Descriptor,
+            Self::ReleaseName(_) => ErrorKind::ReleaseName,
+            Self::Settings(_) => ErrorKind::Settings,
+            Self::NoOperation { .. } => ErrorKind::NoOperation,
+            Self::Arguments { .. } => ErrorKind::Arguments,
+            Self::Problem(_) => ErrorKind::Problem,
+            Self::FactsNeeded(_) => ErrorKind::FactsNeeded,
+            Self::TooManyFacts { .. } => ErrorKind::TooManyFacts,
+            Self::Invalid(_) => ErrorKind::InvalidPlan,
+            Self::Denied(_) => ErrorKind::Denied,
+            Self::QueryDenied(_) => ErrorKind::QueryDenied,
+            Self::Moved { .. } => ErrorKind::Moved,
+            Self::SecretMissing { .. } => ErrorKind::SecretMissing,
+            Self::Cluster(error) => error.kind(),
+            Self::External(error) | Self::Outside { source: error, .. } => error.kind(),
+            Self::Http(error) => error.kind(),
+            Self::Image(error) => error.kind(),
+            Self::Workstation(error) => error.kind(),
+            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => ErrorKind::RegistryLogin,
+            Self::ImageMoved { .. } => ErrorKind::ImageMoved,
+            Self::ExternalNotOwned(_) => ErrorKind::NotOwned,
+            Self::NoPreflight { .. } => ErrorKind::NoPreflight,
+            Self::NothingToOrphan { .. } => ErrorKind::NothingToOrphan,
+            Self::NotObserved => ErrorKind::Host,
+            Self::ChecksFailed { .. } => ErrorKind::ChecksFailed,
+            Self::OtherPlugin { .. } => ErrorKind::OtherPlugin,
+            Self::Interrupted { .. } => ErrorKind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<Hint> {
+        let advice = |text: &str| Some(Hint::Advice(text.to_owned()));
+        match self {
+            Self::FactsNeeded(_) => Some(Hint::GiveFacts),
+            Self::Denied(_) => Some(Hint::Grant),
+            Self::Moved { .. } => Some(Hint::GrantAgain),
+            Self::SecretMissing { name, env, .. } => {
+                Some(Hint::SupplySecret { input: name.clone(), env: env.clone() })
+            }
+            Self::ExternalNotOwned(resources) => {
+                resources.first().map(|(name, _)| Hint::Adopt(format!("External/{name}")))
+            }
+            Self::Outside { step, .. } => Some(Hint::Orphan(format!("External/{step}"))),
+            Self::NoLogin { .. } => advice("create it with `kubectl create secret docker-registry`"),
+            Self::NoLoginToDelete { .. } => Some(Hint::KeepImages),
+            Self::ImageMoved { .. } => advice("run the same command again, and review the new plan"),
+            Self::OtherPlugin { .. } => advice("give the plugin that made the release"),
+            Self::Interrupted { recorded: true } => advice("run the same command again to go on"),
+            Self::Plugin(error) => error.hint(),
+            Self::Schema(error) => error.hint(),
+            Self::Cluster(error) => error.hint(),
+            Self::External(error) => error.hint(),
+            Self::Http(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::Workstation(error) => error.hint(),
             Self::Read { .. }
+            | Self::Build { .. }
+            | Self::Descriptor(_)
+            | Self::ReleaseName(_)
             | Self::Settings(_)
             | Self::NoOperation { .. }
             | Self::Arguments { .. }
-            | Self::ReleaseName(_)
             | Self::Problem(_)
-            | Self::FactsNeeded(_)
-            | Self::SecretMissing { .. }
+            | Self::TooManyFacts { .. }
+            | Self::Invalid(_)
+            | Self::QueryDenied(_)
             | Self::NoPreflight { .. }
             | Self::NothingToOrphan { .. }
-            | Self::OtherPlugin { .. } => Class::Input,
-            Self::Denied(_) | Self::QueryDenied(_) | Self::Moved { .. } => Class::Refused,
-            Self::Plugin(_)
-            | Self::Schema(_)
-            | Self::Descriptor(_)
-            | Self::TooManyFacts { .. }
-            | Self::Invalid(_) => Class::Plugin,
-            Self::ChecksFailed { .. } => Class::Check,
-            Self::Interrupted { .. } => Class::Interrupted,
+            | Self::NotObserved
+            | Self::ChecksFailed { .. }
+            | Self::Interrupted { recorded: false } => None,
         }
-    }
-
-    /// A stable name for programs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "read",
-            Self::Build { .. } => "build",
-            Self::Plugin(error) => error.kind().as_str(),
-            Self::Schema(_) => "settings-schema",
-            Self::Descriptor(_) => "descriptor",
-            Self::ReleaseName(_) => "release-name",
-            Self::Settings(_) => "settings",
-            Self::NoOperation { .. } => "no-operation",
-            Self::Arguments { .. } => "arguments",
-            Self::Problem(_) => "problem",
-            Self::FactsNeeded(_) => "facts-needed",
-            Self::TooManyFacts { .. } => "too-many-facts",
-            Self::Invalid(_) => "invalid-plan",
-            Self::Denied(_) => "denied",
-            Self::QueryDenied(_) => "query-denied",
-            Self::Moved { .. } => "moved",
-            Self::SecretMissing { .. } => "secret-missing",
-            Self::Cluster(error) => error.kind().as_str(),
-            Self::External(error) | Self::Outside { source: error, .. } => error.kind().as_str(),
-            Self::Http(error) => error.kind().as_str(),
-            Self::Image(error) => error.kind().as_str(),
-            Self::Workstation(error) => error.kind().as_str(),
-            Self::NoLogin { .. } | Self::NoLoginToDelete { .. } => "registry-login",
-            Self::ImageMoved { .. } => "image-moved",
-            Self::ExternalNotOwned(_) => "not-owned",
-            Self::NoPreflight { .. } => "no-preflight",
-            Self::NothingToOrphan { .. } => "nothing-to-leave",
-            Self::NotObserved => "host",
-            Self::ChecksFailed { .. } => "checks-failed",
-            Self::OtherPlugin { .. } => "other-plugin",
-            Self::Interrupted { .. } => "interrupted",
-        }
-    }
-}
-
-fn class_of(error: &impl Diagnostic) -> Class {
-    match error.kind().class() {
-        FailureClass::Environment => Class::Failure,
-        FailureClass::Input => Class::Input,
-        FailureClass::Refused => Class::Refused,
-        FailureClass::Plugin => Class::Plugin,
-        FailureClass::Check => Class::Check,
-        FailureClass::Interrupted => Class::Interrupted,
     }
 }
 

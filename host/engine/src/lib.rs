@@ -5,8 +5,8 @@
 //!                         settings, facts, rules, grants   (diff)     stages, gates, health
 //! ```
 //!
-//! Everything up to [`plan`] runs with no cluster. The command line and the controller are fronts over these
-//! functions and have no logic of their own.
+//! Everything up to [`plan`] runs with no cluster. The command line is a front over these functions and
+//! has no logic of its own.
 
 mod apply;
 mod cancel;
@@ -25,7 +25,7 @@ mod workstation;
 pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
 pub use cancel::unless_cancelled;
 pub use check::{CheckOutcome, RetryPolicy, check, failed};
-pub use error::{Class, Error};
+pub use error::Error;
 pub use operation::{operate, plan_operation, preview_operation};
 pub use plan::{FactSource, PlanRequest, Planned, plan};
 pub use plugin::{LoadedOperation, LoadedPlugin, load, read_plugin};

@@ -251,7 +251,7 @@ fn a_release_can_be_uninstalled_without_its_external_server() {
     let left = uninstall(&["--orphan", &leave]).ends_with(0).json();
     let external = left["external"].as_array().expect("it is a list");
     let printed =
-        |change: &Value| change["action"] == "keep" && change["note"].to_string().contains("left behind");
+        |change: &Value| change["action"] == "keep" && change["note"].to_string().contains("left in place");
     assert!(external.len() == 2 && external.iter().all(printed), "{left}");
     assert_eq!(release.run(&["status", "-o", "json"]).ends_with(0).json(), json!([]));
     assert!(release.client().is_some(), "nothing was asked of its server");
