@@ -168,7 +168,7 @@ fn templates_that_lead_nowhere_or_in_a_circle_are_refused() {
         "domain_name: 'a{{ b }}'\nb: '{{ c }}'\nc: '{{ b }}'\n",
         "`b`, which `domain_name` needs, follows from itself: b → c → b",
     );
-    refused("domain_name: 'a{{ b }}'\nb: [1]\n", "puts `b` into a text");
+    refused("domain_name: 'a{{ b }}'\nb: [1]\n", "puts `b` into text");
     // A circle of other components is theirs.
     assert_eq!(settings("domain_name: a.org\nx: '{{ y }}'\ny: '{{ x }}'\n"), json!({"domain_name": "a.org"}));
 }
