@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, check, cluster, demo, doctor, e2e, graph, house, sweep, test};
+use crate::{bench, check, cluster, demo, doctor, e2e, graph, house, reference, sweep, test};
 
 /// The commands of a developer of this project.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     Check(check::Args),
     /// Draws the pictures of docs/architecture.md: the rooms of each crate and their imports.
     Graph(graph::Args),
+    /// Writes docs/reference/cli.md from the program's options.
+    Reference,
     /// Lists every place that breaks a rule of docs/style.md, and the counts for xtask/src/house/allowed.txt.
     House,
     /// Measures the host beside bare wasmtime, or the test cluster.
@@ -47,6 +49,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Sweep(args) => sweep::sweep(args),
         Command::Check(args) => check::check(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Reference => reference::reference(),
         Command::House => house::list().map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::bench(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -12,6 +12,7 @@ mod graph;
 mod house;
 mod layering;
 mod progress;
+mod reference;
 mod source;
 mod specification;
 mod sweep;

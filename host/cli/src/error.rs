@@ -4,7 +4,7 @@ use crate::exit;
 use crate::output::format::Format;
 use crate::output::hint;
 use crate::output::terminal::{self, BAD, CARE};
-use crate::output::text::{Text, line, styled, untrusted_lines};
+use crate::output::text::{Text, line, message, styled};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::path::Path;
@@ -75,9 +75,9 @@ impl CliError {
 
     fn text(&self) -> Text {
         let mut text = Text::default();
-        line!(text, "{}: {}", styled(BAD.bold(), "error"), untrusted_lines(&self.message));
+        line!(text, "{}: {}", styled(BAD.bold(), "error"), message(&self.message));
         for hint in &self.hints {
-            line!(text, "{}: {}", styled(CARE.bold(), "hint"), untrusted_lines(hint::render(hint)));
+            line!(text, "{}: {}", styled(CARE.bold(), "hint"), message(hint::render(hint)));
         }
         text
     }
@@ -132,10 +132,11 @@ mod tests {
 
     #[test]
     fn an_error_has_its_hints_on_lines_of_their_own() {
-        let error = CliError::input("a\u{1b}[2K").advise("do b").advise("or c");
+        let error = CliError::input("a\u{1b}[2K\nhint: forged").advise("do b").advise("or c");
         let plain = anstream::adapter::strip_str(error.text().as_str()).to_string();
-        assert_eq!(plain, "error: a\\u{1b}[2K\nhint: do b\nhint: or c\n");
-        let json = json!({"error": {"kind": "input", "message": "a\u{1b}[2K", "hint": "do b\nor c"}});
+        assert_eq!(plain, "error: a\\u{1b}[2K\n  hint: forged\nhint: do b\nhint: or c\n");
+        let json =
+            json!({"error": {"kind": "input", "message": "a\u{1b}[2K\nhint: forged", "hint": "do b\nor c"}});
         assert_eq!(error.json(), json);
     }
 }

@@ -69,3 +69,35 @@ fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
         (name.trim().trim_matches('`'), text.trim())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_kind_has_a_page_and_every_page_a_kind() {
+        let kinds: Vec<&str> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let pages: Vec<&str> = sections().map(|(name, _)| name).collect();
+        let missing: Vec<_> = kinds.iter().filter(|kind| !pages.contains(kind)).collect();
+        let unknown: Vec<_> = pages.iter().filter(|page| !kinds.contains(page)).collect();
+        assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+        assert_eq!(pages.len(), sections().collect::<BTreeMap<_, _>>().len(), "a kind has two pages");
+    }
+
+    #[test]
+    fn a_page_stands_under_its_exit_code_and_says_what_to_do() {
+        for part in PAGES.split("\n## ").skip(1) {
+            let (heading, body) = part.split_once('\n').expect("a heading ends with its line");
+            for section in body.split("\n### ").skip(1) {
+                let (name, text) = section.split_once('\n').expect("a heading ends with its line");
+                let kind = ErrorKind::ALL.iter().find(|kind| kind.as_str() == name).expect("the kind exists");
+                assert!(
+                    heading.starts_with(&format!("Exit code {}:", exit::code(*kind))),
+                    "{name}: {heading}"
+                );
+                assert!((1..=8).contains(&text.trim().lines().count()), "{name} has one to eight lines");
+            }
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use crate::output::checks;
 use crate::output::release::summary_json;
 use crate::output::terminal::GOOD;
-use crate::output::text::{Text, line, styled, untrusted, untrusted_lines};
+use crate::output::text::{Text, indented, line, styled, untrusted};
 use serde_json::{Value, json};
 use thinkube_engine::{Applied, Planned, Release};
 
@@ -56,7 +56,8 @@ fn health_and_notes(applied: &Applied, notes: Option<&str>) -> Text {
         line!(text, "{}", checks::count(&applied.health, "health checks"));
     }
     if let Some(notes) = notes {
-        line!(text, "\n{}", untrusted_lines(notes.trim_end()));
+        line!(text, "\nnotes of the plugin:");
+        text.push(&indented(notes.trim_end()));
     }
     text
 }

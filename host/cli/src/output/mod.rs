@@ -19,3 +19,6 @@ pub(crate) mod terminal;
 pub(crate) mod text;
 pub(crate) mod uninstall;
 pub(crate) mod workstation;
+
+#[cfg(test)]
+mod hostile_tests;

@@ -9,12 +9,12 @@ use thinkube_engine::{Capability, LoadedPlugin};
 
 /// What is known of a plugin, apart from its compiled component.
 pub(crate) struct PluginFacts<'a> {
-    descriptor: &'a Descriptor,
-    operations: Vec<&'a Operation>,
-    digest: &'a Digest,
-    contract: String,
-    capabilities: Vec<Capability>,
-    imports: Vec<String>,
+    pub(crate) descriptor: &'a Descriptor,
+    pub(crate) operations: Vec<&'a Operation>,
+    pub(crate) digest: &'a Digest,
+    pub(crate) contract: String,
+    pub(crate) capabilities: Vec<Capability>,
+    pub(crate) imports: Vec<String>,
 }
 
 impl<'a> PluginFacts<'a> {

@@ -2,7 +2,7 @@
 
 use crate::output::image;
 use crate::output::terminal::{BAD, CARE, GOOD, STRONG};
-use crate::output::text::{Text, line, styled, table, untrusted, untrusted_lines};
+use crate::output::text::{Text, indented, line, styled, table, untrusted};
 use serde_json::{Value, json};
 use thinkube_engine::{ObjectStatus, Phase, Release};
 
@@ -53,7 +53,7 @@ pub(crate) fn release(release: &Release, objects: &[ObjectStatus]) -> Text {
     let name = styled(STRONG, untrusted(&release.name));
     line!(text, "{} in namespace {}: {}", name, untrusted(&release.namespace), phase(release.phase));
     if let Some(message) = &release.message {
-        line!(text, "  {}", untrusted_lines(message));
+        text.push(&indented(message));
     }
     let plugin = &release.plan.plugin;
     let row = |name: &'static str, value: String| vec![name.into(), untrusted(value)];

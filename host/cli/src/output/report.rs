@@ -52,7 +52,7 @@ fn grants(release: &str, what: &'static str, permissions: &[&Permission]) -> Tex
 }
 
 /// A line of the plugin's log, marked as the plugin's.
-fn log_line(line: &LogLine) -> Text {
+pub(crate) fn log_line(line: &LogLine) -> Text {
     let style = match line.level {
         Level::Error => BAD,
         Level::Warn => CARE,
@@ -62,7 +62,7 @@ fn log_line(line: &LogLine) -> Text {
 }
 
 /// How many variables of an inventory are used, and with `names` their names. Never a value.
-fn inventory(taken: &InventorySettings, names: bool) -> Text {
+pub(crate) fn inventory(taken: &InventorySettings, names: bool) -> Text {
     let mut text = Text::default();
     line!(
         text,

@@ -106,6 +106,26 @@ pub(crate) fn untrusted_lines(text: impl Display) -> Text {
     Text(Untrusted(&text.to_string()).lines().to_string())
 }
 
+/// Foreign text of several lines, each indented by two: no line of it looks like one of the host's own.
+pub(crate) fn indented(text: impl Display) -> Text {
+    let mut indented = Text::default();
+    for line in untrusted_lines(text).lines() {
+        indented.push_line(&Text(format!("  {line}")));
+    }
+    indented
+}
+
+/// A message whose first line follows a label of the host, such as `error:`. Later lines are indented, if they are not
+/// already, so that none of them can pass for a line with a label.
+pub(crate) fn message(text: impl Display) -> Text {
+    let text = untrusted_lines(text);
+    let lines = text.lines().enumerate().map(|(index, line)| {
+        let indent = if index == 0 || line.0.starts_with(' ') { "" } else { "  " };
+        Text(format!("{indent}{line}"))
+    });
+    Text::join(&lines.collect::<Vec<_>>(), "\n")
+}
+
 /// `text` in `style`.
 pub(crate) fn styled(style: Style, text: impl Printable) -> Text {
     Text(format!("{style}{text}{style:#}"))

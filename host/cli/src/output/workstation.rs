@@ -168,7 +168,7 @@ fn new_lines(planned: &PlannedWorkstation, change: &WorkstationChange) -> Vec<Te
     shown
 }
 
-fn diff_line(line: &DiffLine) -> Text {
+pub(crate) fn diff_line(line: &DiffLine) -> Text {
     match line {
         DiffLine::Same(line) => untrusted(format!("  {line}")),
         DiffLine::Removed(line) => styled(BAD, untrusted(format!("- {line}"))),
