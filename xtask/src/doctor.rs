@@ -85,7 +85,7 @@ fn text(requirements: &[Requirement]) -> String {
                 let by_us =
                     if need.fixed_by == FixedBy::Hand { "" } else { " (or: cargo xtask doctor --install)" };
                 text += &format!(
-                    "missing  {name:<20}{}\n         {:<20}for: {purpose}\n         {:<20}cure: {}{by_us}\n",
+                    "missing  {name:<20}{}\n         {:<20}for: {purpose}\n         {:<20}fix: {}{by_us}\n",
                     need.what, "", "", need.fix
                 );
             }

@@ -44,10 +44,10 @@ fn doctor_lists_every_requirement_and_ends_with_3_when_one_is_missing() {
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let missing = |name: &str| {
         let entry = listed.as_array().expect("a list").iter().find(|entry| entry["name"] == name);
-        entry.expect(name)["missing"]["cure"].clone()
+        entry.expect(name)["missing"]["fix"].clone()
     };
-    assert!(missing("Go").as_str().is_some_and(|cure| cure.contains("go.dev")), "{listed}");
-    assert!(missing("git").as_str().is_some_and(|cure| cure.contains("git")), "{listed}");
+    assert!(missing("Go").as_str().is_some_and(|fix| fix.contains("go.dev")), "{listed}");
+    assert!(missing("git").as_str().is_some_and(|fix| fix.contains("git")), "{listed}");
     let (shown, _) = bare(&["doctor"]);
-    assert!(text(&shown.stdout).contains("cure: install rustup"), "{}", text(&shown.stdout));
+    assert!(text(&shown.stdout).contains("fix: install rustup"), "{}", text(&shown.stdout));
 }

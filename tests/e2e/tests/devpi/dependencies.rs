@@ -56,12 +56,12 @@ fn on_a_cluster_without_a_node_or_a_platform_every_dependency_is_named() {
     apply.env("KUBECONFIG", bare.cluster.kubeconfig()).env("ADMIN_PASSWORD", "canary-bare");
     let refused = finish(&mut apply).ends_with(6).stderr;
     for check in [
-        "A node takes pods",
-        "The certificate is for devpi.thinkube.test and devpi-api.thinkube.test",
-        "The IngressClass nginx is there",
+        "A node accepts pods",
+        "The certificate names devpi.thinkube.test and devpi-api.thinkube.test",
+        "The IngressClass nginx exists",
         "Keycloak has the realm thinkube",
         "The registry harbor.thinkube.test answers",
-        "The registry's credentials are there",
+        "The registry credentials exist",
     ] {
         assert!(refused.contains(check), "`{check}` is not in {refused}");
     }
