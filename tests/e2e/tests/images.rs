@@ -245,7 +245,7 @@ fn images_are_deleted_without_the_releases_own_copy_of_the_login() {
     forget();
     let refused = uninstall(&[]).ends_with(3);
     assert_eq!(refused.error()["error"]["kind"], "registry-login", "{}", refused.stderr);
-    for printed in ["Secret", "other", &reference, "without --delete-images"] {
+    for printed in ["Secret", "other", &reference, "leave out --delete-images"] {
         assert!(refused.stderr.contains(printed), "{printed} is not in {}", refused.stderr);
     }
 
