@@ -108,6 +108,14 @@ impl Browser {
         self.text_of(self.call("GET", &format!("{}/text", self.element(selector)), None))
     }
 
+    /// Waits until the page shows this text.
+    pub fn shows(&self, text: &str) {
+        eventually(&format!("`{text}` on the page"), || {
+            let body = self.text("body");
+            if body.contains(text) { Ok(()) } else { Err(body) }
+        });
+    }
+
     /// Types into a field.
     pub fn fill(&self, selector: &str, text: &str) {
         let path = format!("{}/value", self.element(selector));

@@ -321,7 +321,7 @@ impl Dashboard {
             self.ask("/root/stable", &["--cookie", session]).with(200);
         }
         self.browser.go(&self.url("/"));
-        assert!(self.browser.text("body").contains("root/stable"));
+        self.browser.shows("root/stable");
         // Who comes now cannot log in, and is not let in either.
         let (user, password) = (&self.keycloak.user, &self.keycloak.user_password);
         self.form(&other, &self.url("/"), user, password);
@@ -331,7 +331,7 @@ impl Dashboard {
         drop(cut);
         other.go(&self.url("/"));
         other.arrives_at(&self.url("/"));
-        assert!(other.text("body").contains("root/stable"));
+        other.shows("root/stable");
         self.never_restarted();
     }
 

@@ -31,9 +31,14 @@ impl Deref for Devpi {
 impl Devpi {
     /// `None` where the cluster cannot have all addons.
     pub(crate) fn new() -> Option<Self> {
+        Self::with_password(None)
+    }
+
+    /// The same with a password of the test's own. None: one that only this release has.
+    pub(crate) fn with_password(password: Option<&str>) -> Option<Self> {
         let release = Release::with("dp", [Addon::Node, Addon::Ingress, Addon::Registry, Addon::Keycloak])?;
         let admin = Admin::of(release.cluster());
-        let password = format!("canary-{}", release.name);
+        let password = password.map_or_else(|| format!("canary-{}", release.name), str::to_owned);
         let names = ["registry".into(), "auth".into(), release.name.clone(), format!("{}-api", release.name)];
         let release = release
             .reaching(names)
