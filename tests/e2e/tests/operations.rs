@@ -155,7 +155,10 @@ fn inspect_lists_the_operations_with_their_arguments() {
     assert_eq!(say["title"], "Say something");
     assert_eq!(say["argumentsSchema"]["properties"]["times"]["default"], 1);
     let text = thinkube_e2e::run(&["inspect", plugin()]).ends_with(0).stdout;
-    assert!(text.contains("rotate-cookie: Make a new cookie") && text.contains("The number of repetitions."), "{text}");
+    assert!(
+        text.contains("rotate-cookie: Make a new cookie") && text.contains("The number of repetitions."),
+        "{text}"
+    );
 }
 
 #[test]
