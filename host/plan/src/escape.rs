@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// Text that somebody else wrote. Its `Display` escapes what could move the cursor, colour the screen, break a line or
+/// Text of a plugin, a server or a record. Its `Display` escapes what could move the cursor, colour the screen, break a line or
 /// reverse the reading order, so the text cannot forge the host's own output.
 ///
 /// ```

@@ -86,7 +86,7 @@ impl Cache {
         };
         match deserialize(engine, &bytes) {
             Ok(component) => {
-                // Eviction uses the time of the last use. A failure only makes the file look older.
+                // Eviction uses the time of the last use. A failure only makes the file seem older.
                 let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
                 Some(component)
             }

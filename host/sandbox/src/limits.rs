@@ -128,7 +128,7 @@ limits! {
     log_bytes: usize = 256 << 10, "bytes",
         "log text kept of one call; more is counted, not kept", "256 bytes a line";
     log_flood_bytes: usize = 8 << 20, "bytes",
-        "log text of one call, kept or not, 64 bytes added for each line", "the call ends here: nobody logs this much on purpose";
+        "log text of one call, kept or not, 64 bytes added for each line", "the call ends here: a plugin that logs this much is at fault";
     output_bytes: usize = 16 << 10, "bytes",
         "last bytes kept of what the guest wrote to stderr and stdout", "a Python traceback is 2 KiB";
     output_lines: usize = 20, "lines",

@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_of_the_wrong_type_is_named_with_its_path_and_what_is_expected() {
+    fn a_setting_of_the_wrong_type_is_named_with_the_expected_one() {
         assert_eq!(
             faults(json!({"domain_name": 5, "oauth2_proxy_enabled": "yes"})),
             [

@@ -1,3 +1,5 @@
+//! One plugin that misbehaves in every way it is told, against the limits.
+
 #[path = "../../../../tests/hostile-plugin/src/behaviour.rs"]
 mod behaviour;
 
@@ -17,7 +19,7 @@ const _: fn(Behaviour) -> fn() = |behaviour| match behaviour {
     Behaviour::Behave => a_plan_comes_back_with_what_it_took,
     Behaviour::Refuse => the_plugins_own_refusal_is_no_failure_of_the_sandbox,
     Behaviour::Spin => a_plugin_that_spins_is_ended_by_its_cpu_time,
-    Behaviour::Sleep => a_plugin_that_sleeps_an_hour_returns_at_once_an_hour_later_by_its_clock,
+    Behaviour::Sleep => a_plugin_that_sleeps_an_hour_returns_at_once,
     Behaviour::SleepForever => a_plugin_that_never_stops_sleeping_is_ended_by_the_wall_time,
     Behaviour::NeedsForever => a_plugin_may_ask_for_ever_because_the_host_bounds_the_rounds,
     Behaviour::Allocate => a_plugin_that_takes_all_memory_is_ended_and_told_so,
@@ -30,7 +32,7 @@ const _: fn(Behaviour) -> fn() = |behaviour| match behaviour {
     Behaviour::TalkTooMuch => a_log_that_is_too_long_is_cut_and_says_so,
     Behaviour::FloodStderr => a_plugin_that_floods_stderr_is_ended,
     Behaviour::FloodStdout => a_plugin_that_floods_stdout_is_ended,
-    Behaviour::ForgeOutput => control_characters_of_a_plugin_reach_nobody,
+    Behaviour::ForgeOutput => control_characters_of_a_plugin_are_escaped,
     Behaviour::HugeResult => a_result_of_a_hundred_megabytes_is_refused_before_it_is_copied,
     Behaviour::HugeProblem => a_refusal_is_bounded_like_a_plan,
     Behaviour::ManyStages => a_plan_with_too_many_stages_names_that_limit,
@@ -172,8 +174,8 @@ async fn a_plugin_that_spins_does_not_keep_others_from_running() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_sleeps_an_hour_returns_at_once_an_hour_later_by_its_clock() {
-    // If the sleep took real time, the patience of the test would end first.
+async fn a_plugin_that_sleeps_an_hour_returns_at_once() {
+    // If the sleep took real time, the time limit of the test would end first.
     assert_eq!(notes(run(Behaviour::Sleep, 0, default).await), "slept 3600 s");
 }
 
@@ -284,7 +286,7 @@ async fn a_plugin_that_floods_stdout_is_ended() {
 }
 
 #[tokio::test]
-async fn control_characters_of_a_plugin_reach_nobody() {
+async fn control_characters_of_a_plugin_are_escaped() {
     let (_, called) = plugin_plan(run(Behaviour::ForgeOutput, 0, default).await);
     let escaped = "\\u{1b}[2J\\u{1b}[32mAPPLIED";
     assert_eq!(called.log[0].message, format!("{escaped}\\r\\n\\u{{202e}}"));

@@ -1,3 +1,5 @@
+//! What the sandbox loads, refuses to load, and keeps in its cache.
+
 use crate::support::{HOSTILE, context, notes, patiently, sandbox};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -162,7 +162,7 @@ async fn traps_are_told_apart_by_their_kind() {
 }
 
 #[tokio::test]
-async fn a_component_that_fails_or_spins_while_it_starts_is_ended_like_any_other() {
+async fn a_component_that_fails_or_spins_at_its_start_is_ended() {
     let started = |start: &str| {
         let core =
             format!("{USUAL} {DESCRIBE} {} (start $s) (func $s {start})", plan_release("i32.const 2048"));
@@ -191,7 +191,7 @@ async fn memory_is_counted_over_all_memories() {
 }
 
 #[tokio::test]
-async fn asking_for_an_impossible_size_does_not_make_the_host_forget_what_was_given() {
+async fn a_refused_growth_leaves_the_granted_memory_counted() {
     // Forty megabytes, then more than a memory can ever have, then forty in another memory.
     let body = "
         (drop (memory.grow 0 (i32.const 640)))
@@ -233,7 +233,7 @@ fn on_demand() -> Sandbox {
 }
 
 #[tokio::test]
-async fn a_component_that_needs_too_many_memories_is_too_complex_with_and_without_a_pool() {
+async fn a_component_with_too_many_memories_is_too_complex() {
     let memories = "(memory 1)".repeat(8);
     let bytes =
         component(PLUGIN, &format!("{USUAL} {memories} {DESCRIBE} {}", plan_release("i32.const 2048")));
@@ -243,7 +243,7 @@ async fn a_component_that_needs_too_many_memories_is_too_complex_with_and_withou
 }
 
 #[tokio::test]
-async fn a_component_that_starts_with_more_memory_than_allowed_is_refused_with_and_without_a_pool() {
+async fn a_component_that_starts_with_too_much_memory_is_refused() {
     let core = USUAL.replace("1)", "2000)");
     let bytes = component(PLUGIN, &format!("{core} {DESCRIBE} {}", plan_release("i32.const 2048")));
     assert_eq!(refusal(&bytes).await.kind().as_str(), "too-complex");

@@ -1,3 +1,5 @@
+//! What the tests of the sandbox share.
+
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +9,7 @@ use thinkube_plan::{Context, Outcome, PluginPlan, Problem};
 use thinkube_sandbox::{Allocation, Called, Config, Error, Limits, Plugin, Sandbox};
 
 /// Long enough for the slowest machine, short enough that a test that hangs says so.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TEST_LIMIT: Duration = Duration::from_secs(180);
 
 /// A limit that is not meant to be reached in a test of another.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -39,7 +41,7 @@ fn cache() -> PathBuf {
 }
 
 pub(crate) fn sandbox(change: impl FnOnce(&mut Limits)) -> Sandbox {
-    let mut limits = Limits { wall_time: PATIENCE, cpu_time: PATIENCE, ..Limits::default() };
+    let mut limits = Limits { wall_time: TEST_LIMIT, cpu_time: TEST_LIMIT, ..Limits::default() };
     // Each pool reserves address space for its places, and tests make many pools.
     limits.concurrent_calls = 4;
     change(&mut limits);
@@ -52,7 +54,7 @@ pub(crate) async fn hostile(change: impl FnOnce(&mut Limits)) -> Plugin {
 }
 
 pub(crate) async fn patiently<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("it ends")
+    tokio::time::timeout(TEST_LIMIT, future).await.expect("it ends")
 }
 
 pub(crate) fn context(behaviour: &str, amount: usize) -> Context {

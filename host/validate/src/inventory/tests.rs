@@ -1,3 +1,5 @@
+//! Inventories: what they give, and what is wrong with one.
+
 use super::*;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -34,8 +36,8 @@ fn take_with(texts: &[&str], given: Value) -> Result<InventorySettings, Vec<Stri
         inventory.add(&format!("{number}.yaml"), text).map_err(|fault| vec![fault.to_string()])?;
     }
     let Value::Object(given) = given else { panic!("a mapping") };
-    let said = |faults: Vec<InventoryFault>| faults.iter().map(ToString::to_string).collect();
-    inventory.settings_for("devpi", &schema(), &given).map_err(said)
+    let expected = |faults: Vec<InventoryFault>| faults.iter().map(ToString::to_string).collect();
+    inventory.settings_for("devpi", &schema(), &given).map_err(expected)
 }
 
 fn take(text: &str) -> Result<InventorySettings, Vec<String>> {
@@ -47,9 +49,9 @@ fn settings(text: &str) -> Value {
 }
 
 #[track_caller]
-fn refused(text: &str, said: &str) {
+fn refused(text: &str, expected: &str) {
     let faults = take(text).expect_err("it is refused");
-    assert!(faults.iter().any(|fault| fault.contains(said)), "{said} is not in {faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected} is not in {faults:?}");
 }
 
 #[test]
@@ -99,7 +101,7 @@ all:
 }
 
 #[test]
-fn a_variable_with_several_values_is_refused_only_where_the_plugin_needs_it() {
+fn a_variable_with_several_values_is_refused_where_it_is_needed() {
     let text = |name: &str| {
         format!(
             "a:\n  vars:\n    {name}: one\nb:\n  vars:\n    {name}: two\nc:\n  vars:\n    domain_name: a.org\n"
@@ -112,7 +114,7 @@ fn a_variable_with_several_values_is_refused_only_where_the_plugin_needs_it() {
 }
 
 #[test]
-fn a_later_file_wins_and_what_is_given_elsewhere_wins_over_both() {
+fn a_later_file_wins_and_what_is_given_by_hand_wins_over_both() {
     let files = ["domain_name: a.org\nharbor_registry: r.{{ domain_name }}\n", "domain_name: b.org\n"];
     let taken = take_with(&files, json!({})).unwrap();
     assert_eq!(Value::Object(taken.settings), json!({"domain_name": "b.org", "harbor_registry": "r.b.org"}));
@@ -141,7 +143,7 @@ devpi_extras: ['{{ zone }}', {'k': '{{ api }}'}]
 }
 
 #[test]
-fn what_would_have_to_be_computed_is_refused_with_its_line_and_only_where_it_is_needed() {
+fn a_value_to_compute_is_refused_with_its_line_where_it_is_needed() {
     refused(
         "domain_name: a.org\ndevpi_api_hostname: \"{{ domain_name | upper }}\"\n",
         "0.yaml:2: `devpi_api_hostname` has a template with a filter",
@@ -278,7 +280,7 @@ fn a_file_that_is_no_inventory_is_refused_at_once() {
             vec![format!("*a{number}"); 95].join(", ")
         )
     });
-    for (text, said) in [
+    for (text, expected) in [
         (wide, "16 MiB of text"),
         (aliases, "at most 1000 aliases)"),
         (nested("[", "]"), "nest"),
@@ -297,8 +299,8 @@ fn a_file_that_is_no_inventory_is_refused_at_once() {
         ("a: 1\n---\nb: 2\n".to_owned(), "one YAML document"),
         ("[web]\nhost ansible_user=x\n".to_owned(), "YAML"),
     ] {
-        let faults = take(&text).expect_err(said);
-        assert!(faults[0].contains(said), "{said} is not in {faults:?}");
+        let faults = take(&text).expect_err(expected);
+        assert!(faults[0].contains(expected), "{expected} is not in {faults:?}");
     }
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
@@ -377,8 +379,8 @@ fn what_looks_like_a_password_does_not_depend_on_the_order_of_names() {
 }
 
 #[test]
-fn a_setting_that_the_schema_refuses_is_named_with_its_line_and_without_its_value() {
-    for (text, said) in [
+fn a_refused_setting_is_named_with_its_line_and_without_its_value() {
+    for (text, expected) in [
         (
             "x: hunter2\noauth2_proxy_enabled: '{{ x }}'\n",
             "0.yaml:2: `oauth2_proxy_enabled`: the value is not of type \"boolean\"; give the setting itself with --set",
@@ -398,10 +400,10 @@ fn a_setting_that_the_schema_refuses_is_named_with_its_line_and_without_its_valu
     ] {
         let faults = take(text).expect_err("it is refused");
         assert_eq!(faults.len(), 1, "{faults:?}");
-        assert!(faults[0].starts_with(said), "{said} is not in {faults:?}");
+        assert!(faults[0].starts_with(expected), "{expected} is not in {faults:?}");
         assert!(!faults[0].to_lowercase().contains("hunter2") && !faults[0].contains("31337"), "{faults:?}");
     }
-    // What is given elsewhere and what is missing is not the inventory's fault.
+    // What is given by hand and what is missing is not the inventory's fault.
     let given = json!({"routing": "none"});
     assert!(take_with(&["domain_name: a.org\n"], given).is_ok());
 }

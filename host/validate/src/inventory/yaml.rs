@@ -51,7 +51,7 @@ fn options() -> Options {
     budget.max_recorded_anchor_bytes = limits::ANCHOR_BYTES;
     budget.max_total_scalar_bytes = limits::TEXT_BYTES;
     budget.max_documents = 1;
-    // One domain in a hundred host names is no attack, and the limits of aliases below bound what they add.
+    // One domain in a hundred host names is not an attack, and the limits of aliases below bound what they add.
     budget.enforce_alias_anchor_ratio = false;
     let mut aliases = AliasLimits::default();
     aliases.max_total_replayed_events = limits::REPEATED_NODES;
