@@ -1,5 +1,7 @@
 //! Converts between the types of the contract and those of the plan, field by field. A new field on one side does not compile
 //! until it is converted here.
+//!
+//! Long because it is a table: every type of the contract, one conversion each.
 
 use crate::error::Quota;
 use crate::limits::Limits;

@@ -415,14 +415,14 @@ fn cycle(above: &[String], name: &str) -> String {
 /// Whether a variable of this name holds a password, token or key. `tls_secret_name` and the like hold names.
 fn is_secret(name: &str) -> bool {
     let words = words(name);
-    let Some(last) = words.last() else { return false };
-    if ["name", "namespace", "path", "file", "url", "username"].contains(&last.as_str()) {
+    let Some(end) = words.last() else { return false };
+    if ["name", "namespace", "path", "file", "url", "username"].contains(&end.as_str()) {
         return false;
     }
     let within = ["password", "passwd", "passphrase", "token", "apikey"];
     let alone = ["pass", "pw", "credential", "credentials", "secret"];
     words.iter().any(|word| within.iter().any(|part| word.contains(part)) || alone.contains(&word.as_str()))
-        || words.len() > 1 && last == "key"
+        || words.len() > 1 && end == "key"
 }
 
 /// The words of `admin_password2` or `adminPassword2`, in lower case without numbers.

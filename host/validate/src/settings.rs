@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_none_of_the_choices_gets_the_choices() {
+    fn a_value_outside_the_choices_is_told_the_choices() {
         assert_eq!(
             faults(json!({"domain_name": "a.org", "routing": "gatway"})),
             ["/routing: \"gatway\" is not one of [\"ingress\",\"gateway\"]; did you mean \"gateway\"?"]
@@ -499,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_without_effect_are_said() {
+    fn settings_without_effect_are_reported() {
         let unused = schema().unused(&json!({"domain_name": "a.org", "helm_bin": "/bin/helm"}));
         assert_eq!(unused, [Unused { name: "helm_bin".into(), reason: "the host needs no helm".into() }]);
     }

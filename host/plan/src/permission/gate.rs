@@ -121,7 +121,7 @@ pub fn connect_permissions(step: &ExternalStep) -> Vec<Permission> {
     needed
 }
 
-/// A URL without an origin stays as it is: no grant has such an origin, so it is denied by name.
+/// The permission for a URL without an origin names the whole URL. It is always denied, because a grant names an origin.
 fn connect_permission(url: &str) -> Permission {
     Permission::Connect(origin(url).unwrap_or_else(|| url.to_owned()))
 }

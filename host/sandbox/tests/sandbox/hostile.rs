@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(200);
 /// The test of each behaviour. A behaviour without a test does not compile.
 const _: fn(Behaviour) -> fn() = |behaviour| match behaviour {
     Behaviour::Behave => a_plan_comes_back_with_what_it_took,
-    Behaviour::Refuse => the_plugins_own_refusal_is_no_failure_of_the_sandbox,
+    Behaviour::Refuse => the_plugins_own_refusal_is_not_a_failure_of_the_sandbox,
     Behaviour::Spin => a_plugin_that_spins_is_ended_by_its_cpu_time,
     Behaviour::Sleep => a_plugin_that_sleeps_an_hour_returns_at_once,
     Behaviour::SleepForever => a_plugin_that_never_stops_sleeping_is_ended_by_the_wall_time,
@@ -40,11 +40,11 @@ const _: fn(Behaviour) -> fn() = |behaviour| match behaviour {
     Behaviour::ManyChecks => a_plan_with_too_many_checks_names_that_limit,
     Behaviour::ManyQueries => a_question_for_too_many_facts_names_that_limit,
     Behaviour::BigManifest => a_manifest_that_no_api_server_would_take_names_that_limit,
-    Behaviour::InvalidJson => a_manifest_that_is_no_json_is_named_by_stage_and_step,
+    Behaviour::InvalidJson => a_manifest_that_is_not_json_is_named_by_stage_and_step,
     Behaviour::DeepJson => a_deeply_nested_manifest_is_malformed_and_not_a_stack_overflow,
     Behaviour::SendSecret => a_secret_that_a_check_would_send_is_in_the_plan_by_its_name,
-    Behaviour::InvalidDesired => a_desired_state_that_is_no_json_is_named,
-    Behaviour::InvalidUtf8 => a_text_that_is_no_utf8_is_malformed,
+    Behaviour::InvalidDesired => a_desired_state_that_is_not_json_is_named,
+    Behaviour::InvalidUtf8 => a_text_that_is_not_utf8_is_malformed,
     Behaviour::ReadFile => a_plugin_finds_no_file,
     Behaviour::WriteFile => a_plugin_writes_no_file,
     Behaviour::ReadEnvironment => a_plugin_sees_no_environment_and_no_arguments,
@@ -119,7 +119,7 @@ async fn a_plugin_judges_an_observation_by_its_variables() {
 }
 
 #[tokio::test]
-async fn the_plugins_own_refusal_is_no_failure_of_the_sandbox() {
+async fn the_plugins_own_refusal_is_not_a_failure_of_the_sandbox() {
     let called = run(Behaviour::Refuse, 0, default).await.unwrap();
     let expected = Problem::InvalidSettings { path: "/do".into(), message: "no".into() };
     assert_eq!(called.value, Err(expected));
@@ -357,7 +357,7 @@ async fn a_manifest_that_no_api_server_would_take_names_that_limit() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_is_no_json_is_named_by_stage_and_step() {
+async fn a_manifest_that_is_not_json_is_named_by_stage_and_step() {
     let error = failure(Behaviour::InvalidJson, 0, default).await;
     let Error::Malformed { place, message, .. } = &error else { panic!("{error:?}") };
     assert_eq!(place, "stage base, step 2, manifest");
@@ -380,14 +380,14 @@ async fn a_secret_that_a_check_would_send_is_in_the_plan_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_desired_state_that_is_no_json_is_named() {
+async fn a_desired_state_that_is_not_json_is_named() {
     let error = failure(Behaviour::InvalidDesired, 0, default).await;
     let Error::Malformed { place, .. } = &error else { panic!("{error:?}") };
     assert_eq!(place, "stage base, step 1 (external resource realm), desired");
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_utf8_is_malformed() {
+async fn a_text_that_is_not_utf8_is_malformed() {
     let error = failure(Behaviour::InvalidUtf8, 0, default).await;
     assert!(matches!(error, Error::Malformed { call: "plan-release", .. }), "{error:?}");
     assert!(error.to_string().contains("utf-8"), "{error}");

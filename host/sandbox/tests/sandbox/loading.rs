@@ -132,7 +132,7 @@ async fn loads_at_the_same_time_compile_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_component_says_what_it_is() {
+async fn a_file_that_is_not_a_component_says_what_it_is() {
     let sandbox = sandbox(|_| {});
     let module = wat::parse_str("(module)").unwrap();
     let error = patiently(sandbox.load(&module)).await.unwrap_err();

@@ -82,7 +82,7 @@ fn observation() -> thinkube_plan::Observation {
 }
 
 #[tokio::test]
-async fn a_result_that_is_no_value_of_its_type_is_malformed() {
+async fn a_result_that_is_not_a_value_of_its_type_is_malformed() {
     for (fault, body) in [
         (
             "a result that is neither ok nor error",
@@ -106,7 +106,7 @@ async fn a_result_that_is_no_value_of_its_type_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_utf16_is_malformed_as_well() {
+async fn a_text_that_is_not_utf16_is_malformed_as_well() {
     // `err(other("\u{d800}"))`: half of a surrogate pair.
     let body = "
         (i32.store8 (i32.const 2048) (i32.const 1)) (i32.store8 (i32.const 2052) (i32.const 2))
@@ -265,7 +265,7 @@ async fn a_table_that_grows_too_large_names_that_limit() {
 }
 
 #[tokio::test]
-async fn a_message_to_the_log_that_is_no_text_or_too_long_is_refused() {
+async fn a_message_to_the_log_that_is_not_text_or_too_long_is_refused() {
     let logs = |level: i32, at: i32, length: i32| {
         let call = format!(
             "(drop (memory.grow (i32.const 320))) (i32.store8 (i32.const 4096) (i32.const 255))

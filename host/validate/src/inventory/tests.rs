@@ -258,7 +258,7 @@ fn a_password_is_neither_taken_into_a_setting_nor_repeated_in_a_fault() {
 }
 
 #[test]
-fn a_file_that_is_no_inventory_is_refused_at_once() {
+fn a_file_that_is_not_an_inventory_is_refused_at_once() {
     let begin = Instant::now();
     let nested = |open: &str, close: &str| format!("x: {}{}", open.repeat(100_000), close.repeat(100_000));
     let block: String = (0..1_200).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
