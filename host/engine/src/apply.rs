@@ -1,31 +1,19 @@
 //! Applies a plan: preflight, record, stages, prune, health. Previews it without a write.
 
-use crate::check::{CheckOutcome, CheckRunner, RetryPolicy};
+use crate::cancel::unless_cancelled;
+use crate::check::CheckRunner;
 use crate::driver::{Drivers, InCluster, Observed, Purpose, Recorded, Task, http_client};
+use crate::error::Error;
 use crate::lifecycle::{Checks, Lifecycle};
+use crate::outcome::CheckOutcome;
 use crate::plan::Planned;
-use crate::{Error, Session, unless_cancelled};
-use std::time::Duration;
-use thinkube_cluster::{Adopt, ApplyOptions, Release};
+use crate::request::{ApplyRequest, RetryPolicy};
+use crate::session::Session;
+use thinkube_cluster::{ApplyOptions, Release};
 use thinkube_plan::{Change, Check, Plan, Severity, Values};
 
 /// The name that stands for every preflight check.
 const ALL: &str = "all";
-
-/// How to apply.
-pub struct ApplyRequest {
-    /// The longest time that one stage may take to become ready.
-    pub timeout: Duration,
-    /// Existing objects and external resources that the release takes over.
-    pub adopt: Vec<Adopt>,
-    /// Names of preflight checks whose failure is only a warning; `all` is every one.
-    pub ignore_preflight: Vec<String>,
-    /// Whether to wait for readiness, gates and health.
-    pub wait: bool,
-    /// The changes of the preview that a person confirmed; empty if no preview was shown. An image whose source has
-    /// changed since is not built.
-    pub shown: Vec<Change>,
-}
 
 /// How an apply or an operation ended.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Ends work early on Ctrl-C or SIGTERM.
 
-use crate::Error;
+use crate::error::Error;
 use std::future::Future;
 use tokio_util::sync::CancellationToken;
 

@@ -1,93 +1,34 @@
+//! Carries out checks: observes the cluster or a URL, and evaluates what was observed. Must not write, and must not send a
+//! secret that no plan may send.
+
 use crate::driver::http_client;
+use crate::error::Error;
+use crate::event::{Event, Events};
 use crate::lifecycle::Checks;
-use crate::{Error, Event, Events, Session};
-use serde::Serialize;
+use crate::outcome::{CheckOutcome, failed};
+use crate::request::RetryPolicy;
+use crate::session::Session;
 use std::time::Duration;
-use thinkube_cluster::{
-    ApiError, Cluster, CopyState, Entry, EntryPhase, Error as ClusterError, Release, SecretCopy,
-};
+use thinkube_cluster::{ApiError, Cluster, Entry, EntryPhase, Error as ClusterError, Release, SecretCopy};
 use thinkube_effects::Http;
 use thinkube_plan::{
-    Check, Expectation, HttpTarget, Observation, PluginPlan, Probe, Severity, Status, Verdict,
-    credential_faults,
+    Check, Expectation, HttpTarget, Observation, PluginPlan, Probe, Status, Verdict, credential_faults,
 };
 use thinkube_sandbox::Plugin;
 use tokio::time::Instant;
 
-/// The time that one judgement may take. An expression comes from the plugin; most take microseconds.
-const JUDGEMENT: Duration = Duration::from_secs(2);
-/// The longest time a check may ask to be waited for.
+/// The time that one evaluation may take. An expression comes from the plugin; most take microseconds.
+const EVALUATION: Duration = Duration::from_secs(2);
+/// The longest time that the host waits for a check.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
-/// How long the host waits between two looks: at first, and at most.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
-/// Checks that are asked at the same time.
+/// The pause after the first attempt; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause between two attempts.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+/// Checks that run at the same time.
 const AT_ONCE: usize = 8;
 
-/// How a check ended.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckOutcome {
-    /// The check's name.
-    pub name: String,
-    /// What is true when it passes.
-    pub title: String,
-    /// Passed, failed or unknown, and why.
-    #[serde(flatten)]
-    pub verdict: Verdict,
-    /// Whether a failure is an error.
-    pub severity: Severity,
-    /// How often it was asked.
-    pub looks: u32,
-    /// What the check's author suggests; the verdict's own remedy goes before it.
-    #[serde(skip)]
-    suggestion: Option<String>,
-}
-
-impl CheckOutcome {
-    /// No check of a plan has such a name: theirs are DNS labels.
-    fn of_copy(copied: SecretCopy) -> Self {
-        let SecretCopy { copy, key, source, state } = copied;
-        let key = key.map(|key| format!("/{key}")).unwrap_or_default();
-        let (status, message) = match state {
-            Ok(CopyState::Current) => (Status::Passed, "it has".to_owned()),
-            Ok(CopyState::Stale) => (Status::Failed, format!("{source} has another value by now")),
-            Ok(CopyState::NoSource) => {
-                (Status::Failed, format!("{source} is not there, or not with that key"))
-            }
-            Ok(CopyState::NoCopy) => (Status::Failed, format!("{copy} is not there, or not with that key")),
-            Err(error) => (Status::Unknown, error.to_string()),
-        };
-        Self {
-            name: format!("copy/{}/{}{key}", copy.namespace.as_deref().unwrap_or_default(), copy.name),
-            title: format!("{copy} has what {source} has"),
-            verdict: Verdict { status, message, remedy: None },
-            severity: Severity::Warning,
-            looks: 1,
-            suggestion: Some("`thinkube-host apply` follows it.".to_owned()),
-        }
-    }
-
-    /// Whether it holds.
-    pub fn passed(&self) -> bool {
-        self.verdict.status == Status::Passed
-    }
-
-    /// What to do, when it does not hold.
-    pub fn remedy(&self) -> Option<&str> {
-        self.verdict.remedy.as_deref().or(self.suggestion.as_deref()).filter(|_| !self.passed())
-    }
-}
-
-/// Whether to ask again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryPolicy {
-    /// One look.
-    Once,
-    /// Until it holds or the check's own time is over.
-    UntilTimeout,
-}
-
-/// What checks can look at: the cluster, and URLs that were granted.
+/// What checks can observe: the cluster, and URLs that were granted.
 #[derive(Clone, Copy)]
 pub(crate) struct ProbeTarget<'a> {
     pub(crate) cluster: &'a Cluster,
@@ -95,7 +36,7 @@ pub(crate) struct ProbeTarget<'a> {
 }
 
 impl ProbeTarget<'_> {
-    /// Whether this probe could be answered at all, to be known before anything is changed.
+    /// Fails if this host can never carry out the probe.
     pub(crate) fn supports(&self, probe: &Probe) -> Result<(), Error> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
@@ -105,15 +46,15 @@ impl ProbeTarget<'_> {
         }
     }
 
-    /// What it shows, or why nothing can be seen, and whether that is for good.
+    /// The observation, or the reason why there is none and whether that is permanent.
     async fn observe(&self, probe: &Probe) -> Result<Observation, (String, bool)> {
         match probe {
             Probe::Http(http) if matches!(http.target, HttpTarget::Url(_)) => {
-                // Whoever does not answer is an observation: what is left as an error does not go away.
+                // A server that does not answer is an observation. Every other failure is permanent.
                 thinkube_effects::probe(self.http, http).await.map_err(|error| (error.to_string(), true))
             }
             _ => self.cluster.observe(probe).await.map_err(|error| {
-                let for_good = matches!(
+                let permanent = matches!(
                     error,
                     ClusterError::Probe(_)
                         | ClusterError::Api(
@@ -122,7 +63,7 @@ impl ProbeTarget<'_> {
                                 | ApiError::Forbidden { .. }
                         )
                 );
-                (error.to_string(), for_good)
+                (error.to_string(), permanent)
             }),
         }
     }
@@ -187,7 +128,7 @@ impl Checks for CheckRunner<'_> {
     }
 }
 
-/// Asks `checks`, some at the same time. The outcomes are in the order of the checks.
+/// Runs `checks`, some at the same time. The outcomes are in the order of the checks.
 pub(crate) async fn run_checks(
     asked: &ProbeTarget<'_>,
     plugin: Option<&Plugin>,
@@ -207,21 +148,11 @@ pub(crate) async fn run_checks(
         .await
 }
 
-/// The outcomes that are errors.
-pub fn failed(outcomes: &[CheckOutcome]) -> Vec<CheckOutcome> {
-    outcomes
-        .iter()
-        .filter(|outcome| !outcome.passed() && outcome.severity == Severity::Error)
-        .cloned()
-        .collect()
-}
-
-/// Asks the health checks of a release, and its tests too if `tests` says so; and looks whether what it copied from other
-/// Secrets is as they have it, which is no error: an apply follows them. `plugin` is needed only where a check is the
-/// plugin's own to judge.
+/// Runs the health checks of a release, with `tests` its tests too, and compares copied Secrets with their sources. A stale
+/// copy is a warning, because an apply updates it. The session's plugin is needed only for checks that the plugin evaluates.
 ///
 /// # Errors
-/// [`Error::OtherPlugin`] if `plugin` is not the one that made the release, and [`Error::Invalid`] if a check of the record
+/// [`Error::OtherPlugin`] if the session's plugin did not make the release, and [`Error::Invalid`] if a check of the record
 /// would send a secret that no plan may send.
 pub async fn check(
     session: &Session<'_>,
@@ -235,7 +166,7 @@ pub async fn check(
         return Err(Error::OtherPlugin { release, expected, found: plugin.digest().clone() });
     }
     let plugin_plan = &release.plan.plugin_plan;
-    // A person who may write the record could otherwise have any Secret sent.
+    // Otherwise a client that may write the record could have any Secret sent.
     let faults = credential_faults(plugin_plan);
     if !faults.is_empty() {
         return Err(Error::Invalid(faults));
@@ -246,7 +177,7 @@ pub async fn check(
     if tests {
         outcomes.extend(runner.run(&plugin_plan.tests, retry).await);
     }
-    // What its stage left out, because that is done already, was never made.
+    // A skipped stage created no copy.
     let skipped = |copied: &SecretCopy| {
         let of = |entry: &&Entry| entry.object.identity() == copied.copy.identity();
         release.inventory.iter().find(of).is_some_and(|entry| entry.phase == EntryPhase::Skipped)
@@ -264,33 +195,33 @@ async fn run_check(
     retry: RetryPolicy,
 ) -> CheckOutcome {
     let deadline = Instant::now() + Duration::from_secs(check.timeout_seconds.into()).min(MAX_WAIT);
-    let mut pause = LOOK_AGAIN.0;
-    let mut looks = 0;
+    let mut pause = FIRST_PAUSE;
+    let mut attempts = 0;
     let verdict = loop {
-        looks += 1;
-        let (verdict, for_good) = look(asked, plugin, check).await;
-        let over = for_good || retry == RetryPolicy::Once || Instant::now() + pause >= deadline;
+        attempts += 1;
+        let (verdict, permanent) = attempt(asked, plugin, check).await;
+        let over = permanent || retry == RetryPolicy::Once || Instant::now() + pause >= deadline;
         if verdict.status == Status::Passed || over {
             break verdict;
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK_AGAIN.1);
+        pause = (pause * 2).min(MAX_PAUSE);
     };
     CheckOutcome {
         name: check.name.clone(),
         title: check.title.clone(),
         verdict,
         severity: check.severity,
-        looks,
+        attempts,
         suggestion: check.remedy.clone(),
     }
 }
 
-/// One look, and whether another one could end differently.
-async fn look(asked: &ProbeTarget<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
+/// One attempt, and whether its verdict is permanent.
+async fn attempt(asked: &ProbeTarget<'_>, plugin: Option<&Plugin>, check: &Check) -> (Verdict, bool) {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
     let sends = matches!(&check.probe, Probe::Http(http) if http.credentials.is_some());
-    // An operation ends with the health checks of the record, which is no authority.
+    // The health checks at the end of an operation come from the record, which no rule has validated.
     if sends && check.expect == Expectation::Evaluate {
         let message =
             "an answer may hold the secret that was sent, so the plugin cannot evaluate it: use CEL";
@@ -298,30 +229,33 @@ async fn look(asked: &ProbeTarget<'_>, plugin: Option<&Plugin>, check: &Check) -
     }
     let observation = match asked.observe(&check.probe).await {
         Ok(observation) => observation,
-        Err((message, for_good)) => return (unknown(message), for_good),
+        Err((message, permanent)) => return (unknown(message), permanent),
     };
     let verdict = match (&check.expect, plugin) {
         (Expectation::Evaluate, None) => {
-            return (unknown("the plugin judges this check itself: give it with --plugin".to_owned()), true);
+            return (
+                unknown("the plugin evaluates this check itself, and none was given: give the plugin of the release".to_owned()),
+                true,
+            );
         }
         (Expectation::Evaluate, Some(plugin)) => match plugin.evaluate(&check.name, &observation).await {
             Ok(called) => called.value,
             Err(error) => return (unknown(error.to_string()), true),
         },
-        _ => judge_in_time(check, observation).await,
+        _ => evaluate_in_time(check, observation).await,
     };
     (verdict, false)
 }
 
-/// On a thread of its own, for an expression cannot be interrupted.
-async fn judge_in_time(check: &Check, observation: Observation) -> Verdict {
+/// Evaluates on a thread of its own, because an expression cannot be interrupted.
+async fn evaluate_in_time(check: &Check, observation: Observation) -> Verdict {
     let unknown = |message: String| Verdict { status: Status::Unknown, message, remedy: None };
     let check = check.clone();
-    let judging = tokio::task::spawn_blocking(move || thinkube_validate::evaluate(&check, &observation));
-    match tokio::time::timeout(JUDGEMENT, judging).await {
+    let evaluation = tokio::task::spawn_blocking(move || thinkube_validate::evaluate(&check, &observation));
+    match tokio::time::timeout(EVALUATION, evaluation).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(_)) => unknown("the expression could not be evaluated".to_owned()),
-        Err(_) => unknown(format!("the expression took longer than {} s", JUDGEMENT.as_secs())),
+        Err(_) => unknown(format!("the expression took longer than {} s", EVALUATION.as_secs())),
     }
 }
 
@@ -421,22 +355,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_would_send_a_secret_against_the_rules_is_refused_before_anything_is_read() {
+    async fn a_record_that_would_leak_a_secret_is_refused_before_any_request() {
         const AT: &str = "/health/0/probe/http";
         let (cluster, paths) = server().await;
         let password = format!("{AT}/credentials/password");
-        for (pointer, value, said) in [
+        for (pointer, value, reason) in [
             ("/health/0/expect", json!("evaluate"), "use CEL"),
             (&*password, json!({"namespace": "demo", "name": "mirrored", "key": "a"}), "must not be sent"),
             (&*format!("{AT}/target"), json!({"url": "https://evil.example/"}), "must not be sent to a URL"),
         ] {
             let change = |plan: &mut Value| *plan.pointer_mut(pointer).expect("it is there") = value;
             let error = checked(&cluster, &recorded(change)).await.expect_err("it is refused");
-            assert!(matches!(&error, Error::Invalid(_)) && error.to_string().contains(said), "{error}");
+            assert!(matches!(&error, Error::Invalid(_)) && error.to_string().contains(reason), "{error}");
         }
         assert!(paths.lock().expect("no test panics with it").is_empty(), "{paths:?}");
-        // What a plan may send is asked.
-        let outcomes = checked(&cluster, &recorded(|_| ())).await.expect("it is looked at");
+        // A check that a plan may have is carried out.
+        let outcomes = checked(&cluster, &recorded(|_| ())).await.expect("the record is valid");
         assert_eq!(outcomes[0].verdict.status, Status::Unknown, "{outcomes:?}");
         assert!(!paths.lock().expect("no test panics with it").is_empty());
     }
@@ -448,8 +382,8 @@ mod tests {
         let release = recorded(|plan| plan["health"][0]["expect"] = json!("evaluate"));
         let http = http_client(&[], &HttpOptions::default()).expect("it can be made");
         let asked = ProbeTarget { cluster: &cluster, http: &http };
-        let (verdict, for_good) = look(&asked, None, &release.plan.plugin_plan.health[0]).await;
-        assert!(for_good && verdict.message.contains("use CEL"), "{verdict:?}");
+        let (verdict, permanent) = attempt(&asked, None, &release.plan.plugin_plan.health[0]).await;
+        assert!(permanent && verdict.message.contains("use CEL"), "{verdict:?}");
         assert!(paths.lock().expect("no test panics with it").is_empty(), "{paths:?}");
     }
 }

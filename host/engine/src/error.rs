@@ -1,6 +1,6 @@
 //! The error of the engine. Its message says what is wrong and where; the advice is a [`Hint`].
 
-use crate::CheckOutcome;
+use crate::outcome::CheckOutcome;
 use std::path::PathBuf;
 use thinkube_cluster::Orphan;
 use thinkube_effects::{ExternalError, HttpError, ImageError, WorkstationError};
@@ -15,7 +15,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The reason that the system gave.
         source: std::io::Error,
     },
     /// A plugin's crate could not be built.
@@ -23,25 +23,25 @@ pub enum Error {
     Build {
         /// The crate's folder.
         path: PathBuf,
-        /// What went wrong and what to do.
+        /// The reason.
         message: String,
     },
     /// The sandbox could not load the plugin or ended a call.
     #[error(transparent)]
     Plugin(#[from] thinkube_sandbox::Error),
-    /// The plugin's settings schema is no schema.
+    /// The plugin's settings schema is not a valid JSON Schema.
     #[error(transparent)]
     Schema(#[from] thinkube_validate::Error),
     /// The descriptor breaks a rule of the contract.
     #[error("the plugin's descriptor is not valid: {0}")]
     Descriptor(String),
-    /// The release's name cannot be one.
+    /// The release's name is not a valid one.
     #[error(
         "`{0}` is not a valid release name: expected a DNS label (RFC 1123) of at most {max} characters",
         max = thinkube_plan::MAX_RELEASE_NAME
     )]
     ReleaseName(String),
-    /// The settings are not what the schema wants.
+    /// The settings do not match the plugin's schema.
     #[error("the settings are not valid:{}", list(.0))]
     Settings(Vec<SettingFault>),
     /// The plugin has no such operation.
@@ -49,43 +49,43 @@ pub enum Error {
     NoOperation {
         /// The name that was given.
         name: String,
-        /// The one that was most likely meant.
+        /// The known name that is most like it.
         near: Option<String>,
-        /// Those there are.
+        /// The operations of the plugin.
         known: Vec<String>,
     },
-    /// The arguments are not what the operation's schema wants.
+    /// The arguments do not match the operation's schema.
     #[error("the arguments of operation {operation} are not valid:{}", list(.faults))]
     Arguments {
         /// The operation.
         operation: String,
-        /// What is wrong, by the arguments' names.
+        /// The faults, each with the path of the argument.
         faults: Vec<SettingFault>,
     },
-    /// The plugin itself refuses.
+    /// The plugin refuses to plan.
     #[error("the plugin cannot plan: {0}")]
     Problem(Problem),
-    /// The plugin asks for facts that nobody can answer here.
+    /// The plugin asks for facts that were not given, and there is no cluster to ask.
     #[error(
         "the plugin needs facts about the cluster:{}",
         list(.0)
     )]
     FactsNeeded(Vec<Query>),
-    /// The plugin asks for facts without end.
+    /// The plugin asked for too many facts, too often, or again for those that it has.
     #[error("the plugin still asks for facts after {rounds} rounds and {facts} facts; ask for all at once")]
     TooManyFacts {
-        /// How often it was asked.
+        /// How often the plugin was asked.
         rounds: usize,
-        /// How many facts it had.
+        /// How many facts the plugin had.
         facts: usize,
     },
-    /// The plan breaks rules that no cluster could make good.
+    /// The plan breaks rules that hold on every cluster.
     #[error("the plan is not valid:{}", list(.0))]
     Invalid(Vec<Fault>),
-    /// The plan holds what nobody granted.
+    /// The plan needs permissions that the operator did not grant.
     #[error("denied: these permissions are not granted:{}", list(.0))]
     Denied(Vec<Denial>),
-    /// The plugin asks to read what nobody granted.
+    /// The plugin asks for a fact that it has no permission to read.
     #[error("refused: the plugin asks about {0}, and has no permission to read it")]
     QueryDenied(Query),
     /// A secret input has no value.
@@ -93,15 +93,15 @@ pub enum Error {
     SecretMissing {
         /// The input's name.
         name: String,
-        /// Where it is read from.
+        /// The environment variable that it is read from.
         env: String,
-        /// What it is for.
+        /// Its purpose, in the plugin's words.
         summary: String,
     },
     /// The cluster side failed.
     #[error(transparent)]
     Cluster(#[from] thinkube_cluster::Error),
-    /// Resources are there, outside the cluster, that the release did not make.
+    /// External resources exist that the release did not create: (step, base URL).
     #[error(
         "these external resources exist already, and this release did not create them:{}",
         external(.0)
@@ -119,43 +119,43 @@ pub enum Error {
     /// Files of a workstation failed.
     #[error(transparent)]
     Workstation(#[from] WorkstationError),
-    /// A resource outside the cluster cannot be taken away.
+    /// An external resource could not be deleted.
     #[error("cannot delete the external resource of step {step}: {source}")]
     Outside {
         /// The step.
         step: String,
-        /// Why.
+        /// The reason.
         source: ExternalError,
     },
-    /// What was granted for one namespace would count in another one.
+    /// The plan is for another namespace than the release's, and the grants on record are for that one only.
     #[error(
         "release {release} is in namespace {from}, and this would be a plan for namespace {to}, where nothing was granted to it"
     )]
     Moved {
         /// The release's name.
         release: String,
-        /// Where it is.
+        /// The namespace on record.
         from: String,
-        /// Where it would be.
+        /// The namespace of the plan.
         to: String,
     },
-    /// Something is to be left behind that the release does not have.
+    /// The release does not have the resource that is to be left in place.
     #[error("the release has no `{name}` to be left behind; it has {}", .known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     NothingToOrphan {
-        /// What was named.
+        /// The resource that was named.
         name: Orphan,
-        /// What there is.
+        /// The resources of the release.
         known: Vec<Orphan>,
     },
-    /// A preflight check was named that the plan does not have.
+    /// The plan has no preflight check of this name.
     #[error("unknown preflight check `{name}`; expected one of: all, {}", .known.join(", "))]
     NoPreflight {
-        /// The name.
+        /// The name that was given.
         name: String,
-        /// Those there are.
+        /// The preflight checks of the plan.
         known: Vec<String>,
     },
-    /// The Secret with the login to a registry is not there.
+    /// The Secret with the login to a registry does not exist, or has another type.
     #[error("image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to push with")]
     NoLogin {
         /// The step.
@@ -163,7 +163,7 @@ pub enum Error {
         /// The Secret.
         secret: ObjectRef,
     },
-    /// The Secret with the login to a registry is not there any more, nor what it was a mirror of.
+    /// The Secret with the login to a registry no longer exists, nor does the Secret that it mirrored.
     #[error(
         "image {step}: there is no {secret} of type kubernetes.io/dockerconfigjson to delete {reference} with"
     )]
@@ -175,41 +175,41 @@ pub enum Error {
         /// The image.
         reference: String,
     },
-    /// The source of an image is no longer what was shown.
+    /// The source of an image changed after the preview.
     #[error("image {step}: the source changed after the preview ({shown} → {now}); nothing was changed")]
     ImageMoved {
         /// The step.
         step: String,
-        /// The commit of then.
+        /// The commit in the preview.
         shown: String,
-        /// The commit of now.
+        /// The present commit.
         now: String,
     },
-    /// The drivers of the host did not compare the objects: a defect of this program.
+    /// No driver compared the objects with the cluster: a defect of the host.
     #[error("the objects were not compared with the cluster")]
     NotObserved,
-    /// Checks failed that had to hold.
+    /// Required checks do not hold.
     #[error("{phase}: {}", failures(.failed))]
     ChecksFailed {
         /// `preflight`, `health`, or the stage whose gates they are.
         phase: String,
-        /// The failed ones.
+        /// The checks that do not hold.
         failed: Vec<CheckOutcome>,
     },
-    /// The plugin given is not the one that made the release.
+    /// Another plugin made the release.
     #[error("release {release} was made by plugin {expected}, not by {found}")]
     OtherPlugin {
         /// The release.
         release: String,
-        /// The digest on record.
+        /// The digest of the plugin on record.
         expected: thinkube_plan::Digest,
-        /// The digest of the file given.
+        /// The digest of the given plugin.
         found: thinkube_plan::Digest,
     },
-    /// The person interrupted it.
+    /// The operator interrupted the run.
     #[error("interrupted{}", if *.recorded { "; the release record says how far the run came" } else { "" })]
     Interrupted {
-        /// Whether something was begun, and the record says so.
+        /// Whether the run had begun to write, and the record has how far it came.
         recorded: bool,
     },
 }

@@ -13,25 +13,31 @@ mod cancel;
 mod check;
 mod driver;
 mod error;
+mod event;
 mod lifecycle;
 mod operation;
+mod outcome;
 mod plan;
 mod plugin;
+mod request;
 mod session;
 mod status;
 mod uninstall;
 mod workstation;
 
-pub use apply::{Applied, ApplyRequest, Preview, apply, preview};
+pub use apply::{Applied, Preview, apply, preview};
 pub use cancel::unless_cancelled;
-pub use check::{CheckOutcome, RetryPolicy, check, failed};
+pub use check::check;
 pub use error::Error;
+pub use event::Event;
 pub use operation::{operate, plan_operation, preview_operation};
+pub use outcome::{CheckOutcome, failed};
 pub use plan::{FactSource, PlanRequest, Planned, plan};
-pub use plugin::{LoadedOperation, LoadedPlugin, load, read_plugin};
+pub use plugin::{LoadedPlugin, load, read_plugin};
+pub use request::{ApplyRequest, RetryPolicy, UninstallRequest};
 pub use session::Session;
 pub use status::{ObjectStatus, release, status};
-pub use uninstall::{UninstallReport, UninstallRequest, uninstall};
+pub use uninstall::{UninstallReport, uninstall};
 pub use workstation::{
     PlannedWorkstation, WorkstationRequest, apply_workstation, home, plan_workstation, preview_workstation,
 };
@@ -46,25 +52,9 @@ pub use thinkube_effects::{
     WorkstationState, WorkstationStatus,
 };
 pub use thinkube_plan as model;
-pub use thinkube_plan::{Action, Change, ChangesByKind, SecretInputs, SecretText, Subject};
-pub use thinkube_sandbox::{Allocation, Capability, Config as SandboxConfig, Level, LogLine, Sandbox};
+pub use thinkube_plan::{Action, Change, ChangesByKind, SecretInputs, SecretText};
+pub use thinkube_sandbox::{Capability, Config as SandboxConfig, Level, LogLine, Sandbox};
 pub use thinkube_validate::{
-    INVENTORY_BYTES, Inventory, InventoryFault, InventorySettings, SettingFault, SettingsSchema, Unused,
+    INVENTORY_BYTES, Inventory, InventoryFault, InventorySettings, SettingsSchema, Unused,
 };
 pub use tokio_util::sync::CancellationToken;
-
-/// What happens while something runs, for whoever shows it.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// The cluster side has done something.
-    Cluster(ClusterProgress),
-    /// A check has ended.
-    Checked(CheckOutcome),
-    /// A step on an external resource or an image has ended, with what was done.
-    Changed(Change),
-    /// An image is being built.
-    Building(ImageEvent),
-}
-
-/// Receives events. Must not block: it is called between requests.
-pub type Events<'a> = &'a (dyn Fn(Event) + Send + Sync);

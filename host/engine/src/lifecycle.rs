@@ -3,10 +3,12 @@
 //! Every loop begins after the record is written and ends by writing how far it came. It knows no kind of step and no
 //! cluster: its tests run with fakes.
 
-use crate::check::{CheckOutcome, RetryPolicy};
+use crate::cancel::unless_cancelled;
 use crate::driver::{APPLY_ORDER, DELETE_ORDER, Drivers, PRUNE_ORDER, Records, StageRef};
-use crate::uninstall::UninstallRequest;
-use crate::{Error, Event, Events, unless_cancelled};
+use crate::error::Error;
+use crate::event::{Event, Events};
+use crate::outcome::CheckOutcome;
+use crate::request::{RetryPolicy, UninstallRequest};
 use std::time::Duration;
 use thinkube_cluster::{Apply, Progress as ClusterProgress, Release, Uninstall};
 use thinkube_plan::{Change, Check, PluginPlan, Stage, Values};

@@ -1,12 +1,15 @@
 //! Operations: temporary plans that never change the release's recorded plan.
 
-use crate::apply::{Applied, ApplyRequest, Preview, preview_task, seen};
-use crate::check::{CheckRunner, RetryPolicy};
+use crate::apply::{Applied, Preview, preview_task, seen};
+use crate::cancel::unless_cancelled;
+use crate::check::CheckRunner;
 use crate::driver::{Drivers, Observed, Purpose, Recorded, Task, http_client};
+use crate::error::Error;
 use crate::lifecycle::{Checks, Lifecycle};
 use crate::plan::{FactSource, Planned, collect_facts, evaluates, validated};
 use crate::plugin::{LoadedOperation, LoadedPlugin, with_deadline};
-use crate::{Error, Session, unless_cancelled};
+use crate::request::{ApplyRequest, RetryPolicy};
+use crate::session::Session;
 use serde_json::Value;
 use std::sync::Arc;
 use thinkube_cluster::{ApplyOptions, Cluster, OperationPlans, Release};
@@ -16,8 +19,8 @@ use thinkube_plan::{
 };
 use thinkube_validate::SettingFault;
 
-/// Makes the plan of an operation on a release: settles the arguments, answers the plugin's questions, and judges what
-/// it returns by what the release was granted.
+/// Makes the plan of an operation on a release: resolves the arguments, answers the plugin's queries, and validates
+/// the plan that it returns against the release's grants.
 ///
 /// # Errors
 /// [`Error::OtherPlugin`] when another plugin has made the release, [`Error::NoOperation`], [`Error::Arguments`], and as

@@ -1,4 +1,6 @@
-use crate::Error;
+//! Makes a plan: settings, grants, the plugin's queries, and the rules. Must not write to a cluster.
+
+use crate::error::Error;
 use crate::plugin::{LoadedPlugin, with_deadline};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -22,24 +24,24 @@ const MAX_FACTS: usize = 256;
 pub struct PlanRequest<'a> {
     /// The release's name.
     pub release: String,
-    /// As the person gave them.
+    /// The settings as the operator gave them.
     pub settings: Value,
-    /// Who says what the plugin is allowed.
+    /// What decides which permissions the plugin gets.
     pub grant_policy: GrantPolicy,
     /// The namespace that the release has, if there is one.
     pub namespace: Option<String>,
-    /// Who answers the plugin's questions.
+    /// What answers the plugin's queries.
     pub facts: FactSource<'a>,
-    /// Major and minor.
+    /// Major and minor, such as `1.34`.
     pub kubernetes_version: String,
-    /// What is there now.
+    /// The installed release, if there is one.
     pub installed: Option<Installed>,
 }
 
-/// Who answers a plugin's questions about the cluster.
+/// What answers a plugin's queries about the cluster.
 #[derive(Clone, Copy)]
 pub enum FactSource<'a> {
-    /// These, and nobody else.
+    /// These facts only.
     Recorded(&'a [Fact]),
     /// A cluster.
     Cluster(&'a Cluster),
@@ -52,7 +54,7 @@ pub struct Planned {
     pub plan: Plan,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// What it depends on; the same facts give the same plan.
+    /// The facts that the plan depends on; the same facts give the same plan.
     pub facts: Vec<Fact>,
     /// Settings that were given and have no effect.
     pub unused: Vec<Unused>,
@@ -60,23 +62,24 @@ pub struct Planned {
     pub log: Vec<LogLine>,
 }
 
-/// Makes a plan: settles the settings, answers the plugin's questions, and judges what it returns.
+/// Makes a plan: resolves the settings, answers the plugin's queries, and validates the plan that it returns.
 ///
 /// # Errors
 /// Everything that can be known without writing to a cluster, each as its own variant of [`Error`].
 pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Planned, Error> {
-    let PlanRequest { release, settings, grant_policy, namespace: there, facts: source, .. } = request;
+    let PlanRequest { release, settings, grant_policy, namespace: recorded_namespace, facts: source, .. } =
+        request;
     let (kubernetes_version, installed) = (request.kubernetes_version, request.installed);
     let descriptor = &loaded.descriptor;
-    let holds = grant_policy.carried().is_some();
-    let Settled { namespace, requested, held, unused } =
-        settle(loaded, &release, settings, grant_policy).await?;
-    // "Its own namespace" is what many a permission says, and another version of a plugin says which that is: by a default, or
-    // by another setting that names it.
-    if let Some(from) = there.filter(|there| holds && *there != namespace) {
+    let is_carried = grant_policy.carried().is_some();
+    let Resolved { namespace, requested, carried, unused } =
+        resolve(loaded, &release, settings, grant_policy).await?;
+    // A permission for the release's own namespace must not count in another one, and a new version of a plugin may derive
+    // another namespace from the same settings.
+    if let Some(from) = recorded_namespace.filter(|from| is_carried && *from != namespace) {
         return Err(Error::Moved { release, from, to: namespace });
     }
-    let CarriedGrants { settings, granted, agreed } = held;
+    let CarriedGrants { settings, granted, agreed } = carried;
 
     let mut context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed };
@@ -108,7 +111,7 @@ pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Pla
         agreed,
         plugin_plan,
     };
-    judge(loaded, &plan.plugin_plan)?;
+    validate(loaded, &plan.plugin_plan)?;
     let denials = Grants { permissions: plan.granted.clone() }.denials(&plan);
     if !denials.is_empty() {
         return Err(Error::Denied(denials));
@@ -116,37 +119,37 @@ pub async fn plan(loaded: &LoadedPlugin, request: PlanRequest<'_>) -> Result<Pla
     Ok(Planned { digest: plan.digest(), plan, facts, unused, log })
 }
 
-/// What is known before a plugin is asked.
-pub(crate) struct Settled {
+/// What is known before the plugin is asked for a plan.
+pub(crate) struct Resolved {
     pub(crate) namespace: String,
     /// What the plugin asks for with these settings.
     pub(crate) requested: Vec<Permission>,
-    /// The settings, and what is allowed with them.
-    pub(crate) held: CarriedGrants,
+    /// The settings, and the permissions that are granted with them.
+    pub(crate) carried: CarriedGrants,
     pub(crate) unused: Vec<Unused>,
 }
 
-/// Judges the release's name and the settings, and says what is allowed with them.
-pub(crate) async fn settle(
+/// Validates the release's name and the settings, and resolves the grants for them.
+pub(crate) async fn resolve(
     loaded: &LoadedPlugin,
     release: &str,
     given: Value,
     grant_policy: GrantPolicy,
-) -> Result<Settled, Error> {
+) -> Result<Resolved, Error> {
     if !is_release_name(release) {
         return Err(Error::ReleaseName(release.to_owned()));
     }
     let unused = loaded.schema.unused(&given);
-    let (schema, to_settle) = (Arc::clone(&loaded.schema), given.clone());
+    let (schema, settings) = (Arc::clone(&loaded.schema), given.clone());
     let settings =
-        with_deadline("the settings", move || schema.resolve(to_settle)).await?.map_err(Error::Settings)?;
+        with_deadline("the settings", move || schema.resolve(settings)).await?.map_err(Error::Settings)?;
     let namespace = namespace(&loaded.descriptor, release, &settings)?;
     let requested = loaded.descriptor.requested_for(&settings);
-    let held = grant_policy.resolve(&loaded.descriptor, &given, settings);
-    Ok(Settled { namespace, requested, held, unused })
+    let carried = grant_policy.resolve(&loaded.descriptor, &given, settings);
+    Ok(Resolved { namespace, requested, carried, unused })
 }
 
-/// Asks for a plan, and again with the facts that it takes.
+/// Asks for a plan, and again with the facts that the plugin needs.
 pub(crate) async fn collect_facts(
     context: &mut Context,
     granted: &[Permission],
@@ -178,14 +181,14 @@ pub(crate) async fn collect_facts(
     }
 }
 
-fn judge(loaded: &LoadedPlugin, plugin_plan: &PluginPlan) -> Result<(), Error> {
+fn validate(loaded: &LoadedPlugin, plugin_plan: &PluginPlan) -> Result<(), Error> {
     let secret_inputs: Vec<&str> =
         loaded.descriptor.secret_inputs.iter().map(|input| input.name.as_str()).collect();
     let faults = validate_plan(plugin_plan, &secret_inputs, evaluates(loaded));
     validated(faults, plugin_plan)
 }
 
-/// Whether the plugin judges checks itself.
+/// Whether the plugin evaluates checks itself.
 pub(crate) fn evaluates(loaded: &LoadedPlugin) -> bool {
     loaded.plugin.capabilities().contains(&Capability::Checks)
 }
@@ -230,6 +233,6 @@ fn namespace(descriptor: &Descriptor, release: &str, settings: &Value) -> Result
     if is_dns_label(name) {
         Ok(name.to_owned())
     } else {
-        Err(fault(format!("`{name}` is no name of a namespace: a DNS label (RFC 1123) is expected")))
+        Err(fault(format!("`{name}` is not a valid name of a namespace: expected a DNS label (RFC 1123)")))
     }
 }

@@ -1,6 +1,6 @@
 //! What every run needs beside its plan: the cluster, the plugin, the values, cancellation and the sink of events.
 
-use crate::{Event, Events};
+use crate::event::{Event, Events};
 use thinkube_cluster::{Cluster, Progress as ClusterProgress};
 use thinkube_effects::HttpOptions;
 use thinkube_plan::SecretInputs;

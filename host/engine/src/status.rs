@@ -1,10 +1,12 @@
-use crate::Error;
+//! The present state of a release: its record, and every object of its inventory. Must not write.
+
+use crate::error::Error;
 use futures::StreamExt;
 use serde::Serialize;
 use thinkube_cluster::{Cluster, Entry, EntryPhase, Release, ReleaseError};
 use thinkube_plan::{Probe, Step, nearest_first};
 
-/// Objects that are asked about at the same time.
+/// Objects that are observed at the same time.
 const AT_ONCE: usize = 16;
 
 /// An object of a release, as it is now.
@@ -14,16 +16,16 @@ pub struct ObjectStatus {
     /// The object as the inventory has it.
     #[serde(flatten)]
     pub entry: Entry,
-    /// Whether it is ready by the rules of kstatus.
+    /// Whether the object is ready by the rules of kstatus.
     pub ready: bool,
-    /// In words.
+    /// The reason, for a person.
     pub message: String,
 }
 
 /// The release of this name.
 ///
 /// # Errors
-/// [`Error::Cluster`]; among others when there is none.
+/// [`Error::Cluster`], also when there is no such release.
 pub async fn release(cluster: &Cluster, name: &str) -> Result<Release, Error> {
     match cluster.release(name).await? {
         Some(release) => Ok(release),
@@ -56,7 +58,7 @@ pub async fn status(cluster: &Cluster, release: &Release) -> Vec<ObjectStatus> {
         .await
 }
 
-/// Whether this is a Job that has done its work and that the cluster deletes after its time, or one that had none to do.
+/// Whether the object is absent for a good reason: a skipped one, or an ended Job that the cluster deletes after its TTL.
 fn is_over(release: &Release, entry: &Entry) -> bool {
     match entry.phase {
         EntryPhase::Skipped => true,

@@ -1,20 +1,14 @@
 //! Uninstalls a release: external resources, images, pod files, objects, and the record last.
 
 use crate::driver::{Drivers, Purpose, Task, http_client};
+use crate::error::Error;
 use crate::lifecycle;
-use crate::{Error, Session};
+use crate::request::UninstallRequest;
+use crate::session::Session;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
-use thinkube_cluster::{Orphan, Release, UninstallOptions};
+use thinkube_cluster::{Orphan, Release};
 use thinkube_plan::{Action, Change, ChangesByKind, ObjectRef};
-
-/// How to uninstall.
-pub struct UninstallRequest {
-    /// How to delete objects and pod files, and what to leave in place.
-    pub objects: UninstallOptions,
-    /// Whether images that the release built are deleted from their registries.
-    pub delete_images: bool,
-}
 
 /// What an uninstall deleted, and what it kept.
 #[derive(Debug, Default)]

@@ -1,8 +1,9 @@
-//! What a plugin wants in the home of an operator or a developer, from the question to the files. No cluster is asked.
+//! Files of a release on a workstation: plan, preview, apply. Must not connect to a cluster.
 
-use crate::plan::{Settled, settle};
+use crate::cancel::unless_cancelled;
+use crate::error::Error;
+use crate::plan::{Resolved, resolve};
 use crate::plugin::LoadedPlugin;
-use crate::{CancellationToken, Error, unless_cancelled};
 use serde_json::Value;
 use std::path::Path;
 use thinkube_effects::{
@@ -11,81 +12,82 @@ use thinkube_effects::{
 use thinkube_plan::{CarriedGrants, Context, GrantPolicy, Permission, Problem, WorkstationPlan};
 use thinkube_sandbox::LogLine;
 use thinkube_validate::{SettingFault, Unused};
+use tokio_util::sync::CancellationToken;
 
-/// What a setup is made from, beside the plugin.
+/// What a workstation plan is made from, beside the plugin.
 pub struct WorkstationRequest {
     /// The release's name.
     pub release: String,
-    /// As the person gave them.
+    /// The settings as the operator gave them.
     pub settings: Value,
-    /// Who says what the plugin is allowed.
+    /// What decides which permissions the plugin gets.
     pub grant_policy: GrantPolicy,
-    /// Major and minor.
+    /// Major and minor, such as `1.34`.
     pub kubernetes_version: String,
 }
 
-/// What a plugin wants in a home. Whether it may have it, [`preview_workstation`] says.
+/// A plugin's plan for a workstation. [`preview_workstation`] validates it against the grants.
 #[derive(Debug)]
 pub struct PlannedWorkstation {
     /// The release's name.
     pub release: String,
-    /// What is wanted.
-    pub setup: WorkstationPlan,
-    /// What the plugin asks for with these settings, of a cluster too.
+    /// The files and directories.
+    pub plan: WorkstationPlan,
+    /// What the plugin requests with these settings, for a cluster too.
     pub requested: Vec<Permission>,
-    /// The settings, and what is allowed with them.
-    pub held: CarriedGrants,
+    /// The settings, and the permissions that are granted with them.
+    pub carried: CarriedGrants,
     /// Settings that were given and have no effect.
     pub unused: Vec<Unused>,
     /// What the plugin logged.
     pub log: Vec<LogLine>,
 }
 
-/// The home at `path`; none: that of the user who runs this.
+/// The workstation whose home directory is `path`; None: that of the user who runs this.
 ///
 /// # Errors
-/// [`Error::Workstation`] if there is none, or it is another user's.
+/// [`Error::Workstation`] if the directory does not exist or is another user's.
 pub fn home(path: Option<&Path>) -> Result<Workstation, Error> {
     Ok(path.map_or_else(Workstation::of_user, Workstation::at)?)
 }
 
-/// Asks the plugin what it wants in a home.
+/// Asks the plugin for its plan for a workstation.
 ///
 /// # Errors
-/// [`Error::Plugin`], among others when it offers nothing for a home; [`Error::Settings`], [`Error::ReleaseName`],
+/// [`Error::Plugin`], also when the plugin has no plan for workstations; [`Error::Settings`], [`Error::ReleaseName`],
 /// [`Error::Problem`].
 pub async fn plan_workstation(
     loaded: &LoadedPlugin,
     request: WorkstationRequest,
 ) -> Result<PlannedWorkstation, Error> {
     let WorkstationRequest { release, settings, grant_policy, kubernetes_version } = request;
-    let Settled { namespace, requested, held, unused } =
-        settle(loaded, &release, settings, grant_policy).await?;
-    let settings = held.settings.clone();
+    let Resolved { namespace, requested, carried, unused } =
+        resolve(loaded, &release, settings, grant_policy).await?;
+    let settings = carried.settings.clone();
     let context =
         Context { release, namespace, settings, facts: Vec::new(), kubernetes_version, installed: None };
     let called = loaded.plugin.plan_workstation(&context).await?;
-    let setup = called.value.map_err(|problem| match problem {
+    let plan = called.value.map_err(|problem| match problem {
         Problem::InvalidSettings { path, message } => Error::Settings(vec![SettingFault { path, message }]),
         problem => Error::Problem(problem),
     })?;
     let log = loaded.log.iter().cloned().chain(called.log).collect();
-    Ok(PlannedWorkstation { release: context.release, setup, requested, held, unused, log })
+    Ok(PlannedWorkstation { release: context.release, plan, requested, carried, unused, log })
 }
 
-/// What [`apply_workstation`] would do in a home, with the lines that change. Writes nothing.
+/// What [`apply_workstation`] would do, with the lines that change. Writes nothing.
 ///
 /// # Errors
-/// [`Error::Workstation`] with everything in the setup that was not granted, or must not be done; or if the home cannot be
-/// looked at.
+/// [`Error::Workstation`] with every file of the plan that was not granted or breaks a rule; or if the home directory cannot
+/// be read.
 pub fn preview_workstation(
     release: &WorkstationRelease<'_>,
     planned: &PlannedWorkstation,
 ) -> Result<Vec<WorkstationChange>, Error> {
-    Ok(release.diff(&planned.setup, &planned.held.granted)?)
+    Ok(release.diff(&planned.plan, &planned.carried.granted)?)
 }
 
-/// Does in a home what was shown. Ends early when `cancel` is cancelled; the same call finishes what was begun.
+/// Writes the changes that were shown. Ends early when `cancel` is cancelled; the same call finishes what was begun.
 ///
 /// # Errors
 /// [`Error::Workstation`], [`Error::Interrupted`].
@@ -98,7 +100,7 @@ pub async fn apply_workstation(
     events: WorkstationEvents<'_>,
 ) -> Result<WorkstationReport, Error> {
     let applied = unless_cancelled(cancel, async {
-        Ok::<_, Error>(release.apply(&planned.setup, &planned.held, shown, overwrite, events).await?)
+        Ok::<_, Error>(release.apply(&planned.plan, &planned.carried, shown, overwrite, events).await?)
     });
     match applied.await {
         Err(Error::Interrupted { .. }) => Err(Error::Interrupted { recorded: true }),

@@ -214,7 +214,7 @@ fn a_client_of_another_is_neither_changed_nor_deleted_unless_adopted() {
     release.admin.call("POST", "/clients", Some(&theirs)).with(201);
     let plan = release.plan();
     let note = plan["external"][0]["note"].as_str().unwrap_or_default();
-    assert!(note.contains(&format!("--adopt External/{}", release.name)), "{plan}");
+    assert!(note.contains(&format!("adopt External/{}", release.name)), "{plan}");
 
     let refused = release.apply(&[]).ends_with(4);
     assert!(refused.stderr.contains("--adopt External/"), "{refused:?}");

@@ -50,8 +50,8 @@ pub(crate) fn plan_json(planned: &PlannedWorkstation, home: &Path, changes: &[Wo
     json!({
         "release": planned.release,
         "home": home,
-        "setup": planned.setup,
-        "granted": planned.held.granted,
+        "setup": planned.plan,
+        "granted": planned.carried.granted,
         "changes": changes,
         "unusedSettings": planned.unused,
     })
@@ -151,7 +151,7 @@ fn blocked(place: &str, at: &str, what: String) -> Text {
 }
 
 fn new_lines(planned: &PlannedWorkstation, change: &WorkstationChange) -> Vec<Text> {
-    let setup = &planned.setup;
+    let setup = &planned.plan;
     let all: Vec<&str> = match change.entry {
         WorkstationEntry::File => {
             let file = setup.files.iter().find(|file| file.path == change.path);

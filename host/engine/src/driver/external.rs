@@ -3,9 +3,10 @@
 //! A password is sent only to the server for which it was given: requests go to the origins that were granted for the plan,
 //! or, to delete, to those for which the recorded steps were granted.
 
-use super::{InCluster, Observed, Recorded, StageRef, StepDriver, Task};
-use crate::uninstall::UninstallRequest;
-use crate::{Error, Event, Events};
+use super::step::{InCluster, Observed, Recorded, StageRef, StepDriver, Task};
+use crate::error::Error;
+use crate::event::{Event, Events};
+use crate::request::UninstallRequest;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Adopt, Apply, Uninstall};
 use thinkube_effects::{
@@ -17,7 +18,7 @@ use thinkube_plan::{
     Subject, Values, connect_permissions,
 };
 
-/// The kind by which `--adopt` names an external resource.
+/// The kind by which the operator names an external resource to adopt.
 const EXTERNAL: &str = "External";
 
 pub(crate) struct External<'a> {
@@ -116,7 +117,7 @@ impl<'c> StepDriver<InCluster<'c>> for External<'_> {
         let planned = self.steps.iter().map(|ExternalRecord { step, change, .. }| {
             match others.iter().any(|other| other.name == step.name) {
                 true => change.clone().with_note(format!(
-                    "it exists and this release did not create it; --adopt {EXTERNAL}/{} takes it over",
+                    "it exists and this release did not create it; to take it over, adopt {EXTERNAL}/{}",
                     step.name
                 )),
                 false => change.clone(),
@@ -186,7 +187,10 @@ impl<'c> StepDriver<InCluster<'c>> for External<'_> {
         }
         let http = http_client_for(uninstall.external(), session.http)?;
         let orphaned = |step: &ExternalStep| {
-            request.objects.orphans_external(&step.name).then(|| "left in place, as --orphan asks".to_owned())
+            request
+                .objects
+                .orphans_external(&step.name)
+                .then(|| "left in place, as the operator asked".to_owned())
         };
         let removed = remove(&http, uninstall.external(), orphaned, session.secrets, session.events).await;
         removed.map_err(|(step, source)| Error::Outside { step, source })
@@ -247,7 +251,7 @@ fn moved_reason(old: &ExternalStep, plan: &Plan) -> Option<String> {
     ))
 }
 
-/// Removes recorded resources, the youngest first. An absent resource is no error. Where `keep` gives a reason the resource
+/// Removes recorded resources, the youngest first. An absent resource is not an error. Where `keep` gives a reason the resource
 /// is kept without a request, and so is a resource that only it leads to.
 ///
 /// # Errors

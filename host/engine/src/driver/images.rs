@@ -2,9 +2,10 @@
 //!
 //! An uninstall deletes only images on record, so an image is recorded as soon as the registry has it.
 
-use super::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
-use crate::uninstall::UninstallRequest;
-use crate::{Error, Event};
+use super::step::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
+use crate::error::Error;
+use crate::event::Event;
+use crate::request::UninstallRequest;
 use std::collections::BTreeMap;
 use thinkube_cluster::{Apply, BuiltImage, Cluster, Release, Uninstall};
 use thinkube_effects::{
@@ -330,7 +331,7 @@ mod tests {
         let now = [change("a", Some("1")), change("b", Some("2"))];
         assert_eq!(source_changed(&[], &now), None);
         assert_eq!(source_changed(&now, &now), None);
-        // The preview could not observe this one, and its note said so.
+        // The preview could not observe this one, and its note has the reason.
         assert_eq!(source_changed(&[change("a", None)], &now), None);
         let shown = [change("a", Some("1")), change("b", Some("1"))];
         assert_eq!(source_changed(&shown, &now), Some(("b".to_owned(), "1".to_owned(), "2".to_owned())));

@@ -1,8 +1,8 @@
 //! Kubernetes objects. The cluster crate compares and writes them, and keeps the record; this only drives it.
 
-use super::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
-use crate::Error;
-use crate::uninstall::UninstallRequest;
+use super::step::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
+use crate::error::Error;
+use crate::request::UninstallRequest;
 use thinkube_cluster::{Apply, ReleaseDiff, Uninstall};
 use thinkube_plan::{Change, Values};
 

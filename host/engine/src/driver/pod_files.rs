@@ -1,8 +1,8 @@
 //! Files and lines in running pods. The cluster crate reads and writes them, and records what the release wrote.
 
-use super::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
-use crate::Error;
-use crate::uninstall::UninstallRequest;
+use super::step::{InCluster, Observed, Purpose, Recorded, StageRef, StepDriver, Task};
+use crate::error::Error;
+use crate::request::UninstallRequest;
 use thinkube_cluster::{Apply, Uninstall};
 use thinkube_plan::{Change, Values};
 

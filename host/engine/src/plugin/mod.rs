@@ -1,41 +1,43 @@
+//! Loads a plugin: compiles its component, asks for its descriptor and operations, and validates both.
+
 mod source;
 
 pub use source::read as read_plugin;
 
-use crate::Error;
+use crate::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use thinkube_plan::{Descriptor, Operation, is_dns_label};
 use thinkube_sandbox::{Capability, LogLine, Plugin, Sandbox};
 use thinkube_validate::SettingsSchema;
 
-/// A plugin that has said what it is.
+/// A compiled plugin with its descriptor.
 pub struct LoadedPlugin {
     /// The compiled component.
     pub plugin: Plugin,
-    /// What it says of itself.
+    /// The plugin's description of itself.
     pub descriptor: Descriptor,
     /// The schema of its settings, compiled.
     pub schema: Arc<SettingsSchema>,
     /// The operations that it offers.
     pub operations: Vec<LoadedOperation>,
-    /// What it logged while it said so.
+    /// What the plugin logged while it was loaded.
     pub log: Vec<LogLine>,
 }
 
 /// An operation that a plugin offers.
 pub struct LoadedOperation {
-    /// What it says of it.
+    /// The plugin's description of the operation.
     pub operation: Operation,
     /// The schema of its arguments, compiled.
     pub schema: Arc<SettingsSchema>,
 }
 
-/// Compiles the component in `bytes` (or takes it from the cache) and asks it what it is.
+/// Compiles the component in `bytes` (or takes it from the cache) and asks the plugin to describe itself.
 ///
 /// # Errors
-/// [`Error::Plugin`] if it is no plugin or fails, [`Error::Schema`] and [`Error::Descriptor`] if what it says breaks
-/// the contract.
+/// [`Error::Plugin`] if `bytes` is not a valid plugin or the plugin fails, [`Error::Schema`] and [`Error::Descriptor`] if the
+/// descriptor breaks the contract.
 pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<LoadedPlugin, Error> {
     let plugin = sandbox.load(bytes).await?;
     let called = plugin.describe().await?;
@@ -43,7 +45,10 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<LoadedPlugin, Error
     let schema = descriptor.settings_schema.clone();
     let schema = Arc::new(with_deadline("the settings schema", move || SettingsSchema::new(schema)).await??);
     if !is_dns_label(&descriptor.name) {
-        return Err(Error::Descriptor(format!("its name `{}` is no DNS label (RFC 1123)", descriptor.name)));
+        return Err(Error::Descriptor(format!(
+            "its name `{}` is not a valid DNS label (RFC 1123)",
+            descriptor.name
+        )));
     }
     if let Some(setting) = &descriptor.namespace_setting
         && !schema.has(setting)
@@ -58,7 +63,7 @@ pub async fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<LoadedPlugin, Error
             Ok(names) => names
                 .into_iter()
                 .find(|name| !schema.has(name))
-                .map(|name| format!("it names `{name}`, which is no setting")),
+                .map(|name| format!("it names `{name}`, which is not a setting")),
             Err(fault) => Some(fault),
         };
         if let Some(fault) = fault {
@@ -85,25 +90,25 @@ async fn offered(
     let name = &operation.name;
     let wrong = |message: String| Err(Error::Descriptor(format!("operation `{name}`: {message}")));
     if !is_dns_label(name) {
-        return wrong("its name is no DNS label (RFC 1123)".to_owned());
+        return wrong("its name is not a valid DNS label (RFC 1123)".to_owned());
     }
     if others.iter().any(|other| other.operation.name == *name) {
-        return wrong("another one has this name".to_owned());
+        return wrong("another operation has this name".to_owned());
     }
     let stated = |input: &&String| descriptor.secret_inputs.iter().all(|stated| stated.name != **input);
     if let Some(input) = operation.secret_inputs.iter().find(stated) {
-        return wrong(format!("its secret input `{input}` is none of the plugin's"));
+        return wrong(format!("its secret input `{input}` is not among the plugin's secret inputs"));
     }
     let schema = operation.arguments_schema.clone();
     let schema = Arc::new(with_deadline("an arguments schema", move || SettingsSchema::new(schema)).await??);
     Ok(LoadedOperation { operation, schema })
 }
 
-/// The time that judging settings by a schema may take. Both are other people's; most take a millisecond.
+/// The time that validating settings by a schema may take. The plugin chooses both; most take a millisecond.
 const SCHEMA: Duration = Duration::from_secs(5);
 
-/// Runs what a plugin's schema makes long on a thread of its own: references in a schema can multiply without end, and
-/// nothing else must wait for it, least of all Ctrl-C.
+/// Runs `work` on a thread of its own, because references in a plugin's schema can multiply without end and Ctrl-C must
+/// still work.
 pub(crate) async fn with_deadline<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> T + Send + 'static,

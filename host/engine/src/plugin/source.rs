@@ -1,4 +1,6 @@
-use crate::Error;
+//! Reads a plugin's component from a file, or builds it from the folder of a plugin's crate.
+
+use crate::error::Error;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,8 +11,8 @@ use tokio::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// The bytes of the plugin at `path`: a `.wasm` file, or the folder of a plugin's crate, which is then built with
-/// cargo; cargo's own progress goes to stderr. At most `limit + 1` bytes are read, so that what is too large is
-/// seen to be, and an endless file ends.
+/// cargo; cargo's own progress goes to stderr. At most `limit + 1` bytes are read: the caller sees
+/// that a file is too large, and reading an endless file ends.
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Build`].
@@ -33,7 +35,7 @@ pub async fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Builds the plugin's crate in `folder` and answers where its component is.
+/// Builds the plugin's crate in `folder` and returns the path of its component.
 async fn build(folder: &Path) -> Result<PathBuf, Error> {
     let failed = |message: String| Error::Build { path: folder.to_owned(), message };
     let manifest = folder.join("Cargo.toml").canonicalize().map_err(|_| {
@@ -47,7 +49,7 @@ async fn build(folder: &Path) -> Result<PathBuf, Error> {
         )));
     }
     let target_dir = package.target_dir.join("plugins");
-    // Paths of this machine would otherwise be in the panic messages, and the same source would give other bytes.
+    // Panic messages would contain paths of this machine, and the same source would give other bytes.
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
@@ -125,7 +127,7 @@ impl Package {
                     .as_array()
                     .is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
             })
-            .ok_or("its library is no component: add crate-type = [\"cdylib\"] to [lib]")?;
+            .ok_or("its library is not a component: add crate-type = [\"cdylib\"] to [lib]")?;
         let profile =
             package.pointer("/metadata/thinkube/profile").and_then(Value::as_str).unwrap_or("release");
         Ok(Self {
@@ -138,8 +140,8 @@ impl Package {
     }
 }
 
-/// The cargo that runs this program, or the one on PATH, as a shell would start it: what cargo tells of the package of
-/// the program that it runs would make the build scripts of the plugin's dependencies run again.
+/// The cargo that runs this program, or the one on PATH. Variables of the running program's package are removed: with
+/// them cargo would run the build scripts of the plugin's dependencies again.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (variable, _) in std::env::vars_os() {
@@ -153,7 +155,7 @@ fn cargo() -> Command {
     command
 }
 
-/// Whether the standard library of [`TARGET`] is there. Cargo itself says only that it can't find the crate `std`.
+/// Whether the standard library of [`TARGET`] is installed. Cargo itself reports only that it can't find the crate `std`.
 async fn has_target() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let asked = Command::new(rustc)
@@ -166,7 +168,7 @@ async fn has_target() -> bool {
         Ok(output) if output.status.success() => {
             Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
         }
-        // What is wrong with the compiler is for cargo to say.
+        // Cargo reports what is wrong with the compiler.
         _ => true,
     }
 }

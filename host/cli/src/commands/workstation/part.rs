@@ -89,7 +89,7 @@ impl<'a> WorkstationPart<'a> {
             };
             let requested: Vec<Permission> =
                 planned.requested.iter().filter(is_workstation).cloned().collect();
-            report_grants(printer, name, &before, &planned.held.granted, &requested);
+            report_grants(printer, name, &before, &planned.carried.granted, &requested);
         }
         let changes = thinkube_engine::preview_workstation(&release, &planned)?;
         Ok(Self { home, release, planned, changes })
