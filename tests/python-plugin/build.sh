@@ -25,8 +25,10 @@ if [ -z "$stale" ]; then
     exit 0
 fi
 
-# The copy of the requirements comes last, so that an interrupted install runs again.
-if ! cmp -s "$here/requirements.txt" "$work/requirements.txt"; then
+# The copy of the requirements comes last, so that an interrupted install runs again. A virtual environment does not work at
+# another path, so one that was moved is built again.
+if ! cmp -s "$here/requirements.txt" "$work/requirements.txt" ||
+    ! "$work/venv/bin/componentize-py" --version >/dev/null 2>&1; then
     echo "creating a virtual environment in $work/venv"
     rm -rf "$work/venv"
     python3 -m venv "$work/venv"
