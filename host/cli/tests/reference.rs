@@ -90,7 +90,7 @@ fn option(page: &mut String, arg: &Arg) {
         more.push("May be given several times.".to_owned());
     }
     let help = text(arg.get_help());
-    line(page, &format!("- `{title}`: {help}. {}", more.join(" ")).replace(". .", ".").trim_end());
+    line(page, format!("- `{title}`: {help}. {}", more.join(" ")).replace(". .", ".").trim_end());
 }
 
 fn text(styled: Option<&clap::builder::StyledStr>) -> String {

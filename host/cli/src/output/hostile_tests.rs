@@ -67,7 +67,7 @@ fn assert_safe(screen: &Text) {
     for part in plain.split("\u{0}[").skip(1) {
         assert!(own(part), "a sequence of the attack is in {screen:?}");
     }
-    let rest = plain.replace('\u{0}', "").replace('\n', "");
+    let rest = plain.replace(['\u{0}', '\n'], "");
     assert!(rest.chars().all(terminal::is_harmless), "a control character is in {screen:?}");
     assert!(
         !screen.as_str().lines().any(|line| line.starts_with("forged")),

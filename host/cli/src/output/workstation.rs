@@ -151,13 +151,13 @@ fn blocked(place: &str, at: &str, what: String) -> Text {
 }
 
 fn new_lines(planned: &PlannedWorkstation, change: &WorkstationChange) -> Vec<Text> {
-    let setup = &planned.plan;
+    let plan = &planned.plan;
     let all: Vec<&str> = match change.entry {
         WorkstationEntry::File => {
-            let file = setup.files.iter().find(|file| file.path == change.path);
+            let file = plan.files.iter().find(|file| file.path == change.path);
             file.map(|file| file.content.lines().collect()).unwrap_or_default()
         }
-        WorkstationEntry::Python => setup.python_packages.iter().map(String::as_str).collect(),
+        WorkstationEntry::Python => plan.python_packages.iter().map(String::as_str).collect(),
         WorkstationEntry::Directory => Vec::new(),
     };
     let mut shown: Vec<Text> =
