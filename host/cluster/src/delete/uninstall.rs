@@ -186,7 +186,7 @@ impl Uninstall<'_> {
     /// Deletes the release's files and lines in running pods. A volume outlives its pod, so this comes before the objects.
     ///
     /// # Errors
-    /// [`PodFilesError::NotRemoved`](crate::PodFilesError::NotRemoved) for the first step whose files could not be deleted.
+    /// [`Error::PodFilesNotRemoved`] for the first step whose files could not be deleted.
     pub async fn delete_pod_files(&mut self) -> Result<Vec<Change>, Error> {
         self.lease.check()?;
         self.deadline();
