@@ -12,7 +12,7 @@ use crate::diff::compare;
 use crate::diff::dry_run;
 use crate::diff::release_diff::ReleaseDiff;
 use crate::error::Error;
-use crate::pod_files::files;
+use crate::pod_files::diff::{compare_pod_files, diff_pod_files};
 use crate::probe::observe;
 use crate::progress::ProgressSink;
 use crate::release::record::Release;
@@ -82,7 +82,7 @@ impl Cluster {
     /// [`DiffError`](crate::DiffError), or why the cluster could not be read.
     pub async fn compare(&self, plan: &Plan, values: &Values) -> Result<ReleaseDiff, Error> {
         let mut diff = compare::compare_objects(&self.0, plan, values).await?;
-        diff.pod_files = files::diff_pod_files(&self.0, plan, diff.stored_pod_files()).await?;
+        diff.pod_files = diff_pod_files(&self.0, plan, diff.stored_pod_files()).await?;
         Ok(diff)
     }
 
@@ -108,7 +108,7 @@ impl Cluster {
     /// [`ApiError::Forbidden`](crate::ApiError::Forbidden), [`DiffError::Invalid`](crate::DiffError::Invalid), or why the
     /// cluster could not be read.
     pub async fn pod_files(&self, plan: &Plan) -> Result<Vec<Change>, Error> {
-        files::compare_pod_files(&self.0, plan).await
+        compare_pod_files(&self.0, plan).await
     }
 
     /// Begins an apply: acquires the release's Lease and writes its record, with every object that may exist from now on.

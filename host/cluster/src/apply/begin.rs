@@ -10,7 +10,7 @@ use crate::diff::release_diff::{ObjectDiff, PlannedObject, ReleaseDiff};
 use crate::error::Error;
 use crate::error::diff::{DiffError, ForeignObject};
 use crate::pod_files::exec::rights_in_pods;
-use crate::pod_files::files::superset as pod_files_with_planned;
+use crate::pod_files::record::with_planned as pod_files_with_planned;
 use crate::progress::{Progress, ProgressSink};
 use crate::release::lease::acquire;
 use crate::release::record::{Entry, EntryPhase, Phase};

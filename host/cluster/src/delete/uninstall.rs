@@ -15,7 +15,7 @@ use crate::delete::options::UninstallOptions;
 use crate::error::Error;
 use crate::error::release::ReleaseError;
 use crate::pod_files::exec::rights_in_pods;
-use crate::pod_files::files;
+use crate::pod_files::remove;
 use crate::progress::{Progress, ProgressSink};
 use crate::release::lease::{LeaseGuard, acquire, exists};
 use crate::release::name::check_release_name;
@@ -192,7 +192,7 @@ impl Uninstall<'_> {
         self.deadline();
         let options = self.options;
         let orphaned = |step: &str| options.orphans_pod_files(step);
-        files::remove_all(self.client, &self.stored.pod_files, orphaned, self.progress).await
+        remove::remove_all(self.client, &self.stored.pod_files, orphaned, self.progress).await
     }
 
     /// Deletes the objects of the inventory in reverse order of their stages. Retained objects are kept, and so is a

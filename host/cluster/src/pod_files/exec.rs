@@ -1,5 +1,7 @@
-//! Runs one script of our own in running containers. What it is about comes to it as arguments and on its standard input:
-//! nothing of a plan is ever part of the script.
+//! Runs one fixed script in running containers.
+//!
+//! Paths, lines and contents reach the script as arguments and on its standard input. No text of a plan may become part of
+//! the script.
 
 use crate::api::client::Client;
 use crate::api::connect::innermost;
@@ -14,17 +16,16 @@ use std::fmt;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-/// The whole of one run: no file is so large that a slow node needs longer.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// What a program may say of its failure.
-const MOST_SAID: u64 = 4 << 10;
-const BUFFER: usize = 64 << 10;
+/// The longest time for one run. The largest file takes less, even on a slow node.
+const RUN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest error message of a program, in bytes.
+const MAX_MESSAGE_BYTES: u64 = 4 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
-/// What every container must have that files are written into: a POSIX shell, and cat, chmod, grep, ls, mkdir, mv, rm, tail
-/// and wc.
+/// The container must have a POSIX shell, and cat, chmod, grep, ls, mkdir, mv, rm, tail and wc.
 ///
-/// A file comes into its place by a rename, so that nobody reads half of it, and only if all of it has arrived. A line is
-/// added and taken out in place, so that the file stays its owner's.
+/// A complete file replaces the old one by a rename, so that no program reads half of it. A line is added and deleted in
+/// place, so that the file keeps its owner and mode.
 const SCRIPT: &str = r#"
 set -efu
 umask 022
@@ -37,34 +38,34 @@ folder() {
   if [ -n "${1%/*}" ] && [ ! -d "${1%/*}" ]; then mkdir -p "${1%/*}"; fi
 }
 case "$1" in
-look)
+read)
   if [ -h "$2" ]; then echo link
   elif [ -d "$2" ]; then echo folder
   elif [ -f "$2" ]; then ls -ldn "$2"; cat "$2"
   elif [ -e "$2" ]; then echo special
   else echo absent
   fi ;;
-put)
+write)
   plain "$2"
   folder "$2"
   rm -f "$new"
   (umask 077; set -C; cat > "$new")
-  if [ "$(($(wc -c < "$new")))" -ne "$4" ]; then rm -f "$new"; echo "it did not arrive whole" >&2; exit 1; fi
+  if [ "$(($(wc -c < "$new")))" -ne "$4" ]; then rm -f "$new"; echo "the content did not arrive whole" >&2; exit 1; fi
   chmod "$3" "$new"
   mv -f "$new" "$2" ;;
 mode)
   plain "$2"
   chmod "$3" "$2" ;;
-take)
+delete)
   plain "$2"
   rm -f "$2" ;;
-add)
+add-line)
   plain "$2"
   folder "$2"
   if [ -f "$2" ] && grep -qxF -e "$3" "$2"; then exit 0; fi
   if [ -s "$2" ] && [ -n "$(tail -c 1 "$2")" ]; then echo >> "$2"; fi
   printf '%s\n' "$3" >> "$2" ;;
-out)
+delete-line)
   plain "$2"
   rm -f "$new"
   (umask 077; set -C; : > "$new")
@@ -87,23 +88,23 @@ impl fmt::Display for Container {
     }
 }
 
-/// What lies at a path.
+/// What a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum PathState {
     Absent,
-    /// None: it is longer than anything that is written here.
+    /// `content` is None if the file is longer than the limit of the read.
     File {
         mode: u32,
         content: Option<Vec<u8>>,
     },
-    /// Something that is never written to, in words.
+    /// An entry that the host never writes to, described in words.
     Other(&'static str),
 }
 
-/// How a run ended.
-struct Ran {
+/// The result of a run.
+struct RunOutput {
     stdout: Vec<u8>,
-    /// None: it ended well.
+    /// The error message; None after a success.
     failed: Option<String>,
 }
 
@@ -111,32 +112,36 @@ fn pods_exec() -> ApiResource {
     ApiResource { plural: "pods/exec".into(), ..ApiResource::pod() }
 }
 
-/// What RBAC must allow for files in the pods of a namespace. A WebSocket is opened by GET; servers ask for `create` too
-/// since Kubernetes 1.35 (KEP-4006).
+/// The RBAC rights that pod files need in a namespace. A WebSocket opens with GET; since Kubernetes 1.35 the server requires
+/// `create` too (KEP-4006).
 pub(crate) fn rights_in_pods(namespace: &str) -> [(ApiResource, Option<String>, &'static str); 3] {
     [(ApiResource::pod(), "list"), (pods_exec(), "create"), (pods_exec(), "get")]
         .map(|(kind, verb)| (kind, Some(namespace.to_owned()), verb))
 }
 
-/// What lies at a path. None: the pod is gone.
+/// Reads up to `most` bytes at a path. None if the pod no longer exists.
 pub(crate) async fn read_file(
     client: &Client,
     at: &Container,
     path: &str,
     most: usize,
-) -> Result<Option<Seen>, Error> {
-    // The line that says what it is comes before the content.
-    let most = most + MOST_SAID as usize;
-    let Some(ran) = run_script(client, at, &["look", path], &[], most).await? else { return Ok(None) };
+) -> Result<Option<PathState>, Error> {
+    // The first line is the description of the entry; the content follows.
+    let most = most + MAX_MESSAGE_BYTES as usize;
+    let Some(ran) = run_script(client, at, &["read", path], &[], most).await? else { return Ok(None) };
     if let Some(message) = ran.failed {
         return Err(failed(at, path, message));
     }
-    seen(&ran.stdout, most).map(Some).ok_or_else(|| {
-        failed(at, path, "its `ls` does not say what POSIX has it say, so what is there is unknown".into())
+    path_state(&ran.stdout, most).map(Some).ok_or_else(|| {
+        failed(
+            at,
+            path,
+            "its `ls` does not print the POSIX format, so the present state of the path is unknown".into(),
+        )
     })
 }
 
-/// Does `action` to a path, with `rest` as its arguments. False: the pod is gone.
+/// Runs `action` on a path, with `rest` as its arguments. False if the pod no longer exists.
 pub(crate) async fn run_action(
     client: &Client,
     at: &Container,
@@ -146,9 +151,9 @@ pub(crate) async fn run_action(
     stdin: &[u8],
 ) -> Result<bool, Error> {
     let arguments = [&[action, path], rest].concat();
-    match run_script(client, at, &arguments, stdin, MOST_SAID as usize).await? {
+    match run_script(client, at, &arguments, stdin, MAX_MESSAGE_BYTES as usize).await? {
         None => Ok(false),
-        Some(Ran { failed: Some(message), .. }) => Err(failed(at, path, message)),
+        Some(RunOutput { failed: Some(message), .. }) => Err(failed(at, path, message)),
         Some(_) => Ok(true),
     }
 }
@@ -159,13 +164,13 @@ async fn run_script(
     arguments: &[&str],
     stdin: &[u8],
     most: usize,
-) -> Result<Option<Ran>, Error> {
+) -> Result<Option<RunOutput>, Error> {
     let run = async {
         let _permit = client.limiter().enter().await;
         attach(client, at, arguments, stdin, most).await
     };
-    let late = || no_answer(at, format!("it was not done within {} s", DEADLINE.as_secs()));
-    tokio::time::timeout(DEADLINE, run).await.unwrap_or_else(|_| Err(late()))
+    let timed_out = || no_answer(at, format!("the program did not end within {} s", RUN_TIMEOUT.as_secs()));
+    tokio::time::timeout(RUN_TIMEOUT, run).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 async fn attach(
@@ -174,32 +179,33 @@ async fn attach(
     arguments: &[&str],
     stdin: &[u8],
     most: usize,
-) -> Result<Option<Ran>, Error> {
+) -> Result<Option<RunOutput>, Error> {
     let pods: Api<Pod> = Api::namespaced(client.kube(), &at.namespace);
-    let how = AttachParams::default()
+    let parameters = AttachParams::default()
         .container(&at.name)
         .stdin(!stdin.is_empty())
-        .max_stdin_buf_size(BUFFER)
-        .max_stdout_buf_size(BUFFER)
-        .max_stderr_buf_size(BUFFER);
+        .max_stdin_buf_size(BUFFER_BYTES)
+        .max_stdout_buf_size(BUFFER_BYTES)
+        .max_stderr_buf_size(BUFFER_BYTES);
     let command = [&["sh", "-c", SCRIPT, "thinkube"], arguments].concat();
-    let mut process = match pods.exec(&at.pod, command, &how).await {
+    let mut process = match pods.exec(&at.pod, command, &parameters).await {
         Ok(process) => process,
         Err(error) => return start_error(client, at, error).await,
     };
-    let (input, output, said) = (process.stdin(), process.stdout(), process.stderr());
+    let (input, output, errors) = (process.stdin(), process.stdout(), process.stderr());
     let status = process.take_status();
     let write = async {
         if let Some(mut input) = input {
-            // A program that has ended reads no more; its status says why.
+            // Fails if the program has ended; the status has the reason.
             let _ = input.write_all(stdin).await;
             let _ = input.shutdown().await;
         }
     };
-    let ((), stdout, stderr) = tokio::join!(write, read(output, most as u64), read(said, MOST_SAID));
+    let ((), stdout, stderr) =
+        tokio::join!(write, read(output, most as u64), read(errors, MAX_MESSAGE_BYTES));
     if stdout.len() >= most {
-        // The rest would be as long as it likes. Dropping the process ends it.
-        return Ok(Some(Ran { stdout, failed: None }));
+        // The rest may be endless. Dropping the process ends it.
+        return Ok(Some(RunOutput { stdout, failed: None }));
     }
     let status = match status {
         Some(status) => status.await,
@@ -209,19 +215,23 @@ async fn attach(
         return Err(no_answer(at, "the connection was lost".to_owned()));
     };
     if status.status.as_deref() == Some("Success") {
-        return Ok(Some(Ran { stdout, failed: None }));
+        return Ok(Some(RunOutput { stdout, failed: None }));
     }
     if status.reason.as_deref() == Some("NonZeroExitCode") {
-        let said = String::from_utf8_lossy(&stderr).trim().to_owned();
-        let said = if said.is_empty() { status.message.unwrap_or_default() } else { said };
-        return Ok(Some(Ran { stdout, failed: Some(said) }));
+        let message = String::from_utf8_lossy(&stderr).trim().to_owned();
+        let message = if message.is_empty() { status.message.unwrap_or_default() } else { message };
+        return Ok(Some(RunOutput { stdout, failed: Some(message) }));
     }
-    // No program has run.
+    // The status of a run without a program.
     Err(nothing_runs(at, status.message.unwrap_or_default()))
 }
 
-/// Why the server did not begin to run it; None if the pod is gone.
-async fn start_error(client: &Client, at: &Container, error: kube::Error) -> Result<Option<Ran>, Error> {
+/// Why the server did not start the program; None if the pod no longer exists.
+async fn start_error(
+    client: &Client,
+    at: &Container,
+    error: kube::Error,
+) -> Result<Option<RunOutput>, Error> {
     let status = match error {
         kube::Error::Api(status) => status,
         kube::Error::Auth(error) => {
@@ -236,7 +246,7 @@ async fn start_error(client: &Client, at: &Container, error: kube::Error) -> Res
     match status.code {
         404 => return Ok(None),
         401 => {}
-        // Admission answers 403 too. RBAC is asked which of them it was.
+        // Admission also returns 403. A SelfSubjectAccessReview tells RBAC from admission.
         403 => {
             for verb in ["create", "get"] {
                 if !client.is_allowed(verb, "", "pods/exec", Some(&at.namespace)).await? {
@@ -244,7 +254,7 @@ async fn start_error(client: &Client, at: &Container, error: kube::Error) -> Res
                 }
             }
         }
-        // Its node does not answer, or no longer has the container.
+        // The node does not answer, or no longer has the container.
         _ => return Err(no_answer(at, status.message)),
     }
     Err(Error::Api(ApiError::Unexpected {
@@ -258,7 +268,7 @@ async fn start_error(client: &Client, at: &Container, error: kube::Error) -> Res
 async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
-        // A stream of ours in memory, fed by the connection: what goes wrong with that is in the status.
+        // The stream is in memory. The status has the errors of the connection.
         let _ = stream.take(most).read_to_end(&mut bytes).await;
     }
     bytes
@@ -276,16 +286,16 @@ fn failed(at: &Container, path: &str, message: String) -> Error {
     Error::PodFiles(PodFilesError::PodFile { container: at.to_string(), path: path.to_owned(), message })
 }
 
-fn seen(stdout: &[u8], most: usize) -> Option<Seen> {
+fn path_state(stdout: &[u8], most: usize) -> Option<PathState> {
     let end = stdout.iter().position(|byte| *byte == b'\n')?;
     let (line, content) = (std::str::from_utf8(&stdout[..end]).ok()?, &stdout[end + 1..]);
     Some(match line {
-        "absent" => Seen::Absent,
-        "link" => Seen::Other("a symbolic link"),
-        "folder" => Seen::Other("a folder"),
-        "special" => Seen::Other("no plain file"),
+        "absent" => PathState::Absent,
+        "link" => PathState::Other("a symbolic link"),
+        "folder" => PathState::Other("a folder"),
+        "special" => PathState::Other("not a regular file"),
         listed => {
-            Seen::File { mode: mode(listed)?, content: (stdout.len() < most).then(|| content.to_vec()) }
+            PathState::File { mode: mode(listed)?, content: (stdout.len() < most).then(|| content.to_vec()) }
         }
     })
 }
@@ -331,54 +341,57 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_to_be_ours_is_not_read_to_its_end() {
+    fn a_longer_file_is_not_read_to_its_end() {
         let listed = b"-rw-r--r-- 1 0 0 5 Jan 1 00:00 /a\nabc".to_vec();
-        assert_eq!(seen(&listed, 100), Some(Seen::File { mode: 0o644, content: Some(b"abc".to_vec()) }));
-        assert_eq!(seen(&listed, listed.len()), Some(Seen::File { mode: 0o644, content: None }));
-        assert_eq!(seen(b"link\n", 100), Some(Seen::Other("a symbolic link")));
-        assert_eq!((seen(b"", 100), seen(b"what\n", 100)), (None, None));
+        assert_eq!(
+            path_state(&listed, 100),
+            Some(PathState::File { mode: 0o644, content: Some(b"abc".to_vec()) })
+        );
+        assert_eq!(path_state(&listed, listed.len()), Some(PathState::File { mode: 0o644, content: None }));
+        assert_eq!(path_state(b"link\n", 100), Some(PathState::Other("a symbolic link")));
+        assert_eq!((path_state(b"", 100), path_state(b"what\n", 100)), (None, None));
     }
 
-    /// By the shell of this machine.
+    /// Runs the script with the shell of this machine.
     fn run(arguments: &[&str], stdin: &[u8]) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "thinkube"]).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // One that reads nothing may have ended.
+        // Fails if the script has ended without reading its input.
         let _ = child.stdin.take().unwrap().write_all(stdin);
         child.wait_with_output().unwrap()
     }
 
-    fn well(arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
+    fn succeeds(arguments: &[&str], stdin: &[u8]) -> Vec<u8> {
         let output = run(arguments, stdin);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         output.stdout
     }
 
     #[test]
-    fn a_file_is_put_with_its_mode_looked_at_and_taken() {
+    fn a_file_is_written_with_its_mode_read_and_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a b/$(touch x)/*");
         let path = file.to_str().unwrap();
-        assert_eq!(well(&["look", path], b""), b"absent\n");
-        well(&["put", path, "0640", "6"], b"a\n$(b)");
+        assert_eq!(succeeds(&["read", path], b""), b"absent\n");
+        succeeds(&["write", path, "0640", "6"], b"a\n$(b)");
         assert_eq!(fs::read(&file).unwrap(), b"a\n$(b)");
-        let looked = seen(&well(&["look", path], b""), 1000);
-        assert_eq!(looked, Some(Seen::File { mode: 0o640, content: Some(b"a\n$(b)".to_vec()) }));
-        well(&["mode", path, "0600"], b"");
+        let state = path_state(&succeeds(&["read", path], b""), 1000);
+        assert_eq!(state, Some(PathState::File { mode: 0o640, content: Some(b"a\n$(b)".to_vec()) }));
+        succeeds(&["mode", path, "0600"], b"");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
-        well(&["take", path], b"");
+        succeeds(&["delete", path], b"");
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_does_not_arrive_whole_does_not_replace_anything() {
+    fn an_incomplete_file_replaces_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a");
         let path = file.to_str().unwrap();
-        well(&["put", path, "0644", "3"], b"old");
-        let cut = run(&["put", path, "0644", "10"], b"new");
+        succeeds(&["write", path, "0644", "3"], b"old");
+        let cut = run(&["write", path, "0644", "10"], b"new");
         assert!(!cut.status.success() && String::from_utf8_lossy(&cut.stderr).contains("whole"), "{cut:?}");
         assert_eq!(
             (fs::read(&file).unwrap(), fs::read_dir(folder.path()).unwrap().count()),
@@ -387,42 +400,42 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_looked_at_and_never_written_through() {
+    fn a_link_is_reported_and_never_written_through() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         fs::write(&file, "theirs\n").unwrap();
         symlink(&file, &link).unwrap();
         let path = link.to_str().unwrap();
-        assert_eq!(well(&["look", path], b""), b"link\n");
+        assert_eq!(succeeds(&["read", path], b""), b"link\n");
         for arguments in [
-            &["put", path, "0644", "1"][..],
+            &["write", path, "0644", "1"][..],
             &["mode", path, "0600"],
-            &["take", path],
-            &["add", path, "line"],
-            &["out", path, "theirs"],
+            &["delete", path],
+            &["add-line", path, "line"],
+            &["delete-line", path, "theirs"],
         ] {
             assert!(!run(arguments, b"x").status.success(), "{arguments:?}");
         }
         assert_eq!(fs::read_to_string(&file).unwrap(), "theirs\n");
-        assert_eq!(well(&["look", folder.path().to_str().unwrap()], b""), b"folder\n");
+        assert_eq!(succeeds(&["read", folder.path().to_str().unwrap()], b""), b"folder\n");
     }
 
     #[test]
-    fn a_line_comes_once_and_goes_and_the_others_stay() {
+    fn a_line_is_added_once_and_deleted_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x/profile");
         let path = file.to_str().unwrap();
         let text = || fs::read_to_string(Path::new(path)).unwrap();
         let line = "export A=\"$(b)\" # -e .*";
-        well(&["add", path, line], b"");
-        well(&["add", path, line], b"");
+        succeeds(&["add-line", path, line], b"");
+        succeeds(&["add-line", path, line], b"");
         assert_eq!(text(), format!("{line}\n"));
         fs::write(&file, "export A=1").unwrap();
-        well(&["add", path, line], b"");
+        succeeds(&["add-line", path, line], b"");
         assert_eq!(text(), format!("export A=1\n{line}\n"));
-        well(&["out", path, line], b"");
+        succeeds(&["delete-line", path, line], b"");
         assert_eq!(text(), "export A=1\n");
-        well(&["out", path, "export A=1"], b"");
-        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "nothing is left in it");
+        succeeds(&["delete-line", path, "export A=1"], b"");
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 0, "the folder is empty");
     }
 }

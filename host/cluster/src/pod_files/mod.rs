@@ -1,4 +1,12 @@
-//! Files that a release has in running pods.
+//! Files and lines that a release has in running pods.
 
+mod containers;
+pub(crate) mod diff;
 pub(crate) mod exec;
-pub(crate) mod files;
+mod observe;
+pub(crate) mod record;
+pub(crate) mod remove;
+mod report;
+#[cfg(test)]
+mod testing;
+pub(crate) mod write;
