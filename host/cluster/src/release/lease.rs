@@ -102,7 +102,7 @@ impl LeaseGuard {
     pub(crate) async fn release(self, delete: bool) {
         self.renewal.abort();
         if let Err(error) = self.lease.release(delete).await {
-            tracing::warn!(%error, "the Lease of the release was not released; it expires within its duration");
+            tracing::debug!(%error, "the Lease of the release was not released; it expires within its duration");
         }
     }
 }
