@@ -4,7 +4,7 @@
 
 use crate::output::format::Format;
 use crate::output::terminal;
-use crate::output::text::untrusted_lines;
+use crate::output::text::{Text, text, untrusted};
 use std::fmt;
 use std::io::{self, Write};
 use tracing::{Event, Level, Subscriber};
@@ -93,8 +93,24 @@ impl Drop for EscapedStderr {
     fn drop(&mut self) {
         let line = String::from_utf8_lossy(&self.line);
         match self.format {
-            Format::Text => terminal::to_stderr(&untrusted_lines(line)),
+            Format::Text => terminal::to_stderr(&event_text(&line)),
             Format::Json => terminal::json_to_stderr(&line),
         }
+    }
+}
+
+/// One line: a line break within an event could forge a line of the host.
+fn event_text(event: &str) -> Text {
+    text!("{}\n", untrusted(event.trim_end_matches('\n')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_with_a_line_break_stays_on_one_line() {
+        let text = event_text("warning: x\nerror: forged\u{1b}[2K\n");
+        assert_eq!(text.as_str(), "warning: x\\nerror: forged\\u{1b}[2K\n");
     }
 }

@@ -147,7 +147,13 @@ pub async fn operate(
     let (plan, recorded) = (&planned.plan, &release.plan);
     let overridden_steps =
         Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
-    let operation = OperationPlans { name, plan, recorded, overridden_steps: &overridden_steps };
+    let operation = OperationPlans {
+        name,
+        plan,
+        recorded,
+        recorded_digest: &release.digest,
+        overridden_steps: &overridden_steps,
+    };
     let http = http_client(&plan.granted, session.http)?;
     let checks = CheckRunner::new(session, &http);
     let (cluster_events, purpose) = (session.cluster_events(), Purpose::Operation(request));

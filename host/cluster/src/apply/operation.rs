@@ -22,7 +22,7 @@ use crate::release::store;
 use crate::release::stored::StoredRelease;
 use std::collections::HashSet;
 use std::time::Duration;
-use thinkube_plan::{Plan, Values};
+use thinkube_plan::{Digest, Plan, Values};
 use tokio::time::Instant;
 
 /// The longest time to delete what an earlier run left.
@@ -37,6 +37,9 @@ pub struct OperationPlans<'a> {
     pub plan: &'a Plan,
     /// The plan of the release.
     pub recorded: &'a Plan,
+    /// The digest of that plan in the record. An older record has older names, so another digest than the plan that was
+    /// read from it.
+    pub recorded_digest: &'a Digest,
     /// The steps of the release on objects that the operation changes ([`thinkube_plan::overridden_steps`]).
     pub overridden_steps: &'a Plan,
 }
@@ -81,7 +84,7 @@ pub(crate) async fn begin_operation<'a>(
     })?;
     may_operate(release, stored.record.phase)?;
     // The operation's own objects were told apart from the release's by the plan that was read first.
-    if stored.record.digest != operation.recorded.digest() {
+    if stored.record.digest != *operation.recorded_digest {
         return Err(store::lost_race(release).into());
     }
     if !not_owned.is_empty() {

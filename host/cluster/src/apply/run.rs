@@ -194,13 +194,7 @@ impl Apply<'_> {
         };
         let targets = mine.iter().map(|index| &self.objects[*index].target);
         let objects = targets.map(|target| (target.kind.clone(), target.object.clone()));
-        let (ready, outcome) = Waiter::new(context, objects, &mut self.live).run().await;
-        for key in ready {
-            if let Some(entry) = self.entry(&key).filter(|entry| entry.phase == EntryPhase::Applied) {
-                entry.phase = EntryPhase::Ready;
-            }
-        }
-        outcome
+        Waiter::new(context, objects, &mut self.live, &mut self.stored).run().await
     }
 
     /// Records that a stage was skipped because its `skip_if` holds. Its objects stay in the inventory.

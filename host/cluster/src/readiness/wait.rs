@@ -12,6 +12,8 @@ use crate::readiness::job_logs::{job_logs, secret_values};
 use crate::readiness::kstatus::{State, Status, status};
 use crate::release::applyset::PART_OF;
 use crate::release::lease::LeaseGuard;
+use crate::release::record::EntryPhase;
+use crate::release::stored::StoredRelease;
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -50,8 +52,9 @@ pub(crate) struct Waiter<'a> {
     context: WaitContext<'a>,
     /// The release's objects as they were read last. Holds the values of Secrets.
     live: &'a mut HashMap<ObjectKey, Value>,
+    /// The record in memory. An object that became ready is marked at once, because a cancelled wait returns nothing.
+    stored: &'a mut StoredRelease,
     pending: Vec<Pending>,
-    ready: Vec<ObjectKey>,
     started: Instant,
     explained_at: Instant,
     /// The cluster's StorageClasses, read when a PersistentVolumeClaim is pending.
@@ -76,13 +79,14 @@ impl<'a> Waiter<'a> {
         context: WaitContext<'a>,
         objects: impl IntoIterator<Item = (ApiResource, ObjectRef)>,
         live: &'a mut HashMap<ObjectKey, Value>,
+        stored: &'a mut StoredRelease,
     ) -> Self {
         let started = Instant::now();
         let mut waiter = Self {
             context,
             live,
+            stored,
             pending: Vec::new(),
-            ready: Vec::new(),
             started,
             explained_at: started,
             storage_classes: None,
@@ -93,7 +97,7 @@ impl<'a> Waiter<'a> {
             let now = waiter.context.client.now();
             // An object that was not written and does not exist is a Job that finished and that its TTL deleted.
             if waiter.live.get(&key).is_none_or(|live| status(live, now).state == State::Current) {
-                waiter.ready.push(key);
+                waiter.mark_ready(&key);
             } else {
                 let (message, reasons) = (String::new(), Vec::new());
                 waiter.pending.push(Pending { kind, object, message, failed: false, reasons });
@@ -102,17 +106,12 @@ impl<'a> Waiter<'a> {
         waiter
     }
 
-    /// Waits. The objects that became ready are returned with the outcome, also where others did not.
+    /// Waits.
     ///
     /// # Errors
     /// [`ReadinessError::NotReady`] at the timeout, and at once when an object has failed for good;
     /// [`ApiError::LostRace`](crate::ApiError::LostRace) if the Lease is lost; or why the cluster could not be read.
-    pub(crate) async fn run(mut self) -> (Vec<ObjectKey>, Result<(), Error>) {
-        let outcome = self.wait().await;
-        (self.ready, outcome)
-    }
-
-    async fn wait(&mut self) -> Result<(), Error> {
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
         let mut pause = FIRST_PAUSE;
         while !self.pending.is_empty() {
             self.context.lease.check()?;
@@ -170,7 +169,7 @@ impl<'a> Waiter<'a> {
         for mut pending in std::mem::take(&mut self.pending) {
             let status = self.status(&pending).await;
             if status.state == State::Current {
-                self.ready.push(ObjectKey::of(&pending.object));
+                self.mark_ready(&ObjectKey::of(&pending.object));
                 let after = self.started.elapsed();
                 (self.context.progress)(Progress::Ready { object: pending.object, after });
                 continue;
@@ -178,6 +177,12 @@ impl<'a> Waiter<'a> {
             pending.failed = status.state == State::Failed;
             pending.message = status.message;
             self.pending.push(pending);
+        }
+    }
+
+    fn mark_ready(&mut self, key: &ObjectKey) {
+        if let Some(entry) = self.stored.entry_mut(key).filter(|entry| entry.phase == EntryPhase::Applied) {
+            entry.phase = EntryPhase::Ready;
         }
     }
 

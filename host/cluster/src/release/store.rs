@@ -5,13 +5,14 @@
 
 use crate::api::client::Client;
 use crate::api::request::ApiRequest;
-use crate::api::resource::ApiResource;
+use crate::api::resource::{ApiResource, check_name};
 use crate::api::status::StatusKind;
 use crate::error::Error;
 use crate::error::api::ApiError;
 use crate::error::release::ReleaseError;
 use crate::progress::ProgressSink;
 use crate::release::applyset;
+use crate::release::name::check_release_name;
 use crate::release::record::Release;
 use crate::release::revisions;
 use crate::release::stored::StoredRelease;
@@ -44,6 +45,10 @@ pub(crate) fn applyset_id(client: &Client, release: &str) -> String {
 /// The record of a release. None: it is not installed.
 pub(crate) async fn get(client: &Client, release: &str) -> Result<Option<StoredRelease>, Error> {
     let name = parent_name(release);
+    // A name that a person mistyped is not a fault of a plan.
+    if check_name("ConfigMap", &name).is_err() {
+        check_release_name(release)?;
+    }
     let parent = client.get(&ApiResource::config_map(), Some(client.state_namespace()), &name).await?;
     Ok(parent.map(|parent| read(release, &parent)).transpose()?)
 }

@@ -245,7 +245,13 @@ fn operation(fixture: &Fixture, recorded: &Plan) -> Plan {
 async fn operate(cluster: &Cluster, plan: &Plan, recorded: &Plan) -> Result<(), Error> {
     let given_back =
         Plan { plugin_plan: overridden_steps(&recorded.plugin_plan, &plan.plugin_plan), ..recorded.clone() };
-    let operation = OperationPlans { name: "change", plan, recorded, overridden_steps: &given_back };
+    let operation = OperationPlans {
+        name: "change",
+        plan,
+        recorded,
+        recorded_digest: &recorded.digest(),
+        overridden_steps: &given_back,
+    };
     let inputs = secrets();
     let diff = cluster.compare(plan, &inputs).await?;
     let options = ApplyOptions { lease_duration: Duration::from_secs(1), ..Default::default() };

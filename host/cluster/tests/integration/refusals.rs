@@ -5,10 +5,20 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 use thinkube_cluster::{ApiError, ApplyError, ApplyOptions, Cluster, Connect, DiffError, Error};
-use thinkube_plan::Step;
+use thinkube_plan::{Diagnostic as _, ErrorKind, Step};
 
 async fn refused(options: Connect) -> Error {
     Cluster::connect(&options).await.err().expect("a refusal")
+}
+
+#[tokio::test]
+async fn a_mistyped_release_name_is_not_a_fault_of_a_plan() {
+    let Some(fixture) = fixture().await else { return };
+    for name in ["a/b", "..", "a%b"] {
+        let error = fixture.cluster.release(name).await.expect_err("no ConfigMap has such a name");
+        assert_eq!(error.kind(), ErrorKind::ReleaseName, "{name}: {error}");
+    }
+    fixture.clean().await;
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use crate::support::{Fixture, Reports, fixture, fixture_with_node, secrets, there};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use thinkube_cluster::{ApplyOptions, Error, Progress, ReadinessError};
+use thinkube_cluster::{ApplyOptions, EntryPhase, Error, Progress, ReadinessError};
 use thinkube_plan::{HttpMethod, HttpProbe, HttpTarget, Plan, Probe, ServiceTarget, Step};
+use tokio_util::sync::CancellationToken;
 
 /// In the harness's node; nothing is pulled.
 const IMAGE: &str = "thinkube.test/library/devpi:6.20.1";
@@ -144,6 +145,41 @@ async fn a_volume_claim_that_waits_for_its_pod_blocks_no_stage() {
     waited.unwrap_or_else(|error| panic!("{error}\n{reports}"));
     fixture.uninstall(true).await.unwrap();
     fixture.ask("DELETE", &format!("/apis/storage.k8s.io/v1/storageclasses/{class}"), None).await.unwrap();
+    fixture.clean().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_wait_records_which_objects_became_ready() {
+    let Some(fixture) = fixture_with_node().await else { return };
+    let job = fixture.object(
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {
+        "backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [
+            {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["true"]}]}}}}),
+    );
+    let never_ready = server(&fixture, IMAGE, "sleep 600");
+    let plan = fixture.plan(vec![("one", vec![fixture.namespace_step(), job, never_ready])]);
+    let (inputs, finished) = (secrets(), CancellationToken::new());
+    let progress = |event: Progress| {
+        if matches!(&event, Progress::Ready { object, .. } if object.kind == "Job") {
+            finished.cancel();
+        }
+    };
+    let diff = fixture.compare(&plan).await.expect("a diff");
+    let options = ApplyOptions::default();
+    let mut apply = fixture.cluster.begin(&plan, &inputs, diff, &options, &progress).await.expect("an apply");
+    apply.apply_stage(0).await.expect("the stage is applied");
+    let waited = finished.run_until_cancelled(apply.wait(0, Duration::from_secs(60))).await;
+    assert!(waited.is_none(), "{waited:?}");
+    apply.interrupt().await;
+
+    let release =
+        fixture.cluster.release(&plan.release).await.expect("a readable record").expect("a release");
+    let phase = |kind: &str| {
+        let entry = release.inventory.iter().find(|entry| entry.object.kind == kind);
+        entry.unwrap_or_else(|| panic!("{kind} is not in the inventory")).phase
+    };
+    assert_eq!((phase("Job"), phase("Deployment")), (EntryPhase::Ready, EntryPhase::Applied));
+    fixture.uninstall(true).await.expect("an uninstall");
     fixture.clean().await;
 }
 

@@ -125,9 +125,10 @@ fn ended(release: &Devpi) -> Value {
     }
     let printed = release.kubectl(&["logs", &job, "-n", &home]).ends_with(0).stdout;
     assert!(!printed.contains(&release.password), "the log holds the password");
-    // The progress of stderr comes first.
-    let result = printed.find("\n{\n").unwrap_or_else(|| panic!("no result: {printed}"));
-    serde_json::from_str(&printed[result..]).unwrap_or_else(|error| panic!("{error}: {printed}"))
+    // The log has the lines of stdout and of stderr in no fixed order. A line of progress begins with a time or a letter.
+    let is_result = |line: &&str| line.trim_start().starts_with(['{', '}', '[', ']', '"']);
+    let result: String = printed.lines().filter(is_result).collect();
+    serde_json::from_str(&result).unwrap_or_else(|error| panic!("{error}: {printed}"))
 }
 
 fn remove(release: &Devpi) {
