@@ -14,7 +14,7 @@ async fn refused(options: Connect) -> Error {
 #[tokio::test]
 async fn a_mistyped_release_name_is_not_a_fault_of_a_plan() {
     let Some(fixture) = fixture().await else { return };
-    for name in ["a/b", "..", "a%b"] {
+    for name in ["a/b", "a%b"] {
         let error = fixture.cluster.release(name).await.expect_err("no ConfigMap has such a name");
         assert_eq!(error.kind(), ErrorKind::ReleaseName, "{name}: {error}");
     }
